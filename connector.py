@@ -1,0 +1,1 @@
+"""What Fivetran imports."""

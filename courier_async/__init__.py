@@ -1,0 +1,1 @@
+"""Concurrent, exact, resumable reading of Courier's REST API."""
