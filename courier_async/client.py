@@ -1,0 +1,198 @@
+"""What a request to Courier comes to: paced, retried, and its failures named."""
+
+import asyncio
+import json
+import random
+import re
+import time
+from collections.abc import Generator
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from typing import Any, Final
+
+import backoff
+import orjson
+
+from courier_async.errors import BadAnswer, KeyRefused, Refused, Unavailable
+from courier_async.pacer import Pacer
+from courier_async.progress import Tally
+from courier_async.transport import Answer, BodyTooLarge, ConnectionTrouble, Transport
+
+_RETRIED_STATUSES: Final = frozenset({408, 500, 502, 503, 504})
+_LONGEST_WAIT_SECONDS: Final = 300.0
+# Error types that the documentation names; any other text of an error body is not shown,
+# since nobody knows what it may hold.
+_KNOWN_KINDS: Final = frozenset(
+    {
+        "invalid_request_error",
+        "authentication_error",
+        "authorization_error",
+        "rate_limit_error",
+        "api_error",
+    }
+)
+# orjson turns an integer beyond 64 bits into a float without a word: such a body is parsed
+# by the standard library, which keeps every digit.
+_LONG_NUMBER: Final = re.compile(rb"[0-9]{19}")
+
+
+class _Retry(Exception):
+    """One try failed in a way that another may not. The text says how."""
+
+    def __init__(self, reason: str, retry_after_seconds: float | None = None) -> None:
+        super().__init__(reason)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class CourierClient:
+    """GETs over one transport, one pacer and one rule of retries for all streams."""
+
+    def __init__(self, transport: Transport, pacer: Pacer, *, max_retries: int) -> None:
+        self._transport = transport
+        self._pacer = pacer
+        self._max_retries = max_retries
+
+    async def get(self, path_and_query: str, tally: Tally) -> tuple[Any, int]:
+        """The parsed JSON of a 200, and the server's time in epoch milliseconds.
+
+        Raises KeyRefused on 401, Refused on any other status that no retry changes, Unavailable
+        when the retries are used up, BadAnswer on a body that is too large.
+        """
+
+        def count(details: Any) -> None:
+            tally.retries += 1
+
+        tries = self._max_retries + 1
+        attempt = backoff.on_exception(
+            _delays,
+            _Retry,
+            max_tries=tries,
+            jitter=None,
+            on_backoff=count,
+            logger=None,
+        )(self._try_once)
+        try:
+            body, server_ms = await attempt(path_and_query, tally)
+        except _Retry as failure:
+            times = "try" if tries == 1 else "tries"
+            raise Unavailable(f"no usable answer after {tries} {times}: {failure}") from None
+        return body, server_ms
+
+    async def _try_once(self, path_and_query: str, tally: Tally) -> tuple[Any, int]:
+        try:
+            answer = await self._unless_refused(path_and_query, tally)
+        except ConnectionTrouble as trouble:
+            raise _Retry(str(trouble)) from None
+        except BodyTooLarge:
+            raise BadAnswer("an answer is larger than any page should be (over 32 MB)") from None
+        status = answer.status
+        if status in _RETRIED_STATUSES:
+            raise _Retry(f"Courier answered {status}", _retry_after_seconds(answer))
+        if status == 401:
+            raise KeyRefused("Courier does not accept the key (it answered 401)")
+        if status != 200:
+            raise Refused(status, _kind(answer.body))
+        try:
+            body = parse_json(answer.body)
+        except ValueError:
+            raise _Retry("Courier answered with something that is not JSON") from None
+        return body, _server_ms(answer)
+
+    async def _unless_refused(self, path_and_query: str, tally: Tally) -> Answer:
+        """The first answer that is not a 429, which costs no retry: the pacer slows down."""
+        loop = asyncio.get_running_loop()
+        while True:
+            asked_at = loop.time()
+            sent_at = await self._pacer.wait_for_turn()
+            tally.limiter_seconds += sent_at - asked_at
+            tally.requests += 1
+            answer = await self._transport.get(path_and_query)
+            if answer.status != 429:
+                self._pacer.answered()
+                return answer
+            tally.refusals += 1
+            if not self._pacer.refused(
+                sent_at=sent_at, retry_after_seconds=_retry_after_seconds(answer)
+            ):
+                raise Unavailable("Courier answered nothing but 429 for ten minutes")
+
+
+def _delays() -> Generator[float, Any, None]:
+    """Seconds before each further try: 1, 2, 4 … and up to half as much again; or as told."""
+    failure: _Retry = yield 0.0  # backoff primes the generator and drops this
+    seconds = 1.0
+    while True:
+        wait = failure.retry_after_seconds
+        # Jitter, so that streams that failed together do not come back together.
+        failure = yield seconds * random.uniform(1.0, 1.5) if wait is None else wait  # noqa: S311
+        seconds = min(seconds * 2, _LONGEST_WAIT_SECONDS)
+
+
+def parse_json(body: bytes) -> Any:
+    """The parsed body. Raises ValueError on what is not JSON, however it fails to be."""
+    if not _LONG_NUMBER.search(body):
+        try:
+            return orjson.loads(body)
+        except ValueError:
+            pass  # perhaps only a lone surrogate, which the standard library can read
+    try:
+        return _without_surrogates(json.loads(body, parse_constant=_no_constant))
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def _without_surrogates(value: Any) -> Any:
+    """The same JSON with each half of a broken pair, which no database stores, replaced."""
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, list):
+        return [_without_surrogates(item) for item in value]
+    if isinstance(value, dict):
+        return {_without_surrogates(k): _without_surrogates(v) for k, v in value.items()}
+    return value
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _kind(body: bytes) -> str:
+    """The documented type of an error, as " (type)", or nothing."""
+    try:
+        kind = orjson.loads(body)["type"]
+    except (ValueError, TypeError, KeyError):
+        return ""
+    return f" ({kind})" if kind in _KNOWN_KINDS else ""
+
+
+def _server_ms(answer: Answer) -> int:
+    """The moment of the answer by the server's clock, or by ours where it does not say."""
+    try:
+        moment = parsedate_to_datetime(answer.headers["date"])
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return int(moment.timestamp() * 1000)
+    except (KeyError, ValueError, TypeError, OverflowError):
+        return int(time.time() * 1000)
+
+
+def _retry_after_seconds(answer: Answer) -> float | None:
+    """How long the server asks to wait, at most five minutes; None where it does not say."""
+    headers = answer.headers
+    seconds: float
+    try:
+        if "retry-after-ms" in headers:
+            seconds = float(headers["retry-after-ms"]) / 1000
+        else:
+            seconds = float(headers["retry-after"])
+    except KeyError:
+        return None
+    except ValueError:
+        try:
+            moment = parsedate_to_datetime(headers["retry-after"])
+            moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+            seconds = moment.timestamp() - _server_ms(answer) / 1000
+        except (KeyError, ValueError, TypeError, OverflowError):
+            return None
+    if not seconds >= 0:  # also NaN
+        return None
+    return min(seconds, _LONGEST_WAIT_SECONDS)

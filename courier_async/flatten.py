@@ -1,0 +1,152 @@
+"""A record as one flat row. The hot path: one pass, no call per scalar, names worked out once.
+
+Records of one stream come in few shapes, so the columns of a shape are planned once and kept.
+"""
+
+import json
+import logging
+import math
+import re
+import unicodedata
+from typing import Any, Final
+
+import orjson
+
+from courier_async.streams import Record
+
+log = logging.getLogger(__name__)
+
+Row = dict[str, Any]
+
+# Nobody names a column so deep; what is deeper stays JSON text in one cell.
+_DEEPEST: Final = 16
+# Free-form objects come in endless shapes: neither their number nor their length may grow here.
+_MOST_PLANS: Final = 2_000
+_LONGEST_PLAN: Final = 256
+# Between the keys of a path; no key that a person wrote holds it.
+_JOINT: Final = "\x00"
+
+_INT64_END: Final = 2**63
+
+
+class Flattener:
+    """Rows of one stream. A shape is the paths of a record's cells, in the order they came."""
+
+    def __init__(self, table: str) -> None:
+        self._table = table
+        self._plans: dict[tuple[str, ...], tuple[str, ...]] = {}
+        self._told: set[str] = set()
+
+    def row(self, record: Record) -> Row:
+        """`{"a": {"b": 1}, "c": [2]}` becomes `{"a_b": 1, "c": "[2]"}`; null and {} give nothing.
+
+        Where two keys come to one column, the one less deep keeps the name and the other takes a
+        trailing underscore. Raises ValueError on a list nested too deeply to be written as text.
+        """
+        paths: list[str] = []
+        values: list[Any] = []
+        for key, value in record.items():
+            kind = type(value)
+            if kind is str or kind is bool:
+                paths.append(key)
+                values.append(value)
+            elif kind is dict:
+                _nested(key, value, paths, values)
+            else:
+                paths.append(key)
+                values.append(_cell(value))
+        shape = tuple(paths)
+        columns = self._plans.get(shape) or self._plan(shape)
+        return {
+            column: value
+            for column, value in zip(columns, values, strict=True)
+            if value is not None
+        }
+
+    def _plan(self, shape: tuple[str, ...]) -> tuple[str, ...]:
+        """The columns of a shape, the same whatever the order in which the keys came."""
+        names: dict[str, str] = {}
+        taken: set[str] = set()
+        for path in sorted(shape, key=lambda path: (path.count(_JOINT), path)):
+            name = wanted = path.replace(_JOINT, "_")
+            tries = 1
+            while (landed := column_name(name)) in taken:
+                name = f"{wanted}_" if tries == 1 else f"{wanted}_{tries}"
+                tries += 1
+            taken.add(landed)
+            names[path] = name
+            if name != wanted and wanted not in self._told and len(self._told) < _MOST_PLANS:
+                self._told.add(wanted)
+                log.info(
+                    "%s: two keys come to one column; the deeper one lands under a name that "
+                    "ends in an underscore or a number",
+                    self._table,
+                )
+        columns = tuple(names[path] for path in shape)
+        if len(shape) <= _LONGEST_PLAN:
+            if len(self._plans) >= _MOST_PLANS:
+                self._plans.clear()
+            self._plans[shape] = columns
+        return columns
+
+
+def _nested(prefix: str, holder: Record, paths: list[str], values: list[Any]) -> None:
+    """Adds the cells of an object, and of those in it, without recursion."""
+    waiting = [(prefix, holder, 1)]
+    while waiting:
+        prefix, holder, depth = waiting.pop()
+        for key, value in holder.items():
+            path = f"{prefix}{_JOINT}{key}"
+            if type(value) is dict:
+                if not value:
+                    continue
+                if depth < _DEEPEST:
+                    waiting.append((path, value, depth + 1))
+                    continue
+            paths.append(path)
+            values.append(value if type(value) is str else _cell(value))
+
+
+def _cell(value: Any) -> Any:
+    """What anything but text and a nested object becomes."""
+    kind = type(value)
+    if value is None or kind is bool:
+        return value
+    if kind is int:
+        # The destination holds 64 bits; as text every digit lands.
+        return value if -_INT64_END <= value < _INT64_END else str(value)
+    if kind is float:
+        return value if math.isfinite(value) else None
+    return json_text(value)
+
+
+def json_text(value: Any) -> str:
+    """Compact JSON. Raises ValueError where it is nested too deeply."""
+    try:
+        return orjson.dumps(value).decode()
+    except orjson.JSONEncodeError:  # an integer beyond 64 bits, or very deep
+        try:
+            return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+        except RecursionError:
+            raise ValueError("nested too deeply") from None
+
+
+_WORD_ENDS: Final = re.compile(
+    r"(?<=[a-z])(?=[A-Z])|(?<=[A-Za-z])(?=[0-9])|(?<=[0-9])(?=[A-Za-z])"
+)
+
+
+def column_name(name: str) -> str:
+    """The name under which the destination keeps a column, as far as two may come to one.
+
+    Read off trial runs: accents go, words are parted at case and digits, anything else is an
+    underscore, and a row of underscores is one.
+    """
+    if not name.isascii():
+        name = "".join(
+            letter
+            for letter in unicodedata.normalize("NFKD", name)
+            if not unicodedata.combining(letter)
+        )
+    name = re.sub(r"[^A-Za-z0-9]+", "_", _WORD_ENDS.sub("_", name))
+    return ("_" + name if name[:1].isdigit() else name).lower()

@@ -1,0 +1,191 @@
+"""The configuration, checked and typed before anything is asked of the network."""
+
+import difflib
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from ipaddress import ip_address
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from courier_async.streams import BY_TABLE, DAY_MS, STREAMS, Stream
+
+PLACEHOLDER: Final = "<YOUR_COURIER_API_KEY>"
+# The only part of a key that may ever be told: which environment it opens (docs, API keys).
+KEY_PREFIXES: Final = ("pk_prod", "dk_prod", "pk_test", "dk_test")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """One sync's configuration. Every field has a default but the key, which no repr shows."""
+
+    api_key: str = field(repr=False)
+    base_url: str = "https://api.courier.com"
+    streams: tuple[Stream, ...] = STREAMS
+    requests_per_second: float = 50.0
+    max_retries: int = 3
+    request_timeout_seconds: float = 60.0
+    sync_since_ms: int | None = None
+    message_lookback_days: float = 3.0
+    message_deep_lookback_days: float = 30.0
+    capture_deletes: bool = True
+    checkpoint_interval_seconds: float = 60.0
+
+    @property
+    def message_lookback_ms(self) -> int:
+        return int(self.message_lookback_days * DAY_MS)
+
+    @property
+    def message_deep_lookback_ms(self) -> int:
+        return int(self.message_deep_lookback_days * DAY_MS)
+
+    @property
+    def source(self) -> str:
+        """The account's host and the key's environment, such as "api.courier.com pk_prod"."""
+        host = urlsplit(self.base_url).hostname or ""
+        prefix = next((p for p in KEY_PREFIXES if self.api_key.startswith(p + "_")), "other")
+        return f"{host} {prefix}"
+
+    @classmethod
+    def from_configuration(cls, configuration: Mapping[str, Any]) -> "Settings":
+        """Settings from Fivetran's configuration, whose values are all strings.
+
+        A missing key, "" and blanks all mean the default.
+        Raises ValueError, naming the setting, its value (never the key's) and what is allowed.
+        """
+        if not isinstance(configuration, Mapping):
+            raise ValueError("The configuration must be a JSON object of text values.")
+        values: dict[str, Any] = {}
+        for name, (target, parse) in OPTIONS.items():
+            text = configuration.get(name)
+            if name == "api_key":
+                values[target] = _key(text)
+            elif text is not None and not isinstance(text, str):
+                raise ValueError(f"{name} must be text in quotes, such as {_example(name)}.")
+            elif text is not None and text.strip():
+                values[target] = parse(name, text.strip())
+        return cls(**values)
+
+
+def unknown_settings(configuration: Mapping[str, Any]) -> list[str]:
+    """A sentence for each key of the configuration that nothing reads."""
+    sentences = []
+    for name in configuration:
+        if name not in OPTIONS:
+            near = difflib.get_close_matches(str(name), OPTIONS, n=1)
+            hint = f" Did you mean {near[0]}?" if near else ""
+            sentences.append(f"The configuration has a setting that is not known: {name}.{hint}")
+    return sentences
+
+
+def _key(text: Any) -> str:
+    """The key, or an error that tells what is wrong with it without showing any of it."""
+    where = "Put a key from Courier's Settings > API Keys there, as one line of text."
+    if not isinstance(text, str) or not text.strip():
+        raise ValueError(f"api_key is missing from the configuration. {where}")
+    if text.strip() == PLACEHOLDER or (text[0] == "<" and text[-1] == ">"):
+        raise ValueError(f"api_key still holds the placeholder. {where}")
+    if not re.fullmatch(r"[\x21-\x7e]+", text):
+        raise ValueError(f"api_key holds white space or characters that no key has. {where}")
+    return text
+
+
+def _base_url(name: str, text: str) -> str:
+    allowed = (
+        "Allowed: https://api.courier.com, https://api.eu.courier.com or another https address "
+        "(http only for a loopback address such as http://127.0.0.1:8080)."
+    )
+    try:
+        parts = urlsplit(text)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        raise ValueError(f"{name} is not an address. {allowed}") from None
+    if parts.username or parts.password or parts.query or parts.fragment or re.search(r"\s", text):
+        # Not shown: an address of this form may hold a secret.
+        raise ValueError(f"{name} must hold no user name, password, query or blank. {allowed}")
+    if not host or parts.scheme not in ("https", "http"):
+        raise ValueError(f"{name} is {text!r}, which is not a full web address. {allowed}")
+    if parts.scheme == "http" and not _is_loopback(host):
+        raise ValueError(f"{name} is {text!r}: the key would travel unencrypted. {allowed}")
+    return text.rstrip("/")
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _streams(name: str, text: str) -> tuple[Stream, ...]:
+    tables = [table.strip() for table in text.split(",") if table.strip()]
+    unknown = [table for table in tables if table not in BY_TABLE]
+    if unknown or not tables:
+        shown = ", ".join(unknown) or text
+        raise ValueError(f"{name} names {shown!r}. Allowed: any of {', '.join(BY_TABLE)}.")
+    return tuple(stream for stream in STREAMS if stream.table in tables)
+
+
+def _number(low: float, high: float) -> Callable[[str, str], float]:
+    def parse(name: str, text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not low <= value <= high:
+            raise ValueError(f"{name} is {text!r}. Allowed: a number from {low:g} to {high:g}.")
+        return value
+
+    return parse
+
+
+def _whole_number(low: int, high: int) -> Callable[[str, str], int]:
+    def parse(name: str, text: str) -> int:
+        if not re.fullmatch(r"[0-9]{1,9}", text) or not low <= int(text) <= high:
+            raise ValueError(f"{name} is {text!r}. Allowed: a whole number from {low} to {high}.")
+        return int(text)
+
+    return parse
+
+
+def _yes_or_no(name: str, text: str) -> bool:
+    if text.lower() not in ("true", "false"):
+        raise ValueError(f"{name} is {text!r}. Allowed: true or false.")
+    return text.lower() == "true"
+
+
+def _date(name: str, text: str) -> int:
+    """Epoch milliseconds of an ISO date or time; without an offset it is UTC."""
+    try:
+        moment = datetime.fromisoformat(text)
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        since_ms = int(moment.timestamp() * 1000)
+    except (ValueError, OverflowError):
+        raise ValueError(f"{name} is {text!r}. Allowed: an ISO date such as 2026-01-31.") from None
+    if since_ms > datetime.now(UTC).timestamp() * 1000:
+        raise ValueError(f"{name} is {text!r}, which is in the future. Allowed: a past ISO date.")
+    return since_ms
+
+
+def _example(name: str) -> str:
+    return {"capture_deletes": '"true"', "streams": '"message,brand"'}.get(name, '"10"')
+
+
+# Configuration key -> the field of Settings, and how its text is read.
+OPTIONS: Final[dict[str, tuple[str, Callable[[str, str], Any]]]] = {
+    "api_key": ("api_key", lambda name, text: text),
+    "base_url": ("base_url", _base_url),
+    "streams": ("streams", _streams),
+    "requests_per_second": ("requests_per_second", _number(0.1, 1000)),
+    "max_retries": ("max_retries", _whole_number(0, 10)),
+    "request_timeout_seconds": ("request_timeout_seconds", _number(1, 600)),
+    "sync_since": ("sync_since_ms", _date),
+    "message_lookback_days": ("message_lookback_days", _number(0, 365)),
+    "message_deep_lookback_days": ("message_deep_lookback_days", _number(0, 365)),
+    "capture_deletes": ("capture_deletes", _yes_or_no),
+    "checkpoint_interval_seconds": ("checkpoint_interval_seconds", _number(0, 3600)),
+}

@@ -1,0 +1,226 @@
+"""The orchestrator: a walk a stream, one queue, one writer, and how a sync ends."""
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass, field
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from courier_async import state as states
+from courier_async.client import CourierClient
+from courier_async.errors import CourierError, Denied, KeyRefused
+from courier_async.pacer import Pacer
+from courier_async.pages import Page, parse_page
+from courier_async.progress import PROGRESS_INTERVAL_SECONDS, Tally, table, utc
+from courier_async.settings import Settings
+from courier_async.state import State
+from courier_async.streams import Stream
+from courier_async.transport import HttpTransport, Transport
+from courier_async.walk import Batch, read_stream
+from courier_async.worker import ThreadWorker, Worker
+from courier_async.writer import Item, Operations, Writer
+
+log = logging.getLogger(__name__)
+
+_KEY_ADVICE: Final = (
+    "Check api_key in the configuration against Settings > API Keys in Courier, and base_url "
+    "against the region of the account (https://api.eu.courier.com for the EU)."
+)
+
+
+class SyncFailed(Exception):
+    """How a sync failed, in sentences for the person who has to act."""
+
+
+async def sync(settings: Settings, raw_state: Any, op: Operations) -> None:
+    """One sync over HTTP. Raises SyncFailed, or what an operation of the SDK raised."""
+    async with (
+        HttpTransport(
+            base_url=settings.base_url,
+            api_key=settings.api_key,
+            timeout_seconds=settings.request_timeout_seconds,
+        ) as transport,
+        ThreadWorker() as worker,
+    ):
+        await run(settings, raw_state, op, transport=transport, worker=worker)
+
+
+async def run(
+    settings: Settings, raw_state: Any, op: Operations, *, transport: Transport, worker: Worker
+) -> None:
+    """One sync over any transport and worker."""
+    state, warnings = states.load(raw_state, source=settings.source)
+    tallies = {stream.table: Tally(stream.table) for stream in settings.streams}
+    writer = Writer(
+        op=op,
+        worker=worker,
+        state=state,
+        tallies=tallies,
+        checkpoint_interval_seconds=settings.checkpoint_interval_seconds,
+    )
+    client = CourierClient(
+        transport,
+        Pacer(per_second=settings.requests_per_second),
+        max_retries=settings.max_retries,
+    )
+    for stream in settings.streams:
+        log.info(_start_line(stream, state))
+    started_at = time.monotonic()
+    endings: dict[str, CourierError | None] = {}
+    refusal: KeyRefused | None = None
+    try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(writer.run())
+            reporter = group.create_task(_report(tallies))
+            for text in warnings:
+                await writer.queue.put(Item(settings.streams[0], Batch([], None, warning=text)))
+            refusal = await _walk_all(settings, state, client, writer, tallies, endings)
+            reporter.cancel()
+            await writer.queue.put(None)
+    except* Exception as group_error:
+        # One of ours raised; the group has ended the rest. The first is the reason.
+        raise _first(group_error) from None
+    for line in table(tallies.values(), started_at=started_at):
+        log.info(line)
+    _raise_if_failed(settings, endings, refusal)
+
+
+async def _walk_all(
+    settings: Settings,
+    state: State,
+    client: CourierClient,
+    writer: Writer,
+    tallies: dict[str, Tally],
+    endings: dict[str, CourierError | None],
+) -> KeyRefused | None:
+    """All walks at once. Returns early, the others cancelled, where the key is refused."""
+
+    async def one(stream: Stream) -> None:
+        reader = StreamReader(
+            stream=stream,
+            settings=settings,
+            client=client,
+            writer=writer,
+            tally=tallies[stream.table],
+        )
+        endings[stream.table] = await reader.read(state)
+
+    refusal: KeyRefused | None = None
+    try:
+        async with asyncio.TaskGroup() as walks:
+            for stream in settings.streams:
+                walks.create_task(one(stream))
+    except* KeyRefused as refusals:
+        refusal = _first_of(refusals)
+    return refusal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamReader:
+    """Reads one stream and puts what it finds on the writer's queue."""
+
+    stream: Stream
+    settings: Settings
+    client: CourierClient
+    writer: Writer
+    tally: Tally
+    _query: str = field(default="", init=False)
+
+    async def read(self, state: State) -> CourierError | None:
+        """None when all is read, else why not. Raises KeyRefused alone: it concerns them all."""
+        stream, tally = self.stream, self.tally
+        try:
+            async for batch in read_stream(stream, state.of(stream), self.settings, self.ask):
+                tally.pages += 1
+                tally.read += len(batch.records)
+                await self.writer.queue.put(Item(stream, batch))
+        except KeyRefused:
+            tally.outcome = "key refused"
+            raise
+        except Denied as denial:
+            tally.outcome = f"skipped: {denial.status}"
+            await self.writer.queue.put(
+                Item(stream, Batch([], None, warning=self._denied(denial)))
+            )
+            return denial
+        except CourierError as error:
+            tally.outcome = "FAILED"
+            log.error("%s: %s. The other streams go on.", stream.table, error)
+            return error
+        tally.outcome = "complete"
+        return None
+
+    async def ask(self, cursor: str | None) -> tuple[Page, int]:
+        """The page at a cursor, encoded once, and the server's time in epoch milliseconds."""
+        parameters = list(self.stream.params)
+        if cursor is not None:
+            parameters.append(("cursor", cursor))
+        query = f"?{urlencode(parameters)}" if parameters else ""
+        body, server_ms = await self.client.get(self.stream.path + query, self.tally)
+        return parse_page(self.stream, body, base_url=self.settings.base_url), server_ms
+
+    def _denied(self, denial: Denied) -> str:
+        return (
+            f"{self.stream.table}: Courier answered {denial.status}, so this stream was skipped; "
+            "the others are synced. The plan may not include it, or the key may not read it. "
+            "To be rid of this warning, leave it out of 'streams' in the configuration."
+        )
+
+
+def _raise_if_failed(
+    settings: Settings, endings: dict[str, CourierError | None], refusal: KeyRefused | None
+) -> None:
+    if refusal is not None:
+        raise SyncFailed(f"{refusal}. {_KEY_ADVICE}")
+    denials = [ending for ending in endings.values() if isinstance(ending, Denied)]
+    if len(denials) == len(settings.streams):
+        statuses = ", ".join(str(status) for status in sorted({d.status for d in denials}))
+        raise SyncFailed(
+            f"Courier refused the key for every stream (it answered {statuses}). {_KEY_ADVICE}"
+        )
+    failures = {
+        table_name: ending
+        for table_name, ending in endings.items()
+        if ending is not None and not isinstance(ending, Denied)
+    }
+    if failures:
+        reasons = "; ".join(f"{name}: {error}" for name, error in failures.items())
+        raise SyncFailed(
+            f"{len(failures)} of {len(settings.streams)} streams could not be read to the end. "
+            f"{reasons}. All that was read is saved, and the next sync goes on from there."
+        )
+
+
+async def _report(tallies: dict[str, Tally]) -> None:
+    """A line a stream that moved, every ten seconds, so that slow can be told from stuck."""
+    started_at = time.monotonic()
+    while True:
+        await asyncio.sleep(PROGRESS_INTERVAL_SECONDS)
+        for tally in tallies.values():
+            line = tally.news(time.monotonic() - started_at)
+            if line:
+                log.info(line)
+
+
+def _start_line(stream: Stream, state: State) -> str:
+    known = state.of(stream)
+    if known.walk is not None:
+        return f"{stream.table}: goes on with a reading begun {utc(known.walk.started_at)}"
+    if known.watermark is not None:
+        return f"{stream.table}: complete up to {utc(known.watermark)}"
+    return f"{stream.table}: reads all pages"
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The first leaf: users otherwise read "unhandled errors in a TaskGroup"."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def _first_of(group: BaseExceptionGroup[KeyRefused]) -> KeyRefused:
+    error = _first(group)
+    assert isinstance(error, KeyRefused)  # noqa: S101
+    return error

@@ -1,0 +1,83 @@
+"""One thread of our own on which the SDK is called.
+
+The SDK's operations block while the destination is slow: on the event loop's thread they would
+stop every request. asyncio's own threads would keep a process from ending while one of them
+waits for a consumer that is gone; this one is a daemon.
+"""
+
+import asyncio
+import contextlib
+import queue
+import threading
+from collections.abc import Callable
+from types import TracebackType
+from typing import Final, Protocol, TypeVar
+
+T = TypeVar("T")
+
+_JOIN_SECONDS: Final = 5.0
+
+
+class Worker(Protocol):
+    """Runs jobs one after another, off the event loop."""
+
+    async def run(self, job: Callable[[], T]) -> T:
+        """The job's result, or what it raised."""
+        ...
+
+
+class ThreadWorker:
+    """Worker on one daemon thread. Use as an asynchronous context manager."""
+
+    def __init__(self) -> None:
+        self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._work, name="courier-writer", daemon=True)
+
+    async def __aenter__(self) -> "ThreadWorker":
+        self._thread.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._jobs.put(None)
+        # A job that blocks without end is left behind: its thread dies with the process.
+        self._thread.join(_JOIN_SECONDS)
+
+    async def run(self, job: Callable[[], T]) -> T:
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[T] = loop.create_future()
+
+        def settle(result: T | None, error: BaseException | None) -> None:
+            if done.cancelled():
+                return
+            if error is not None:
+                done.set_exception(error)
+            else:
+                done.set_result(result)  # type: ignore[arg-type]
+
+        def work() -> None:
+            result, error = None, None
+            try:
+                result = job()
+            except BaseException as caught:  # an SDK may raise anything; the loop must know
+                error = _presentable(caught)
+            with contextlib.suppress(RuntimeError):  # the loop may be closed by now
+                loop.call_soon_threadsafe(settle, result, error)
+
+        self._jobs.put(work)
+        return await done
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            job()
+
+
+def _presentable(error: BaseException) -> BaseException:
+    """A future takes no StopIteration and must not carry what would end the process."""
+    if isinstance(error, Exception) and not isinstance(error, StopIteration):
+        return error
+    return RuntimeError(f"{type(error).__name__} in the destination's own code: {error}")
