@@ -32,6 +32,7 @@ class Settings:
     message_deep_lookback_days: float = 30.0
     capture_deletes: bool = True
     checkpoint_interval_seconds: float = 60.0
+    message_lanes: int = 8
 
     @property
     def message_lookback_ms(self) -> int:
@@ -188,4 +189,5 @@ OPTIONS: Final[dict[str, tuple[str, Callable[[str, str], Any]]]] = {
     "message_deep_lookback_days": ("message_deep_lookback_days", _number(0, 365)),
     "capture_deletes": ("capture_deletes", _yes_or_no),
     "checkpoint_interval_seconds": ("checkpoint_interval_seconds", _number(0, 3600)),
+    "message_lanes": ("message_lanes", _whole_number(1, 32)),
 }

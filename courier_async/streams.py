@@ -35,6 +35,8 @@ class Stream:
         lies below the bound is known to have landed.
     keeps_rows: the state keeps a fingerprint a row, so that only changes are sent and
         rows that have gone are deleted.
+    cursors_are_positions: a cursor can be made up for any time, so that one long stream is read
+        in several places at once.
     text_columns: columns declared as text, since their values can look like numbers,
         booleans or times and the destination would type them by the look of the first.
     """
@@ -49,7 +51,15 @@ class Stream:
     presumed_newest_first: bool = False
     resends_below_bound: bool = True
     keeps_rows: bool = True
+    cursors_are_positions: bool = False
     text_columns: tuple[str, ...] = ()
+
+    def key_of(self, record: Any) -> str | None:
+        """The record's key as text, or None where it has none and so cannot be stored."""
+        key = record.get(self.key) if isinstance(record, dict) else None
+        if isinstance(key, str):
+            return key or None
+        return str(key) if isinstance(key, int) and not isinstance(key, bool) else None
 
 
 # Events that become visible later than this after their own time are missed.
@@ -96,6 +106,8 @@ STREAMS: Final[tuple[Stream, ...]] = (
         time_field="enqueued",
         presumed_newest_first=True,
         keeps_rows=False,
+        # base64 of "<enqueued in epoch ms>,<message id>" (docs, paging).
+        cursors_are_positions=True,
         text_columns=("status", "recipient", "event", "notification"),
     ),
     Stream(

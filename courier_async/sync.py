@@ -3,21 +3,20 @@
 import asyncio
 import logging
 import time
-from dataclasses import dataclass, field
 from typing import Any, Final
-from urllib.parse import urlencode
 
 from courier_async import state as states
 from courier_async.client import CourierClient
 from courier_async.errors import CourierError, Denied, KeyRefused
+from courier_async.known_rows import KnownRows
 from courier_async.pacer import Pacer
-from courier_async.pages import Page, parse_page
 from courier_async.progress import PROGRESS_INTERVAL_SECONDS, Tally, table, utc
+from courier_async.reader import Reader
 from courier_async.settings import Settings
 from courier_async.state import State
 from courier_async.streams import Stream
 from courier_async.transport import HttpTransport, Transport
-from courier_async.walk import Batch, read_stream
+from courier_async.walk import Batch
 from courier_async.worker import ThreadWorker, Worker
 from courier_async.writer import Item, Operations, Writer
 
@@ -97,14 +96,16 @@ async def _walk_all(
     """All walks at once. Returns early, the others cancelled, where the key is refused."""
 
     async def one(stream: Stream) -> None:
-        reader = StreamReader(
+        reader = Reader(
             stream=stream,
+            state=state.of(stream),
+            known=state.rows_of(stream) if stream.keeps_rows else KnownRows(),
             settings=settings,
             client=client,
             writer=writer,
             tally=tallies[stream.table],
         )
-        endings[stream.table] = await reader.read(state)
+        endings[stream.table] = await reader.read()
 
     refusal: KeyRefused | None = None
     try:
@@ -114,58 +115,6 @@ async def _walk_all(
     except* KeyRefused as refusals:
         refusal = _first_of(refusals)
     return refusal
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StreamReader:
-    """Reads one stream and puts what it finds on the writer's queue."""
-
-    stream: Stream
-    settings: Settings
-    client: CourierClient
-    writer: Writer
-    tally: Tally
-    _query: str = field(default="", init=False)
-
-    async def read(self, state: State) -> CourierError | None:
-        """None when all is read, else why not. Raises KeyRefused alone: it concerns them all."""
-        stream, tally = self.stream, self.tally
-        try:
-            async for batch in read_stream(stream, state.of(stream), self.settings, self.ask):
-                tally.pages += 1
-                tally.read += len(batch.records)
-                await self.writer.queue.put(Item(stream, batch))
-        except KeyRefused:
-            tally.outcome = "key refused"
-            raise
-        except Denied as denial:
-            tally.outcome = f"skipped: {denial.status}"
-            await self.writer.queue.put(
-                Item(stream, Batch([], None, warning=self._denied(denial)))
-            )
-            return denial
-        except CourierError as error:
-            tally.outcome = "FAILED"
-            log.error("%s: %s. The other streams go on.", stream.table, error)
-            return error
-        tally.outcome = "complete"
-        return None
-
-    async def ask(self, cursor: str | None) -> tuple[Page, int]:
-        """The page at a cursor, encoded once, and the server's time in epoch milliseconds."""
-        parameters = list(self.stream.params)
-        if cursor is not None:
-            parameters.append(("cursor", cursor))
-        query = f"?{urlencode(parameters)}" if parameters else ""
-        body, server_ms = await self.client.get(self.stream.path + query, self.tally)
-        return parse_page(self.stream, body, base_url=self.settings.base_url), server_ms
-
-    def _denied(self, denial: Denied) -> str:
-        return (
-            f"{self.stream.table}: Courier answered {denial.status}, so this stream was skipped; "
-            "the others are synced. The plan may not include it, or the key may not read it. "
-            "To be rid of this warning, leave it out of 'streams' in the configuration."
-        )
 
 
 def _raise_if_failed(
@@ -206,7 +155,7 @@ async def _report(tallies: dict[str, Tally]) -> None:
 def _start_line(stream: Stream, state: State) -> str:
     known = state.of(stream)
     if known.walk is not None:
-        return f"{stream.table}: goes on with a reading begun {utc(known.walk.started_at)}"
+        return f"{stream.table}: goes on with a reading begun {utc(known.walk.frame.started_at)}"
     if known.watermark is not None:
         return f"{stream.table}: complete up to {utc(known.watermark)}"
     return f"{stream.table}: reads all pages"

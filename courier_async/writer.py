@@ -11,9 +11,16 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from courier_async.flatten import Flattener, json_text
+from courier_async.known_rows import (
+    BLANK,
+    Deletions,
+    KnownRows,
+    fingerprint,
+    keep_within_bounds,
+)
 from courier_async.progress import Tally
 from courier_async.state import State
-from courier_async.streams import Stream
+from courier_async.streams import BY_TABLE, Record, Stream
 from courier_async.walk import Batch
 from courier_async.worker import Worker
 
@@ -38,6 +45,15 @@ class Item:
 
     stream: Stream
     batch: Batch
+
+
+@dataclass(slots=True)
+class _Change:
+    """A record to write, its key, and its fingerprint where the stream's rows are kept."""
+
+    key: str
+    record: Record
+    mark: str
 
 
 class Writer:
@@ -99,64 +115,140 @@ class Writer:
         return max(0.0, self._interval_seconds - (self._clock() - self._saved_at))
 
     def _write(self, items: list[Item], *, last: bool) -> None:
+        """What waits, in order, on the worker's thread."""
+        changes = [self._changes(item) for item in items]
+        self._announce(items, changes)
         due = not items
-        for item in items:
-            self._write_item(item)
+        for item, changed in zip(items, changes, strict=True):
+            self._write_item(item, changed)
             due = due or item.batch.ends_walk
             if self._clock() - self._saved_at >= self._interval_seconds:
                 self._checkpoint()
         if last:
             self._warn_of_unusable()
+            # No operation follows this checkpoint, so the rows are what the state says.
+            for known in self._state.rows.values():
+                known.open = False
         if last or (due and self._unsaved):
             self._checkpoint()
 
-    def _write_item(self, item: Item) -> None:
+    def _changes(self, item: Item) -> list[_Change]:
+        """The records that the destination may not hold as they are."""
+        stream, tally = item.stream, self._tallies[item.stream.table]
+        known = self._state.rows_of(stream) if stream.keeps_rows else None
+        changes, keyless = [], 0
+        for record in item.batch.records:
+            key = stream.key_of(record)
+            if key is None:
+                keyless += 1
+                continue
+            mark = ""
+            if known is not None and not known.given_up:
+                mark = fingerprint(record)
+                if known.rows.get(key) == mark:
+                    continue
+            changes.append(_Change(key, record, mark))
+        tally.unusable += keyless
+        # Takes back what counts as unchanged below, where all that is not sent does.
+        tally.unchanged -= keyless
+        return changes
+
+    def _announce(self, items: list[Item], changes: list[list[_Change]]) -> None:
+        """Saves, ahead of the rows themselves, that rows of these streams may be sent.
+
+        A sync that dies leaves nobody who knows which of its rows have landed. So the state first
+        says that the stream is open; and a new row's id, so that the row can be deleted later.
+        """
+        announced = False
+        for item, changed in zip(items, changes, strict=True):
+            stream, deletions = item.stream, item.batch.deletions
+            if not stream.keeps_rows or not (changed or (deletions and deletions.gone)):
+                continue
+            known = self._state.rows_of(stream)
+            if known.given_up:
+                continue
+            if not known.open:
+                announced = self._open_all() or announced
+            if self._state.of(stream).deep_read_at is not None:
+                for change in changed:
+                    if change.key not in known.rows:
+                        known.set(change.key, BLANK)
+                        announced = True
+        if announced:
+            keep_within_bounds(self._state.rows)
+            self._checkpoint()
+
+    def _open_all(self) -> bool:
+        """Marks every stream at once: one checkpoint serves them all."""
+        for table in self._tallies:
+            stream = BY_TABLE[table]
+            if stream.keeps_rows and not self._state.rows_of(stream).given_up:
+                self._state.rows_of(stream).open = True
+        return True
+
+    def _write_item(self, item: Item, changed: list[_Change]) -> None:
         stream, batch = item.stream, item.batch
         if self._stopped:
             return
         if batch.warning:
             self._warn(batch.warning)
         tally = self._tallies[stream.table]
-        for record in batch.records:
+        known = self._state.rows_of(stream) if stream.keeps_rows else None
+        sent, unusable = 0, tally.unusable
+        for change in changed:
             if self._stopped:
                 return
-            row = self._row(stream, record)
+            # The same record may have come twice in what waited.
+            if known is not None and change.mark and known.rows.get(change.key) == change.mark:
+                continue
+            row = self._row(stream, change)
             if row is None:
                 tally.unusable += 1
                 continue
             # The row goes out before the step that claims it: a crash between the two only
             # reads the page again.
             self._op.upsert(stream.table, row)
-            tally.sent += 1
+            sent += 1
+            if known is not None:
+                known.set(change.key, change.mark)
+        tally.sent += sent
+        tally.unchanged += batch.read - sent - (tally.unusable - unusable)
+        if batch.deletions is not None and known is not None:
+            self._delete(stream, known, batch.deletions)
         if batch.step is not None:
             self._state.advance(stream, batch.step)
         self._unsaved = True
 
-    def _row(self, stream: Stream, record: Any) -> dict[str, Any] | None:
-        """The flat row with its key as text, or None where the record cannot be stored."""
-        if not isinstance(record, dict):
-            return None
-        key = record.get(stream.key)
-        # A row without its key would fail the sync, and every operation after it.
-        if isinstance(key, bool) or not isinstance(key, str | int) or key == "":
-            return None
+    def _delete(self, stream: Stream, known: KnownRows, deletions: Deletions) -> None:
+        for key in deletions.gone:
+            if self._stopped:
+                return
+            # Confirmed by id after a whole walk (deletes.py); the row is only marked deleted.
+            self._op.delete(stream.table, {stream.key: key})
+            known.forget(key)
+            self._tallies[stream.table].deleted += 1
+        known.note(deletions)
+
+    def _row(self, stream: Stream, change: _Change) -> dict[str, Any] | None:
+        """The flat row with its key as text, or None where it cannot be stored."""
         flattener = self._flatteners.get(stream.table)
         if flattener is None:
             flattener = self._flatteners[stream.table] = Flattener(stream.table)
         try:
-            row = flattener.row(record)
+            row = flattener.row(change.record)
         except ValueError:
             return None
         for column in stream.text_columns:
             value = row.get(column)
             if value is not None and type(value) is not str:
                 row[column] = json_text(value)
-        row[stream.key] = str(key)
+        row[stream.key] = change.key
         return row
 
     def _checkpoint(self) -> None:
         if self._stopped:
             return
+        keep_within_bounds(self._state.rows)
         # Every row that the state claims has been handed over by now, on this same thread.
         self._op.checkpoint(self._state.as_json())
         self._saved_at = self._clock()

@@ -1,0 +1,161 @@
+"""What one sync reads of one stream: the rest of an interrupted walk, a walk from the head, and
+which rows have gone."""
+
+import logging
+from typing import Final
+from urllib.parse import urlencode
+
+from courier_async.client import CourierClient
+from courier_async.deletes import find_deletions
+from courier_async.errors import CourierError, Denied, KeyRefused, Refused
+from courier_async.known_rows import KnownRows
+from courier_async.pages import Page, parse_page
+from courier_async.progress import Tally
+from courier_async.settings import Settings
+from courier_async.state import PageRead, StreamState, WalkDropped, advance
+from courier_async.streams import Stream
+from courier_async.walk import Batch, Walk
+from courier_async.writer import Item, Writer
+
+log = logging.getLogger(__name__)
+
+_REFUSED_CURSOR: Final = frozenset({400, 404, 410})
+_DENIED: Final = frozenset({402, 403, 404})
+
+
+class Reader:
+    """Reads one stream once and puts what it finds on the writer's queue."""
+
+    def __init__(
+        self,
+        *,
+        stream: Stream,
+        state: StreamState,
+        known: KnownRows,
+        settings: Settings,
+        client: CourierClient,
+        writer: Writer,
+        tally: Tally,
+    ) -> None:
+        self._stream = stream
+        self._state = state
+        self._known = known
+        self._settings = settings
+        self._client = client
+        self._writer = writer
+        self._tally = tally
+        # Rows may only be missed by a walk that began and ended in this sync.
+        self._seen: set[str] | None = None
+        watched = stream.keeps_rows and settings.capture_deletes and state.walk is None
+        if watched and known.rows:
+            self._seen = set()
+        self._known_ids = frozenset(known.rows) if self._seen is not None else frozenset()
+        self._answered = False
+
+    async def read(self) -> CourierError | None:
+        """None when all is read, else why not. Raises KeyRefused alone: it concerns them all."""
+        table, tally = self._stream.table, self._tally
+        try:
+            await self._walk_all()
+            await self._delete_what_has_gone()
+        except KeyRefused:
+            tally.outcome = "key refused"
+            raise
+        except Denied as denial:
+            tally.outcome = f"skipped ({denial.status})"
+            await self._emit(
+                Batch(
+                    [],
+                    None,
+                    warning=f"{table}: Courier answered {denial.status}, so this stream was "
+                    "skipped; the others are synced. The plan may not include it, or the key may "
+                    "not read it. To be rid of this warning, leave it out of 'streams' in the "
+                    "configuration.",
+                )
+            )
+            return denial
+        except CourierError as error:
+            tally.outcome = "FAILED"
+            log.error("%s: %s. The other streams go on.", table, error)
+            return error
+        tally.outcome = "complete"
+        return None
+
+    async def _walk_all(self) -> None:
+        """The rest of an interrupted walk, if there is one, and then always one from the head."""
+        restarted = False
+        while True:
+            resumed = self._state.walk is not None
+            walk = Walk(self._stream, self._state, self._settings, self._ask, self._emit)
+            try:
+                await walk.run()
+            except Refused as refusal:
+                at_head = walk.state.walk is None
+                # A cursor's own 404 says that the cursor is gone, not that the stream is denied.
+                denied = _DENIED if at_head else _DENIED - _REFUSED_CURSOR
+                if refusal.status in denied and (at_head or not self._answered):
+                    raise Denied(refusal.status) from None
+                if at_head or restarted or refusal.status not in _REFUSED_CURSOR:
+                    raise
+                restarted = True
+                self._state = walk.state
+                await self._restart(refusal.status)
+                continue
+            self._state = walk.state
+            if not resumed:
+                return
+
+    async def _restart(self, status: int) -> None:
+        self._seen = None
+        step = WalkDropped()
+        await self._emit(
+            Batch(
+                [],
+                step,
+                warning=f"{self._stream.table}: Courier no longer knows the place at which the "
+                f"reading was to go on (it answered {status}), so it begins again with the "
+                "first page. Nothing is lost.",
+            )
+        )
+        self._state = advance(self._state, step)
+
+    async def _delete_what_has_gone(self) -> None:
+        if self._seen is None:
+            return
+        missing = set(self._known_ids - self._seen)
+        if not missing and not self._known.left and not self._known.half_gone:
+            return
+        deletions, warning = await find_deletions(
+            self._stream,
+            self._known,
+            known_ids=self._known_ids,
+            missing=missing,
+            client=self._client,
+            tally=self._tally,
+        )
+        await self._emit(Batch([], None, warning=warning, deletions=deletions))
+
+    async def _emit(self, batch: Batch) -> None:
+        if batch.read or batch.step is not None:
+            self._answered = True
+        self._tally.read += batch.read
+        if isinstance(batch.step, PageRead) and batch.step.lane.start is None:
+            self._tally.reached_ms = batch.step.lane.oldest
+            self._tally.newest_ms = batch.step.lane.newest
+            self._tally.stop_at_ms = batch.step.frame.stop_at
+        if self._seen is not None:
+            for record in batch.records:
+                key = self._stream.key_of(record)
+                if key is not None:
+                    self._seen.add(key)
+        await self._writer.queue.put(Item(self._stream, batch))
+
+    async def _ask(self, cursor: str | None) -> tuple[Page, int]:
+        """The page at a cursor, encoded once, and the server's time in epoch milliseconds."""
+        parameters = list(self._stream.params)
+        if cursor is not None:
+            parameters.append(("cursor", cursor))
+        query = f"?{urlencode(parameters)}" if parameters else ""
+        body, server_ms = await self._client.get(self._stream.path + query, self._tally)
+        self._tally.pages += 1
+        return parse_page(self._stream, body, base_url=self._settings.base_url), server_ms
