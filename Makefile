@@ -35,3 +35,10 @@ format: $(READY)  ## put the code into its one style
 
 clean:  ## remove what runs and tests left behind (the virtual environment too)
 	@rm -rf $(VENV) files crash-reports build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+.PHONY: package deploy
+package: $(READY)  ## make the archive that Fivetran would get, in build/
+	@$(BIN)/python -m tools.package
+
+deploy: $(READY)  ## send the connector to Fivetran; asks for what is missing
+	@$(BIN)/python -m tools.deploy

@@ -1,0 +1,54 @@
+"""A checkout to deploy from: what the repository holds, and what a person leaves beside it."""
+
+import shutil
+from pathlib import Path
+
+from tools.stage import FILES, PACKAGE, ROOT
+
+# None of these may ever leave the machine.
+LEFT_LYING_ABOUT = (
+    ".env",
+    "configuration.prod.json",
+    "destination.json",
+    "notes.json",
+    "tests/test_something.py",
+    "benchmark/bench.py",
+    f"{PACKAGE}/.hidden.py",
+    f"{PACKAGE}/notes.json",
+    f"{PACKAGE}/__pycache__/old.pyc",
+    "files/state.json",
+)
+
+# Stands in for connector.py for as long as that defines no connector.
+STAND_IN = """\
+import aiohttp
+from fivetran_connector_sdk import Connector
+
+
+def update(configuration: dict, state: dict) -> None:
+    pass
+
+
+connector = Connector(update=update)
+"""
+
+
+def checkout(folder: Path) -> Path:
+    """A copy, in `folder`, of what ships and of the tools, with everything else beside it."""
+    for name in (*FILES, "configuration.json"):
+        shutil.copy(ROOT / name, folder / name)
+    for name in (PACKAGE, "tools"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in LEFT_LYING_ABOUT:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("# A secret")
+    if "connector =" not in (ROOT / "connector.py").read_text():
+        (folder / "connector.py").write_text(STAND_IN)
+    return folder
+
+
+def shipped_names() -> list[str]:
+    """The sorted names that the archive must hold, and no other."""
+    modules = [str(path.relative_to(ROOT)) for path in (ROOT / PACKAGE).rglob("*.py")]
+    # The SDK adds the setup form.
+    return sorted([*FILES, *modules, "configuration_form.pb"])

@@ -1,0 +1,1 @@
+"""What builds and ships the connector; nothing of it is in the package."""

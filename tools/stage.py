@@ -1,0 +1,39 @@
+"""The folder that holds only what runs at Fivetran.
+
+`fivetran package` takes everything below the folder it is given: tests, benchmarks and any JSON
+file beside configuration.json. So it is given this one.
+"""
+
+import shutil
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+STAGE = ROOT / "build" / "stage"
+FILES = ("connector.py", "requirements.txt", "README.md", "LICENSE")
+PACKAGE = "courier_async"
+
+
+def stage() -> Path:
+    """Make the staged folder anew and return it."""
+    shutil.rmtree(STAGE, ignore_errors=True)
+    modules = [path.relative_to(ROOT) for path in (ROOT / PACKAGE).rglob("*.py")]
+    for name in [*map(Path, FILES), *modules]:
+        if any(part.startswith(".") for part in name.parts):
+            continue
+        (STAGE / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ROOT / name, STAGE / name)
+    return STAGE
+
+
+def changed_requirements() -> str:
+    """What the SDK made of the staged requirements.txt, or "" if it is as it was staged.
+
+    `--yes` also says yes to rewriting that file by what the SDK believes the code imports.
+    """
+    wanted = (ROOT / "requirements.txt").read_text().splitlines()
+    staged = (STAGE / "requirements.txt").read_text().splitlines()
+    if staged == wanted:
+        return ""
+    gone = [f"-{line}" for line in wanted if line not in staged]
+    new = [f"+{line}" for line in staged if line not in wanted]
+    return " ".join(gone + new) or "the order of its lines"
