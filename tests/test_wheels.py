@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
+PYTHON_VERSIONS = ("3.11", "3.12", "3.13", "3.14")
 # Both, since pip does not take the newer to include the older.
 PLATFORMS = ("manylinux2014_x86_64", "manylinux_2_28_x86_64")
 # What pip prints of an index that it cannot ask, before it says that there is no such package.
@@ -32,7 +33,7 @@ def resolve(requirements: Path, *, python_version: str) -> subprocess.CompletedP
     return resolved
 
 
-@pytest.mark.parametrize("python_version", ["3.11", "3.12", "3.13", "3.14"])
+@pytest.mark.parametrize("python_version", PYTHON_VERSIONS)
 def test_what_ships_has_wheels_with_all_it_needs(python_version: str) -> None:
     resolved = resolve(ROOT / "requirements.txt", python_version=python_version)
     assert resolved.returncode == 0, resolved.stderr
