@@ -1,9 +1,11 @@
 """`make deploy`, whole: the real `fivetran deploy` against a fake of Fivetran's API."""
 
 import base64
+import io
 import json
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -186,6 +188,17 @@ def test_a_key_that_fivetran_refuses_is_said_to_be(deploy: Deploy, fivetran: Fak
     assert fivetran.calls == [("GET", "/v1/groups")]
 
 
+def test_the_fivetran_key_does_not_follow_a_redirect(
+    deploy: Deploy, fivetran: FakeFivetran
+) -> None:
+    with fake_fivetran(FIVETRAN_KEY) as elsewhere:
+        fivetran.moved_to = elsewhere.url
+        done = deploy()
+    assert done.returncode != 0
+    assert "Fivetran answered 302; nothing was deployed." in done.stderr
+    assert elsewhere.calls == []
+
+
 def test_an_unknown_destination_is_named_beside_those_that_are_known(
     deploy: Deploy, fivetran: FakeFivetran
 ) -> None:
@@ -273,26 +286,28 @@ def test_what_is_missing_is_asked_for_on_a_terminal_and_the_key_without_echo(
     assert COURIER_KEY not in repr(target)
 
 
-def test_requirements_that_the_sdk_would_rewrite_stop_a_redeploy_before_it_sends_anything(
-    deploy: Deploy, fivetran: FakeFivetran, tmp_path: Path
+def test_a_redeploy_sends_the_pins_as_they_are_whatever_pipreqs_says(
+    deploy: Deploy, folder: Path, fivetran: FakeFivetran, tmp_path: Path
 ) -> None:
-    fivetran.add_connection("courier")
-    (tmp_path / "bin" / "pipreqs").write_text('#!/bin/sh\necho "pytest==9.2.0" > "$3"\n')
-    done = deploy(YES="1")
-    assert done.returncode != 0
-    assert "+pytest==9.2.0" in done.stderr
-    assert fivetran.mutations() == []
+    config = fivetran.connections[fivetran.add_connection("courier")]["config"]
+    (tmp_path / "bin" / "pipreqs").write_text('#!/bin/sh\necho "orjson==99.0.0" > "$3"\n')
+    assert deploy(YES="1").returncode == 0
+    archive = zipfile.ZipFile(io.BytesIO(fivetran.packages[config["package_id"]]))
+    assert archive.read("requirements.txt") == (folder / "requirements.txt").read_bytes()
 
 
-def test_requirements_that_the_sdk_did_rewrite_fail_the_redeploy(
-    deploy: Deploy, fivetran: FakeFivetran, tmp_path: Path
+def test_a_deploy_that_changed_the_pins_all_the_same_is_an_error(
+    deploy: Deploy, tmp_path: Path
 ) -> None:
-    fivetran.add_connection("courier")
-    once = tmp_path / "asked_once"
-    lies_the_second_time = (
-        f'#!/bin/sh\n[ -e {once} ] && echo "pytest==9.2.0" > "$3"\ntouch {once}\n'
+    real = Path(sys.executable).parent / "fivetran"
+    meddling = (
+        f'#!/bin/sh\n{real} "$@"\n[ $1 = package ] || echo pytest==9.2.0 >> $2/requirements.txt\n'
     )
-    (tmp_path / "bin" / "pipreqs").write_text(lies_the_second_time)
-    done = deploy(YES="1")
+    (tmp_path / "bin" / "fivetran").write_text(meddling)
+    (tmp_path / "bin" / "fivetran").chmod(0o755)
+    done = deploy()
     assert done.returncode != 0
-    assert "The SDK changed requirements.txt before it sent the package" in done.stderr
+    assert (
+        "The SDK changed requirements.txt before it sent the package: +pytest==9.2.0"
+        in done.stderr
+    )

@@ -26,10 +26,7 @@ def stage() -> Path:
 
 
 def changed_requirements() -> str:
-    """What the SDK made of the staged requirements.txt, or "" if it is as it was staged.
-
-    `--yes` also says yes to rewriting that file by what the SDK believes the code imports.
-    """
+    """What the SDK made of the staged requirements.txt, or "" if it is as it was staged."""
     wanted = (ROOT / "requirements.txt").read_text().splitlines()
     staged = (STAGE / "requirements.txt").read_text().splitlines()
     if staged == wanted:

@@ -16,14 +16,15 @@ from threading import Thread
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-GROUPS = {"grp_warehouse": "Warehouse", "grp_staging": "Staging"}
+GROUPS = {"grp_staging": "Staging", "grp_warehouse": "Warehouse"}
 
 
 class FakeFivetran:
     """The account's state, and what was asked of it.
 
     `calls` are ("METHOD", "path without query"); `packages` the uploaded archives by id;
-    `connections` the connections by id, as the API would show them.
+    `connections` the connections by id, as the API would show them; `moved_to` another address to
+    redirect every request to, or "".
     """
 
     def __init__(self, api_key: str) -> None:
@@ -33,6 +34,7 @@ class FakeFivetran:
         self.packages: dict[str, bytes] = {}
         self.connections: dict[str, dict[str, Any]] = {}
         self.failing_setup_test = ""
+        self.moved_to = ""
 
     def mutations(self) -> list[tuple[str, str]]:
         """The calls that change something, in order."""
@@ -67,7 +69,7 @@ class FakeFivetran:
         url = urlsplit(target)
         match [method, *url.path.removeprefix("/v1/").split("/")]:
             case ["GET", "groups"]:
-                return 200, {"items": [{"id": i, "name": name} for i, name in GROUPS.items()]}
+                return 200, _page_of_groups(parse_qs(url.query).get("cursor", ["0"])[0])
             case ["GET", "groups", group_id, "connectors"]:
                 return 200, {"items": self._named(group_id, parse_qs(url.query)["schema"][0])}
             case ["GET", "destinations", group_id]:
@@ -109,6 +111,14 @@ class FakeFivetran:
         return connection | {"setup_tests": [result]}
 
 
+def _page_of_groups(cursor: str) -> dict[str, Any]:
+    """One group a page, so that whoever reads only the first page misses the others."""
+    at = int(cursor)
+    group_id, name = list(GROUPS.items())[at]
+    more = {"next_cursor": str(at + 1)} if at + 1 < len(GROUPS) else {}
+    return {"items": [{"id": group_id, "name": name}], **more}
+
+
 def _package(connection: dict[str, Any]) -> str:
     return str(connection["config"]["package_id"])
 
@@ -116,9 +126,11 @@ def _package(connection: dict[str, Any]) -> str:
 def _uploaded_file(content_type: str, body: bytes) -> bytes:
     """The content of the one part, named `file`, of a multipart body."""
     message = BytesParser().parsebytes(f"Content-Type: {content_type}\r\n\r\n".encode() + body)
-    (part,) = message.get_payload()
+    _, part = message.walk()
     assert part.get_param("name", header="content-disposition") == "file"
-    return bytes(part.get_payload(decode=True))
+    content = part.get_payload(decode=True)
+    assert isinstance(content, bytes)
+    return content
 
 
 @contextmanager
@@ -130,12 +142,16 @@ def fake_fivetran(api_key: str) -> Iterator[FakeFivetran]:
         def respond(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             fake.calls.append((self.command, urlsplit(self.path).path))
-            if self.headers["Authorization"] == f"Basic {api_key}":
+            if fake.moved_to:
+                status, data = 302, None
+            elif self.headers["Authorization"] == f"Basic {api_key}":
                 content_type = self.headers.get("Content-Type", "")
                 status, data = fake.answer(self.command, self.path, content_type, body)
             else:
                 status, data = 401, None
             self.send_response(status)
+            if fake.moved_to:
+                self.send_header("Location", fake.moved_to + self.path)
             self.end_headers()
             self.wfile.write(json.dumps({"message": f"fake: {status}", "data": data}).encode())
 
