@@ -58,6 +58,15 @@ def test_the_archive_holds_what_runs_and_nothing_else(folder: Path, package: Pac
     assert list(folder.rglob("*.zip")) == [archive]
 
 
+def test_the_staged_folder_holds_nothing_else_that_the_sdk_could_take(
+    folder: Path, package: Package
+) -> None:
+    package()
+    staged = folder / "build" / "stage"
+    files = sorted(str(path.relative_to(staged)) for path in staged.rglob("*") if path.is_file())
+    assert files == [name for name in shipped_names() if name != "configuration_form.pb"]
+
+
 def test_the_archive_is_under_100_kilobytes_and_what_it_is_is_said(
     folder: Path, package: Package
 ) -> None:
@@ -107,5 +116,7 @@ def test_a_connector_that_cannot_be_imported_is_not_packaged(
     folder: Path, package: Package
 ) -> None:
     (folder / "connector.py").write_text("import nothing_of_that_name\n")
-    assert package().returncode != 0
+    done = package()
+    assert done.returncode == 1
+    assert "FileNotFoundError" not in done.stderr
     assert not (folder / "build" / "courier_connector.zip").exists()

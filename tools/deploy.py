@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -76,7 +75,6 @@ def checked_courier_key(path: Path) -> str:
 
 def hidden(line: str, *, api_key: str, courier_key: str) -> str:
     """The line without either key, nor the first characters of Fivetran's that the SDK shows."""
-    line = re.sub(r"--api-key \S+", "--api-key [hidden]", line)
     for secret in (api_key, courier_key, api_key[:8]):
         line = line.replace(secret, "[hidden]")
     return line
