@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DO_NOT_TRACK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help test lint format clean
+.PHONY: help test lint format clean package deploy
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,7 +36,6 @@ format: $(READY)  ## put the code into its one style
 clean:  ## remove what runs and tests left behind (the virtual environment too)
 	@rm -rf $(VENV) files crash-reports build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: package deploy
 package: $(READY)  ## make the archive that Fivetran would get, in build/
 	@$(BIN)/python -m tools.package
 

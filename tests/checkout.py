@@ -19,19 +19,6 @@ LEFT_LYING_ABOUT = (
     "files/state.json",
 )
 
-# Stands in for connector.py for as long as that defines no connector.
-STAND_IN = """\
-import aiohttp
-from fivetran_connector_sdk import Connector
-
-
-def update(configuration: dict, state: dict) -> None:
-    pass
-
-
-connector = Connector(update=update)
-"""
-
 
 def checkout(folder: Path) -> Path:
     """A copy, in `folder`, of what ships and of the tools, with everything else beside it."""
@@ -42,8 +29,6 @@ def checkout(folder: Path) -> Path:
     for name in LEFT_LYING_ABOUT:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text("# A secret")
-    if "connector =" not in (ROOT / "connector.py").read_text():
-        (folder / "connector.py").write_text(STAND_IN)
     return folder
 
 
