@@ -12,6 +12,7 @@ from base64 import b64decode, b64encode
 from collections.abc import AsyncIterator, Callable
 from itertools import pairwise
 from pathlib import Path
+from random import Random
 from typing import Any
 from urllib.parse import quote, unquote_plus, urlencode
 
@@ -490,6 +491,45 @@ def test_changes_come_as_json_and_in_the_middle_of_a_walk() -> None:
     assert walk(api, "list") == []
 
 
+@pytest.mark.parametrize("seed", range(12))
+def test_whatever_happens_the_listing_is_one_order_and_every_row_in_it_is_found(seed: int) -> None:
+    random = Random(seed)
+    stream = random.choice(ALL)
+    order = random.choice(("newest", "nearly_newest", "oldest", "shuffled"))
+    api = fake(seed=seed, sizes={stream: random.randrange(60)}, orders={stream: order})
+    made, gone, letters = api.account, set[str](), dict[str, dict[str, Any]]()
+    expected = {row[STREAMS[stream].key]: row for row in truth(api, stream)}
+    for _ in range(150):
+        made.advance(random.randrange(3))
+        alive = sorted(set(expected) - gone)
+        picked = random.choice(alive) if alive else None
+        move = random.choice((None, "head", "tail"))
+        what = random.randrange(6)
+        if what == 0 or picked is None:
+            age_ms = random.choice((0, random.randrange(30 * DAY_MS)))
+            (picked,) = made.add_late(1, age_ms, stream=stream)
+        elif what == 1:
+            letters[picked] = expected[picked]
+            made.edit(stream, picked, move=move, name=random.choice(("t", "007")))
+        elif what == 2 and picked in letters:
+            made.revert(stream, picked, move=move)
+            expected[picked] = letters.pop(picked)
+        elif what == 3:
+            made.delete(stream, picked)
+            gone.add(picked)
+        elif what == 4 and gone:
+            picked = random.choice(sorted(gone))
+            made.restore(stream, picked)
+            gone.remove(picked)
+        listed = {row[STREAMS[stream].key]: row for row in truth(api, stream)}
+        if picked not in expected or what == 1:
+            expected[picked] = listed[picked]
+        assert listed == {id_: row for id_, row in expected.items() if id_ not in gone}
+        assert made.count(stream) == len(listed)
+    api.change_options(page_sizes={stream: random.randrange(1, 9)})
+    assert walk(api, stream) == truth(api, stream)
+
+
 # -- switches ----------------------------------------------------------------------------------
 
 
@@ -765,3 +805,24 @@ def test_scripted_answers_come_first() -> None:
     api.script("brand", Reply(200, b"[" * 1000))
     assert ask(api, "brand").body == b"[" * 1000
     assert walk(api, "brand") == truth(api, "brand")
+
+
+@pytest.mark.parametrize("order", ["newest", "nearly_newest", "oldest", "shuffled"])
+@pytest.mark.parametrize("size", [0, 1, 2])
+def test_an_account_may_be_empty_or_tiny(size: int, order: str) -> None:
+    api = fake(sizes=dict.fromkeys(ALL, size), orders=dict.fromkeys(ALL, order), seed=3)
+    for stream in ALL:
+        assert len(walk(api, stream)) == size
+        api.account.add(stream)
+        api.account.delete(stream, api.account.pick(stream, 1)[0])
+        assert walk(api, stream) == truth(api, stream)
+        assert api.account.count(stream) == size
+        api.account.advance(10)
+
+
+def test_changing_one_option_does_not_repeat_a_fault_that_was_had() -> None:
+    api = fake(Options(fault_once={"*": ("500",)}))
+    assert ask(api, "brand").status == 500
+    api.change_options(latency_ms=40)
+    reply = ask(api, "brand")
+    assert (reply.status, reply.delay_seconds) == (200, 0.04)

@@ -212,21 +212,21 @@ class Account:
             fields = self._updated(stream, id_, now_ms=self.now_ms()) | fields
         table.patch(index, fields)
         if move is not None:
-            table.move(index, move)
+            table.move(index, move, now_ms=self.now_ms())
 
     def touch(self, stream: str, id_: str, /, *, move: str | None = "head") -> None:
         """Give a row a new updated time, if it carries one, and move it."""
         index = self._listed(stream, id_)
         self._tables[stream].patch(index, self._updated(stream, id_, now_ms=self.now_ms()))
         if move is not None:
-            self._tables[stream].move(index, move)
+            self._tables[stream].move(index, move, now_ms=self.now_ms())
 
     def revert(self, stream: str, id_: str, /, *, move: str | None = None) -> None:
         """Take the latest edit or touch of a row back to the letter; it keeps its place."""
         index = self._listed(stream, id_)
         self._tables[stream].undo(index)
         if move is not None:
-            self._tables[stream].move(index, move)
+            self._tables[stream].move(index, move, now_ms=self.now_ms())
 
     def progress_messages(
         self, n: int = 1, *, ids: Sequence[str] | None = None, newest: int = 2000

@@ -14,7 +14,8 @@ JSON_TYPE = "application/json"
 class Reply:
     """An answer. fault: "drop" (close without an answer), "cut" (half of the body, then close).
 
-    delay_seconds is what the server, or the simulation, waits before it answers.
+    delay_seconds is what the server, or the simulation, waits before it answers; records counts
+    the account's rows in the body.
     """
 
     status: int
@@ -22,6 +23,7 @@ class Reply:
     headers: dict[str, str] = field(default_factory=dict)
     fault: str | None = None
     delay_seconds: float = 0.0
+    records: int = 0
 
 
 def json_reply(data: Any, status: int = 200) -> Reply:
@@ -49,24 +51,29 @@ def error_reply(status: int, message: str | None = None) -> Reply:
 
 
 def bad_key_reply(status: int) -> Reply:
-    data = {"message": ERRORS[401][0], "type": ERRORS[401][1]}
-    return json_reply(data, status)
+    text, kind = ERRORS[401]
+    return json_reply({"message": text, "type": kind}, status)
 
 
-def too_many_reply(*, retry_after: str, seconds: float, now_ms: int) -> Reply:
-    """A 429; retry_after: none, seconds, date or ms, the form of its header."""
+def too_many_reply(*, form: str, seconds: float, now_ms: int) -> Reply:
+    """A 429; form: none, seconds, date or ms, how its header tells when to come back."""
     reply = error_reply(429)
-    if retry_after == "seconds":
+    if form == "seconds":
         reply.headers["Retry-After"] = f"{seconds:g}"
-    elif retry_after == "date":
+    elif form == "date":
         reply.headers["Retry-After"] = formatdate(now_ms / 1000 + seconds, usegmt=True)
-    elif retry_after == "ms":
+    elif form == "ms":
         reply.headers["retry-after-ms"] = f"{seconds * 1000:.0f}"
     return reply
 
 
 def faulty(
-    kind: str, answer: Callable[[], Reply], *, seconds: float, slow_seconds: float, now_ms: int
+    kind: str,
+    answer: Callable[[], Reply],
+    *,
+    retry_after_seconds: float,
+    slow_seconds: float,
+    now_ms: int,
 ) -> Reply:
     """What a fault makes of the answer that would have been given."""
     if kind in ("drop", "cut", "slow", "truncated"):
@@ -83,7 +90,7 @@ def faulty(
         return Reply(200, html, {"Content-Type": "text/html"})
     if kind.startswith("429"):
         form = "seconds" if kind == "429_retry_after" else "none"
-        return too_many_reply(retry_after=form, seconds=seconds, now_ms=now_ms)
+        return too_many_reply(form=form, seconds=retry_after_seconds, now_ms=now_ms)
     if kind == "gateway_timeout":
         return error_reply(504, "Endpoint request timed out")
     return error_reply(int(kind), "Bad Gateway" if kind == "502" else None)

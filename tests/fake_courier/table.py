@@ -125,21 +125,26 @@ class Table:
             raise KeyError(f"row {index} has no edit to take back")
         self._patches[index] = self._undo[index].pop()
 
-    def move(self, index: int, to: str) -> None:
+    def move(self, index: int, to: str, *, now_ms: int) -> None:
         """Put a listed row at the "head" or the "tail" of the listing."""
+        if to not in ("head", "tail"):
+            raise ValueError(f"move: {to!r}, not head or tail")
         if not self.is_listed(index):
             raise KeyError(f"row {index} is not listed")
         self._unplace(index)
-        self._place(index, self._end_position(upper=(to == "head") == (self.step < 0)))
+        if (to == "head") == (self.step < 0):
+            highest = self._extras[-1][0] if self._extras else 0
+            position = max(now_ms, highest + 1, self._timeline.end_ms + 1)
+        else:
+            lowest = self._extras[0][0] if self._extras else self._timeline.start_ms
+            position = min(lowest, self._timeline.start_ms) - 1
+        self._place(index, position)
 
     def hide(self, index: int) -> None:
         if not self.is_listed(index):
             raise KeyError(f"row {index} is not listed")
         self._hidden.add(index)
-        if index in self._extra_position:
-            self._extras.remove((self._extra_position[index], self.id_at(index), index))
-        else:
-            self._off_base.add(index)
+        self._unplace(index)
 
     def show(self, index: int) -> None:
         """Bring a hidden row back to where it was."""
@@ -171,13 +176,6 @@ class Table:
             self._extras.remove((self._extra_position[index], self.id_at(index), index))
         else:
             self._off_base.add(index)
-
-    def _end_position(self, *, upper: bool) -> int:
-        if upper:
-            highest = self._extras[-1][0] if self._extras else 0
-            return max(highest, self._timeline.end_ms) + 1
-        lowest = self._extras[0][0] if self._extras else self._timeline.start_ms
-        return min(lowest, self._timeline.start_ms) - 1
 
     def _index_at(self, slot: int) -> int:
         """Which row stands at a slot of the timeline in this order: a bijection."""
@@ -231,6 +229,8 @@ class Table:
 
 
 def _coprime(size: int, seed: int) -> int:
+    if size < 2:
+        return 1
     stride = max(1, size * 618 // 1000 + seed % 7)
     while gcd(stride, size) != 1:
         stride += 1

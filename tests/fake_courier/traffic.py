@@ -4,6 +4,8 @@ from collections import Counter, deque
 from collections.abc import Mapping
 from typing import Any
 
+from tests.fake_courier.replies import Reply
+
 KEPT_TIMES = 100_000
 KEPT_CURSORS = 20_000
 
@@ -23,8 +25,8 @@ class Traffic:
         self.requests = 0
         self.by_stream: Counter[str] = Counter()  # listing requests
         self.by_id: Counter[str] = Counter()  # GET by id
-        self.by_status: Counter[str] = Counter()  # "200", "drop" …
-        self.records: Counter[str] = Counter()  # in answers of status 200
+        self.by_status: Counter[str] = Counter()  # "200", "429" …, "drop", "cut"
+        self.records: Counter[str] = Counter()  # rows in the pages answered
         self.body_bytes = 0
         self.most_in_flight = self.in_flight
         self.cursors: dict[str, deque[str | None]] = {}
@@ -44,6 +46,12 @@ class Traffic:
         kept = self.cursors.setdefault(stream, deque(maxlen=KEPT_CURSORS))
         kept.append(query.get("cursor"))
         self.last_query[stream] = dict(query)
+
+    def answered(self, stream: str | None, reply: Reply) -> None:
+        self.by_status[reply.fault or str(reply.status)] += 1
+        self.body_bytes += len(reply.body)
+        if stream is not None and reply.fault is None:
+            self.records[stream] += reply.records
 
     def busiest(self, window_seconds: float = 1.0) -> int:
         """The most requests in any half-open window of that length, of the times kept."""

@@ -1,0 +1,45 @@
+"""The two shapes in which the API wraps a page, and how a last page may look."""
+
+from typing import Any
+
+Body = dict[str, Any]
+
+
+def paging_body(array: str, records: list[Any], cursor: str | None, ending: str | None) -> Body:
+    """The paging family; ending: None where there is more, else one of LAST_PAGES."""
+    paging: Body | None = {"cursor": cursor, "more": ending is None}
+    if ending == "cursor_null":
+        paging = {"cursor": None, "more": False}
+    elif ending == "cursor_absent":
+        paging = {"more": False}
+    elif ending == "cursor_only":
+        paging = {"cursor": cursor}
+    elif ending == "paging_empty":
+        paging = {}
+    elif ending == "paging_null":
+        paging = None
+    body: Body = {} if ending == "paging_absent" else {"paging": paging}
+    return body | {array: records}
+
+
+def list_object_body(
+    array: str,
+    records: list[Any],
+    cursor: str | None,
+    ending: str | None,
+    *,
+    with_cursor: bool,
+    next_url_origin: str | None,
+) -> Body:
+    """The list-object family (tenants); next_url_origin: "" for a relative one, None for none."""
+    body: Body = {"type": "list", "url": "/tenants", "has_more": ending is None}
+    if ending == "cursor_null":
+        body |= {"cursor": None, "next_url": None}
+    elif cursor is not None and ending in (None, "cursor", "cursor_only"):
+        if with_cursor:
+            body["cursor"] = cursor
+        if next_url_origin is not None:
+            # = and / are raw, as seen on the real one; a raw + would be read as a blank.
+            text = cursor.replace("+", "%2B")
+            body["next_url"] = f"{next_url_origin}/tenants?cursor={text}"
+    return body | {array: records}
