@@ -15,6 +15,7 @@ from tests.fake_courier.server import serve
 
 def main() -> None:
     """Serve what the command line says; one line with the URL when ready."""
+    parent = os.getppid()  # before anyone is told that we are ready, and may go
     parser = _parser()
     given = parser.parse_args()
     try:
@@ -31,7 +32,7 @@ def main() -> None:
         options = Options(key=given.key, latency_ms=given.latency_ms).changed(changes)
     except (ValueError, TypeError) as error:
         parser.error(str(error))
-    asyncio.run(_run(account, options, given.port, given.exit_with_parent))
+    asyncio.run(_run(account, options, given.port, parent if given.exit_with_parent else None))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -76,7 +77,7 @@ def _sizes(text: str) -> dict[str, int]:
     return {name: int(value) for name, value in _pairs(text).items()}
 
 
-async def _run(account: Account, options: Options, port: int, with_parent: bool) -> None:
+async def _run(account: Account, options: Options, port: int, parent: int | None) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -84,14 +85,13 @@ async def _run(account: Account, options: Options, port: int, with_parent: bool)
             loop.add_signal_handler(number, stop.set)
     async with serve(account, options, port=port) as server:
         print(f"Fake Courier API at {server.url}", flush=True)
-        watch = asyncio.create_task(_watch_parent(stop)) if with_parent else None
+        watch = asyncio.create_task(_watch(parent, stop)) if parent is not None else None
         await stop.wait()
         if watch is not None:
             watch.cancel()
 
 
-async def _watch_parent(stop: asyncio.Event) -> None:
-    parent = os.getppid()
+async def _watch(parent: int, stop: asyncio.Event) -> None:
     while os.getppid() == parent:  # noqa: ASYNC110 (no event tells of it)
         await asyncio.sleep(0.5)
     stop.set()
