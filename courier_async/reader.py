@@ -45,11 +45,9 @@ class Reader:
         self._writer = writer
         self._tally = tally
         # Rows may only be missed by a walk that began and ended in this sync.
-        self._seen: set[str] | None = None
         watched = stream.keeps_rows and settings.capture_deletes and state.walk is None
-        if watched and known.rows:
-            self._seen = set()
-        self._known_ids = frozenset(known.rows) if self._seen is not None else frozenset()
+        self._seen: set[str] | None = set() if watched and len(known) else None
+        self._known_ids = known.ids() if self._seen is not None else frozenset()
         self._answered = False
 
     async def read(self) -> CourierError | None:

@@ -48,8 +48,8 @@ class Item:
 
 
 @dataclass(slots=True)
-class _Change:
-    """A record to write, its key, and its fingerprint where the stream's rows are kept."""
+class _Marked:
+    """A record that can be stored, its key, and its fingerprint where rows are kept."""
 
     key: str
     record: Record
@@ -116,11 +116,11 @@ class Writer:
 
     def _write(self, items: list[Item], *, last: bool) -> None:
         """What waits, in order, on the worker's thread."""
-        changes = [self._changes(item) for item in items]
-        self._announce(items, changes)
+        marked = [self._marked(item) for item in items]
+        self._announce(items, marked)
         due = not items
-        for item, changed in zip(items, changes, strict=True):
-            self._write_item(item, changed)
+        for item, records in zip(items, marked, strict=True):
+            self._write_item(item, records)
             due = due or item.batch.ends_walk
             if self._clock() - self._saved_at >= self._interval_seconds:
                 self._checkpoint()
@@ -132,87 +132,83 @@ class Writer:
         if last or (due and self._unsaved):
             self._checkpoint()
 
-    def _changes(self, item: Item) -> list[_Change]:
-        """The records that the destination may not hold as they are."""
-        stream, tally = item.stream, self._tallies[item.stream.table]
-        known = self._state.rows_of(stream) if stream.keeps_rows else None
-        changes, keyless = [], 0
+    def _marked(self, item: Item) -> list[_Marked]:
+        """The records that can be stored; those of streams whose rows are kept, fingerprinted."""
+        stream = item.stream
+        keeps = stream.keeps_rows and not self._state.rows_of(stream).given_up
+        marked = []
         for record in item.batch.records:
             key = stream.key_of(record)
             if key is None:
-                keyless += 1
                 continue
-            mark = ""
-            if known is not None and not known.given_up:
-                mark = fingerprint(record)
-                if known.rows.get(key) == mark:
-                    continue
-            changes.append(_Change(key, record, mark))
-        tally.unusable += keyless
-        # Takes back what counts as unchanged below, where all that is not sent does.
-        tally.unchanged -= keyless
-        return changes
+            try:
+                marked.append(_Marked(key, record, fingerprint(record) if keeps else ""))
+            except ValueError:
+                continue
+        return marked
 
-    def _announce(self, items: list[Item], changes: list[list[_Change]]) -> None:
+    def _announce(self, items: list[Item], marked: list[list[_Marked]]) -> None:
         """Saves, ahead of the rows themselves, that rows of these streams may be sent.
 
         A sync that dies leaves nobody who knows which of its rows have landed. So the state first
         says that the stream is open; and a new row's id, so that the row can be deleted later.
         """
         announced = False
-        for item, changed in zip(items, changes, strict=True):
+        for item, records in zip(items, marked, strict=True):
             stream, deletions = item.stream, item.batch.deletions
-            if not stream.keeps_rows or not (changed or (deletions and deletions.gone)):
+            if not stream.keeps_rows or self._state.rows_of(stream).given_up:
                 continue
             known = self._state.rows_of(stream)
-            if known.given_up:
+            changed = [record for record in records if known.get(record.key) != record.mark]
+            if not changed and not (deletions and deletions.gone):
                 continue
             if not known.open:
-                announced = self._open_all() or announced
+                self._open_all()
+                announced = True
+            # Before a stream's first complete walk nothing of it is deleted.
             if self._state.of(stream).deep_read_at is not None:
-                for change in changed:
-                    if change.key not in known.rows:
-                        known.set(change.key, BLANK)
+                for record in changed:
+                    if record.key not in known:
+                        known.set(record.key, BLANK)
                         announced = True
         if announced:
-            keep_within_bounds(self._state.rows)
             self._checkpoint()
 
-    def _open_all(self) -> bool:
+    def _open_all(self) -> None:
         """Marks every stream at once: one checkpoint serves them all."""
         for table in self._tallies:
             stream = BY_TABLE[table]
-            if stream.keeps_rows and not self._state.rows_of(stream).given_up:
+            if stream.keeps_rows:
                 self._state.rows_of(stream).open = True
-        return True
 
-    def _write_item(self, item: Item, changed: list[_Change]) -> None:
+    def _write_item(self, item: Item, records: list[_Marked]) -> None:
         stream, batch = item.stream, item.batch
         if self._stopped:
             return
         if batch.warning:
             self._warn(batch.warning)
-        tally = self._tallies[stream.table]
         known = self._state.rows_of(stream) if stream.keeps_rows else None
-        sent, unusable = 0, tally.unusable
-        for change in changed:
+        sent, unusable = 0, len(batch.records) - len(records)
+        for record in records:
             if self._stopped:
                 return
-            # The same record may have come twice in what waited.
-            if known is not None and change.mark and known.rows.get(change.key) == change.mark:
+            # Judged only now: the same record may have come twice in what waited.
+            if known is not None and known.get(record.key) == record.mark:
                 continue
-            row = self._row(stream, change)
+            row = self._row(stream, record)
             if row is None:
-                tally.unusable += 1
+                unusable += 1
                 continue
             # The row goes out before the step that claims it: a crash between the two only
             # reads the page again.
             self._op.upsert(stream.table, row)
             sent += 1
             if known is not None:
-                known.set(change.key, change.mark)
+                known.set(record.key, record.mark)
+        tally = self._tallies[stream.table]
         tally.sent += sent
-        tally.unchanged += batch.read - sent - (tally.unusable - unusable)
+        tally.unusable += unusable
+        tally.unchanged += batch.read - sent - unusable
         if batch.deletions is not None and known is not None:
             self._delete(stream, known, batch.deletions)
         if batch.step is not None:
@@ -229,20 +225,20 @@ class Writer:
             self._tallies[stream.table].deleted += 1
         known.note(deletions)
 
-    def _row(self, stream: Stream, change: _Change) -> dict[str, Any] | None:
+    def _row(self, stream: Stream, marked: _Marked) -> dict[str, Any] | None:
         """The flat row with its key as text, or None where it cannot be stored."""
         flattener = self._flatteners.get(stream.table)
         if flattener is None:
             flattener = self._flatteners[stream.table] = Flattener(stream.table)
         try:
-            row = flattener.row(change.record)
+            row = flattener.row(marked.record)
         except ValueError:
             return None
         for column in stream.text_columns:
             value = row.get(column)
             if value is not None and type(value) is not str:
                 row[column] = json_text(value)
-        row[stream.key] = change.key
+        row[stream.key] = marked.key
         return row
 
     def _checkpoint(self) -> None:

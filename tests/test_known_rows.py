@@ -9,7 +9,14 @@ from typing import Any
 import pytest
 
 from courier_async import known_rows
-from courier_async.known_rows import KnownRows, fingerprint, keep_within_bounds, row_bytes
+from courier_async.known_rows import (
+    BLANK,
+    KnownRows,
+    fingerprint,
+    keep_within_bounds,
+    parse_known_rows,
+    row_bytes,
+)
 from courier_async.streams import STREAMS
 from courier_async.sync import SyncFailed
 from tests.fake_courier import Account
@@ -51,9 +58,6 @@ class Warehouse:
         self.tables.apply(sink)
         self.state = sink.last_state() or self.state
         return sink
-
-    def known(self, table: str) -> dict[str, str]:
-        return self.state["streams"][table].get("rows", {})
 
 
 async def warehouse(**options: Any) -> Warehouse:
@@ -174,7 +178,7 @@ async def test_a_new_id_is_saved_before_its_row_is_sent_so_that_the_row_can_be_d
 
     def check(operation: str, data: Any) -> None:
         if operation == "upsert" and data[0] == "list":
-            assert saved["streams"]["list"]["rows"][key] == ""
+            assert parse_known_rows(saved["streams"]["list"]).get(key) == BLANK
         if operation == "checkpoint":
             saved.update(copy.deepcopy(data))
 
@@ -437,6 +441,7 @@ async def test_a_late_click_below_the_lookback_lands_with_the_days_deep_read() -
         (50_001, 32, False),
         (1_000_000, 32, False),
         (20_000, 128, True),
+        (27_000, 128, True),
         (49_999, 128, False),
     ],
 )
@@ -458,7 +463,7 @@ def test_the_size_of_a_row_is_counted_as_json_writes_it() -> None:
     for key in ("plain", "with/slash and blank", "ünï-日本-😀", '"quoted"\\'):
         known = KnownRows()
         known.set(key, "12345678")
-        assert row_bytes(key) >= len(json.dumps({key: "12345678"}))
+        assert row_bytes(key) >= len(json.dumps(known.as_json()["rows"])) - len('[""]') + 2
         known.forget(key)
         assert known.size_bytes == 0
 
@@ -476,3 +481,17 @@ async def test_a_stream_too_large_to_keep_is_sent_whole_and_deletes_nothing(
     monkeypatch.setattr(known_rows, "MOST_ROWS", 1_000)
     await house.sync()
     assert house.state["streams"]["tenant"]["rows_given_up"] is True
+
+
+def test_rows_come_back_from_the_state_as_they_were_whatever_their_ids_hold() -> None:
+    for count in (5, 5_000):
+        known = KnownRows(open=False, asked_after="b", half_gone=True, left=frozenset({"x"}))
+        odd = ["a\nb", "a\\nb", "\\", "\n", "-", " ", "日本", "id/with space", "a\\\nb"]
+        for key in odd + [f"id{number}" for number in range(count)]:
+            known.set(key, BLANK if key.endswith("3") else fingerprint({"id": key}))
+        known.forget("id1")
+        again = parse_known_rows(json.loads(json.dumps(known.as_json())))
+        assert again.ids() == known.ids()
+        assert all(again.get(key) == known.get(key) for key in known.ids())
+        assert (len(again), again.size_bytes) == (len(known), known.size_bytes)
+        assert again.as_json() == known.as_json()
