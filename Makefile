@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DO_NOT_TRACK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help test lint format clean package deploy
+.PHONY: help test test-all lint format clean package deploy
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +24,17 @@ $(READY): requirements.txt requirements-dev.txt
 
 test: lint  ## run every check and every test
 	@$(BIN)/python -m pytest -n 2
+
+# Every supported Python that is on the machine, each in an environment of its own.
+PYTHONS = $(foreach v,3.11 3.12 3.13 3.14,$(shell python$(v) -c 'print("$(v)")' 2>/dev/null))
+
+test-all:  ## run the tests on every supported Python on this machine
+	@set -e; versions="$(PYTHONS)"; \
+	test -n "$$versions" || { echo "No python3.11 or later is on PATH."; exit 1; }; \
+	for version in $$versions; do \
+		echo "== Python $$version"; \
+		$(MAKE) --no-print-directory test VENV=.venv-$$version PYTHON=python$$version; \
+	done
 
 lint: $(READY)  ## check style and types, changing nothing
 	@$(BIN)/ruff check .
