@@ -1,19 +1,20 @@
 """The shared rate: when the next request may go, for all streams alike."""
 
 import asyncio
+import math
 from typing import Final
 
 from aiolimiter import AsyncLimiter
 
 # A refusal halves the rate, but never below this many requests a second.
 _SLOWEST_PER_SECOND: Final = 1.0
-# Without a refusal the rate grows by a tenth in this time ...
-_GROWTH_SECONDS: Final = 10.0
-_GROWTH: Final = 1.1
-# ... but first comes back, within a second, to nine tenths of what was last refused:
-# the time lost far below the server's limit is what makes a slow server slower.
-_RETURN_SECONDS: Final = 1.0
-_RETURN: Final = 0.9
+# So long after the hold it comes back to this part of the rate that was refused: what is lost
+# far below the server's limit is what makes a slow server slower.
+_RETURN_SECONDS: Final = 0.5
+_RETURN: Final = 0.85
+# From there it grows by a tenth in ten seconds, in small steps, so that the limit is met gently.
+_GROWTH_SECONDS: Final = 1.0
+_GROWTH: Final = 1.01
 # The first wait after a refusal that names no time; it doubles while nothing else is answered.
 _FIRST_HOLD_SECONDS: Final = 1.0
 _LONGEST_HOLD_SECONDS: Final = 60.0
@@ -38,7 +39,7 @@ class Pacer:
         self._turn = asyncio.Lock()
         self._held_until = 0.0
         self._refusals_in_a_row = 0
-        self._refused_at = 0.0
+        self._refused_at = -math.inf
         self._first_refusal_at: float | None = None
 
     @property
@@ -77,7 +78,7 @@ class Pacer:
             self._first_refusal_at = now
         hold = retry_after_seconds
         # What was under way when the last refusal came tells nothing new.
-        if sent_at >= self._refused_at:
+        if sent_at > self._refused_at:
             self._refused_at = now
             if hold is None:
                 hold = min(_FIRST_HOLD_SECONDS * 2**self._refusals_in_a_row, _LONGEST_HOLD_SECONDS)
@@ -86,6 +87,8 @@ class Pacer:
             slowest = min(_SLOWEST_PER_SECOND, self._setting)
             self._set_rate(max(self._rate / 2, slowest), now)
         self._held_until = max(self._held_until, now + (hold or 0.0))
+        # What ran up in the bucket during the hold must not go at once after it.
+        self._limiter = None
         return now - self._first_refusal_at < _GIVE_UP_SECONDS
 
     def _set_rate(self, per_second: float, now: float) -> None:
@@ -99,7 +102,8 @@ class Pacer:
         if self._changed_at is None:
             self._changed_at = now
         elif self._rate < self._setting:
-            self._grow(now - self._changed_at, now)
+            # A hold is no proof that the server bears the rate.
+            self._grow(now - max(self._changed_at, self._held_until), now)
         if self._limiter is None:
             # A capacity a little over one makes up for late wake-ups; with a leak of
             # rate + 1 - capacity no window of a second holds more than the rate.
