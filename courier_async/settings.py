@@ -17,6 +17,9 @@ PLACEHOLDER: Final = "<YOUR_COURIER_API_KEY>"
 KEY_PREFIXES: Final = ("pk_prod", "dk_prod", "pk_test", "dk_test")
 
 
+_HOST: Final = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """One sync's configuration. Every field has a default but the key, which no repr shows."""
@@ -65,6 +68,8 @@ class Settings:
                 values[target] = _key(text)
             elif text is not None and not isinstance(text, str):
                 raise ValueError(f"{name} must be text in quotes, such as {_example(name)}.")
+            elif text is not None and _holds_key(text, values["api_key"]):
+                raise ValueError(f"{name} holds an API key, which belongs into api_key alone.")
             elif text is not None and text.strip():
                 values[target] = parse(name, text.strip())
         return cls(**values)
@@ -77,7 +82,8 @@ def unknown_settings(configuration: Mapping[str, Any]) -> list[str]:
         if name not in OPTIONS:
             near = difflib.get_close_matches(str(name), OPTIONS, n=1)
             hint = f" Did you mean {near[0]}?" if near else ""
-            sentences.append(f"The configuration has a setting that is not known: {name}.{hint}")
+            shown = "(not shown)" if _holds_key(str(name)) else name
+            sentences.append(f"The configuration has a setting that is not known: {shown}.{hint}")
     return sentences
 
 
@@ -93,6 +99,11 @@ def _key(text: Any) -> str:
     return text
 
 
+def _holds_key(text: str, key: str = "") -> bool:
+    """Whether a value that is no key's place holds one; a short key may be there by chance."""
+    return (len(key) >= 8 and key in text) or any(f"{p}_" in text for p in KEY_PREFIXES)
+
+
 def _base_url(name: str, text: str) -> str:
     allowed = (
         "Allowed: https://api.courier.com, https://api.eu.courier.com or another https address "
@@ -103,10 +114,10 @@ def _base_url(name: str, text: str) -> str:
         host, _ = parts.hostname, parts.port
     except ValueError:
         raise ValueError(f"{name} is not an address. {allowed}") from None
-    if parts.username or parts.password or parts.query or parts.fragment or re.search(r"\s", text):
+    if re.search(r"[?#@]|[^\x21-\x7e]", text):
         # Not shown: an address of this form may hold a secret.
         raise ValueError(f"{name} must hold no user name, password, query or blank. {allowed}")
-    if not host or parts.scheme not in ("https", "http"):
+    if not host or not _HOST.fullmatch(host) or parts.scheme not in ("https", "http"):
         raise ValueError(f"{name} is {text!r}, which is not a full web address. {allowed}")
     if parts.scheme == "http" and not _is_loopback(host):
         raise ValueError(f"{name} is {text!r}: the key would travel unencrypted. {allowed}")
