@@ -153,16 +153,10 @@ def test_an_address_that_may_hold_a_secret_is_refused_and_not_shown(text: str) -
 
 
 @pytest.mark.parametrize(
-    "text",
-    [
-        "https://a\\b.example",
-        "https://a*b.example",
-        "https://exämple.courier.com",
-        "https://a\u200bb.example",
-    ],
+    "host", ["a\\b.example", "a*b.example", "exämple.courier.com", "a\u200bb.example"]
 )
-def test_an_address_of_other_characters_than_a_host_has_is_refused(text: str) -> None:
-    assert sentence(base_url=text).startswith("base_url")
+def test_an_address_of_other_characters_than_a_host_has_is_refused(host: str) -> None:
+    assert sentence(base_url=f"https://{host}").startswith("base_url")
 
 
 @pytest.mark.parametrize("text", ["https://a.example/\x00", "https://a.example/\x7f/"])
@@ -233,7 +227,7 @@ def test_a_key_that_cannot_be_one_is_refused_without_being_shown(key: Any) -> No
 
 
 def test_a_missing_key_is_refused() -> None:
-    with pytest.raises(ValueError, match="^api_key is missing"):
+    with pytest.raises(ValueError, match=r"^api_key is missing"):
         Settings.from_configuration({})
 
 
@@ -247,7 +241,7 @@ def test_a_value_that_is_not_text_is_refused_by_name(name: str, value: object) -
 
 @pytest.mark.parametrize("configuration", [None, [], "api_key", 3])
 def test_a_configuration_that_is_no_object_is_refused(configuration: Any) -> None:
-    with pytest.raises(ValueError, match="^The configuration must be a JSON object"):
+    with pytest.raises(ValueError, match=r"^The configuration must be a JSON object"):
         Settings.from_configuration(configuration)
 
 
@@ -328,12 +322,14 @@ LIKELY = st.sampled_from(
     | ANYTHING
 )
 def test_any_configuration_gives_settings_or_a_sentence(configuration: Any) -> None:
+    said = ""
     try:
         given = Settings.from_configuration(configuration)
     except ValueError as error:
-        assert re.match(
-            r"(The configuration|[a-z_]+) (is|must|names|holds|still|has)\b", str(error)
-        )
+        said = str(error)
     else:
         assert isinstance(given, Settings)
         unknown_settings(configuration)
+    assert not said or re.match(
+        r"(The configuration|[a-z_]+) (is|must|names|holds|still)\b", said
+    ), said
