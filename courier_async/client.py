@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 import random
 import re
 import time
@@ -136,7 +137,9 @@ def parse_json(body: bytes) -> Any:
         except ValueError:
             pass  # perhaps only a lone surrogate, which the standard library can read
     try:
-        return _without_surrogates(json.loads(body, parse_constant=_no_constant))
+        return _without_surrogates(
+            json.loads(body, parse_constant=_no_constant, parse_float=_float_or_text)
+        )
     except RecursionError:
         raise ValueError("nested too deeply") from None
 
@@ -150,6 +153,12 @@ def _without_surrogates(value: Any) -> Any:
     if isinstance(value, dict):
         return {_without_surrogates(k): _without_surrogates(v) for k, v in value.items()}
     return value
+
+
+def _float_or_text(number: str) -> float | str:
+    """A number beyond what a float holds stays as it was written."""
+    value = float(number)
+    return value if math.isfinite(value) else number
 
 
 def _no_constant(name: str) -> None:

@@ -23,25 +23,32 @@ _DEEPEST: Final = 16
 # Free-form objects come in endless shapes: neither their number nor their length may grow here.
 _MOST_PLANS: Final = 2_000
 _LONGEST_PLAN: Final = 256
-# Between the keys of a path; no key that a person wrote holds it.
-_JOINT: Final = "\x00"
+# Between the keys of a path. Half of a surrogate pair: client.parse_json lets none through, so
+# no key holds it.
+_JOINT: Final = "\ud800"
 
 _INT64_END: Final = 2**63
 
 
 class Flattener:
-    """Rows of one stream. A shape is the paths of a record's cells, in the order they came."""
+    """Rows of one stream. A shape is the paths of a record's cells, in the order they came.
 
-    def __init__(self, table: str) -> None:
+    key: the field that becomes the primary key; its column keeps its name whatever clashes.
+    """
+
+    def __init__(self, table: str, *, key: str = "id") -> None:
         self._table = table
+        self._key = key
         self._plans: dict[tuple[str, ...], tuple[str, ...]] = {}
-        self._told: set[str] = set()
+        self._told = False
 
     def row(self, record: Record) -> Row:
         """`{"a": {"b": 1}, "c": [2]}` becomes `{"a_b": 1, "c": "[2]"}`; null and {} give nothing.
 
-        Where two keys come to one column, the one less deep keeps the name and the other takes a
-        trailing underscore. Raises ValueError on a list nested too deeply to be written as text.
+        Where two keys come to one column, the one less deep keeps the name (of two as deep, the
+        one that is spelled like the column) and the other takes a trailing underscore, or a
+        number where that is taken too. Raises ValueError on a list nested too deeply to be
+        written as text.
         """
         paths: list[str] = []
         values: list[Any] = []
@@ -67,19 +74,23 @@ class Flattener:
         """The columns of a shape, the same whatever the order in which the keys came."""
         names: dict[str, str] = {}
         taken: set[str] = set()
-        for path in sorted(shape, key=lambda path: (path.count(_JOINT), path)):
+        # How often each name was wanted, so that thousands of one name do not each try them all.
+        tries: dict[str, int] = {}
+        for path in sorted(shape, key=self._rank):
             name = wanted = path.replace(_JOINT, "_")
-            tries = 1
-            while (landed := column_name(name)) in taken:
-                name = f"{wanted}_" if tries == 1 else f"{wanted}_{tries}"
-                tries += 1
+            landed = first = column_name(wanted)
+            while landed in taken:
+                tries[first] = tries.get(first, 0) + 1
+                name = f"{wanted}_" if tries[first] == 1 else f"{wanted}_{tries[first]}"
+                landed = column_name(name)
             taken.add(landed)
             names[path] = name
-            if name != wanted and wanted not in self._told and len(self._told) < _MOST_PLANS:
-                self._told.add(wanted)
+            if name != wanted and not self._told:
+                self._told = True
+                # Without the column's name: free-form keys may be personal data.
                 log.info(
-                    "%s: two keys come to one column; the deeper one lands under a name that "
-                    "ends in an underscore or a number",
+                    "%s: two keys of a record come to one column; the deeper one lands under a "
+                    "name that ends in an underscore or a number",
                     self._table,
                 )
         columns = tuple(names[path] for path in shape)
@@ -88,6 +99,10 @@ class Flattener:
                 self._plans.clear()
             self._plans[shape] = columns
         return columns
+
+    def _rank(self, path: str) -> tuple[int, bool, bool, str]:
+        """Who comes first when two come to one column: the same in whatever order keys come."""
+        return path.count(_JOINT), path != self._key, path != column_name(path), path
 
 
 def _nested(prefix: str, holder: Record, paths: list[str], values: list[Any]) -> None:
