@@ -93,7 +93,7 @@ def _cursor_of_url(next_url: Any, url: str) -> str | None:
         target, own = urlsplit(urljoin(url, next_url)), urlsplit(url)
     except ValueError:
         raise BadAnswer("'next_url' is not an address") from None
-    if (target.scheme, target.netloc) != (own.scheme, own.netloc):
+    if (target.scheme, target.netloc.lower()) != (own.scheme, own.netloc.lower()):
         raise BadAnswer("'next_url' leads to another host")
     for pair in target.query.split("&"):
         name, _, value = pair.partition("=")
