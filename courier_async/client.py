@@ -171,37 +171,41 @@ def _kind(body: bytes) -> str:
         kind = orjson.loads(body)["type"]
     except (ValueError, TypeError, KeyError):
         return ""
-    return f" ({kind})" if kind in _KNOWN_KINDS else ""
+    return f" ({kind})" if isinstance(kind, str) and kind in _KNOWN_KINDS else ""
 
 
 def _server_ms(answer: Answer) -> int:
     """The moment of the answer by the server's clock, or by ours where it does not say."""
+    moment_ms = _epoch_ms(answer.headers.get("date", ""))
+    return int(time.time() * 1000) if moment_ms is None else moment_ms
+
+
+def _epoch_ms(http_date: str) -> int | None:
     try:
-        moment = parsedate_to_datetime(answer.headers["date"])
+        moment = parsedate_to_datetime(http_date)
         moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
         return int(moment.timestamp() * 1000)
-    except (KeyError, ValueError, TypeError, OverflowError):
-        return int(time.time() * 1000)
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return None
+
+
+def _number(text: str, *, scale: float = 1.0) -> float | None:
+    try:
+        return float(text) * scale
+    except ValueError:
+        return None
 
 
 def _retry_after_seconds(answer: Answer) -> float | None:
     """How long the server asks to wait, at most five minutes; None where it does not say."""
-    headers = answer.headers
-    seconds: float
-    try:
-        if "retry-after-ms" in headers:
-            seconds = float(headers["retry-after-ms"]) / 1000
-        else:
-            seconds = float(headers["retry-after"])
-    except KeyError:
-        return None
-    except ValueError:
-        try:
-            moment = parsedate_to_datetime(headers["retry-after"])
-            moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-            seconds = moment.timestamp() - _server_ms(answer) / 1000
-        except (KeyError, ValueError, TypeError, OverflowError):
+    seconds = _number(answer.headers.get("retry-after-ms", ""), scale=0.001)
+    if seconds is None:
+        seconds = _number(answer.headers.get("retry-after", ""))
+    if seconds is None:
+        moment_ms = _epoch_ms(answer.headers.get("retry-after", ""))
+        if moment_ms is None:
             return None
+        seconds = (moment_ms - _server_ms(answer)) / 1000
     if not seconds >= 0:  # also NaN
         return None
     return min(seconds, _LONGEST_WAIT_SECONDS)
