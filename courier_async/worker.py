@@ -22,7 +22,7 @@ class Worker(Protocol):
     """Runs jobs one after another, off the event loop."""
 
     async def run(self, job: Callable[[], T]) -> T:
-        """The job's result, or what it raised."""
+        """The job's result, or what it raised. A job that is cancelled in time never begins."""
         ...
 
 
@@ -31,6 +31,7 @@ class ThreadWorker:
 
     def __init__(self) -> None:
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._closed = False
         self._thread = threading.Thread(target=self._work, name="courier-writer", daemon=True)
 
     async def __aenter__(self) -> "ThreadWorker":
@@ -43,6 +44,8 @@ class ThreadWorker:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        # What has not begun never will: no operation may follow the end of a sync.
+        self._closed = True
         self._jobs.put(None)
         # A job that blocks without end is left behind: its thread dies with the process.
         self._thread.join(_JOIN_SECONDS)
@@ -60,6 +63,8 @@ class ThreadWorker:
                 done.set_result(result)  # type: ignore[arg-type]
 
         def work() -> None:
+            if done.cancelled():
+                return
             result, error = None, None
             try:
                 result = job()
@@ -72,7 +77,7 @@ class ThreadWorker:
         return await done
 
     def _work(self) -> None:
-        while (job := self._jobs.get()) is not None:
+        while (job := self._jobs.get()) is not None and not self._closed:
             job()
 
 
