@@ -134,12 +134,13 @@ async def test_a_redirect_is_an_answer_and_takes_the_key_nowhere(status: int) ->
 
 
 async def test_cookies_of_one_answer_do_not_come_with_the_next() -> None:
-    async with (
-        serving(answer(b"{}", headers=b"Set-Cookie: a=b\r\n")) as server,
-        HttpTransport(base_url=server.url, api_key=KEY, timeout_seconds=5) as transport,
-    ):
-        await transport.get("/one")
-        await transport.get("/two")
+    async with serving(answer(b"{}", headers=b"Set-Cookie: a=b\r\n")) as server:
+        # By name: aiohttp keeps no cookies of a bare address anyway.
+        base_url = server.url.replace("127.0.0.1", "localhost")
+        async with HttpTransport(base_url=base_url, api_key=KEY, timeout_seconds=5) as transport:
+            await transport.get("/one")
+            await transport.get("/two")
+    assert len(server.heads) == 2
     assert "cookie" not in "".join(server.heads).lower()
 
 
@@ -171,8 +172,8 @@ async def test_a_server_that_never_answers_is_given_up_after_the_time_out() -> N
 
     began = time.monotonic()
     async with serving(silence) as server:
-        assert await trouble(server.url, timeout_seconds=0.2) == "no answer within 0.2 s"
-    assert 0.15 <= time.monotonic() - began < 2
+        assert await trouble(server.url, timeout_seconds=0.4) == "no answer within 0.4 s"
+    assert 0.35 <= time.monotonic() - began < 1.6, "long before five times that"
 
 
 async def test_an_answer_that_stops_midway_is_given_up_after_the_time_out() -> None:
