@@ -27,6 +27,9 @@ _LONGEST_PLAN: Final = 256
 # no key holds it.
 _JOINT: Final = "\ud800"
 
+# The destination's own columns: it would put its values over ours.
+_RESERVED: Final = ("_fivetran_deleted", "_fivetran_id", "_fivetran_synced")
+
 _INT64_END: Final = 2**63
 
 
@@ -73,11 +76,12 @@ class Flattener:
     def _plan(self, shape: tuple[str, ...]) -> tuple[str, ...]:
         """The columns of a shape, the same whatever the order in which the keys came."""
         names: dict[str, str] = {}
-        taken: set[str] = set()
+        taken = set(_RESERVED)
         # How often each name was wanted, so that thousands of one name do not each try them all.
         tries: dict[str, int] = {}
         for path in sorted(shape, key=self._rank):
-            name = wanted = path.replace(_JOINT, "_")
+            # A column without a name fails the sync.
+            name = wanted = path.replace(_JOINT, "_") or "_"
             landed = first = column_name(wanted)
             while landed in taken:
                 tries[first] = tries.get(first, 0) + 1

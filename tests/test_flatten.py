@@ -140,6 +140,12 @@ def test_what_is_no_number_gives_no_cell(value: float) -> None:
         ({"a b": 1, "a-b": 2, "a__b": 3}, {"a b": 1, "a-b_": 2, "a__b_2": 3}),
         ({"a1": 1, "a_1": 2}, {"a_1": 2, "a1_": 1}),
         ({"1a": 1, "_1_a": 2}, {"_1_a": 2, "1a_": 1}),
+        (
+            {"_fivetran_synced": 1, "_Fivetran": {"deleted": 2}},
+            {"_fivetran_synced_": 1, "_Fivetran_deleted_": 2},
+        ),
+        ({"": 1}, {"_": 1}),
+        ({"": 1, "_": 2, "é": {"": 3}}, {"_": 1, "__2": 2, "é_": 3}),
         ({"a\x00b": 1, "a": {"b": 2}}, {"a\x00b": 1, "a_b_": 2}),
     ],
 )
@@ -299,9 +305,9 @@ def test_nothing_is_lost_and_nothing_invented(record: dict[str, Any]) -> None:
     flat = row(record)
     there = [(path, value) for path, value in leaves(record) if value is not None]
     assert Counter(map(essence, flat.values())) == Counter(essence(value) for _, value in there)
-    wanted = Counter(column_name("_".join(path)) for path, _ in leaves(record))
+    wanted = Counter(column_name("_".join(path) or "_") for path, _ in leaves(record))
     for path, value in there:
-        name = "_".join(path)
+        name = "_".join(path) or "_"
         if max(wanted.values()) == 1:
             assert essence(flat[name]) == essence(value), "no clash, so no change of name"
         assert any(
@@ -313,6 +319,7 @@ def test_nothing_is_lost_and_nothing_invented(record: dict[str, Any]) -> None:
 @given(OBJECTS)
 def test_no_two_cells_of_a_row_come_to_one_column(record: dict[str, Any]) -> None:
     landed = [column_name(name) for name in row(record)]
+    assert "" not in landed
     assert len(landed) == len(set(landed))
 
 
