@@ -138,7 +138,12 @@ def parse_json(body: bytes) -> Any:
             pass  # perhaps only a lone surrogate, which the standard library can read
     try:
         return _without_surrogates(
-            json.loads(body, parse_constant=_no_constant, parse_float=_float_or_text)
+            json.loads(
+                body,
+                parse_constant=_no_constant,
+                parse_float=_float_or_text,
+                parse_int=_int_or_text,
+            )
         )
     except RecursionError:
         raise ValueError("nested too deeply") from None
@@ -159,6 +164,13 @@ def _float_or_text(number: str) -> float | str:
     """A number beyond what a float holds stays as it was written."""
     value = float(number)
     return value if math.isfinite(value) else number
+
+
+def _int_or_text(number: str) -> int | str:
+    try:
+        return int(number)
+    except ValueError:  # beyond 4,300 digits, Python's bound
+        return number
 
 
 def _no_constant(name: str) -> None:
