@@ -229,7 +229,7 @@ class Writer:
         """The flat row with its key as text, or None where it cannot be stored."""
         flattener = self._flatteners.get(stream.table)
         if flattener is None:
-            flattener = self._flatteners[stream.table] = Flattener(stream.table)
+            flattener = self._flatteners[stream.table] = Flattener(stream.table, key=stream.key)
         try:
             row = flattener.row(marked.record)
         except ValueError:

@@ -154,7 +154,7 @@ async def sync(
 
 def expected(account: Account, table: str) -> dict[str, Row]:
     """The rows that a complete reading must have landed. (flatten.py has tests of its own.)"""
-    stream, flattener = BY_TABLE[table], Flattener(table)
+    stream, flattener = BY_TABLE[table], Flattener(table, key=BY_TABLE[table].key)
     rows = {}
     for record in account.truth(table):
         row = flattener.row(record)
