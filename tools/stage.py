@@ -13,16 +13,16 @@ FILES = ("connector.py", "requirements.txt", "README.md", "LICENSE")
 PACKAGE = "courier_async"
 
 
-def stage() -> Path:
+def stage(folder: Path = STAGE) -> Path:
     """Make the staged folder anew and return it."""
-    shutil.rmtree(STAGE, ignore_errors=True)
+    shutil.rmtree(folder, ignore_errors=True)
     modules = [path.relative_to(ROOT) for path in (ROOT / PACKAGE).rglob("*.py")]
     for name in [*map(Path, FILES), *modules]:
         if any(part.startswith(".") for part in name.parts):
             continue
-        (STAGE / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(ROOT / name, STAGE / name)
-    return STAGE
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ROOT / name, folder / name)
+    return folder
 
 
 def changed_requirements() -> str:
