@@ -88,7 +88,7 @@ class FakeCourierProcess:
         """Change the data as Account.apply does: change("edit", stream="brand", n=2); the ids."""
         return list(self._ask("POST", "change", {"do": do, **arguments})["ids"][0])
 
-    def change_after(self, stream: str, requests: int, do: str, **arguments: Any) -> None:
+    def change_after(self, stream: str, requests: int, do: str, /, **arguments: Any) -> None:
         """The same, just before the stream's n-th listing request from now."""
         change = {"do": do, **arguments}
         body = {"stream": stream, "requests": requests, "change": change}
