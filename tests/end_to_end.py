@@ -1,0 +1,126 @@
+"""The real `fivetran debug` on a copy of the connector, in a folder and a home of its own."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import takewhile
+from pathlib import Path
+from typing import Any
+
+from tests.hermetic import hermetic_environment
+from tests.warehouse import Warehouse
+from tools.stage import stage
+
+
+@dataclass(frozen=True)
+class Run:
+    """How a `fivetran` command ended: its status (negative: the signal), what it printed."""
+
+    status: int
+    output: str
+    seconds: float
+
+    def counts(self, column: str) -> dict[str, int]:
+        """Stream -> a column of the table that ends a sync, such as "sent"."""
+        lines = [line.partition(" connector ")[2].split() for line in self.output.splitlines()]
+        start = next(number for number, words in enumerate(lines) if words[:1] == ["stream"])
+        heading = lines[start]
+        rows = takewhile(lambda words: words[:1] != ["elapsed:"], lines[start + 1 :])
+        return {row[0]: int(row[heading.index(column)].replace(",", "")) for row in rows}
+
+
+class DebugFolder:
+    """A project folder below `folder`, with its state and warehouse from run to run."""
+
+    def __init__(self, folder: Path, configuration: Mapping[str, str]) -> None:
+        self.project = stage(folder / "connector")
+        self.configuration = dict(configuration)
+        self.warehouse = Warehouse(self.project / "files" / "warehouse.db")
+        self._console = folder / "console.txt"
+        self._home = folder / "home"
+        self._state = self.project / "files" / "state.json"
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """What the last checkpoint saved; {} before there was one."""
+        return dict(json.loads(self._state.read_text())) if self._state.exists() else {}
+
+    @state.setter
+    def state(self, state: Any) -> None:
+        self._state.parent.mkdir(exist_ok=True)
+        self._state.write_text(json.dumps(state))
+
+    def append(self, name: str, code: str) -> None:
+        """Adds code to the end of a file of the project."""
+        with (self.project / name).open("a") as file:
+            file.write(code)
+
+    def sync(
+        self,
+        *,
+        kill_after_seconds: float | None = None,
+        timeout_seconds: float = 60.0,
+        **changes: str,
+    ) -> Run:
+        """One `fivetran debug`, `changes` over the configuration for this run alone.
+
+        With `kill_after_seconds` its whole process group is killed after that time.
+        """
+        configuration = self.project / "configuration.json"
+        configuration.write_text(json.dumps(self.configuration | changes))
+        return self._run(
+            ["fivetran", "debug", str(self.project), "--configuration", str(configuration)],
+            kill_after_seconds=kill_after_seconds,
+            timeout_seconds=timeout_seconds,
+        )
+
+    def forget_tables(self) -> None:
+        """Makes the warehouse empty and keeps the state."""
+        self.warehouse.path.unlink()
+
+    def files_with(self, secret: str) -> list[str]:
+        """The files of all runs, but the configuration, in which a text stands."""
+        everything = [path for path in self._console.parent.rglob("*") if path.is_file()]
+        return [
+            str(path.relative_to(self._console.parent))
+            for path in everything
+            if path.name != "configuration.json" and secret.encode() in path.read_bytes()
+        ]
+
+    def _run(
+        self, command: list[str], *, kill_after_seconds: float | None, timeout_seconds: float
+    ) -> Run:
+        began = time.monotonic()
+        printed_before = self._console.stat().st_size if self._console.exists() else 0
+        # Into a file: a pipe would fill, or be held open by what is left of a killed group.
+        with self._console.open("ab") as console:
+            process = subprocess.Popen(
+                command,
+                env=hermetic_environment(self._home),
+                stdin=subprocess.DEVNULL,
+                stdout=console,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+            try:
+                status = process.wait(kill_after_seconds or timeout_seconds)
+            except subprocess.TimeoutExpired:
+                if kill_after_seconds is None:
+                    raise
+                status = -signal.SIGKILL
+            finally:
+                _kill_group(process)
+        output = self._console.read_bytes()[printed_before:].decode()
+        return Run(status, output, time.monotonic() - began)
+
+
+def _kill_group(process: subprocess.Popen[bytes]) -> None:
+    """Ends what is left of a command that leads a process group."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
