@@ -76,7 +76,7 @@ STREAMS: Final[tuple[Stream, ...]] = (
         table="audience",
         path="/audiences",
         arrays=("items",),
-        text_columns=("name", "description", "operator"),
+        text_columns=("name", "description", "operator", "filter_path", "filter_value"),
     ),
     Stream(
         # The key has a name of its own and there is no `id` (SDK types/audit_event.py).
@@ -88,7 +88,16 @@ STREAMS: Final[tuple[Stream, ...]] = (
         time_field="timestamp",
         resends_below_bound=False,
         keeps_rows=False,
-        text_columns=("type", "source", "target", "workspaceId"),
+        text_columns=(
+            "type",
+            "source",
+            "target",
+            "workspaceId",
+            "actor_id",
+            "actor_email",
+            "target_id",
+            "target_email",
+        ),
     ),
     Stream(
         # The current SDK reads `items`; docs of 2024 show `results`.
@@ -108,7 +117,18 @@ STREAMS: Final[tuple[Stream, ...]] = (
         keeps_rows=False,
         # base64 of "<enqueued in epoch ms>,<message id>" (docs, paging).
         cursors_are_positions=True,
-        text_columns=("status", "recipient", "event", "notification"),
+        text_columns=(
+            "status",
+            "recipient",
+            "recipientId",
+            "event",
+            "notification",
+            "listId",
+            "listMessageId",
+            "idempotencyKey",
+            "runId",
+            "jobId",
+        ),
     ),
     Stream(
         # `note` of a legacy template arrives only when it is asked for.
@@ -116,7 +136,15 @@ STREAMS: Final[tuple[Stream, ...]] = (
         path="/notifications",
         arrays=("results",),
         params=(("notes", "true"),),
-        text_columns=("title", "name", "note"),
+        text_columns=(
+            "title",
+            "name",
+            "note",
+            "creator",
+            "updater",
+            "topic_id",
+            "subscription_topic_id",
+        ),
     ),
     Stream(
         # 100 is the documented maximum, 20 the default (SDK types/tenant_list_params.py).

@@ -9,7 +9,7 @@ import pytest
 
 from tests.end_to_end import DebugFolder, Run
 from tests.fake_courier.process import FakeCourierProcess
-from tests.warehouse import KEYS
+from tests.warehouse import KEYS, column_name
 
 DAY_MS = 86_400_000
 HOUR_MS = 3_600_000
@@ -106,6 +106,32 @@ def pages_since(
     young = sum(time >= newest - span_ms - HOUR_MS for time in times)
     # Every ninth page comes behind an empty one.
     return (young // page_size + 2) * 9 // 8 + 1
+
+
+IDENTIFIERS = {
+    "message": ("recipient", "recipientId", "listId", "listMessageId", "idempotencyKey", "runId",
+                "jobId"),
+    "notification": ("topic_id", "subscription_topic_id", "creator", "updater"),
+    "audit_event": ("workspaceId",),
+}  # fmt: skip
+
+
+def test_identifiers_land_as_text_though_all_look_like_numbers_or_booleans(tmp_path: Path) -> None:
+    sizes = dict.fromkeys(KEYS, 2)
+    with FakeCourierProcess(sizes=sizes) as fake:
+        for stream, names in IDENTIFIERS.items():
+            fields = dict.fromkeys(names, "15551234567")
+            fake.change("edit", stream=stream, n=2, fields=fields)
+        person = {"id": "t", "email": "x@acme.example"}
+        fake.change("edit", stream="audit_event", n=2, fields={"actor": person, "target": person})
+        condition = {"path": "1.10", "operator": "EQ", "value": "NaN"}
+        fake.change("edit", stream="audience", n=2, fields={"filter": condition})
+        folder = connector(tmp_path, fake)
+        succeeded(folder.sync())
+        assert differences(folder, fake) == []
+        for stream, names in IDENTIFIERS.items():
+            types = folder.warehouse.types(stream)
+            assert {types[column_name(name)] for name in names} == {"VARCHAR"}
 
 
 def test_five_requests_and_more_are_in_flight_at_once(tmp_path: Path) -> None:
