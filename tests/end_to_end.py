@@ -65,14 +65,14 @@ class DebugFolder:
         *,
         kill_after_seconds: float | None = None,
         timeout_seconds: float = 60.0,
-        **changes: str,
+        changes: Mapping[str, str] | None = None,
     ) -> Run:
         """One `fivetran debug`, `changes` over the configuration for this run alone.
 
         With `kill_after_seconds` its whole process group is killed after that time.
         """
         configuration = self.project / "configuration.json"
-        configuration.write_text(json.dumps(self.configuration | changes))
+        configuration.write_text(json.dumps(self.configuration | dict(changes or {})))
         return self._run(
             ["fivetran", "debug", str(self.project), "--configuration", str(configuration)],
             kill_after_seconds=kill_after_seconds,
