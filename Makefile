@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DO_NOT_TRACK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help test test-all lint format clean package deploy
+.PHONY: help demo debug reset test test-all lint format clean package deploy
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,6 +21,16 @@ $(READY): requirements.txt requirements-dev.txt
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
+
+demo: $(READY)  ## show two syncs against a fake Courier API: no account, no key, no internet
+	@PYTHONDONTWRITEBYTECODE=1 $(BIN)/python -m tools.demo
+
+debug: $(READY)  ## sync with the key in configuration.json into files/warehouse.db
+	@$(BIN)/python -m tools.debug
+
+reset: $(READY)  ## remove what local syncs have landed and saved, to start afresh
+	@if [ -d files ]; then $(BIN)/fivetran reset "$(CURDIR)" --non-interactive; \
+	else echo "Nothing to reset: there is no files/ folder."; fi
 
 test: lint  ## run every check and every test
 	@$(BIN)/python -m pytest -n 2
