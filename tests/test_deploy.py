@@ -9,9 +9,14 @@ import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import duckdb
 import pytest
 
+from courier_async.flatten import column_name
+from courier_async.streams import STREAMS
 from tests.checkout import checkout, shipped_names
+from tests.clean_python import clean_python
+from tests.fake_courier.process import FakeCourierProcess
 from tests.fake_fivetran import FakeFivetran, fake_fivetran, use_fake_fivetran
 from tests.hermetic import hermetic_environment
 from tools.deploy import target_from
@@ -311,3 +316,40 @@ def test_a_deploy_that_changed_the_pins_all_the_same_is_an_error(
         "The SDK changed requirements.txt before it sent the package: +pytest==9.2.0"
         in done.stderr
     )
+
+
+@pytest.mark.timeout(300)  # It installs packages.
+def test_the_uploaded_archive_syncs_in_an_environment_of_its_own_pins(
+    deploy: Deploy, fivetran: FakeFivetran, tmp_path: Path
+) -> None:
+    deploy()
+    (connection,) = fivetran.connections.values()
+    unpacked = tmp_path / "unpacked"
+    with zipfile.ZipFile(
+        io.BytesIO(fivetran.packages[connection["config"]["package_id"]])
+    ) as archive:
+        archive.extractall(unpacked)
+    environment = clean_python(tmp_path / "clean", unpacked / "requirements.txt")
+    with FakeCourierProcess(sizes={"message": 120}) as courier:
+        configuration = {"api_key": courier.key, "base_url": courier.url}
+        (unpacked / "configuration.json").write_text(json.dumps(configuration))
+        command = ["fivetran", "debug", "--configuration", "configuration.json"]
+        synced = subprocess.run(
+            command, cwd=unpacked, env=environment, capture_output=True, text=True, check=False
+        )
+        assert synced.returncode == 0, synced.stdout + synced.stderr
+        wanted = {
+            stream.table: {record[stream.key] for record in courier.truth(stream.table)}
+            for stream in STREAMS
+        }
+    with duckdb.connect(str(unpacked / "files" / "warehouse.db"), read_only=True) as warehouse:
+        landed = {
+            stream.table: {
+                row[0]
+                for row in warehouse.execute(
+                    f'SELECT "{column_name(stream.key)}" FROM tester."{stream.table}"'
+                ).fetchall()
+            }
+            for stream in STREAMS
+        }
+    assert landed == wanted

@@ -1,18 +1,17 @@
 """Fivetran installs what ships on x86-64 Linux, with the Python of the connection."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from tests.clean_python import skip_without_index
+from tools.stage import ROOT
+
 PYTHON_VERSIONS = ("3.11", "3.12", "3.13", "3.14")
 # Both, since pip does not take the newer to include the older.
 PLATFORMS = ("manylinux2014_x86_64", "manylinux_2_28_x86_64")
-# What pip prints of an index that it cannot ask, before it says that there is no such package.
-UNREACHABLE = ("connection broken by", "Could not fetch URL")
 
 
 def resolve(requirements: Path, *, python_version: str) -> subprocess.CompletedProcess[str]:
@@ -27,9 +26,7 @@ def resolve(requirements: Path, *, python_version: str) -> subprocess.CompletedP
         *("--retries", "1", "--requirement", str(requirements)),
     ]
     resolved = subprocess.run(command, capture_output=True, text=True, check=False)
-    unreachable = any(sign in resolved.stderr for sign in UNREACHABLE)
-    if resolved.returncode != 0 and (unreachable or "PIP_NO_INDEX" in os.environ):
-        pytest.skip("left out: the package index cannot be reached")
+    skip_without_index(resolved)
     return resolved
 
 
