@@ -13,6 +13,9 @@ from urllib.parse import urlsplit
 from courier_async.streams import BY_TABLE, DAY_MS, STREAMS, Stream
 
 PLACEHOLDER: Final = "<YOUR_COURIER_API_KEY>"
+# Presets of Courier's own client SDKs.
+REGIONS: Final = {"us": "https://api.courier.com", "eu": "https://api.eu.courier.com"}
+OTHER_ADDRESS: Final = "other"
 # The only part of a key that may ever be told: which environment it opens (docs, API keys).
 KEY_PREFIXES: Final = ("pk_prod", "dk_prod", "pk_test", "dk_test")
 
@@ -25,7 +28,7 @@ class Settings:
     """One sync's configuration. Every field has a default but the key, which no repr shows."""
 
     api_key: str = field(repr=False)
-    base_url: str = "https://api.courier.com"
+    base_url: str = REGIONS["us"]
     streams: tuple[Stream, ...] = STREAMS
     requests_per_second: float = 50.0
     max_retries: int = 3
@@ -72,6 +75,7 @@ class Settings:
                 raise ValueError(f"{name} holds an API key, which belongs into api_key alone.")
             elif text is not None and text.strip():
                 values[target] = parse(name, text.strip())
+        values["base_url"] = _address(values.pop("region", None), values.get("base_url"))
         return cls(**values)
 
 
@@ -122,6 +126,27 @@ def _base_url(name: str, text: str) -> str:
     if parts.scheme == "http" and not _is_loopback(host):
         raise ValueError(f"{name} is {text!r}: the key would travel unencrypted. {allowed}")
     return text.rstrip("/")
+
+
+def _region(name: str, text: str) -> str:
+    region = text.lower()
+    if region not in (*REGIONS, OTHER_ADDRESS):
+        raise ValueError(f"{name} is {text!r}. Allowed: US, EU or {OTHER_ADDRESS}.")
+    return region
+
+
+def _address(region: str | None, base_url: str | None) -> str:
+    """Where both are set they must agree: to guess would send the key to the wrong host."""
+    if region is None or region == OTHER_ADDRESS:
+        if region is not None and base_url is None:
+            raise ValueError(f"region is {region!r}, so base_url must hold the address.")
+        return base_url or REGIONS["us"]
+    if base_url not in (None, REGIONS[region]):
+        raise ValueError(
+            f"region is {region.upper()!r}, but base_url is {base_url!r}. Leave one of them "
+            f"empty, or set region to {OTHER_ADDRESS!r}."
+        )
+    return REGIONS[region]
 
 
 def _is_loopback(host: str) -> bool:
@@ -184,12 +209,14 @@ def _date(name: str, text: str) -> int:
 
 
 def _example(name: str) -> str:
-    return {"capture_deletes": '"true"', "streams": '"message,brand"'}.get(name, '"10"')
+    texts = {"capture_deletes": '"true"', "streams": '"message,brand"', "region": '"EU"'}
+    return texts.get(name, '"10"')
 
 
 # Configuration key -> the field of Settings, and how its text is read.
 OPTIONS: Final[dict[str, tuple[str, Callable[[str, str], Any]]]] = {
     "api_key": ("api_key", lambda name, text: text),
+    "region": ("region", _region),
     "base_url": ("base_url", _base_url),
     "streams": ("streams", _streams),
     "requests_per_second": ("requests_per_second", _number(0.1, 1000)),
