@@ -4,6 +4,13 @@ Every text here is read by a person: it says what happened, never what a record 
 never a header, never the key.
 """
 
+from typing import Final
+
+KEY_ADVICE: Final = (
+    "Check api_key in the configuration against Settings > API Keys in Courier, and region or "
+    "base_url against the region of the account (EU: https://api.eu.courier.com)."
+)
+
 
 class CourierError(Exception):
     """Anything about Courier's answers that ends the reading of a stream."""

@@ -3,11 +3,11 @@
 import asyncio
 import logging
 import time
-from typing import Any, Final
+from typing import Any
 
 from courier_async import state as states
 from courier_async.client import CourierClient
-from courier_async.errors import CourierError, Denied, KeyRefused
+from courier_async.errors import KEY_ADVICE, CourierError, Denied, KeyRefused
 from courier_async.known_rows import KnownRows
 from courier_async.pacer import Pacer
 from courier_async.progress import PROGRESS_INTERVAL_SECONDS, Tally, table, utc
@@ -21,11 +21,6 @@ from courier_async.worker import ThreadWorker, Worker
 from courier_async.writer import Item, Operations, Writer
 
 log = logging.getLogger(__name__)
-
-_KEY_ADVICE: Final = (
-    "Check api_key in the configuration against Settings > API Keys in Courier, and base_url "
-    "against the region of the account (https://api.eu.courier.com for the EU)."
-)
 
 
 class SyncFailed(Exception):
@@ -121,12 +116,12 @@ def _raise_if_failed(
     settings: Settings, endings: dict[str, CourierError | None], refusal: KeyRefused | None
 ) -> None:
     if refusal is not None:
-        raise SyncFailed(f"{refusal}. {_KEY_ADVICE}")
+        raise SyncFailed(f"{refusal}. {KEY_ADVICE}")
     denials = [ending for ending in endings.values() if isinstance(ending, Denied)]
     if len(denials) == len(settings.streams):
         statuses = ", ".join(str(status) for status in sorted({d.status for d in denials}))
         raise SyncFailed(
-            f"Courier refused the key for every stream (it answered {statuses}). {_KEY_ADVICE}"
+            f"Courier refused the key for every stream (it answered {statuses}). {KEY_ADVICE}"
         )
     failures = {
         table_name: ending
