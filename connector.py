@@ -3,13 +3,16 @@
 import asyncio
 import logging
 import traceback
+from collections.abc import Callable
 from typing import Any
 
-from fivetran_connector_sdk import Connector
+from fivetran_connector_sdk import ConfigurationForm, Connector, Test, form_field
 from fivetran_connector_sdk import Logging as sdk_log
 from fivetran_connector_sdk import Operations as op
 
+from courier_async.connection_test import key_trouble, streams_trouble
 from courier_async.settings import Settings, unknown_settings
+from courier_async.setup_form import FIELDS, KEY_TEST, STREAMS_TEST, Field, Kind
 from courier_async.streams import STREAMS
 from courier_async.sync import SyncFailed, sync
 
@@ -66,6 +69,53 @@ def _sync(configuration: dict[str, Any], state: dict[str, Any]) -> str | None:
     return None
 
 
+def configuration_form() -> ConfigurationForm:
+    """The setup form and its two connection tests. Asks nothing of the network."""
+    form = ConfigurationForm()
+    for field in FIELDS:
+        form.add_field(_form_field(field))
+    form.add_test(label=KEY_TEST, func=key_is_accepted)
+    form.add_test(label=STREAMS_TEST, func=streams_are_readable)
+    return form
+
+
+def _form_field(field: Field) -> Any:
+    if field.kind is Kind.CHOICE:
+        options = [form_field.DropdownFieldParam(value, label) for value, label in field.choices]
+        return form_field.DropdownField(
+            field.name, field.label, fields=options, description=field.description
+        )
+    secret = field.kind is Kind.PASSWORD
+    return form_field.TextField(
+        field.name,
+        field.label,
+        form_field.TextField.password if secret else form_field.TextField.plain_text,
+        description=field.description,
+        required=field.required,
+    )
+
+
+def key_is_accepted(configuration: dict[str, Any]) -> Any:
+    """The setup form's first test."""
+    return _verdict(key_trouble, configuration)
+
+
+def streams_are_readable(configuration: dict[str, Any]) -> Any:
+    """The setup form's second test: its failure lists what can be read, and what not and why."""
+    return _verdict(streams_trouble, configuration)
+
+
+def _verdict(
+    trouble: Callable[[dict[str, Any]], str | None], configuration: dict[str, Any]
+) -> Any:
+    try:
+        text = trouble(configuration)
+    except Exception as error:
+        # Its own text might hold what no form may show.
+        text = f"The test was stopped by {type(error).__name__}. If it comes again, report it."
+    return Test().failure(text) if text else Test().success()
+
+
 class _ToFivetran(logging.Handler):
     """Hands the package's log lines to the SDK, which it does not know."""
 
@@ -86,7 +136,7 @@ def _forward_logs() -> None:
     package_log.handlers = [_ToFivetran()]
 
 
-connector = Connector(update=update, schema=schema)
+connector = Connector(update=update, schema=schema, configuration_form=configuration_form)
 
 if __name__ == "__main__":
     connector.debug()
