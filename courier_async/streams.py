@@ -38,7 +38,8 @@ class Stream:
     cursors_are_positions: a cursor can be made up for any time, so that one long stream is read
         in several places at once.
     text_columns: columns declared as text, since their values can look like numbers,
-        booleans or times and the destination would type them by the look of the first.
+        booleans or times and the destination would type them by their look. All that is
+        documented as text or as a list, under its flattened name (docs/columns.md).
     """
 
     table: str
@@ -70,13 +71,29 @@ STREAMS: Final[tuple[Stream, ...]] = (
         table="brand",
         path="/brands",
         arrays=("results",),
-        text_columns=("name", "version"),
+        # `version` looks like a time, but nothing promises that it stays one.
+        text_columns=(
+            *("name", "version", "snippets_items"),
+            *("settings_colors_primary", "settings_colors_secondary"),
+            *("settings_email_header_logo_href", "settings_email_header_logo_image"),
+            *("settings_email_header_barColor", "settings_email_head_content"),
+            *("settings_email_footer_content", "settings_email_footer_markdown"),
+            *("settings_inapp_colors_primary", "settings_inapp_placement"),
+            *("settings_inapp_icons_bell", "settings_inapp_icons_message"),
+            *("settings_inapp_widgetBackground_topColor",),
+            *("settings_inapp_widgetBackground_bottomColor",),
+            *("settings_inapp_borderRadius", "settings_inapp_fontFamily"),
+            *("settings_inapp_preferences_templateIds",),
+        ),
     ),
     Stream(
         table="audience",
         path="/audiences",
         arrays=("items",),
-        text_columns=("name", "description", "operator", "filter_path", "filter_value"),
+        text_columns=(
+            *("name", "description", "operator"),
+            *("filter_operator", "filter_path", "filter_value", "filter_filters"),
+        ),
     ),
     Stream(
         # The key has a name of its own and there is no `id` (SDK types/audit_event.py).
@@ -88,15 +105,10 @@ STREAMS: Final[tuple[Stream, ...]] = (
         time_field="timestamp",
         resends_below_bound=False,
         keeps_rows=False,
+        # `target` is text in the SDK and an object in older documentation.
         text_columns=(
-            "type",
-            "source",
-            "target",
-            "workspaceId",
-            "actor_id",
-            "actor_email",
-            "target_id",
-            "target_email",
+            *("type", "source", "workspaceId", "actor_id", "actor_email"),
+            *("target", "target_id", "target_email"),
         ),
     ),
     Stream(
@@ -118,16 +130,9 @@ STREAMS: Final[tuple[Stream, ...]] = (
         # base64 of "<enqueued in epoch ms>,<message id>" (docs, paging).
         cursors_are_positions=True,
         text_columns=(
-            "status",
-            "recipient",
-            "recipientId",
-            "event",
-            "notification",
-            "listId",
-            "listMessageId",
-            "idempotencyKey",
-            "runId",
-            "jobId",
+            *("status", "recipient", "recipientId", "event", "notification"),
+            *("error", "reason", "reasonCode", "reasonDetails"),
+            *("listId", "listMessageId", "idempotencyKey", "runId", "jobId"),
         ),
     ),
     Stream(
@@ -137,13 +142,9 @@ STREAMS: Final[tuple[Stream, ...]] = (
         arrays=("results",),
         params=(("notes", "true"),),
         text_columns=(
-            "title",
-            "name",
-            "note",
-            "creator",
-            "updater",
-            "topic_id",
-            "subscription_topic_id",
+            *("title", "name", "note", "state", "creator", "updater"),
+            *("topic_id", "subscription_topic_id", "tags", "tags_data", "event_ids"),
+            *("routing_method", "routing_channels"),
         ),
     ),
     Stream(
@@ -153,7 +154,7 @@ STREAMS: Final[tuple[Stream, ...]] = (
         arrays=("items",),
         family=Family.LIST,
         params=(("limit", "100"),),
-        text_columns=("name", "parent_tenant_id", "brand_id"),
+        text_columns=("name", "parent_tenant_id", "brand_id", "default_preferences_items"),
     ),
 )
 
