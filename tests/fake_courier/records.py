@@ -352,6 +352,8 @@ def _properties(draw: Draw) -> Record:
     properties: Record = {}
     if draw.take(3):
         properties["seats"] = draw.take(500)
+        # Not drawn, so that what is drawn after it stays as it was.
+        properties["plan"] = ("free", "team", "business")[properties["seats"] % 3]
         properties["ceo"] = draw.of((None, "Person", "007", ""))
     if draw.take(3) == 0:
         properties["address"] = {"city": draw.of(("Köln", "東京")), "geo": {"lat": 50.94}}
