@@ -1,0 +1,124 @@
+"""docs/queries.sql as data, and three of its answers for a terminal."""
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from datetime import date, datetime
+from typing import Any, NamedTuple, Protocol
+
+from tools.stage import ROOT
+
+QUERIES = ROOT / "docs" / "queries.sql"
+WIDTH = 100
+MOST_ROWS = 8
+_WIDEST_CELL = 28
+_BLOCKS = " ▏▎▍▌▋▊▉█"
+
+
+class Question(NamedTuple):
+    """title: in words. sql: one statement, without its comment and its semicolon."""
+
+    title: str
+    sql: str
+
+
+class Cursor(Protocol):
+    """What is needed of a DuckDB connection: rows, and the names of their columns."""
+
+    @property
+    def description(self) -> Sequence[Sequence[Any]]: ...
+    def execute(self, query: str) -> Any: ...
+    def fetchall(self) -> list[tuple[Any, ...]]: ...
+
+
+def questions() -> list[Question]:
+    """The questions of docs/queries.sql, in order. Raises ValueError where one is out of turn."""
+    parts = re.split(r"^-- (\d+)\. (.+)$", QUERIES.read_text(), flags=re.MULTILINE)[1:]
+    numbers, titles, bodies = parts[0::3], parts[1::3], parts[2::3]
+    if [int(number) for number in numbers] != list(range(1, len(numbers) + 1)):
+        raise ValueError(f"the questions are numbered {', '.join(numbers)}")
+    return [
+        Question(
+            title, re.sub(r"^--.*\n", "", body.lstrip("\n"), flags=re.MULTILINE).strip(" \n;")
+        )
+        for title, body in zip(titles, bodies, strict=True)
+    ]
+
+
+def run_three(connection: Cursor) -> list[str]:
+    """Questions 1 and 3 answered as tables and question 2 as a chart, at most 100 columns wide.
+
+    `connection` reads the tables by their bare names (in DuckDB after `USE tester`).
+    """
+    rates, failures, seconds, *_ = questions()
+    lines = []
+    for question in (rates, seconds):
+        lines += [question.title, *table(*_answer(connection, question)), ""]
+    _, rows = _answer(connection, failures)
+    counts = [(" ".join(filter(None, row[:3])), row[3]) for row in rows]
+    return [*lines, failures.title, *bars(counts)]
+
+
+def _answer(connection: Cursor, question: Question) -> tuple[list[str], list[tuple[Any, ...]]]:
+    connection.execute(question.sql)
+    names = [str(column[0]) for column in connection.description]
+    return names, connection.fetchall()
+
+
+def table(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
+    """The first rows under their names, each line at most 100 columns, numbers to the right."""
+    shown = [[_text(value) for value in row] for row in rows[:MOST_ROWS]]
+    numeric = [all(isinstance(row[at], (int, float)) for row in rows) for at in range(len(names))]
+    widths = [
+        min(max(len(name), *(_columns(row[at]) for row in shown), 1), _WIDEST_CELL)
+        for at, name in enumerate(names)
+    ]
+    while sum(widths) + 2 * (len(widths) - 1) > WIDTH:
+        widths[widths.index(max(widths))] -= 1
+    lines = []
+    for cells in ([*names], ["-" * width for width in widths], *shown):
+        padded = [
+            _padded(cell, width, right=number)
+            for cell, width, number in zip(cells, widths, numeric, strict=True)
+        ]
+        lines.append("  ".join(padded).rstrip())
+    if len(rows) > MOST_ROWS:
+        lines.append(f"… and {len(rows) - MOST_ROWS:,} more")
+    return lines
+
+
+def bars(values: Sequence[tuple[str, int]]) -> list[str]:
+    """A bar a value, with its label before and its number behind it; at most 100 columns."""
+    most = max((value for _, value in values), default=0)
+    label_width = max((_columns(label) for label, _ in values), default=0)
+    room = WIDTH - label_width - len(f"{most:,}") - 2
+    lines = []
+    for label, value in values:
+        eighths = round(room * 8 * value / most) if most else 0
+        bar = _BLOCKS[-1] * (eighths // 8) + _BLOCKS[eighths % 8].strip()
+        lines.append(f"{_padded(label, label_width, right=False)} {bar} {value:,}")
+    return lines
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, (date, datetime)):
+        return value.isoformat()[:10]
+    # A control character would break the line.
+    return f"{value:,}" if isinstance(value, int) else re.sub(r"\s+", " ", str(value))
+
+
+def _columns(text: str) -> int:
+    """How many columns of a terminal a text takes: East Asian letters take two."""
+    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
+
+
+def _padded(text: str, width: int, *, right: bool) -> str:
+    """The text in so many columns, cut where it is longer."""
+    if _columns(text) > width:
+        while _columns(text) > width - 1:
+            text = text[:-1]
+        text += "…"
+    blanks = " " * (width - _columns(text))
+    return blanks + text if right else text + blanks
