@@ -1,0 +1,53 @@
+"""Every text that the code can say to a person in trouble, read from its source."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from tools.stage import PACKAGE, ROOT
+
+# What these say is no trouble.
+QUIET_CALLS = frozenset({"info", "print", "compile", "getLogger", "Field"})
+SOURCES = (
+    ROOT / "connector.py",
+    *sorted((ROOT / PACKAGE).glob("*.py")),
+    ROOT / "tools" / "deploy.py",
+    ROOT / "tools" / "fivetran_api.py",
+)
+# A text of fewer words is a name or a part of a sentence.
+FEWEST_WORDS = 2
+
+
+def texts_of_source(path: Path, *, quiet_too: bool = False) -> Iterator[str]:
+    """Each sentence-like literal outside docstrings, with `…` for what is filled in."""
+    yield from _texts(ast.parse(path.read_text()), frozenset() if quiet_too else QUIET_CALLS)
+
+
+def _texts(node: ast.AST, quiet: frozenset[str]) -> Iterator[str]:
+    if isinstance(node, ast.Call) and _name(node.func) in quiet:
+        return
+    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+        return  # a docstring
+    text = _template(node)
+    if text is None:
+        for child in ast.iter_child_nodes(node):
+            yield from _texts(child, quiet)
+    elif len(re.findall(r"[A-Za-z']{2,}", text)) >= FEWEST_WORDS and " " in text.strip():
+        yield text.strip()
+
+
+def _name(function: ast.expr) -> str:
+    if isinstance(function, ast.Attribute):
+        return function.attr
+    return function.id if isinstance(function, ast.Name) else ""
+
+
+def _template(node: ast.AST) -> str | None:
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return re.sub(r"%[sd]", "…", node.value)
+    if isinstance(node, ast.JoinedStr):
+        return "".join(
+            str(part.value) if isinstance(part, ast.Constant) else "…" for part in node.values
+        )
+    return None
