@@ -31,13 +31,13 @@ class FivetranProject:
     def configure(self, configuration: dict[str, str]) -> None:
         (self.root / "configuration.json").write_text(json.dumps(configuration))
 
-    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """`fivetran` with these arguments; stderr is in stdout."""
+    def run(self, *arguments: str, typed: str = "") -> subprocess.CompletedProcess[str]:
+        """`fivetran` with these arguments and this typed in; stderr is in stdout."""
         return subprocess.run(
             ["fivetran", *arguments],
             cwd=self.root,
             env=self._environment,
-            stdin=subprocess.DEVNULL,
+            input=typed,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -107,6 +107,27 @@ def test_the_configuration_is_sent_as_secrets(deploy: Deploy, fivetran: FakeFive
     assert sent == CONFIGURATION
 
 
+def test_a_key_that_the_sdk_has_encrypted_is_sent_as_it_was(
+    deploy: Deploy, fivetran: FakeFivetran, folder: Path, tmp_path: Path
+) -> None:
+    configuration = folder / "configuration.json"
+    configuration.unlink()
+    subprocess.run(
+        ["fivetran", "configuration"],
+        cwd=folder,
+        env=hermetic_environment(tmp_path),
+        input=COURIER_KEY + "\n" * 20,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert COURIER_KEY not in configuration.read_text()
+    assert deploy().returncode == 0
+    (connection,) = fivetran.connections.values()
+    sent = {secret["key"]: secret["value"] for secret in connection["config"]["secrets_list"]}
+    assert sent["api_key"] == COURIER_KEY
+
+
 def test_a_redeploy_uploads_one_package_and_changes_the_one_connection(
     deploy: Deploy, fivetran: FakeFivetran
 ) -> None:

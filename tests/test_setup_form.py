@@ -83,6 +83,20 @@ def test_a_host_that_cannot_be_reached_is_named(
     assert courier.key not in done.stdout
 
 
+def test_a_form_filled_in_at_the_terminal_makes_a_configuration_that_works(
+    project: FivetranProject, courier: FakeCourierProcess
+) -> None:
+    saved = project.root / "configuration.json"
+    saved.unlink()
+    answers = {"api_key": courier.key, "region": "other", "base_url": courier.url}
+    typed = "".join(f"{answers.get(field.name, '')}\n" for field in FIELDS)
+    done = project.run("configuration", typed=typed)
+    assert done.returncode == 0, done.stdout
+    assert courier.key not in done.stdout + saved.read_text()
+    assert project.run("configuration", "--test").returncode == 0
+    assert courier.key not in project.sync()
+
+
 def test_a_wrong_setting_is_told_without_asking_anything() -> None:
     wrong = {"api_key": "k", "base_url": "http://courier.example.com"}
     for trouble in (connection_test.key_trouble, connection_test.streams_trouble):
