@@ -37,6 +37,7 @@ BEHIND_ANOTHER = (
     "Allowed: https://api.courier.com,",
     "Check api_key in the configuration against Settings > API Keys",
     "key refused",
+    "(not shown)",
 )
 
 
