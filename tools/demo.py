@@ -16,9 +16,12 @@ from pathlib import Path
 from typing import Any
 from unicodedata import east_asian_width
 
+import duckdb
+
 from tests.end_to_end import DebugFolder, Run
 from tests.fake_courier.process import FakeCourierProcess
 from tests.warehouse import KEYS, Cells
+from tools.questions import run_three
 
 WIDTH = 99
 GUTTER = 15
@@ -87,8 +90,18 @@ def demo(folder: Path) -> int:
         step("5. What that changed in the warehouse")
         for table in KEYS:
             print_changes(table, before[table], after[table])
+        step("6. First questions, from docs/queries.sql")
+        for line in answers(connector):
+            print(line.rstrip())
     print()
     return 0
+
+
+def answers(connector: DebugFolder) -> list[str]:
+    """Three of the questions that a data team asks first, answered by the warehouse."""
+    with duckdb.connect(str(connector.warehouse.path), read_only=True) as connection:
+        connection.execute("USE tester")
+        return run_three(connection)
 
 
 def change_some(fake: FakeCourierProcess, tables: Tables) -> list[str]:
