@@ -69,7 +69,7 @@ class DebugFolder:
     ) -> Run:
         """One `fivetran debug`, `changes` over the configuration for this run alone.
 
-        With `kill_after_seconds` its whole process group is killed after that time.
+        With `kill_after_seconds` its whole process group is killed so long after update() began.
         """
         configuration = self.project / "configuration.json"
         configuration.write_text(json.dumps(self.configuration | dict(changes or {})))
@@ -108,15 +108,19 @@ class DebugFolder:
                 start_new_session=True,
             )
             try:
-                status = process.wait(kill_after_seconds or timeout_seconds)
-            except subprocess.TimeoutExpired:
-                if kill_after_seconds is None:
-                    raise
-                status = -signal.SIGKILL
+                if kill_after_seconds is not None:
+                    self._wait_for(b"calling update()", process, printed_before)
+                    time.sleep(kill_after_seconds)
+                    _kill_group(process)
+                status = process.wait(timeout_seconds)
             finally:
                 _kill_group(process)
         output = self._console.read_bytes()[printed_before:].decode()
         return Run(status, output, time.monotonic() - began)
+
+    def _wait_for(self, text: bytes, process: subprocess.Popen[bytes], start: int) -> None:
+        while process.poll() is None and text not in self._console.read_bytes()[start:]:
+            time.sleep(0.02)
 
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:
