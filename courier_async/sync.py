@@ -52,6 +52,7 @@ async def run(
         state=state,
         tallies=tallies,
         checkpoint_interval_seconds=settings.checkpoint_interval_seconds,
+        clock=asyncio.get_running_loop().time,
     )
     client = CourierClient(
         transport,
