@@ -1,0 +1,150 @@
+"""What Fivetran would hold: tables, the last checkpoint, and what was sent after it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+import orjson
+
+from tests.simulation.oracle import Broken
+
+Row = dict[str, Any]
+
+
+class SinkRaised(Exception):
+    """The destination's own error, as the SDK would raise one."""
+
+
+class Crashed(BaseException):
+    """The process has died: nothing that it does from here on reaches anybody."""
+
+
+@dataclass(slots=True)
+class Operation:
+    table: str
+    key: str
+    row: Row | None  # None: the row is marked deleted
+
+
+class Destination:
+    """The `op` of a sync, over all syncs of a seed.
+
+    called: the newest row (None: deleted) that an operation was called with, over what has
+    landed before: what a checkpoint may claim. landed: what is in the tables for sure.
+    """
+
+    def __init__(self, keys: dict[str, str], random: Random) -> None:
+        self._keys = keys
+        self._random = random
+        self.landed: dict[str, dict[str, Row | None]] = {table: {} for table in keys}
+        self.called: dict[str, dict[str, Row | None]] = {table: {} for table in keys}
+        self.saved: bytes = b"{}"
+        self._pending: list[Operation] = []
+        self._over = True
+        self._raised = False
+        self.dead = False
+        self.warnings: list[str] = []
+        self.counts: dict[str, int] = {}
+        self.sent: dict[str, int] = {}
+        # Hooks of one sync: before an operation (its name and number), and at a checkpoint.
+        self.before: Callable[[str, int], None] = lambda name, number: None
+        self.on_delete: Callable[[str, str], None] = lambda table, key: None
+        self.on_checkpoint: Callable[[dict[str, Any]], None] = lambda state: None
+
+    # -- the life of a sync ------------------------------------------------------------------
+
+    def begin(self) -> Any:
+        """The state that the sync is given."""
+        self._over = self._raised = self.dead = False
+        self.counts = dict.fromkeys(("upsert", "delete", "checkpoint"), 0)
+        self.sent = {}
+        self.warnings = []
+        return orjson.loads(self.saved)
+
+    def ended(self, *, normally: bool) -> None:
+        """The sync is over. An operation from now on is an error."""
+        self._over = True
+        if normally and self._pending:
+            raise Broken(
+                f"{len(self._pending)} operations followed the last checkpoint of a sync that "
+                "ended by itself"
+            )
+
+    def settle(self) -> int:
+        """After a sync that died: of each table, the first few of the unsaved rows land."""
+        landed = 0
+        for table in sorted({operation.table for operation in self._pending}):
+            mine = [operation for operation in self._pending if operation.table == table]
+            many = self._random.choice((0, len(mine), self._random.randint(0, len(mine))))
+            for operation in mine[:many]:
+                self.landed[table][operation.key] = operation.row
+            landed += many
+        self._pending.clear()
+        self.called = {table: dict(rows) for table, rows in self.landed.items()}
+        return landed
+
+    # -- operations --------------------------------------------------------------------------
+
+    def upsert(self, table: str, data: Row) -> None:
+        self._enter("upsert")
+        key = data.get(self._keys[table])
+        if not isinstance(key, str) or not key:
+            raise Broken(f"{table}: a row without its key")
+        self.sent[table] = self.sent.get(table, 0) + 1
+        self._pending.append(Operation(table, key, dict(data)))
+        self.called[table][key] = self._pending[-1].row
+        self._leave()
+
+    def delete(self, table: str, keys: Row) -> None:
+        self._enter("delete")
+        key = keys[self._keys[table]]
+        self.on_delete(table, key)
+        self._pending.append(Operation(table, key, None))
+        self.called[table][key] = None
+        self._leave()
+
+    def checkpoint(self, state: dict[str, Any]) -> None:
+        self._enter("checkpoint")
+        try:
+            text = orjson.dumps(state)
+        except TypeError as error:
+            raise Broken(f"a state that is not JSON: {error}") from None
+        self.on_checkpoint(state)
+        try:
+            self._leave()
+        except (SinkRaised, Crashed):
+            if self._random.random() < 0.5:  # it arrived, and only the answer did not
+                self.commit(text)
+            raise
+        self.commit(text)
+
+    def warning(self, message: str) -> None:
+        self._enter("warning")
+        self.warnings.append(message)
+
+    def commit(self, text: bytes) -> None:
+        """A checkpoint is safe: so is all that came before it."""
+        self.saved = text
+        for operation in self._pending:
+            self.landed[operation.table][operation.key] = operation.row
+        self._pending.clear()
+
+    def _enter(self, name: str) -> None:
+        if self.dead:
+            raise Crashed
+        if self._over:
+            raise Broken(f"{name} after the sync was over")
+        if self._raised:
+            raise Broken(f"{name} after an operation that raised")
+        if name in self.counts:
+            self.counts[name] += 1
+            self._now = name
+
+    def _leave(self) -> None:
+        """The fault strikes when the destination may already have what it was given."""
+        try:
+            self.before(self._now, sum(self.counts.values()))
+        except SinkRaised:
+            self._raised = True
+            raise
