@@ -62,9 +62,12 @@ class Destination:
         self.warnings = []
         return orjson.loads(self.saved)
 
-    def ended(self, *, normally: bool) -> None:
+    def over(self) -> None:
         """The sync is over. An operation from now on is an error."""
         self._over = True
+
+    def ended(self, *, normally: bool) -> None:
+        """All that it left behind is over too."""
         if normally and self._pending:
             raise Broken(
                 f"{len(self._pending)} operations followed the last checkpoint of a sync that "

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from courier_async import state as states
-from courier_async.state import INDEX_LAG_MS
+from courier_async.state import DISORDER_MS, INDEX_LAG_MS
 from tests.fake_courier.cursors import decode
-from tests.simulation.source import DAY_MS, TIMED, Past, Source
+from tests.simulation.source import TIMED, Past, Source
 
 if TYPE_CHECKING:
     from tests.simulation.destination import Destination
@@ -81,12 +81,14 @@ class Oracle:
             if any(part.get(name) != before.get(name) for name in marks):
                 self._check_walk_ended(table, part)
             walk, walk_before = part.get("walk"), before.get("walk") or {}
+            if part.get("newest_first") and not before.get("newest_first"):
+                self._check_order(table)
             if walk and walk["cursor"] != walk_before.get("cursor"):
                 self._check_bookmark(table, walk)
         self._previous = state["streams"]
 
     def _check_rows(self, table: str, part: State, before: State) -> None:
-        rows, rows_before = part.get("rows", {}), before.get("rows", {})
+        rows, rows_before = marks_of(part), marks_of(before)
         if len(rows) > self._most_rows:
             raise Broken(f"{table}: {len(rows)} rows in the state")
         called, past = self.destination.called[table], self.source.past[table]
@@ -98,6 +100,19 @@ class Oracle:
                 raise Broken(f"{table}: a checkpoint knows {key!r}, which was not sent")
             if not any(v.mark == mark and v.row == row for v in past[key].versions):
                 raise Broken(f"{table}: a checkpoint knows {key!r} as what was not sent")
+
+    def _check_order(self, table: str) -> None:
+        """Newest first may only be learned of what comes so, within an hour."""
+        stable_ms = min(self._began_ms, self._walks_before.get(table, self._began_ms))
+        past_of = self.source.past[table]
+        pasts = [past_of[row[1]] for row in self.source.listing(table)]
+        oldest: int | None = None
+        for past in pasts:
+            if past.placed_ms >= stable_ms:
+                continue
+            if oldest is not None and past.time_ms > oldest + DISORDER_MS:
+                raise Broken(f"{table}: taken for newest first, which it is not")
+            oldest = past.time_ms if oldest is None else min(oldest, past.time_ms)
 
     def _check_walk_ended(self, table: str, part: State) -> None:
         stable_ms = min(self._began_ms, self._walks_before.get(table, self._began_ms))
@@ -167,7 +182,10 @@ class Oracle:
         for table, part in state["streams"].items():
             mine = again["streams"].get(table, {})
             if part.pop("open", None):
-                mine["rows"] = part["rows"] = part.get("rows", {})
+                mine.pop("rows", None)
+                part.pop("rows", None)
+            elif "rows" in part:
+                mine["rows"], part["rows"] = marks_of(mine), marks_of(part)
         again["source"] = state["source"]
         if state["source"] == source_name and (warnings or again != state):
             raise Broken(f"the state does not come back as it was: {warnings}")
@@ -175,7 +193,7 @@ class Oracle:
     def _note_untracked(self, state: State) -> None:
         for table, rows in self.destination.landed.items():
             part = state.get("streams", {}).get(table, {})
-            known = part.get("rows", {})
+            known = marks_of(part)
             if "deep_read_at" in part:
                 self.untracked[table] -= known.keys()
             else:
@@ -187,14 +205,22 @@ class Oracle:
 
     def quiet_deep_read(self, *, deep_ms: int) -> None:
         """After a deep read that began more than a day after the sync before had ended."""
+        assert self._ended_before_last_ms is not None
+        bound = self._ended_before_last_ms - INDEX_LAG_MS - deep_ms
         for past in self.source.past["message"].values():
-            if past.listed and self._is_wanted("message", past):
-                if past.time_ms >= self._ended_before_last_ms - INDEX_LAG_MS - deep_ms:
-                    self._check_landed("message", past, len(past.versions) - 1)
+            if not past.listed or not self._is_wanted("message", past):
+                continue
+            if past.time_ms >= bound:
+                self._check_landed("message", past, len(past.versions) - 1)
 
     def given_up(self) -> set[str]:
         streams = orjson.loads(self.destination.saved)["streams"]
         return {table for table, part in streams.items() if part.get("rows_given_up")}
+
+    def deletes_wait(self) -> bool:
+        """Whether archived rows have so far been answered but once."""
+        streams = orjson.loads(self.destination.saved)["streams"]
+        return any(part.get("left") for part in streams.values())
 
     def tables_equal(self, tables: tuple[str, ...]) -> None:
         """Alive exactly if in the source; what has gone of messages and audit events stays."""
@@ -217,3 +243,12 @@ class Oracle:
                     continue
                 if key not in self.untracked[table]:
                     raise Broken(f"{table}: {key!r} is alive, but has gone from the source")
+
+
+def marks_of(part: State) -> dict[str, str]:
+    """The fingerprints in one stream's part of a state, by id; "" is a blank one."""
+    rows = part.get("rows", {})
+    if isinstance(rows, dict):
+        return rows
+    lines = [line for text in rows for line in text.split("\n")]
+    return {line[8:]: "" if line[:8] == "--------" else line[:8] for line in lines}

@@ -26,7 +26,7 @@ class Plan:
     span_days: float
     lookback_days: float
     latest_ms: dict[str, int]
-    since_days: float | None
+    with_since: bool
     options: dict[str, Any]
     syncs: int
     most_rows: int
@@ -38,12 +38,14 @@ class Weather:
 
     crash_at: (of what, its number): "request", "upsert", "delete", "checkpoint", or "second".
     raise_at: the operation, counted over all, at which the destination raises.
+    slow_seconds: what a job of the writer takes; pauses: how many of its operations stand still.
     """
 
     settings: dict[str, Any]
     options: dict[str, Any] = field(default_factory=dict)
     latency_seconds: float = 0.1
     slow_seconds: float = 0.0
+    pauses: float = 0.0
     during: list[tuple[str, int, int]] = field(default_factory=list)
     crash_at: tuple[str, float] | None = None
     raise_at: int | None = None
@@ -69,6 +71,10 @@ def plan_for(random: Random) -> Plan:
         sizes["message"] = random.choice((60, 120, 200))
         page_sizes["message"] = random.choice((3, 5, 10))
         orders["message"] = random.choice(("newest", "newest", "newest", "nearly_newest"))
+    # Messages are presumed newest first until seen otherwise, which a bound makes final.
+    with_since = random.random() < 0.3
+    if with_since:
+        orders["message"] = "newest"
     lookback_days = random.choice((0.0, 0.5, 3.0, 3.0, 3.0))
     return Plan(
         tables=tables,
@@ -78,9 +84,9 @@ def plan_for(random: Random) -> Plan:
         lookback_days=lookback_days,
         latest_ms={
             "message": round(lookback_days * DAY_MS) + 9 * 60_000,
-            "audit_event": DAY_MS - HOUR_MS,
+            "audit_event": DAY_MS + 9 * 60_000,
         },
-        since_days=random.choice((None, None, None, 2.0, 20.0)),
+        with_since=with_since,
         options=_options(random, tables, page_sizes),
         syncs=random.choice((1, 2, 3, 4, 5)),
         most_rows=random.choice((50_000,) * 12 + (20,)),
@@ -130,8 +136,9 @@ def weather_for(
         "streams": plan.tables,
     }
     weather = Weather(settings, quiet=quiet)
-    weather.latency_seconds = random.choice((0.0, 0.05, 0.5, 5.0))
+    weather.latency_seconds = random.choice((0.0, 0.05, 0.05, 0.5, 5.0, 55.0))
     weather.slow_seconds = random.choice((0.0, 0.01, 1.0, 20.0))
+    weather.pauses = random.choice((0.0, 0.0, 0.02, 0.3))
     if quiet:
         settings["message_deep_lookback_days"] = 30.0
         settings["capture_deletes"] = True
@@ -179,7 +186,7 @@ def _add_faults(random: Random, plan: Plan, weather: Weather) -> None:
         options["key"] = "pk_test_other"
         options["bad_key_status"] = random.choice((401, 403))
     elif kind < 0.63:
-        options["denied_by_id"] = {name: 403 for name in KEEPING}
+        options["denied_by_id"] = dict.fromkeys(KEEPING, 403)
 
 
 def _add_death(random: Random, weather: Weather, last_counts: dict[str, int]) -> None:

@@ -1,29 +1,21 @@
 """Where the real code meets the simulation: its transport, and the thread of its writer."""
 
 import asyncio
+import threading
 from collections.abc import Callable
 from random import Random
-from typing import TypeVar
-from urllib.parse import parse_qsl
+from typing import Any, TypeVar
+from urllib.parse import parse_qsl, unquote
 
 from courier_async.transport import Answer, ConnectionTrouble
-from tests.fake_courier import DEFAULT_KEY, STREAMS, FakeApi, Options
-from tests.fake_courier.api import _route as route
+from tests.fake_courier import DEFAULT_KEY, STREAMS, FakeApi
+from tests.simulation.destination import Crashed
 from tests.simulation.oracle import Broken
 
 T = TypeVar("T")
 
 
-class SmallPages(FakeApi):
-    """The fake API, whose tenants too come on pages of the size that the options set."""
-
-    def begin(self, options: Options) -> None:
-        """The options of a sync; what the sync before had still before it does not happen."""
-        self._use(options)
-        self._scheduled.clear()
-
-    def _page_size(self, stream: str, query: object) -> int:
-        return self.options.page_sizes.get(stream, STREAMS[stream].page_size)
+_BY_ID = {stream.path: name for name, stream in STREAMS.items() if stream.by_id}
 
 
 class SimulatedTransport:
@@ -61,7 +53,10 @@ class SimulatedTransport:
         path, _, query = path_and_query.partition("?")
         await asyncio.sleep(self._random.random() * self._latency_seconds)
         headers = {"Authorization": f"Bearer {DEFAULT_KEY}", "Host": "localhost"}
-        reply = self._api.answer(path, dict(parse_qsl(query, keep_blank_values=True)), headers)
+        parameters = dict(parse_qsl(query, keep_blank_values=True))
+        # An API that gives fewer than the hundred tenants asked for has more pages of them.
+        parameters.pop("limit", None)
+        reply = self._api.answer(path, parameters, headers)
         seconds = reply.delay_seconds + self._random.random() * self._latency_seconds
         if seconds > self._timeout_seconds:
             await asyncio.sleep(self._timeout_seconds)
@@ -69,22 +64,116 @@ class SimulatedTransport:
         await asyncio.sleep(seconds)
         if reply.fault is not None:
             raise ConnectionTrouble(reply.fault)
-        stream, id_ = route(path)
-        if stream is not None and id_ is not None:
-            self._answered[stream, id_] = reply.status
+        parent, _, last = path.rpartition("/")
+        if parent in _BY_ID:
+            self._answered[_BY_ID[parent], unquote(last)] = reply.status
         answer_headers = {name.lower(): value for name, value in reply.headers.items()}
         return Answer(reply.status, answer_headers, reply.body)
 
 
 class SimulatedWorker:
-    """Jobs that run at a virtual moment, some time after they were handed over."""
+    """Jobs that run at a virtual moment, and that may stand still in the middle of an operation.
 
-    def __init__(self, *, random: Random, slow_seconds: float) -> None:
+    Such a job has a thread, but never runs beside the loop: each waits for the other.
+    """
+
+    def __init__(self, *, random: Random, slow_seconds: float, pauses: float) -> None:
         self._random = random
         self._slow_seconds = slow_seconds
+        self._pauses = pauses
+        self._task: asyncio.Task[None] | None = None
+        self._thread: _Thread | None = None
 
     async def run(self, job: Callable[[], T]) -> T:
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[T] = loop.create_future()
+        self._task = loop.create_task(self._drive(job, done))
+        return await done
+
+    def stand_still(self) -> None:
+        """Called from within an operation: now and then it takes a while."""
+        if self._thread is not None and self._random.random() < self._pauses:
+            self._thread.wait(self._random.random() * self._slow_seconds)
+
+    async def join(self, seconds: float) -> None:
+        """What the real one does at the end of a sync."""
+        if self._task is not None:
+            await asyncio.wait([self._task], timeout=seconds)
+
+    def kill(self) -> None:
+        if self._thread is not None:
+            self._thread.kill()
+
+    async def _drive(self, job: Callable[[], T], done: "asyncio.Future[T]") -> None:
         await asyncio.sleep(self._random.random() * self._slow_seconds)
-        result = job()
-        await asyncio.sleep(self._random.random() * self._slow_seconds)
-        return result
+        result, error = None, None
+        try:
+            result = await self._step_by_step(job) if self._pauses else job()
+        except BaseException as caught:
+            error = caught
+        if not isinstance(error, asyncio.CancelledError):
+            await asyncio.sleep(self._random.random() * self._slow_seconds)
+        if done.done():
+            return
+        if error is not None:
+            done.set_exception(error)
+        else:
+            done.set_result(result)  # type: ignore[arg-type]
+
+    async def _step_by_step(self, job: Callable[[], T]) -> T:
+        self._thread = thread = _Thread(job)
+        try:
+            while (seconds := thread.go_on()) is not None:  # noqa: ASYNC110
+                await asyncio.sleep(seconds)
+        finally:
+            self._thread = None
+            thread.kill()
+        if thread.error is not None:
+            raise thread.error
+        return thread.result  # type: ignore[no-any-return]
+
+
+class _Thread:
+    """A job whose thread and the loop's take turns."""
+
+    def __init__(self, job: Callable[[], Any]) -> None:
+        self.result: Any = None
+        self.error: BaseException | None = None
+        self._job = job
+        self._mine, self._loops = threading.Semaphore(0), threading.Semaphore(0)
+        self._seconds: float | None = None
+        self._killed = False
+        self._ended = False
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def go_on(self) -> float | None:
+        """Lets the job run; returns how long it then stands still, or None at its end."""
+        if self._ended:
+            return None
+        self._seconds = None
+        self._mine.release()
+        self._loops.acquire()
+        return self._seconds
+
+    def wait(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._loops.release()
+        self._mine.acquire()
+        if self._killed:
+            raise Crashed
+
+    def kill(self) -> None:
+        """The process is gone: the job gets no further."""
+        self._killed = True
+        self.go_on()
+
+    def _run(self) -> None:
+        self._mine.acquire()
+        try:
+            if not self._killed:
+                self.result = self._job()
+        except BaseException as error:
+            self.error = error
+        self._ended = True
+        self._loops.release()

@@ -1,14 +1,16 @@
-"""One seed: several syncs with changes, faults and deaths between, then quiet, then the verdict."""
+"""One seed: several syncs with changes, faults and deaths, then quiet, then the verdict."""
 
 import asyncio
 import logging
 import random as random_module
+from collections.abc import Callable
+from dataclasses import fields
 from random import Random
 from typing import Any
 
 from courier_async import known_rows, sync, walk
 from courier_async.streams import BY_TABLE
-from tests.fake_courier import Options
+from tests.fake_courier import FakeApi, Options
 from tests.simulation.destination import Crashed, Destination, SinkRaised
 from tests.simulation.oracle import Broken, Oracle
 from tests.simulation.plan import (
@@ -20,7 +22,7 @@ from tests.simulation.plan import (
     settings_from,
     weather_for,
 )
-from tests.simulation.seam import SimulatedTransport, SimulatedWorker, SmallPages
+from tests.simulation.seam import SimulatedTransport, SimulatedWorker
 from tests.simulation.source import DAY_MS, HOUR_MS, Source
 from tests.virtual_time import Stalled, VirtualTimeLoop
 
@@ -28,6 +30,10 @@ BEGIN_MS = 1_786_700_000_000  # 2026-08-14
 MOST_REQUESTS = 4_000
 MOST_SECONDS = 24 * 3600.0
 MOST_STALE_PAGES = 30
+# Every option as it is where nothing is said of it.
+_USUAL = {option.name: getattr(Options(), option.name) for option in fields(Options)}
+# What the real worker's thread is given at the end.
+JOIN_SECONDS = 5.0
 
 logging.getLogger("courier_async").setLevel(logging.CRITICAL + 1)
 
@@ -91,15 +97,20 @@ class Simulation:
             latest_ms=plan.latest_ms,
             tell=self.tell,
         )
-        self._since_ms = (
-            None if plan.since_days is None else self.now_ms() - round(plan.since_days * DAY_MS)
-        )
-        self.api = SmallPages(self.source, Options().changed(plan.options), clock=self._seconds)
+        self._since_ms = self._choose_since()
+        self.api = FakeApi(self.source, clock=self._seconds)
         self.oracle = Oracle(
             self.source, self.destination, since_ms=self._since_ms, most_rows=plan.most_rows
         )
         rows = ", ".join(f"{t} {plan.sizes[t]} {plan.orders[t]}" for t in plan.tables)
         self.tell(f"an account of {self._prefix}: {rows}")
+
+    def _choose_since(self) -> int | None:
+        """The time of some record to the millisecond, as a bound is likeliest to go wrong."""
+        table = self.random.choice(("message", "audit_event"))
+        if not self.plan.with_since or not self.source.past[table]:
+            return None
+        return self.random.choice([*self.source.past[table].values()]).time_ms
 
     def _seconds(self) -> float:
         return self.now_ms() / 1000
@@ -143,6 +154,9 @@ class Simulation:
         self._pause(self.random.choice(PAUSES_MS))
         self._sync(self._calm())
         self._check_nothing_sent()
+        if self.oracle.deletes_wait():
+            # A reading that was resumed first, then more than half gone, then archived.
+            self._sync(self._calm())
         self.oracle.tables_equal(self.plan.tables)
 
     def _calm(self) -> Weather:
@@ -168,9 +182,10 @@ class Simulation:
             lookback_days=plan.lookback_days,
             api_key=f"{self._prefix}_simulated",
         )
-        self.api.begin(Options().changed(plan.options | weather.options))
+        self.api.change_options(**(_USUAL | plan.options | weather.options))
         if weather.forget_before:
             self.api.forget_cursors()
+        self.source.calm = weather.quiet
         for table, after, times in weather.during:
             self.api.change_after(table, after, {"do": "random", "stream": table, "times": times})
         raw = destination.begin()
@@ -189,7 +204,10 @@ class Simulation:
             before=death.at_request,
             answered=self.oracle.answered,
         )
-        worker = SimulatedWorker(random=self.random, slow_seconds=weather.slow_seconds)
+        worker = SimulatedWorker(
+            random=self.random, slow_seconds=weather.slow_seconds, pauses=weather.pauses
+        )
+        death.stand_still = worker.stand_still
         outcome = self._run(settings, raw, transport, worker, death)
         seconds = self._end_loop()
         died = isinstance(outcome, (Crashed, SinkRaised))
@@ -228,7 +246,15 @@ class Simulation:
             death.task = asyncio.current_task()
             death.arm()
             async with asyncio.timeout(MOST_SECONDS):
-                await sync.run(settings, raw, self.destination, transport=transport, worker=worker)
+                try:
+                    await sync.run(
+                        settings, raw, self.destination, transport=transport, worker=worker
+                    )
+                finally:
+                    self.destination.over()
+                    if death.struck:
+                        worker.kill()
+                    await worker.join(JOIN_SECONDS)
 
         try:
             with asyncio.Runner(loop_factory=self._new_loop) as runner:
@@ -247,7 +273,7 @@ class Simulation:
                 raise broken from None
             if death.struck:
                 return Crashed()
-            raise
+            raise Broken(f"the sync ended with {error!r}") from error
         return Crashed() if death.struck else None
 
     def _new_loop(self) -> _Loop:
@@ -299,6 +325,7 @@ class _Death:
         self._weather = weather
         self.task: asyncio.Task[None] | None = None
         self.struck = False
+        self.stand_still: Callable[[], None] = lambda: None
 
     def arm(self) -> None:
         at = self._weather.crash_at
@@ -318,6 +345,7 @@ class _Death:
             raise Crashed
         if number == self._weather.raise_at:
             raise SinkRaised
+        self.stand_still()
 
     def _strike(self) -> None:
         self.struck = True
