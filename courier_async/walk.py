@@ -302,7 +302,7 @@ class Walk:
         """The widest unread span in time: (index of the lane above it, its top, its bottom)."""
         frame = self._frame
         assert frame is not None  # noqa: S101
-        floor = self._floor if frame.stop_at is None else frame.stop_at - DISORDER_MS
+        floor = max(self._floor, (frame.stop_at or 0) - DISORDER_MS)
         widest: tuple[int, int, int] | None = None
         for index, chain in enumerate(self._chains):
             top = chain.lane.oldest

@@ -138,7 +138,7 @@ def weather_for(
     weather = Weather(settings, quiet=quiet)
     weather.latency_seconds = random.choice((0.0, 0.05, 0.05, 0.5, 5.0, 55.0))
     weather.slow_seconds = random.choice((0.0, 0.01, 1.0, 20.0))
-    weather.pauses = random.choice((0.0, 0.0, 0.02, 0.3))
+    weather.pauses = random.choice((0.0, 0.0, 0.0, 0.02, 0.2))
     if quiet:
         settings["message_deep_lookback_days"] = 30.0
         settings["capture_deletes"] = True
