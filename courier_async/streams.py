@@ -39,7 +39,7 @@ class Stream:
         in several places at once.
     text_columns: columns declared as text, since their values can look like numbers,
         booleans or times and the destination would type them by their look. All that is
-        documented as text or as a list, under its flattened name (docs/columns.md).
+        documented as text or as a list, under its flattened name (README, Tables created).
     """
 
     table: str

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from tools.stage import ROOT
 
-DOCUMENTS = (ROOT / "README.md", ROOT / "docs" / "columns.md")
+DOCUMENT = ROOT / "README.md"
 
 
 @dataclass(frozen=True)
@@ -24,12 +24,8 @@ class Column:
 
 
 def documented_columns() -> dict[str, list[Column]]:
-    """table -> its columns, patterns last, from whichever document has the table of columns."""
-    (text,) = [
-        document.read_text()
-        for document in DOCUMENTS
-        if document.exists() and "| column | type | meaning | empty |" in document.read_text()
-    ]
+    """table -> its columns, patterns last."""
+    text = DOCUMENT.read_text()
     columns: dict[str, list[Column]] = {}
     for part in re.split(r"^#+ ", text, flags=re.MULTILINE):
         table, _, rest = part.partition("\n")
@@ -38,7 +34,7 @@ def documented_columns() -> dict[str, list[Column]]:
             for line in rest.splitlines()
             if line.startswith("| ") and line.count("|") == 5
         ]
-        if cells:
+        if cells and cells[0][0] == "column":
             found = [Column(table.strip("`"), row[0], row[1], row[3]) for row in cells[1:]]
             columns[table.strip("`")] = sorted(found, key=lambda column: "*" in column.name)
     return columns
