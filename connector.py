@@ -56,6 +56,8 @@ def _sync(configuration: dict[str, Any], state: dict[str, Any]) -> str | None:
         asyncio.run(sync(settings, state, op))
     except SyncFailed as error:
         return str(error)
+    except KeyboardInterrupt:
+        return "The sync was interrupted. The next one goes on from what was saved."
     # A BaseException that left `update` would look like a success in production.
     except BaseException as error:
         where = " < ".join(

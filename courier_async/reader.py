@@ -61,16 +61,6 @@ class Reader:
             raise
         except Denied as denial:
             tally.outcome = f"skipped ({denial.status})"
-            await self._emit(
-                Batch(
-                    [],
-                    None,
-                    warning=f"{table}: Courier answered {denial.status}, so this stream was "
-                    "skipped; the others are synced. The plan may not include it, or the key may "
-                    "not read it. To be rid of this warning, leave it out of 'streams' in the "
-                    "configuration.",
-                )
-            )
             return denial
         except CourierError as error:
             tally.outcome = "FAILED"

@@ -64,15 +64,15 @@ def take(stream: Stream, frame: Frame, lane: Lane, page: Page) -> Taken:
 
 
 def _wanted(frame: Frame, records: list[Any], times: list[int | None]) -> list[Any]:
-    emit_from, lean = frame.emit_from, frame.lean
-    if emit_from is None and lean is None:
+    stop_at, lean = frame.stop_at, frame.lean
+    if stop_at is None and lean is None:
         return records
     return [
         record
         for record, time in zip(records, times, strict=True)
         if time is None
         or (
-            (emit_from is None or time >= emit_from)
+            (stop_at is None or time >= stop_at)
             and (lean is None or not is_settled(record, time, lean))
         )
     ]

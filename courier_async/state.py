@@ -37,13 +37,12 @@ class Frame:
     """What holds for a whole walk, from its first answer on.
 
     started_at: the server's time at that answer.
-    stop_at: the bound; None reads to the end. emit_from: what is older is not written.
+    stop_at: the bound: what is older is not written; None reads and writes to the end.
     deep: the walk counts as a deep read.
     """
 
     started_at: int
     stop_at: int | None = None
-    emit_from: int | None = None
     deep: bool = True
     lean: Lean | None = None
 
@@ -240,6 +239,9 @@ def _ended(
         # Any order passes within an hour, so less than that teaches nothing.
         if several_pages and (lane.newest - lane.oldest > DISORDER_MS or not lane.ordered):
             newest_first = lane.ordered
+    # One that reached the end, and on the way left out nothing as too old, is as good as deep.
+    whole = frame.stop_at is None or lane.oldest is None or lane.oldest >= frame.stop_at
+    reached_end = reached_end and whole
     deep = frame.deep or reached_end
     return replace(
         state,
@@ -259,10 +261,10 @@ def frame_for(stream: Stream, state: StreamState, settings: Settings, *, started
     watermark = state.watermark
     # A watermark later than now was never earned, and would hide rows.
     if watermark is None or watermark > started_at:
-        return Frame(started_at=started_at, stop_at=since, emit_from=since)
-    if not stream.resends_below_bound:
+        return Frame(started_at=started_at, stop_at=since)
+    if not stream.changes:
         stop_at = _later(watermark - AUDIT_OVERLAP_MS, since)
-        return Frame(started_at=started_at, stop_at=stop_at, emit_from=stop_at, deep=False)
+        return Frame(started_at=started_at, stop_at=stop_at, deep=False)
     lookback = settings.message_lookback_ms
     read_at = state.deep_read_at
     deep = read_at is None or not 0 <= started_at - read_at < DAY_MS
@@ -278,7 +280,6 @@ def frame_for(stream: Stream, state: StreamState, settings: Settings, *, started
     return Frame(
         started_at=started_at,
         stop_at=_later(watermark - lookback, since),
-        emit_from=since,
         deep=deep,
         lean=lean,
     )
@@ -393,7 +394,6 @@ def _bookmark(part: Any) -> Bookmark:
     frame = Frame(
         started_at=started_at,
         stop_at=_time(part, "stop_at"),
-        emit_from=_time(part, "emit_from"),
         deep=_flag(part, "deep") is True,
         lean=_lean(part.get("lean")),
     )

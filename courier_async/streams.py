@@ -31,8 +31,7 @@ class Stream:
     time_field: the field that orders the stream and carries its watermark; epoch
         milliseconds or ISO 8601. None: every sync reads every page.
     presumed_newest_first: believed of the order before a walk has shown it.
-    resends_below_bound: False where a record never changes once it is there, so that what
-        lies below the bound is known to have landed.
+    changes: False where a record never changes once it is there, so that no lookback is needed.
     keeps_rows: the state keeps a fingerprint a row, so that only changes are sent and
         rows that have gone are deleted.
     cursors_are_positions: a cursor can be made up for any time, so that one long stream is read
@@ -50,7 +49,7 @@ class Stream:
     params: tuple[tuple[str, str], ...] = ()
     time_field: str | None = None
     presumed_newest_first: bool = False
-    resends_below_bound: bool = True
+    changes: bool = True
     keeps_rows: bool = True
     cursors_are_positions: bool = False
     text_columns: tuple[str, ...] = ()
@@ -103,7 +102,7 @@ STREAMS: Final[tuple[Stream, ...]] = (
         key="auditEventId",
         # Believed newest first, but nowhere documented: so learned, not presumed.
         time_field="timestamp",
-        resends_below_bound=False,
+        changes=False,
         keeps_rows=False,
         # `target` is text in the SDK and an object in older documentation.
         text_columns=(

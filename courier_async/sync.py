@@ -72,6 +72,9 @@ async def run(
                 await writer.queue.put(Item(settings.streams[0], Batch([], None, warning=text)))
             refusal = await _walk_all(settings, state, client, writer, tallies, endings)
             reporter.cancel()
+            for stream, denial in _denied(settings, endings):
+                text = _denied_text(stream, denial)
+                await writer.queue.put(Item(stream, Batch([], None, warning=text)))
             await writer.queue.put(None)
     except* Exception as group_error:
         # One of ours raised; the group has ended the rest. The first is the reason.
@@ -111,6 +114,26 @@ async def _walk_all(
     except* KeyRefused as refusals:
         refusal = _first_of(refusals)
     return refusal
+
+
+def _denied(
+    settings: Settings, endings: dict[str, CourierError | None]
+) -> list[tuple[Stream, Denied]]:
+    """The streams that are skipped; none where all are denied, which says that it is the key."""
+    denied = [
+        (stream, ending)
+        for stream in settings.streams
+        if isinstance(ending := endings.get(stream.table), Denied)
+    ]
+    return denied if len(denied) < len(settings.streams) else []
+
+
+def _denied_text(stream: Stream, denial: Denied) -> str:
+    return (
+        f"{stream.table}: Courier answered {denial.status}, so this stream was skipped; the "
+        "others are synced. The plan may not include it, or the key may not read it. To be rid "
+        "of this warning, leave it out of 'streams' in the configuration."
+    )
 
 
 def _raise_if_failed(

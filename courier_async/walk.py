@@ -249,8 +249,7 @@ class Walk:
             return False
         times = (self.state.watermark, self._settings.sync_since_ms)
         earned = [time for time in times if time is not None]
-        bounds = [time for time in (frame.stop_at, frame.emit_from) if time is not None]
-        return not bounds or (bool(earned) and max(bounds) <= max(earned))
+        return frame.stop_at is None or (bool(earned) and frame.stop_at <= max(earned))
 
     def _is_below_bound(self, taken: Taken) -> bool:
         assert self._frame is not None  # noqa: S101

@@ -51,9 +51,12 @@ class Warehouse:
         return sink
 
     async def dying_sync(self, *, crash_at: int) -> Sink:
-        """Every row lands at the moment of its upsert, and the sync dies at an operation."""
+        """Every row lands at the moment of its upsert, and the sync dies at an operation.
+
+        Where it has fewer operations it ends well, which has to be right as well.
+        """
         sink = Sink(crash_at=crash_at)
-        with pytest.raises(Crash):
+        with contextlib.suppress(Crash):
             await sync(api_of(self.account, **self.options), self.state, sink=sink)
         self.tables.apply(sink)
         self.state = sink.last_state() or self.state
@@ -198,6 +201,7 @@ async def test_a_new_id_is_saved_before_its_row_is_sent_so_that_the_row_can_be_d
             break
         house.state = state
     house.account.delete("list", lost)
+    await house.sync()  # goes on with a walk under way, and so may not delete
     await house.sync()
     assert lost not in house.tables.rows["list"]
 
