@@ -36,8 +36,8 @@ class Taken:
     oldest: int | None
 
 
-def take(stream: Stream, frame: Frame, lane: Lane, page: Page) -> Taken:
-    """The page as the next one of a lane."""
+def take(stream: Stream, frame: Frame, lane: Lane, page: Page, *, may_stop: bool) -> Taken:
+    """The page as the next one of a lane. may_stop: the stream is taken to be newest first."""
     field = stream.time_field
     if field is None:
         return Taken(replace(lane, cursor=page.next_cursor), page.records, [], None, None)
@@ -53,26 +53,30 @@ def take(stream: Stream, frame: Frame, lane: Lane, page: Page) -> Taken:
             ordered = ordered and time <= oldest + DISORDER_MS
         else:
             oldest = time
+    # The page that shows the bound holds more than is asked for. Where order is not what it was
+    # thought to be, the whole stream is read, and then written as well.
+    oldest_wanted = frame.stop_at if may_stop and ordered else frame.emit_from
     known = [time for time in times if time is not None]
     return Taken(
         replace(lane, cursor=page.next_cursor, newest=newest, oldest=oldest, ordered=ordered),
-        _wanted(frame, page.records, times),
+        _wanted(page.records, times, oldest_wanted, frame.lean),
         times,
         max(known) if known and len(known) == len(times) else None,
         min(known, default=None),
     )
 
 
-def _wanted(frame: Frame, records: list[Any], times: list[int | None]) -> list[Any]:
-    stop_at, lean = frame.stop_at, frame.lean
-    if stop_at is None and lean is None:
+def _wanted(
+    records: list[Any], times: list[int | None], oldest_wanted: int | None, lean: Lean | None
+) -> list[Any]:
+    if oldest_wanted is None and lean is None:
         return records
     return [
         record
         for record, time in zip(records, times, strict=True)
         if time is None
         or (
-            (stop_at is None or time >= stop_at)
+            (oldest_wanted is None or time >= oldest_wanted)
             and (lean is None or not is_settled(record, time, lean))
         )
     ]

@@ -37,12 +37,13 @@ class Frame:
     """What holds for a whole walk, from its first answer on.
 
     started_at: the server's time at that answer.
-    stop_at: the bound: what is older is not written; None reads and writes to the end.
+    stop_at: the bound; None reads to the end. emit_from: what is older is never written.
     deep: the walk counts as a deep read.
     """
 
     started_at: int
     stop_at: int | None = None
+    emit_from: int | None = None
     deep: bool = True
     lean: Lean | None = None
 
@@ -261,10 +262,10 @@ def frame_for(stream: Stream, state: StreamState, settings: Settings, *, started
     watermark = state.watermark
     # A watermark later than now was never earned, and would hide rows.
     if watermark is None or watermark > started_at:
-        return Frame(started_at=started_at, stop_at=since)
+        return Frame(started_at=started_at, stop_at=since, emit_from=since)
     if not stream.changes:
         stop_at = _later(watermark - AUDIT_OVERLAP_MS, since)
-        return Frame(started_at=started_at, stop_at=stop_at, deep=False)
+        return Frame(started_at=started_at, stop_at=stop_at, emit_from=stop_at, deep=False)
     lookback = settings.message_lookback_ms
     read_at = state.deep_read_at
     deep = read_at is None or not 0 <= started_at - read_at < DAY_MS
@@ -280,6 +281,7 @@ def frame_for(stream: Stream, state: StreamState, settings: Settings, *, started
     return Frame(
         started_at=started_at,
         stop_at=_later(watermark - lookback, since),
+        emit_from=since,
         deep=deep,
         lean=lean,
     )
@@ -394,6 +396,7 @@ def _bookmark(part: Any) -> Bookmark:
     frame = Frame(
         started_at=started_at,
         stop_at=_time(part, "stop_at"),
+        emit_from=_time(part, "emit_from"),
         deep=_flag(part, "deep") is True,
         lean=_lean(part.get("lean")),
     )

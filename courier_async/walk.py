@@ -194,7 +194,7 @@ class Walk:
         """Judges a page, puts it on the queue, and notes where the lane stands now."""
         frame = self._frame
         assert frame is not None  # noqa: S101
-        taken = take(self._stream, frame, chain.lane, page)
+        taken = take(self._stream, frame, chain.lane, page, may_stop=self._may_stop)
         top = chain is self._chains[0]
         if not top and not chain.opened and not await self._is_as_asked(chain, page, taken):
             return False
@@ -249,7 +249,8 @@ class Walk:
             return False
         times = (self.state.watermark, self._settings.sync_since_ms)
         earned = [time for time in times if time is not None]
-        return frame.stop_at is None or (bool(earned) and frame.stop_at <= max(earned))
+        bounds = [time for time in (frame.stop_at, frame.emit_from) if time is not None]
+        return not bounds or (bool(earned) and max(bounds) <= max(earned))
 
     def _is_below_bound(self, taken: Taken) -> bool:
         assert self._frame is not None  # noqa: S101
