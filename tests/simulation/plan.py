@@ -13,13 +13,17 @@ ORDERS = ("newest", "newest", "nearly_newest", "oldest", "shuffled")
 TABLES = tuple(BY_TABLE)
 KEEPING = tuple(stream.table for stream in STREAMS if stream.keeps_rows)
 # Time between two syncs.
-PAUSES_MS = (60_000, 15 * 60_000, HOUR_MS, 6 * HOUR_MS, 30 * HOUR_MS, 4 * DAY_MS)
+PAUSES_MS = (60_000, 60_000, 15 * 60_000, HOUR_MS, 6 * HOUR_MS, 30 * HOUR_MS, 4 * DAY_MS)
 
 
 @dataclass(slots=True)
 class Plan:
-    """What stays as it is for the whole seed."""
+    """What stays as it is for the whole seed.
 
+    theme: "rows" (edits, deaths, edits taken back), "lanes" (long messages) or "any".
+    """
+
+    theme: str
     tables: tuple[str, ...]
     sizes: dict[str, int]
     orders: dict[str, str]
@@ -55,10 +59,8 @@ class Weather:
 
 
 def plan_for(random: Random) -> Plan:
-    many = random.choice((1, 1, 2, 2, 3, 4, 7))
-    tables = tuple(random.sample(TABLES, many))
-    if random.random() < 0.35 and "message" not in tables:
-        tables = ("message", *tables[1:])
+    theme = random.choice(("any", "any", "rows", "lanes"))
+    tables = _tables(random, theme)
     sizes, orders, page_sizes = {}, {}, {}
     for table in TABLES:
         orders[table] = random.choice(ORDERS)
@@ -67,16 +69,17 @@ def plan_for(random: Random) -> Plan:
         if orders[table] == "shuffled" and sizes[table] < 12:
             orders[table] = "newest"
         page_sizes[table] = random.choice((2, 3, 5, 10))
-    if "message" in tables and random.random() < 0.5:
-        sizes["message"] = random.choice((60, 120, 200))
+    if theme == "lanes":
+        sizes["message"] = random.choice((60, 120, 180))
         page_sizes["message"] = random.choice((3, 5, 10))
         orders["message"] = random.choice(("newest", "newest", "newest", "nearly_newest"))
     # Messages are presumed newest first until seen otherwise, which a bound makes final.
     with_since = random.random() < 0.3
-    if with_since:
+    if with_since and orders["message"] != "nearly_newest":
         orders["message"] = "newest"
     lookback_days = random.choice((0.0, 0.5, 3.0, 3.0, 3.0))
     return Plan(
+        theme=theme,
         tables=tables,
         sizes=sizes,
         orders=orders,
@@ -88,9 +91,20 @@ def plan_for(random: Random) -> Plan:
         },
         with_since=with_since,
         options=_options(random, tables, page_sizes),
-        syncs=random.choice((1, 2, 3, 4, 5)),
+        syncs=random.choice((3, 4, 5) if theme == "rows" else (1, 2, 3, 4, 5)),
         most_rows=random.choice((50_000,) * 12 + (20,)),
     )
+
+
+def _tables(random: Random, theme: str) -> tuple[str, ...]:
+    if theme == "rows":
+        return tuple(random.sample(KEEPING, random.choice((1, 1, 2))))
+    if theme == "lanes":
+        return ("message", *random.sample(KEEPING, random.choice((0, 0, 1))))
+    tables = random.sample(TABLES, random.choice((1, 1, 2, 3, 4, 7)))
+    if random.random() < 0.3 and "message" not in tables:
+        tables[0] = "message"
+    return tuple(tables)
 
 
 def _options(
@@ -115,7 +129,9 @@ def _options(
         "awkward_cursors": tuple(
             table for table in TABLES if random.random() < (0.1 if table == "message" else 0.7)
         ),
-        "made_up_cursors": random.choice(("honoured",) * len(MADE_UP) + MADE_UP),
+        "made_up_cursors": random.choice(
+            ("honoured",) * len(MADE_UP) + MADE_UP + ("partly", "gaps") * 3
+        ),
         "forgotten_status": random.choice((400, 404, 410)),
         "slow_seconds": random.choice((2.0, 90.0)),
         "fault_seed": random.getrandbits(30),
@@ -135,6 +151,10 @@ def weather_for(
         "message_lanes": random.choice((1, 2, 3, 8, 16)),
         "streams": plan.tables,
     }
+    if plan.theme == "lanes":
+        settings["message_lanes"] = random.choice((2, 3, 8, 16))
+    if plan.theme == "rows":
+        settings["checkpoint_interval_seconds"] = random.choice((0.0, 3.0, 60.0, 60.0))
     weather = Weather(settings, quiet=quiet)
     weather.latency_seconds = random.choice((0.0, 0.05, 0.05, 0.5, 5.0, 55.0))
     weather.slow_seconds = random.choice((0.0, 0.01, 1.0, 20.0))
@@ -147,7 +167,8 @@ def weather_for(
         settings["streams"] = tuple(
             random.sample(plan.tables, random.randint(1, len(plan.tables)))
         )
-    _add_faults(random, plan, weather)
+    if plan.theme != "rows" or random.random() < 0.3:
+        _add_faults(random, plan, weather)
     for _ in range(random.choice((0, 0, 1, 3, 8))):
         table = random.choice(plan.tables)
         weather.during.append((table, random.randint(1, 12), random.choice((1, 1, 2))))
@@ -155,7 +176,10 @@ def weather_for(
     weather.forget_before = random.random() < 0.15
     if random.random() < 0.15:
         weather.forget_at = random.randint(1, requests)
-    _add_death(random, weather, last_counts)
+    if plan.theme == "rows" and random.random() < 0.6:
+        weather.crash_at = ("upsert", random.randint(1, 12))
+    else:
+        _add_death(random, weather, last_counts)
     return weather
 
 

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from urllib.parse import parse_qsl, unquote
 
 from courier_async.transport import Answer, ConnectionTrouble
-from tests.fake_courier import DEFAULT_KEY, STREAMS, FakeApi
+from tests.fake_courier import DEFAULT_KEY, STREAMS, FakeApi, Reply
 from tests.simulation.destination import Crashed
 from tests.simulation.oracle import Broken
 
@@ -16,12 +16,15 @@ T = TypeVar("T")
 
 
 _BY_ID = {stream.path: name for name, stream in STREAMS.items() if stream.by_id}
+_LISTINGS = {stream.path: name for name, stream in STREAMS.items()}
 
 
 class SimulatedTransport:
     """Requests that take virtual time to get there and back.
 
-    answered: is told the status of each answer by id.
+    answered: is told the status of each answer by id. under_way: whether the last page of a
+    stream that came whole was of a walk that had begun and not ended. whole: the streams of
+    which a walk has come from the head to the end.
     """
 
     def __init__(
@@ -34,6 +37,8 @@ class SimulatedTransport:
         most_requests: int,
         before: Callable[[int], None],
         answered: dict[tuple[str, str], int],
+        under_way: dict[str, bool],
+        whole: set[str],
     ) -> None:
         self._api = api
         self._random = random
@@ -43,6 +48,9 @@ class SimulatedTransport:
         self._before = before
         self.times: list[float] = []
         self._answered = answered
+        self._under_way = under_way
+        self._whole = whole
+        self._from_head: dict[str, bool] = {}
 
     async def get(self, path_and_query: str) -> Answer:
         loop = asyncio.get_running_loop()
@@ -67,8 +75,24 @@ class SimulatedTransport:
         parent, _, last = path.rpartition("/")
         if parent in _BY_ID:
             self._answered[_BY_ID[parent], unquote(last)] = reply.status
+        elif path in _LISTINGS:
+            self._note_page(_LISTINGS[path], "cursor" in parameters, reply)
         answer_headers = {name.lower(): value for name, value in reply.headers.items()}
         return Answer(reply.status, answer_headers, reply.body)
+
+    def _note_page(self, stream: str, has_cursor: bool, reply: Reply) -> None:
+        if reply.status in (400, 404, 410):
+            self._under_way[stream] = self._from_head[stream] = False
+        elif reply.status == 200 and reply.body.endswith(b"}"):
+            more = b'more":true' in reply.body[:400]
+            self._under_way[stream] = more
+            if not has_cursor:
+                self._from_head[stream] = True
+            if not more and self._from_head.get(stream):
+                self._whole.add(stream)
+        elif not has_cursor:
+            # A walk from the head, of which nothing has come yet.
+            self._under_way[stream] = False
 
 
 class SimulatedWorker:

@@ -140,7 +140,11 @@ class Simulation:
                 self._use_new_account()
             for _ in range(random.choice((0, 1, 2, 5))):
                 self.source.change_at_random(random.choice(plan.tables))
-            self._sync(weather_for(random, plan, quiet=False, last_counts=self.last_counts))
+            ended = self._sync(
+                weather_for(random, plan, quiet=False, last_counts=self.last_counts)
+            )
+            if random.random() < (0.2 if ended else 0.7):
+                self.source.take_back()
         self._quiet_end()
 
     def _quiet_end(self) -> None:
@@ -174,7 +178,8 @@ class Simulation:
 
     # -- a sync ------------------------------------------------------------------------------
 
-    def _sync(self, weather: Weather) -> None:
+    def _sync(self, weather: Weather) -> bool:
+        """Whether it ended by itself."""
         plan, destination = self.plan, self.destination
         settings = settings_from(
             weather,
@@ -191,6 +196,7 @@ class Simulation:
         raw = destination.begin()
         self.tell(f"SYNC {weather}")
         self.oracle.begin(raw, source_name=settings.source, now_ms=self.now_ms())
+        self.oracle.made_up_cursors_work = self.plan.options["made_up_cursors"] == "honoured"
         destination.on_checkpoint = self.oracle.on_checkpoint
         destination.on_delete = self.oracle.on_delete
         death = _Death(self, weather)
@@ -203,6 +209,8 @@ class Simulation:
             most_requests=MOST_REQUESTS,
             before=death.at_request,
             answered=self.oracle.answered,
+            under_way=self.oracle.under_way,
+            whole=self.oracle.whole,
         )
         worker = SimulatedWorker(
             random=self.random, slow_seconds=weather.slow_seconds, pauses=weather.pauses
@@ -231,6 +239,7 @@ class Simulation:
             source_name=settings.source,
             lookback_ms=settings.message_lookback_ms,
         )
+        return not died
 
     def _run(
         self,
@@ -314,6 +323,9 @@ class Simulation:
             raise Broken(f"the error names no stream: {text}")
         if troubled is not None and named - troubled:
             raise Broken(f"failed without a reason: {text}")
+        for table in named:
+            if f"{table}: no usable answer" in text:
+                self.oracle.check_bookmark_kept(table)
         return tables - skipped - named
 
 

@@ -68,6 +68,8 @@ class Source(Account):
         self._listings: dict[str, list[Row]] = {}
         # Changes that were to come during a sync before do not come any more.
         self.calm = False
+        self._edited: list[tuple[str, str]] = []
+        self._added: list[tuple[str, str]] = []
         self.past: dict[str, dict[str, Past]] = {stream: {} for stream in sizes}
         for stream in sizes:
             for row in self.listing(stream):
@@ -107,15 +109,38 @@ class Source(Account):
         shown = ", ".join(ids[:3]) + (" ..." if len(ids) > 3 else "")
         self._tell(f"{stream}: {kind} {len(ids)} ({shown})")
 
+    def take_back(self) -> None:
+        """Every edit since the last call is undone to the letter, every new row is deleted."""
+        taken_back = []
+        for stream, id_ in reversed(self._edited):
+            past = self.past[stream][id_]
+            if past.listed and past.edits:
+                self.revert(stream, id_)
+                past.edits -= 1
+                taken_back.append(id_)
+                self._note(stream, id_, moved=False)
+        for stream, id_ in self._added:
+            if self.past[stream][id_].listed:
+                self.delete(stream, id_)
+                taken_back.append(id_)
+                self._listings.pop(stream, None)
+                self._note(stream, id_, moved=False)
+        self._edited.clear()
+        self._added.clear()
+        self._tell(f"{len(taken_back)} changes taken back ({', '.join(taken_back[:3])})")
+
     def _change(self, stream: str, kind: str) -> tuple[list[str], bool]:
         random = self._random_changes
         listed = [row[1] for row in self.listing(stream)]
         if kind == "add":
-            return self.add(stream, random.choice((1, 1, 2, 3, 12))), True
+            ids = self.add(stream, random.choice((1, 1, 2, 3, 12)))
+            self._added.extend((stream, id_) for id_ in ids if stream not in TIMED)
+            return ids, True
         if kind == "late":
-            age = random.choice((60_000, 9 * 60_000, self._latest_ms[stream]))
-            number = random.choice((1, 2, 5))
-            return self.add_late(number, random.randint(0, age), stream=stream), True
+            # Half of them as late as may be: that is where a bound goes wrong.
+            latest = self._latest_ms[stream]
+            age = random.choice((latest, random.randint(0, 60_000), random.randint(0, latest)))
+            return self.add_late(random.choice((1, 2, 5)), age, stream=stream), True
         if kind == "restore":
             past = self.past[stream]
             gone = [id_ for id_ in past if not past[id_].listed]
@@ -150,7 +175,7 @@ class Source(Account):
 
     def _change_rows(self, stream: str, kind: str, listed: list[str]) -> tuple[list[str], bool]:
         random = self._random_changes
-        ids = random.sample(listed, min(len(listed), random.choice((1, 1, 2, 6))))
+        ids = random.sample(listed, min(len(listed), random.choice((1, 1, 2, 6, 40))))
         move = None
         changed = []
         for id_ in ids:
@@ -160,6 +185,7 @@ class Source(Account):
                     move = random.choice(("head", "head", "tail"))
                 self.edit(stream, id_, move=move, keep_updated=random.random() < 0.5)
                 past.edits += 1
+                self._edited.append((stream, id_))
             elif kind == "touch":
                 move = random.choice((None, "head"))
                 self.touch(stream, id_, move=move)

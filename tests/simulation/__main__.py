@@ -1,0 +1,93 @@
+"""Seeds, and the search for planted bugs: `make simulate SEEDS=0-1999`, `make soak`."""
+
+import argparse
+import multiprocessing
+import sys
+import time
+from collections.abc import Iterable
+
+from tests.simulation.planted import BUGS
+from tests.simulation.seed import SeedFailed, run_seed
+
+CHUNK = 25
+
+
+def judge(seed: int) -> tuple[int, str, list[str]]:
+    """The seed, why it failed ("" if it did not), and the story."""
+    try:
+        run_seed(seed)
+    except SeedFailed as failed:
+        return seed, failed.reason, failed.story
+    return seed, "", []
+
+
+def find(name: str, seeds: range) -> tuple[str, int | None, str]:
+    """The first seed that finds a planted bug, and by what; None where none does."""
+    bug = next(bug for bug in BUGS if bug.name == name)
+    with bug.planted():
+        for seed in seeds:
+            try:
+                run_seed(seed)
+            except SeedFailed as failed:
+                return name, seed, failed.reason
+    return name, None, ""
+
+
+def shortened(story: list[str]) -> Iterable[str]:
+    """The account and the last events, each on a line of bearable length."""
+    kept = story if len(story) <= 40 else [*story[:2], "    ...", *story[-37:]]
+    return (line if len(line) <= 400 else line[:397] + "..." for line in kept)
+
+
+def search(seeds: range, *, processes: int) -> int:
+    """Prints each seed that fails with its story; the number of them."""
+    began, failures, done = time.monotonic(), 0, 0
+    told = began
+    with multiprocessing.Pool(processes) as pool:
+        for seed, reason, story in pool.imap_unordered(judge, seeds, chunksize=CHUNK):
+            done += 1
+            if reason:
+                failures += 1
+                print(f"\nSEED {seed}: {reason}", *shortened(story), sep="\n  ")
+                print(f"  again: make simulate SEEDS={seed}", flush=True)
+            if time.monotonic() - told > 60:
+                told = time.monotonic()
+                print(f"{done:,} of {len(seeds):,} seeds, {failures} failures", flush=True)
+    seconds = time.monotonic() - began
+    print(
+        f"{done:,} seeds in {seconds:.0f} s ({done / seconds:.1f} a second), {failures} failures"
+    )
+    return failures
+
+
+def hunt(seeds: range, *, processes: int, names: list[str]) -> int:
+    """Prints after how many seeds each planted bug is found; the number of those that are not."""
+    missed = 0
+    wanted = [bug.name for bug in BUGS if not names or any(name in bug.name for name in names)]
+    print(f"{'planted bug':<42}{'seeds':>6}  found by")
+    with multiprocessing.Pool(processes) as pool:
+        jobs = [pool.apply_async(find, (name, seeds)) for name in wanted]
+        for job in jobs:
+            name, seed, reason = job.get()
+            missed += seed is None
+            after = "none" if seed is None else str(seed - seeds.start + 1)
+            print(f"{name:<42}{after:>6}  {reason[:90]}", flush=True)
+    return missed
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
+    parser.add_argument("seeds", help="a seed such as 17, or a range such as 0-1999")
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--planted", action="store_true", help="look for the planted bugs")
+    parser.add_argument("--only", action="append", default=[], help="part of a planted bug's name")
+    arguments = parser.parse_args()
+    first, _, last = arguments.seeds.partition("-")
+    seeds = range(int(first), int(last or first) + 1)
+    if arguments.planted:
+        return hunt(seeds, processes=arguments.processes, names=arguments.only)
+    return search(seeds, processes=min(arguments.processes, len(seeds)))
+
+
+if __name__ == "__main__":
+    sys.exit(1 if main() else 0)
