@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DO_NOT_TRACK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo debug reset test test-all lint format clean package deploy
+.PHONY: help demo debug reset test test-all lint format clean package deploy benchmark
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,10 +55,22 @@ format: $(READY)  ## put the code into its one style
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .
 
 clean:  ## remove what runs and tests left behind (the virtual environment too)
-	@rm -rf $(VENV) files crash-reports build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) .venv-benchmark files crash-reports build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 package: $(READY)  ## make the archive that Fivetran would get, in build/
 	@$(BIN)/python -m tools.package
 
 deploy: $(READY)  ## send the connector to Fivetran; asks for what is missing
 	@$(BIN)/python -m tools.deploy
+
+# The SDK of another version needs an environment of its own; without it that sink is left out.
+.venv-benchmark/.ready: requirements.txt benchmark/requirements.txt
+	@$(PYTHON) -m venv .venv-benchmark
+	@.venv-benchmark/bin/pip install --quiet --disable-pip-version-check \
+		-r benchmark/requirements.txt
+	@touch $@
+
+benchmark: $(READY)  ## measure everything against the fake API (about an hour; ONLY="cpu chain")
+	@$(MAKE) --silent .venv-benchmark/.ready || \
+		{ rm -rf .venv-benchmark; echo "The 2.13.1 runtime is not to be had: left out."; }
+	@$(BIN)/python -m benchmark --results benchmark/results $(if $(ONLY),--only $(ONLY))

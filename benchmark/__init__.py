@@ -1,0 +1,1 @@
+"""What the connector costs, measured against what is physically possible. Never shipped."""

@@ -1,0 +1,52 @@
+"""4. The limiter: how much of the allowed rate is used, and whether a server would refuse."""
+
+from typing import Final
+
+from benchmark.figures import Plan, Result
+from benchmark.runner import account, connector
+
+SECONDS: Final = 6.0
+# The start, with one lane and no burst, and the end, where lanes run out, are not the limiter's.
+_FROM, _TO = 0.15, 0.95
+
+
+def measure(plan: Plan) -> Result:
+    result = Result(
+        "limiter",
+        "Rate reached over rate set",
+        "reached: requests a second of the middle four fifths. busiest: the most requests in "
+        "any one second over the rate. refused: 429s per thousand requests, by a server with a "
+        "token bucket of exactly that rate that holds a tenth of a second's worth.",
+    )
+    for rate in (50,) if plan.quick else (10, 50, 200, 1000):
+        requests = int(rate * (2.0 if plan.quick else SECONDS))
+        requests = max(requests, 60)
+        reached, busiest, refused = [], [], []
+        options = {
+            "page_sizes": {"message": 1},
+            "allow_per_second": rate,
+            "burst": max(1, rate // 10),
+        }
+        with account({"message": requests}, latency_ms=2.0, options=options) as fake:
+            for _ in range(plan.repeats):
+                fake.change_options(allow_per_second=rate)  # a full bucket for each run
+                fake.reset_stats()
+                connector(
+                    fake,
+                    lanes=32,
+                    quota=plan.quota,
+                    streams=["message"],
+                    requests_per_second=float(rate),
+                )
+                stats = fake.stats(times=True)
+                times = stats["times"]
+                first, last = int(len(times) * _FROM), int(len(times) * _TO)
+                per_second = (last - first) / (times[last] - times[first])
+                reached.append(per_second / rate)
+                busiest.append(stats["busiest_second"] / rate)
+                refused.append(1000 * stats["by_status"].get("429", 0) / stats["requests"])
+        case = f"{rate} a second"
+        result.add(case, "reached / set", reached, "" if plan.quick else ">= 0.98")
+        result.add(case, "busiest second / set", busiest, "" if plan.quick else "<= 1.02")
+        result.add(case, "refused per 1,000", refused)
+    return result

@@ -1,0 +1,52 @@
+"""The benchmark runs, so that it does not rot; its figures are not judged here."""
+
+import json
+from pathlib import Path
+from xml.etree import ElementTree
+
+from benchmark.__main__ import main
+from benchmark.figures import Figure, Result
+from benchmark.floors import Chain, split
+from benchmark.report import table
+
+
+def test_a_tiny_measurement_gives_table_json_and_chart(tmp_path: Path) -> None:
+    report = tmp_path / "all.json"
+    main(["--quick", "--only", "cpu", "--json", str(report), "--results", str(tmp_path)])
+
+    figures = json.loads(report.read_text())["measurements"]["cpu"]["figures"]
+    ratio = next(figure for figure in figures if figure["figure"] == "CPU / parse floor")
+    shares = [figure["median"] for figure in figures if figure["case"].startswith("stage")]
+    assert 1 < ratio["min"] <= ratio["median"] <= ratio["max"]
+    assert abs(sum(shares) - 100) < 1
+    assert ElementTree.parse(tmp_path / "cpu.svg").getroot().tag.endswith("svg")
+
+
+def test_chains_of_the_floor_hold_every_page_once() -> None:
+    cursors = [None, "a", "b", "c", "d"]
+
+    assert split(cursors, lanes=1) == [Chain(None, 5)]
+    assert split(cursors, lanes=2) == [Chain(None, 2), Chain("b", 3)]
+    assert sum(chain.pages for chain in split(cursors, lanes=16)) == 5
+
+
+def test_the_table_says_which_goal_is_not_met() -> None:
+    result = Result("name", "Title", "Note")
+    result.add("case", "slow", [1.0, 9.0, 2.0], "<= 1.5")
+    result.add("case", "fast", [7.0], ">= 6.5")
+
+    lines = table(result).splitlines()
+
+    assert lines[-2].split() == [
+        "case",
+        "slow",
+        "1.000",
+        "2.000",
+        "9.000",
+        "<=",
+        "1.5",
+        "NOT",
+        "MET",
+    ]
+    assert lines[-1].endswith(">= 6.5 met")
+    assert Figure("", "", (3.0, 1.0)).is_met is None
