@@ -8,6 +8,7 @@ import time
 from collections.abc import Generator
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import Any, Final
 
 import backoff
@@ -51,7 +52,16 @@ class CourierClient:
     def __init__(self, transport: Transport, pacer: Pacer, *, max_retries: int) -> None:
         self._transport = transport
         self._pacer = pacer
-        self._max_retries = max_retries
+        self._tries = max_retries + 1
+        # Made once: making it costs more than parsing a page.
+        self._try = backoff.on_exception(
+            _delays,
+            _Retry,
+            max_tries=self._tries,
+            jitter=None,
+            on_backoff=_count_retry,
+            logger=None,
+        )(self._try_once)
 
     async def get(self, path_and_query: str, tally: Tally) -> tuple[Any, int]:
         """The parsed JSON of a 200, and the server's time in epoch milliseconds.
@@ -59,25 +69,11 @@ class CourierClient:
         Raises KeyRefused on 401, Refused on any other status that no retry changes, Unavailable
         when the retries are used up, BadAnswer on a body that is too large.
         """
-
-        def count(details: Any) -> None:
-            tally.retries += 1
-
-        tries = self._max_retries + 1
-        attempt = backoff.on_exception(
-            _delays,
-            _Retry,
-            max_tries=tries,
-            jitter=None,
-            on_backoff=count,
-            logger=None,
-        )(self._try_once)
         try:
-            body, server_ms = await attempt(path_and_query, tally)
+            return await self._try(path_and_query, tally)
         except _Retry as failure:
-            times = "try" if tries == 1 else "tries"
-            raise Unavailable(f"no usable answer after {tries} {times}: {failure}") from None
-        return body, server_ms
+            times = "try" if self._tries == 1 else "tries"
+            raise Unavailable(f"no usable answer after {self._tries} {times}: {failure}") from None
 
     async def _try_once(self, path_and_query: str, tally: Tally) -> tuple[Any, int]:
         try:
@@ -116,6 +112,11 @@ class CourierClient:
                 sent_at=sent_at, retry_after_seconds=_retry_after_seconds(answer)
             ):
                 raise Unavailable("Courier answered nothing but 429 for ten minutes")
+
+
+def _count_retry(details: Any) -> None:
+    _, tally = details["args"]
+    tally.retries += 1
 
 
 def _delays() -> Generator[float, Any, None]:
@@ -200,6 +201,8 @@ def _server_ms(answer: Answer) -> int:
     return int(time.time() * 1000) if moment_ms is None else moment_ms
 
 
+# The answers of one second all carry the same text.
+@lru_cache(maxsize=8)
 def _epoch_ms(http_date: str) -> int | None:
     try:
         moment = parsedate_to_datetime(http_date)

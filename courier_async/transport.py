@@ -12,14 +12,13 @@ from yarl import URL
 
 # Far above any page of the API; below it, seven pages at once fit in production's memory.
 MAX_BODY_BYTES: Final = 32 * 1024 * 1024
-_CHUNK_BYTES: Final = 64 * 1024
 # A whole answer may take this many times the time allowed between two pieces of it.
 _WHOLE_ANSWER_FACTOR: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """status, the headers by lower-case name, and the body as it was sent, unpacked."""
+    """status, the headers (asked for in lower case), and the body as it was sent, unpacked."""
 
     status: int
     headers: Mapping[str, str]
@@ -85,8 +84,7 @@ class HttpTransport:
                 self._session.get(url, headers=self._headers, allow_redirects=False) as response,
             ):
                 body = await _read(response)
-                headers = {name.lower(): value for name, value in response.headers.items()}
-                return Answer(response.status, headers, body)
+                return Answer(response.status, response.headers, body)
         # The texts are ours: aiohttp's may name the whole address, and with it a cursor.
         except TimeoutError:
             trouble = f"no answer within {self._timeout_seconds:g} s"
@@ -111,7 +109,7 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
         raise BodyTooLarge
     pieces: list[bytes] = []
     length = 0
-    async for piece in response.content.iter_chunked(_CHUNK_BYTES):
+    while piece := await response.content.readany():
         length += len(piece)
         if length > MAX_BODY_BYTES:
             raise BodyTooLarge
