@@ -43,6 +43,9 @@ class Flattener:
         self._table = table
         self._key = key
         self._plans: dict[tuple[str, ...], tuple[str, ...]] = {}
+        # Of records without objects in them: keys and types -> columns, those of whole numbers,
+        # and those of anything else but text and booleans, which is as it was.
+        self._flat_plans: dict[tuple[Any, ...], tuple[tuple[str, ...], ...]] = {}
         self._told = False
 
     def row(self, record: Record) -> Row:
@@ -53,6 +56,26 @@ class Flattener:
         number where that is taken too. Raises ValueError on a list nested too deeply to be
         written as text.
         """
+        shape = (*record, *map(type, record.values()))
+        plan = self._flat_plans.get(shape)
+        if plan is None:
+            if dict in shape:
+                return self._nested_row(record)
+            plan = self._flat_plan(record, shape)
+        columns, numbers, others = plan
+        row = dict(zip(columns, record.values(), strict=True))
+        for column in numbers:
+            if not -_INT64_END <= row[column] < _INT64_END:
+                row[column] = _cell(row[column])
+        for column in others:
+            cell = _cell(row[column])
+            if cell is None:
+                del row[column]
+            else:
+                row[column] = cell
+        return row
+
+    def _nested_row(self, record: Record) -> Row:
         paths: list[str] = []
         values: list[Any] = []
         for key, value in record.items():
@@ -72,6 +95,21 @@ class Flattener:
             for column, value in zip(columns, values, strict=True)
             if value is not None
         }
+
+    def _flat_plan(self, record: Record, shape: tuple[Any, ...]) -> tuple[tuple[str, ...], ...]:
+        columns = self._plan(tuple(record))
+        numbers, others = [], []
+        for column, value in zip(columns, record.values(), strict=True):
+            if type(value) is int:
+                numbers.append(column)
+            elif type(value) is not str and type(value) is not bool:
+                others.append(column)
+        plan = (columns, tuple(numbers), tuple(others))
+        if len(shape) <= 2 * _LONGEST_PLAN:
+            if len(self._flat_plans) >= _MOST_PLANS:
+                self._flat_plans.clear()
+            self._flat_plans[shape] = plan
+        return plan
 
     def _plan(self, shape: tuple[str, ...]) -> tuple[str, ...]:
         """The columns of a shape, the same whatever the order in which the keys came."""
