@@ -206,7 +206,9 @@ class Walk:
             raise
         lane = _with_first(self._stream, taken, page) if not top else taken.lane
         lower = self._lower(chain)
-        lane = replace(lane, met=self._follow(lane, lower, page))
+        met = self._follow(lane, lower, page, taken)
+        if met != lane.met:
+            lane = replace(lane, met=met)
         ended = page.next_cursor is None or (self._may_stop and self._is_below_bound(taken))
         if ended:
             lane = replace(lane, cursor=None)
@@ -332,9 +334,13 @@ class Walk:
             return False
         return True
 
-    def _follow(self, lane: Lane, lower: _Chain | None, page: Page) -> int:
+    def _follow(self, lane: Lane, lower: _Chain | None, page: Page, taken: Taken) -> int:
         """How many of the lower lane's first records this one has come to, one after another."""
         if lower is None or not lower.opened or len(lower.lane.first) < SEAM_RECORDS:
+            return 0
+        # A lane holds nothing newer than where it was made up to begin, but for some disorder.
+        oldest = taken.oldest if taken.newest is not None else None
+        if oldest is not None and oldest > (lower.lane.start or 0) + DISORDER_MS:
             return 0
         first, met = lower.lane.first, lane.met
         for record in page.records:
