@@ -5,6 +5,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from benchmark.__main__ import main
+from benchmark.cost import SIZES, thirty_days
 from benchmark.figures import Figure, Result
 from benchmark.floors import Chain, split
 from benchmark.report import table
@@ -50,3 +51,17 @@ def test_the_table_says_which_goal_is_not_met() -> None:
     ]
     assert lines[-1].endswith(">= 6.5 met")
     assert Figure("", "", (3.0, 1.0)).is_met is None
+
+
+async def test_the_cost_script_counts_each_row_of_a_month_once() -> None:
+    sizes = dict.fromkeys(SIZES, 60) | {"message": 900}
+
+    bills = await thirty_days(hours=12, sizes=sizes, days=2)
+
+    ours, example = bills["ours"], bills["example"]
+    # The example sends the 900 messages of the start and the 400 that have come since.
+    assert len({row for row in example.active if row[0] == "message"}) > 1200
+    assert len(example.active) < example.sent
+    assert len(ours.active) < len(example.active)
+    new = {("audit_event", row) for table, row in example.active if table == "audit_event"}
+    assert new <= ours.active
