@@ -28,6 +28,10 @@ log = logging.getLogger(__name__)
 
 # Pages that may wait: enough that no walk waits for a writer that keeps up.
 QUEUE_PAGES: Final = 64
+# A hop to the thread costs as much as flattening five pages, so a page waits a moment for others,
+# unless so many wait already. The queue still takes twice the highest rate of requests.
+_GATHER_SECONDS: Final = 0.03
+_ENOUGH_PAGES: Final = 8
 
 
 class Operations(Protocol):
@@ -102,6 +106,8 @@ class Writer:
                 item = await self.queue.get()
         except TimeoutError:
             return items, False
+        if item is not None and self._interval_seconds and self.queue.qsize() < _ENOUGH_PAGES:
+            await asyncio.sleep(_GATHER_SECONDS)
         while item is not None:
             items.append(item)
             if self.queue.empty():
