@@ -29,7 +29,8 @@ log = logging.getLogger(__name__)
 # Pages that may wait: enough that no walk waits for a writer that keeps up.
 QUEUE_PAGES: Final = 64
 # A hop to the thread costs as much as flattening five pages, so a page waits a moment for others,
-# unless so many wait already. The queue still takes twice the highest rate of requests.
+# unless so many wait already or the destination takes longer than that for what it is given.
+# The queue still takes twice the highest rate of requests.
 _GATHER_SECONDS: Final = 0.03
 _ENOUGH_PAGES: Final = 8
 
@@ -82,6 +83,7 @@ class Writer:
         self._saved_at = clock()
         self._unsaved = False
         self._stopped = False
+        self._write_seconds = 0.0
         self._flatteners: dict[str, Flattener] = {}
         self.queue: asyncio.Queue[Item | None] = asyncio.Queue(QUEUE_PAGES)
 
@@ -91,7 +93,9 @@ class Writer:
             while True:
                 items, last = await self._waiting()
                 # One hop to the thread for all that waits: a hop a page costs more than its rows.
+                began = self._clock()
                 await self._worker.run(lambda: self._write(items, last=last))  # noqa: B023
+                self._write_seconds = self._clock() - began
                 if last:
                     return
         finally:
@@ -106,7 +110,7 @@ class Writer:
                 item = await self.queue.get()
         except TimeoutError:
             return items, False
-        if item is not None and self._interval_seconds and self.queue.qsize() < _ENOUGH_PAGES:
+        if item is not None and self._may_gather():
             await asyncio.sleep(_GATHER_SECONDS)
         while item is not None:
             items.append(item)
@@ -114,6 +118,11 @@ class Writer:
                 return items, False
             item = self.queue.get_nowait()
         return items, True
+
+    def _may_gather(self) -> bool:
+        is_quick = self._write_seconds < _GATHER_SECONDS
+        # An interval of 0 asks for a checkpoint as soon as there is a page.
+        return is_quick and bool(self._interval_seconds) and self.queue.qsize() < _ENOUGH_PAGES
 
     def _seconds_to_checkpoint(self) -> float | None:
         if not self._unsaved:
