@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DO_NOT_TRACK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo debug reset test test-all lint format clean package deploy benchmark
+.PHONY: help demo debug reset test test-all lint format clean package deploy picture benchmark
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -69,6 +69,9 @@ deploy: $(READY)  ## send the connector to Fivetran; asks for what is missing
 	@.venv-benchmark/bin/pip install --quiet --disable-pip-version-check \
 		-r benchmark/requirements.txt
 	@touch $@
+
+picture: $(READY)  ## draw one sync in time, from a real run, into docs/sync.svg
+	@$(BIN)/python -m tools.picture
 
 benchmark: $(READY)  ## measure everything against the fake API (about an hour; ONLY="cpu chain")
 	@$(MAKE) --silent .venv-benchmark/.ready || \
