@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DO_NOT_TRACK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo debug reset test test-all lint format clean package deploy picture benchmark
+.PHONY: help demo debug reset test test-all lint format clean package deploy picture benchmark simulate soak
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -77,3 +77,10 @@ benchmark: $(READY)  ## measure everything against the fake API (about an hour; 
 	@$(MAKE) --silent .venv-benchmark/.ready || \
 		{ rm -rf .venv-benchmark; echo "The 2.13.1 runtime is not to be had: left out."; }
 	@$(BIN)/python -m benchmark --results benchmark/results $(if $(ONLY),--only $(ONLY))
+SEEDS ?= 0-1999
+
+simulate: $(READY)  ## simulate disasters: SEEDS=17 replays one, SEEDS=0-1999 runs a range
+	@$(BIN)/python -m tests.simulation $(SEEDS)
+
+soak: $(READY)  ## search 2,000 seeds for each planted bug (minutes)
+	@$(BIN)/python -m tests.simulation 0-1999 --planted

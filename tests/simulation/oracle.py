@@ -107,7 +107,8 @@ class Oracle:
             row = called.get(key)
             if row is None:
                 raise Broken(f"{table}: a checkpoint knows {key!r}, which was not sent")
-            if not any(v.mark == mark and v.row == row for v in past[key].versions):
+            versions = past[key].versions if key in past else []
+            if not any(v.mark == mark and v.row == row for v in versions):
                 raise Broken(f"{table}: a checkpoint knows {key!r} as what was not sent")
 
     def _check_order(self, table: str) -> None:

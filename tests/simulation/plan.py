@@ -20,7 +20,8 @@ PAUSES_MS = (60_000, 60_000, 15 * 60_000, HOUR_MS, 6 * HOUR_MS, 30 * HOUR_MS, 4 
 class Plan:
     """What stays as it is for the whole seed.
 
-    theme: "rows" (edits, deaths, edits taken back), "lanes" (long messages) or "any".
+    theme: "rows" (edits, deaths, edits taken back), "lanes" (long messages), "late" (records of
+    the past that show a minute after a sync, and streams in no order) or "any".
     """
 
     theme: str
@@ -59,7 +60,7 @@ class Weather:
 
 
 def plan_for(random: Random) -> Plan:
-    theme = random.choice(("any", "any", "rows", "lanes"))
+    theme = random.choice(("any", "any", "rows", "lanes", "late"))
     tables = _tables(random, theme)
     sizes, orders, page_sizes = {}, {}, {}
     for table in TABLES:
@@ -73,6 +74,11 @@ def plan_for(random: Random) -> Plan:
         sizes["message"] = random.choice((60, 120, 180))
         page_sizes["message"] = random.choice((3, 5, 10))
         orders["message"] = random.choice(("newest", "newest", "newest", "nearly_newest"))
+    if theme == "late":
+        for table in tables:
+            page_sizes[table], sizes[table] = random.choice((2, 3)), random.choice((5, 12, 25))
+            if sizes[table] >= 12:
+                orders[table] = random.choice(("newest", "nearly_newest", "oldest", "shuffled"))
     # Messages are presumed newest first until seen otherwise, which a bound makes final.
     with_since = random.random() < 0.3
     if with_since and orders["message"] != "nearly_newest":
@@ -91,7 +97,7 @@ def plan_for(random: Random) -> Plan:
         },
         with_since=with_since,
         options=_options(random, tables, page_sizes),
-        syncs=random.choice((3, 4, 5) if theme == "rows" else (1, 2, 3, 4, 5)),
+        syncs=random.choice((3, 4, 5) if theme in ("rows", "late") else (1, 2, 3, 4, 5)),
         most_rows=random.choice((50_000,) * 12 + (20,)),
     )
 
@@ -101,6 +107,8 @@ def _tables(random: Random, theme: str) -> tuple[str, ...]:
         return tuple(random.sample(KEEPING, random.choice((1, 1, 2))))
     if theme == "lanes":
         return ("message", *random.sample(KEEPING, random.choice((0, 0, 1))))
+    if theme == "late":
+        return random.choice((("audit_event",), ("audit_event", "message")))
     tables = random.sample(TABLES, random.choice((1, 1, 2, 3, 4, 7)))
     if random.random() < 0.3 and "message" not in tables:
         tables[0] = "message"
@@ -167,7 +175,7 @@ def weather_for(
         settings["streams"] = tuple(
             random.sample(plan.tables, random.randint(1, len(plan.tables)))
         )
-    if plan.theme != "rows" or random.random() < 0.3:
+    if plan.theme in ("any", "lanes") or random.random() < 0.3:
         _add_faults(random, plan, weather)
     for _ in range(random.choice((0, 0, 1, 3, 8))):
         table = random.choice(plan.tables)
@@ -176,9 +184,11 @@ def weather_for(
     weather.forget_before = random.random() < 0.15
     if random.random() < 0.15:
         weather.forget_at = random.randint(1, requests)
-    if plan.theme == "rows" and random.random() < 0.6:
+    if plan.theme == "rows" and last_counts and random.random() < 0.6:
         weather.crash_at = ("upsert", random.randint(1, 12))
-    else:
+    elif plan.theme == "late" and random.random() < 0.5:
+        weather.crash_at = ("request", random.randint(requests - requests // 3, requests + 1))
+    elif plan.theme != "rows" or last_counts:
         _add_death(random, weather, last_counts)
     return weather
 

@@ -12,11 +12,12 @@ from unittest.mock import patch
 
 from courier_async import deletes, pages, reader, reading, state, sync, walk
 from courier_async.errors import CourierError
-from courier_async.known_rows import Deletions, KnownRows
+from courier_async.known_rows import BLANK, Deletions, KnownRows
 from courier_async.reader import Reader
 from courier_async.state import Lane, LanesJoined, PageRead, State, WalkEnded
 from courier_async.walk import SEAM_RECORDS, Batch, Walk
 from courier_async.writer import Item, Writer
+from tests.simulation.oracle import marks_of
 
 Patches = Iterator[Any]
 
@@ -85,14 +86,6 @@ def bound_itself_left_out() -> Patches:
     yield patch.object(reading, "_wanted", wanted)
 
 
-def bound_without_slack() -> Patches:
-    def below(frame: Any, taken: Any) -> bool:
-        known = frame.stop_at is not None and taken.newest is not None
-        return known and taken.lane.ordered and taken.newest < frame.stop_at
-
-    yield patch.object(walk, "is_below_bound", below)
-
-
 def early_stop_on_an_unordered_stream() -> Patches:
     real = reading.is_below_bound
 
@@ -109,7 +102,7 @@ def order_of_a_resumed_walk_forgotten() -> Patches:
     def init(self: Walk, *arguments: Any) -> None:
         real(self, *arguments)
         for chain in self._chains:
-            chain.lane = replace(chain.lane, ordered=True, oldest=None)
+            chain.lane = replace(chain.lane, ordered=True, oldest=chain.lane.newest)
 
     yield patch.object(Walk, "__init__", init)
 
@@ -347,21 +340,17 @@ def mark_set_before_the_upsert() -> Patches:
 
     def announce(self: Writer, items: list[Item], found: Any) -> None:
         real(self, items, found)
-        for item, records in zip(items, found, strict=True):
-            if item.stream.keeps_rows:
+        kept = [pair for pair in zip(items, found, strict=True) if pair[0].stream.keeps_rows]
+        for use_mark in (True, False):
+            for item, records in kept:
                 for record in records:
-                    self._state.rows_of(item.stream).set(record.key, record.mark)
-
-    real_item = Writer._write_item
-
-    def write_item(self: Writer, item: Item, records: Any) -> None:
-        known = self._state.rows_of(item.stream)
-        with patch.object(KnownRows, "get", lambda self, key: None):
-            real_item(self, item, records)
-        assert known is not None
+                    self._state.rows_of(item.stream).set(
+                        record.key, record.mark if use_mark else BLANK
+                    )
+            if use_mark and kept:
+                self._checkpoint()
 
     yield patch.object(Writer, "_announce", announce)
-    yield patch.object(Writer, "_write_item", write_item)
 
 
 def no_blank_mark_for_a_new_row() -> Patches:
@@ -405,7 +394,7 @@ def deletes_after_a_resumed_walk() -> Patches:
         real_init(self, **named)
         if self._seen is None and self._stream.keeps_rows and self._settings.capture_deletes:
             self._seen = set()
-            self._known_ids = self._known.ids()
+            self._known_ids = frozenset(marks_of(self._known.as_json()))
 
     async def walk_all(self: Reader) -> None:
         if self._state.walk is not None and self._seen is not None:

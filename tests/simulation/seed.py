@@ -135,9 +135,11 @@ class Simulation:
         self.tell(f"options {plan.options}")
         swap_at = random.randrange(20)
         for number in range(plan.syncs):
-            self._pause(random.choice(PAUSES_MS))
+            self._pause(60_000 if plan.theme == "late" else random.choice(PAUSES_MS))
             if number == swap_at:
                 self._use_new_account()
+            for kind in {"rows": ("edit", "add"), "late": ("late", "add")}.get(plan.theme, ()):
+                self.source.change_at_random(random.choice(plan.tables), kind)
             for _ in range(random.choice((0, 1, 2, 5))):
                 self.source.change_at_random(random.choice(plan.tables))
             ended = self._sync(

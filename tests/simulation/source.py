@@ -90,10 +90,12 @@ class Source(Account):
             self.change_at_random(change["stream"])
         return []
 
-    def change_at_random(self, stream: str) -> None:
+    def change_at_random(self, stream: str, kind: str | None = None) -> None:
         """One of the things that happen to a stream."""
         random = self._random_changes
-        if stream == "message":
+        if kind is not None:
+            pass
+        elif stream == "message":
             kind = random.choice(("add", "add", "late", "late", "progress", "progress", "vanish"))
         elif stream == "audit_event":
             kind = random.choice(("add", "late"))
