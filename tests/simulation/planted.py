@@ -76,14 +76,14 @@ def start_taken_at_the_end() -> Patches:
 
 
 def bound_itself_left_out() -> Patches:
-    real = reading._wanted
+    real = walk.frame_for
 
-    def wanted(frame: Any, records: Any, times: Any) -> Any:
-        if frame.emit_from is not None:
-            frame = replace(frame, emit_from=frame.emit_from + 1)
-        return real(frame, records, times)
+    def frame_for(*arguments: Any, **named: Any) -> Any:
+        frame = real(*arguments, **named)
+        bounds = {name: getattr(frame, name, None) for name in ("stop_at", "emit_from")}
+        return replace(frame, **{name: at + 1 for name, at in bounds.items() if at is not None})
 
-    yield patch.object(reading, "_wanted", wanted)
+    yield patch.object(walk, "frame_for", frame_for)
 
 
 def early_stop_on_an_unordered_stream() -> Patches:

@@ -145,7 +145,7 @@ class Simulation:
             ended = self._sync(
                 weather_for(random, plan, quiet=False, last_counts=self.last_counts)
             )
-            if random.random() < (0.2 if ended else 0.7):
+            if random.random() < (0.2 if ended else 0.9):
                 self.source.take_back()
         self._quiet_end()
 
