@@ -82,5 +82,6 @@ SEEDS ?= 0-1999
 simulate: $(READY)  ## simulate disasters: SEEDS=17 replays one, SEEDS=0-1999 runs a range
 	@$(BIN)/python -m tests.simulation $(SEEDS)
 
-soak: $(READY)  ## search 2,000 seeds for each planted bug (minutes)
+soak: $(READY)  ## the long runs: planted bugs, a million messages, a thousand syncs (half an hour)
 	@$(BIN)/python -m tests.simulation 0-1999 --planted
+	@$(BIN)/python -m tests.soak
