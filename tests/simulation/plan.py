@@ -66,9 +66,6 @@ def plan_for(random: Random) -> Plan:
     for table in TABLES:
         orders[table] = random.choice(ORDERS)
         sizes[table] = random.choice((0, 1, 5, 12, 25, 40)) if table in tables else 0
-        # A few rows in disorder may come newest first by chance, as no stream of many does.
-        if orders[table] == "shuffled" and sizes[table] < 12:
-            orders[table] = "newest"
         page_sizes[table] = random.choice((2, 3, 5, 10))
     if theme == "lanes":
         sizes["message"] = random.choice((60, 120, 180))
@@ -83,6 +80,10 @@ def plan_for(random: Random) -> Plan:
     with_since = random.random() < 0.3
     if with_since and orders["message"] != "nearly_newest":
         orders["message"] = "newest"
+    for table in TABLES:
+        # A few rows in disorder may come newest first by chance, as no stream of many does.
+        if orders[table] == "shuffled" and sizes[table] < 25:
+            orders[table] = "newest"
     lookback_days = random.choice((0.0, 0.5, 3.0, 3.0, 3.0))
     return Plan(
         theme=theme,

@@ -156,7 +156,8 @@ class Source(Account):
             ids = random.sample(listed, min(len(listed), random.choice((1, 3, 10))))
             return self.progress_messages(len(ids), ids=ids), False
         if kind == "vanish":
-            if random.random() < 0.5:
+            # The few that are left of a stream in disorder might come newest first by chance.
+            if random.random() < 0.5 and self.orders[stream] != "shuffled":
                 self.retention(self.now_ms() - random.randint(1, 40) * DAY_MS)
                 return [*self.past[stream]], False
             self.delete(stream, id_ := random.choice(listed))
