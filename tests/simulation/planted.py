@@ -218,9 +218,7 @@ def state_of_another_account() -> Patches:
 
 
 def cursor_not_encoded() -> Patches:
-    yield patch.object(
-        reader, "urlencode", lambda pairs: "&".join(f"{name}={value}" for name, value in pairs)
-    )
+    yield patch.object(reader, "_encoded", lambda cursor: cursor)
 
 
 def more_trusted_without_a_cursor() -> Patches:
