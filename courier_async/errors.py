@@ -27,6 +27,11 @@ class Refused(CourierError):
         super().__init__(f"Courier answered {status}{kind}")
         self.status = status
 
+    @property
+    def may_mean_cursor(self) -> bool:
+        """Whether it can say, of a page at a cursor, that the cursor is no longer known."""
+        return self.status in (400, 404, 410)
+
 
 class Denied(CourierError):
     """402, 403 or 404 before anything of the stream could be read: plan or permission."""

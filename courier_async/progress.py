@@ -28,6 +28,8 @@ class Tally:
     reached_ms: int | None = None
     newest_ms: int | None = None
     stop_at_ms: int | None = None
+    # Places further back in the history at which a long reading goes on as well.
+    lanes: int = 0
     outcome: str = "under way"
     _told: int = field(default=0, repr=False)
 
@@ -43,6 +45,8 @@ class Tally:
         if self.reached_ms is not None:
             line += f", has reached {utc(self.reached_ms)}"
             line += self._share()
+        if self.lanes > 0:
+            line += f"; goes on at {self.lanes} more places further back"
         return line
 
     def _share(self) -> str:

@@ -12,14 +12,21 @@ from courier_async.known_rows import KnownRows
 from courier_async.pages import Page, parse_page
 from courier_async.progress import Tally
 from courier_async.settings import Settings
-from courier_async.state import PageRead, StreamState, WalkDropped, advance
+from courier_async.state import (
+    LaneOpened,
+    LanesDropped,
+    LanesJoined,
+    PageRead,
+    StreamState,
+    WalkDropped,
+    advance,
+)
 from courier_async.streams import Stream
 from courier_async.walk import Batch, Walk
 from courier_async.writer import Item, Writer
 
 log = logging.getLogger(__name__)
 
-_REFUSED_CURSOR: Final = frozenset({400, 404, 410})
 _DENIED: Final = frozenset({402, 403, 404})
 
 
@@ -44,6 +51,7 @@ class Reader:
         self._client = client
         self._writer = writer
         self._tally = tally
+        tally.lanes = len(state.walk.lanes) - 1 if state.walk else 0
         # Rows may only be missed by a walk that began and ended in this sync.
         watched = stream.keeps_rows and settings.capture_deletes and state.walk is None
         self._seen: set[str] | None = set() if watched and len(known) else None
@@ -83,10 +91,10 @@ class Reader:
             except Refused as refusal:
                 at_head = walk.state.walk is None
                 # A cursor's own 404 says that the cursor is gone, not that the stream is denied.
-                denied = _DENIED if at_head else _DENIED - _REFUSED_CURSOR
-                if refusal.status in denied and (at_head or not self._answered):
+                is_of_stream = at_head or not (self._answered or refusal.may_mean_cursor)
+                if refusal.status in _DENIED and is_of_stream:
                     raise Denied(refusal.status) from None
-                if at_head or restarted or refusal.status not in _REFUSED_CURSOR:
+                if at_head or restarted or not refusal.may_mean_cursor:
                     raise
                 restarted = True
                 self._state = walk.state
@@ -134,6 +142,11 @@ class Reader:
             self._tally.reached_ms = batch.step.lane.oldest
             self._tally.newest_ms = batch.step.lane.newest
             self._tally.stop_at_ms = batch.step.frame.stop_at
+        elif isinstance(batch.step, LaneOpened):
+            self._tally.lanes += 1
+        elif isinstance(batch.step, LanesJoined | LanesDropped):
+            gone = batch.step.ids if isinstance(batch.step, LanesDropped) else (0,)
+            self._tally.lanes -= len(gone)
         if self._seen is not None:
             for record in batch.records:
                 key = self._stream.key_of(record)

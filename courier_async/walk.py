@@ -55,7 +55,6 @@ _FIRST_MESSAGE_MS: Final = 1_546_300_800_000
 # Lanes that were of no use, after which a server's cursors are taken not to be positions.
 _MOST_WASTED_LANES: Final = 3
 _TRY_LANES_AGAIN_MS: Final = 7 * DAY_MS
-_REFUSED_CURSOR: Final = frozenset({400, 404, 410})
 _MOST_STALE_PAGES: Final = 1_000
 
 
@@ -164,7 +163,7 @@ class Walk:
                 self._open_lanes()
         except Refused as refusal:
             # Of a lane from the middle no harm: the lane above it reads on.
-            if chain is self._chains[0] or refusal.status not in _REFUSED_CURSOR:
+            if chain is self._chains[0] or not refusal.may_mean_cursor:
                 raise
             async with self._moving:
                 if chain.opened:

@@ -19,6 +19,7 @@ NO_TROUBLE = {
     "…: … records on … pages, … requests/s",
     ", has reached …",
     "(… of the way back to …)",
+    "; goes on at … more places further back",
     "under way",
     "…: goes on with a reading begun …",
     "…: complete up to …",
