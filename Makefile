@@ -31,6 +31,7 @@ debug: $(READY)  ## sync with the key in configuration.json into files/warehouse
 reset: $(READY)  ## remove what local syncs have landed and saved, to start afresh
 	@if [ -d files ]; then $(BIN)/fivetran reset "$(CURDIR)" --non-interactive; \
 	else echo "Nothing to reset: there is no files/ folder."; fi
+	@rm -rf crash-reports
 
 test: lint  ## run every check and every test
 	@$(BIN)/python -m pytest -n 2

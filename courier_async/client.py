@@ -87,8 +87,11 @@ class CourierClient:
             raise _Retry(f"Courier answered {status}", _retry_after_seconds(answer))
         if status == 401:
             raise KeyRefused("Courier does not accept the key (it answered 401)")
+        if 300 <= status < 400:
+            raise Refused(status, ", a redirect, which is not followed; check base_url")
         if status != 200:
             raise Refused(status, _kind(answer.body))
+        tally.bytes_read += len(answer.body)
         try:
             body = parse_json(answer.body)
         except ValueError:

@@ -161,6 +161,15 @@ class KnownRows:
         return [text for text in self._texts if text]
 
 
+def is_text(text: str) -> bool:
+    """Whether it can be sent and stored: half of a surrogate pair cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _part(key: str) -> int:
     return zlib.crc32(key.encode("utf-8", "replace")) % _PARTS
 
@@ -190,8 +199,12 @@ def keep_within_bounds(streams: dict[str, KnownRows]) -> None:
     """Gives up the largest streams until the rest fit into the state."""
     for table in [table for table, known in streams.items() if len(known) > MOST_ROWS]:
         _give_up(streams, table)
-    while sum(known.size_bytes for known in streams.values()) > MOST_BYTES:
-        _give_up(streams, max(streams, key=lambda table: streams[table].size_bytes))
+    while sum(map(_state_bytes, streams.values())) > MOST_BYTES:
+        _give_up(streams, max(streams, key=lambda table: _state_bytes(streams[table])))
+
+
+def _state_bytes(known: KnownRows) -> int:
+    return known.size_bytes + sum(map(row_bytes, known.left))
 
 
 def _give_up(streams: dict[str, KnownRows], table: str) -> None:
@@ -218,6 +231,8 @@ def parse_known_rows(part: Mapping[Any, Any]) -> KnownRows:
     known = KnownRows(
         left=frozenset(left), asked_after=asked_after, half_gone=part.get("half_gone") is True
     )
+    if not all(is_text(text) for text in rows) or not is_text(asked_after or ""):
+        raise ValueError("rows are not texts")
     for text in rows:
         for line in text.split("\n"):
             known.set(*_row(line))

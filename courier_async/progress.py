@@ -21,6 +21,7 @@ class Tally:
     unusable: int = 0
     pages: int = 0
     requests: int = 0
+    bytes_read: int = 0
     retries: int = 0
     refusals: int = 0
     limiter_seconds: float = 0.0

@@ -57,6 +57,7 @@ class Reader:
         self._seen: set[str] | None = set() if watched and len(known) else None
         self._known_ids = known.ids() if self._seen is not None else frozenset()
         self._answered = False
+        self._bytes_put = 0
         query = urlencode(stream.params)
         self._target = f"{stream.path}?{query}" if query else stream.path
         self._target_at = f"{self._target}{'&' if query else '?'}cursor="
@@ -75,7 +76,7 @@ class Reader:
             return denial
         except CourierError as error:
             tally.outcome = "FAILED"
-            log.error("%s: %s. The other streams go on.", table, error)
+            log.error("%s: %s.", table, error)
             return error
         tally.outcome = "complete"
         return None
@@ -152,7 +153,10 @@ class Reader:
                 key = self._stream.key_of(record)
                 if key is not None:
                     self._seen.add(key)
-        await self._writer.queue.put(Item(self._stream, batch))
+        # What has been read since the last batch: with lanes not of this page alone, but in sum.
+        size_bytes = self._tally.bytes_read - self._bytes_put
+        self._bytes_put += size_bytes
+        await self._writer.put(Item(self._stream, batch, size_bytes))
 
     async def _ask(self, cursor: str | None) -> tuple[Page, int]:
         """The page at a cursor, encoded once, and the server's time in epoch milliseconds."""

@@ -22,6 +22,10 @@ _SETTLED_TIMES: Final = {
 _TIMES: Final = ("enqueued", "sent", "delivered", "opened", "clicked", "canceledAt")
 
 
+# Courier was founded in 2019: what claims to be older than 2019-01-01 carries no time.
+FIRST_MESSAGE_MS: Final = 1_546_300_800_000
+
+
 @dataclass(frozen=True, slots=True)
 class Taken:
     """lane: where the chain stands after the page. records: those to be written.
@@ -92,7 +96,7 @@ def is_settled(message: Record, enqueued_ms: int, lean: Lean) -> bool:
     for field in _TIMES:
         if message.get(field) is not None:
             time = time_of(message, field)
-            if time is None or time >= lean.unchanged_since:
+            if time is None or not enqueued_ms <= time < lean.unchanged_since:
                 return False
     return True
 
@@ -108,12 +112,13 @@ def time_of(record: Any, field: str) -> int | None:
     """Epoch milliseconds in a record's field, given as such or as ISO 8601; else None."""
     value = record.get(field) if isinstance(record, dict) else None
     if isinstance(value, int) and not isinstance(value, bool):
-        return value if abs(value) < 2**53 else None
+        return value if FIRST_MESSAGE_MS <= value < 2**53 else None
     if isinstance(value, str):
         try:
             moment = datetime.fromisoformat(value)
             moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-            return int(moment.timestamp() * 1000)
+            time = int(moment.timestamp() * 1000)
         except (ValueError, OverflowError):
             return None
+        return time if time >= FIRST_MESSAGE_MS else None
     return None

@@ -86,7 +86,8 @@ def unknown_settings(configuration: Mapping[str, Any]) -> list[str]:
         if name not in OPTIONS:
             near = difflib.get_close_matches(str(name), OPTIONS, n=1)
             hint = f" Did you mean {near[0]}?" if near else ""
-            shown = "(not shown)" if _holds_key(str(name)) else name
+            key = str(configuration.get("api_key") or "")
+            shown = "(not shown)" if _holds_key(str(name), key) else name
             sentences.append(f"The configuration has a setting that is not known: {shown}.{hint}")
     return sentences
 
@@ -143,8 +144,8 @@ def _address(region: str | None, base_url: str | None) -> str:
         return base_url or REGIONS["us"]
     if base_url not in (None, REGIONS[region]):
         raise ValueError(
-            f"region is {region.upper()!r}, but base_url is {base_url!r}. Leave one of them "
-            f"empty, or set region to {OTHER_ADDRESS!r}."
+            f"region is {region.upper()!r}, but base_url is {base_url!r}. Empty base_url "
+            f"to use the region's own address, or set region to {OTHER_ADDRESS!r} to use base_url."
         )
     return REGIONS[region]
 
@@ -198,6 +199,8 @@ def _yes_or_no(name: str, text: str) -> bool:
 def _date(name: str, text: str) -> int:
     """Epoch milliseconds of an ISO date or time; without an offset it is UTC."""
     try:
+        if re.fullmatch(r"[0-9]{9,}", text):  # epoch time, which would be read as some old year
+            raise ValueError
         moment = datetime.fromisoformat(text)
         moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
         since_ms = int(moment.timestamp() * 1000)

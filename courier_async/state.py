@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, astuple, dataclass, field, replace
 from typing import Any, Final
 
-from courier_async.known_rows import KnownRows, parse_known_rows
+from courier_async.known_rows import KnownRows, is_text, parse_known_rows
 from courier_async.settings import Settings
 from courier_async.streams import AUDIT_OVERLAP_MS, BY_TABLE, DAY_MS, Stream
 
@@ -19,7 +19,7 @@ INDEX_LAG_MS: Final = 10 * 60 * 1000
 DISORDER_MS: Final = 60 * 60 * 1000
 # Provider retries last 72 hours (docs, delivery pipeline): a message younger than that may move.
 SETTLING_MS: Final = 3 * DAY_MS
-_LONGEST_CURSOR: Final = 8_192
+_LONGEST_CURSOR: Final = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,7 +268,10 @@ def frame_for(stream: Stream, state: StreamState, settings: Settings, *, started
         return Frame(started_at=started_at, stop_at=stop_at, emit_from=stop_at, deep=False)
     lookback = settings.message_lookback_ms
     read_at = state.deep_read_at
-    deep = read_at is None or not 0 <= started_at - read_at < DAY_MS
+    # Nor was a deep read that is yet to come, and it would make young messages look settled.
+    if read_at is not None and read_at > started_at:
+        read_at = None
+    deep = read_at is None or started_at - read_at >= DAY_MS
     lean = None
     if deep:
         if read_at is not None:
@@ -364,6 +367,16 @@ def load(raw: Any, *, source: str) -> tuple[State, list[str]]:
             fresh.streams[table] = _stream_state(part)
             if BY_TABLE[table].keeps_rows:
                 fresh.rows[table] = parse_known_rows(part)
+            walk = part.get("walk")
+            try:
+                if walk is not None:
+                    known = fresh.streams[table]
+                    fresh.streams[table] = replace(known, walk=_bookmark(walk))
+            except ValueError as error:
+                warnings.append(
+                    f"{table}: where its reading was to go on cannot be used ({error}), so it "
+                    "begins again with the first page. Nothing is lost."
+                )
         except ValueError as error:
             fresh.streams.pop(table, None)
             warnings.append(
@@ -376,14 +389,12 @@ def load(raw: Any, *, source: str) -> tuple[State, list[str]]:
 def _stream_state(part: Any) -> StreamState:
     if not isinstance(part, Mapping):
         raise ValueError("it is not an object")
-    walk = part.get("walk")
     return StreamState(
         watermark=_time(part, "watermark"),
         newest_first=_flag(part, "newest_first"),
         deep_read_at=_time(part, "deep_read_at"),
         deep_read_to=_time(part, "deep_read_to"),
         lanes_refused_at=_time(part, "lanes_refused_at"),
-        walk=None if walk is None else _bookmark(walk),
     )
 
 
@@ -419,6 +430,8 @@ def _lane(part: Any) -> Lane:
         raise ValueError("a lane is not an object")
     cursor, first = part.get("cursor"), part.get("first", [])
     if cursor is not None and not (isinstance(cursor, str) and 0 < len(cursor) <= _LONGEST_CURSOR):
+        raise ValueError("a lane's cursor is not text")
+    if cursor is not None and not is_text(cursor):
         raise ValueError("a lane's cursor is not text")
     if not isinstance(first, list) or not all(isinstance(name, str) for name in first):
         raise ValueError("a lane's first records are not names")

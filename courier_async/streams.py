@@ -58,7 +58,8 @@ class Stream:
         """The record's key as text, or None where it has none and so cannot be stored."""
         key = record.get(self.key) if isinstance(record, dict) else None
         if isinstance(key, str):
-            return key or None
+            # The destination drops NUL, and would take two such keys for one.
+            return key.replace("\x00", "") or None
         return str(key) if isinstance(key, int) and not isinstance(key, bool) else None
 
 

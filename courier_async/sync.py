@@ -154,9 +154,11 @@ def _raise_if_failed(
     }
     if failures:
         reasons = "; ".join(f"{name}: {error}" for name, error in failures.items())
+        # One fault for all is more likely the way there than seven faults.
+        advice = f" {KEY_ADVICE}" if len(failures) == len(settings.streams) > 1 else ""
         raise SyncFailed(
             f"{len(failures)} of {len(settings.streams)} streams could not be read to the end. "
-            f"{reasons}. All that was read is saved, and the next sync goes on from there."
+            f"{reasons}. All that was read is saved, and the next sync goes on from there.{advice}"
         )
 
 

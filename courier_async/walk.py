@@ -20,7 +20,7 @@ from typing import Any, Final
 from courier_async.errors import BadAnswer, CourierError, KeyRefused, Refused
 from courier_async.known_rows import Deletions
 from courier_async.pages import Page
-from courier_async.reading import Taken, is_below_bound, take
+from courier_async.reading import FIRST_MESSAGE_MS, Taken, is_below_bound, take
 from courier_async.settings import Settings
 from courier_async.state import (
     DISORDER_MS,
@@ -50,8 +50,6 @@ SEAM_RECORDS: Final = 10
 # A lane costs the page in which it is found and the one in which it is met.
 _WORTHWHILE_PAGES: Final = 12
 _RECENT_PAGES: Final = 8
-# Courier was founded in 2019: no message is older than this, 2019-01-01.
-_FIRST_MESSAGE_MS: Final = 1_546_300_800_000
 # Lanes that were of no use, after which a server's cursors are taken not to be positions.
 _MOST_WASTED_LANES: Final = 3
 _TRY_LANES_AGAIN_MS: Final = 7 * DAY_MS
@@ -129,7 +127,7 @@ class Walk:
         self._with_lanes = settings.message_lanes > 1 and stream.cursors_are_positions
         self._wasted_lanes = 0
         self._next_id = max(lane.id for lane in lanes) + 1
-        self._floor = _FIRST_MESSAGE_MS
+        self._floor = FIRST_MESSAGE_MS
 
     async def run(self) -> None:
         """Reads to the end or the bound. Raises what stands in the way, as it came."""
@@ -341,7 +339,8 @@ class Walk:
         oldest = taken.oldest if taken.newest is not None else None
         if oldest is not None and oldest > (lower.lane.start or 0) + DISORDER_MS:
             return 0
-        first, met = lower.lane.first, lane.met
+        first = lower.lane.first
+        met = lane.met if 0 <= lane.met < SEAM_RECORDS else 0
         for record in page.records:
             name = _short_hash(self._stream.key_of(record))
             met = met + 1 if name == first[met] else int(name == first[0])

@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 
 # Pages that may wait: enough that no walk waits for a writer that keeps up.
 QUEUE_PAGES: Final = 64
+# And so many bytes as they came, which take about five times as much once they are parsed.
+_MOST_BYTES_WAITING: Final = 16 * 1024 * 1024
 # A hop to the thread costs as much as flattening five pages, so a page waits a moment for others,
 # unless so many wait already or the destination takes longer than that for what it is given.
 # The queue still takes twice the highest rate of requests.
@@ -46,10 +48,11 @@ class Operations(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A batch on its way from a stream's walk to the destination."""
+    """A batch on its way from a stream's walk to the destination, and what it took on the wire."""
 
     stream: Stream
     batch: Batch
+    size_bytes: int = 0
 
 
 @dataclass(slots=True)
@@ -86,6 +89,27 @@ class Writer:
         self._write_seconds = 0.0
         self._flatteners: dict[str, Flattener] = {}
         self.queue: asyncio.Queue[Item | None] = asyncio.Queue(QUEUE_PAGES)
+        self._bytes_waiting = 0
+        self._has_room = asyncio.Event()
+        self._has_room.set()
+
+    async def put(self, item: Item) -> None:
+        """Queues an item; waits while pages, or bytes of them, enough to fill the memory wait."""
+        while not self._has_room.is_set():
+            await self._has_room.wait()
+        self._count(item.size_bytes)
+        try:
+            await self.queue.put(item)
+        except BaseException:
+            self._count(-item.size_bytes)
+            raise
+
+    def _count(self, size_bytes: int) -> None:
+        self._bytes_waiting += size_bytes
+        if self._bytes_waiting < _MOST_BYTES_WAITING:
+            self._has_room.set()
+        else:
+            self._has_room.clear()
 
     async def run(self) -> None:
         """Writes until the queue ends, then saves the state. Raises what an operation raised."""
@@ -96,6 +120,7 @@ class Writer:
                 began = self._clock()
                 await self._worker.run(lambda: self._write(items, last=last))  # noqa: B023
                 self._write_seconds = self._clock() - began
+                self._count(-sum(item.size_bytes for item in items))
                 if last:
                     return
         finally:
@@ -169,6 +194,8 @@ class Writer:
         says that the stream is open; and a new row's id, so that the row can be deleted later.
         """
         announced = False
+        # Before a stream's first complete walk nothing of it is deleted; it may end among these.
+        complete = {item.stream.table for item in items if item.batch.ends_walk}
         for item, records in zip(items, marked, strict=True):
             stream, deletions = item.stream, item.batch.deletions
             if not stream.keeps_rows or self._state.rows_of(stream).given_up:
@@ -180,8 +207,7 @@ class Writer:
             if not known.open:
                 self._open_all()
                 announced = True
-            # Before a stream's first complete walk nothing of it is deleted.
-            if self._state.of(stream).deep_read_at is not None:
+            if stream.table in complete or self._state.of(stream).deep_read_at is not None:
                 for record in changed:
                     if record.key not in known:
                         known.set(record.key, BLANK)
@@ -204,6 +230,9 @@ class Writer:
             self._warn(batch.warning)
         known = self._state.rows_of(stream) if stream.keeps_rows else None
         sent, unusable = 0, len(batch.records) - len(records)
+        if known is not None and known.left:
+            # Seen again, so what was once missed counts from the start.
+            known.left = known.left.difference(record.key for record in records)
         for record in records:
             if self._stopped:
                 return

@@ -34,8 +34,8 @@ def test_the_address_of_a_region_or_a_base_url(given: dict[str, str], address: s
     [
         (
             {"region": "EU", "base_url": US},
-            f"region is 'EU', but base_url is '{US}'. Leave one of them empty, or set region to "
-            "'other'.",
+            f"region is 'EU', but base_url is '{US}'. Empty base_url to use the region's own "
+            "address, or set region to 'other' to use base_url.",
         ),
         ({"region": "US", "base_url": OWN}, f"region is 'US', but base_url is '{OWN}'."),
         ({"region": "other"}, "region is 'other', so base_url must hold the address."),

@@ -16,10 +16,12 @@ from tools.stage import ROOT
 def trouble_with(configuration: Path) -> str | None:
     """What keeps a sync from starting, in a sentence; None where nothing does."""
     try:
-        settings = json.loads(configuration.read_text(encoding="utf-8"))
+        settings = json.loads(configuration.read_text(encoding="utf-8-sig"))
         Settings.from_configuration(settings)
     except FileNotFoundError:
         return 'There is no such file. It holds {"api_key": "..."}, and other settings if need be.'
+    except UnicodeDecodeError:
+        return "It is not text in UTF-8."
     except json.JSONDecodeError as error:
         return f"It is not JSON (line {error.lineno}, column {error.colno})."
     except ValueError as error:
@@ -32,10 +34,19 @@ def debug() -> int:
     configuration = ROOT / "configuration.json"
     trouble = trouble_with(configuration)
     if trouble:
-        print(f"{configuration.name}: {trouble}\nWithout a key, 'make demo' shows a sync.")
+        print(f"{configuration.name}: {trouble}")
+        if "api_key" in trouble:
+            print("Without a key, 'make demo' shows a sync.")
         return 1
     command = ["fivetran", "debug", str(ROOT), "--configuration", str(configuration)]
-    return subprocess.run(command, env=sdk_environment(), check=False).returncode
+    with subprocess.Popen(command, env=sdk_environment()) as run:
+        try:
+            return run.wait()
+        except KeyboardInterrupt:
+            # The same Ctrl-C has reached the sync, which says its own last words.
+            run.wait()
+    print("Stopped. 'make debug' goes on from the last checkpoint; 'make reset' starts afresh.")
+    return 130
 
 
 if __name__ == "__main__":

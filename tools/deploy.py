@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from getpass import getpass
 from pathlib import Path
 
+from courier_async.settings import Settings, unknown_settings
 from tools.fivetran_api import Connection, FivetranRefused, find_connection
 from tools.package import describe, package, sdk_environment
 from tools.stage import ROOT, STAGE, changed_requirements
@@ -60,8 +61,8 @@ def target_from(environment: Mapping[str, str], *, on_terminal: bool) -> Target:
 def checked_courier_key(path: Path) -> str:
     """The Courier key that a configuration holds; SystemExit with a sentence if it is no key."""
     try:
-        configuration = json.loads(path.read_text())
-    except FileNotFoundError:
+        configuration = json.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError:
         sys.exit(f"{path} does not exist: name the configuration to deploy in CONFIGURATION.")
     except ValueError:
         sys.exit(f"{path} is not JSON.")
@@ -70,6 +71,13 @@ def checked_courier_key(path: Path) -> str:
         sys.exit(f"{path} has no api_key: Fivetran would get a connection that cannot sync.")
     if key.strip().startswith("<"):
         sys.exit(f"{path} still has the placeholder as its api_key: put your Courier key there.")
+    try:
+        Settings.from_configuration(configuration)
+    except ValueError as error:
+        # Found here, it does not replace a configuration that works.
+        sys.exit(f"{path} cannot be deployed: {error}")
+    for warning in unknown_settings(configuration):
+        print(f"{path}: {warning}")
     return key
 
 

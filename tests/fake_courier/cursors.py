@@ -1,4 +1,4 @@
-"""Cursors as the API gives them out: a place in the listing, in base64 (courier-api.md, 1.2)."""
+"""Cursors as the API gives them out: a place in the listing, in base64 (API reference, paging)."""
 
 import binascii
 from base64 import b32decode, b32encode, b64decode, b64encode

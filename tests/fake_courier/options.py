@@ -1,4 +1,4 @@
-"""Every switch of the fake API, as data that JSON can carry (courier-api.md, section 6)."""
+"""Every switch of the fake API, as data that JSON can carry."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace

@@ -1,6 +1,6 @@
 """What a record of each stream looks like, from its index, its time and a seed.
 
-Fields, types and oddities follow courier-api.md, section 3. A record's time is what its
+Fields, types and oddities follow Courier's API reference. A record's time is what its
 listing is sorted by: `enqueued`, `timestamp`, or when it was last updated. `as_of_ms` is the
 moment at which the account was made or the record added: nothing in it is later than that.
 """

@@ -1,4 +1,4 @@
-"""The seven streams as the API serves them (courier-api.md, section 3)."""
+"""The seven streams as the API serves them (Courier's API reference)."""
 
 from dataclasses import dataclass
 
