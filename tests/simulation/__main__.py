@@ -29,6 +29,8 @@ def find(name: str, seeds: range) -> tuple[str, int | None, str]:
             try:
                 run_seed(seed)
             except SeedFailed as failed:
+                if "TypeError(" in failed.reason or "AttributeError(" in failed.reason:
+                    raise AssertionError(f"{name}: the patch fits no more: {failed}") from None
                 return name, seed, failed.reason
     return name, None, ""
 

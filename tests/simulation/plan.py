@@ -181,14 +181,16 @@ def weather_for(
     for _ in range(random.choice((0, 0, 1, 3, 8))):
         table = random.choice(plan.tables)
         weather.during.append((table, random.randint(1, 12), random.choice((1, 1, 2))))
-    requests = max(4, last_counts.get("request", 20))
+    pages = sum(-(-plan.sizes[t] // plan.options["page_sizes"][t]) for t in plan.tables)
+    requests = max(4, last_counts.get("request", pages))
     weather.forget_before = random.random() < 0.15
     if random.random() < 0.15:
         weather.forget_at = random.randint(1, requests)
     if plan.theme == "rows" and last_counts and random.random() < 0.6:
         weather.crash_at = ("upsert", random.choice((1, 2, 4, 8, 16)))
     elif plan.theme == "late" and random.random() < 0.5:
-        weather.crash_at = ("request", random.randint(requests - requests // 3, requests + 1))
+        # In the last pages, of which what is left of a stream in disorder may come in order.
+        weather.crash_at = ("request", requests + random.randint(-3, 1))
     elif plan.theme != "rows" or last_counts:
         _add_death(random, weather, last_counts)
     return weather
