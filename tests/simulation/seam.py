@@ -7,6 +7,8 @@ from random import Random
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, unquote
 
+import orjson
+
 from courier_async.transport import Answer, ConnectionTrouble
 from tests.fake_courier import DEFAULT_KEY, STREAMS, FakeApi, Reply
 from tests.simulation.destination import Crashed
@@ -83,7 +85,7 @@ class SimulatedTransport:
     def _note_page(self, stream: str, has_cursor: bool, reply: Reply) -> None:
         if reply.status in (400, 404, 410):
             self._under_way[stream] = self._from_head[stream] = False
-        elif reply.status == 200 and reply.body.endswith(b"}"):
+        elif reply.status == 200 and _is_whole(reply.body):
             more = b'more":true' in reply.body[:400]
             self._under_way[stream] = more
             if not has_cursor:
@@ -93,6 +95,14 @@ class SimulatedTransport:
         elif not has_cursor:
             # A walk from the head, of which nothing has come yet.
             self._under_way[stream] = False
+
+
+def _is_whole(body: bytes) -> bool:
+    try:
+        orjson.loads(body)
+    except ValueError:
+        return False
+    return True
 
 
 class SimulatedWorker:
