@@ -5,10 +5,14 @@ from collections import Counter
 from typing import Any
 from urllib.parse import parse_qsl
 
+from courier_async.progress import Tally
 from courier_async.settings import Settings
+from courier_async.state import Frame, Lane, PageRead, State, WalkEnded
 from courier_async.streams import BY_TABLE
 from courier_async.sync import run
 from courier_async.transport import Answer
+from courier_async.walk import Batch
+from courier_async.writer import Item, Writer
 from tests.fake_courier import DEFAULT_KEY, Account, FakeApi
 from tests.virtual_time import run_virtual
 
@@ -80,3 +84,38 @@ def test_a_lane_that_finds_nothing_older_is_not_opened_again() -> None:
 
     assert max(carrier.asked.values()) == 1
     assert carrier.asked.total() < 90
+
+
+def test_a_new_row_behind_the_end_of_the_first_walk_is_known_before_it_is_sent() -> None:
+    """Else it can land in a sync that dies, and nobody would ever delete it."""
+    tenant, order = BY_TABLE["tenant"], []
+
+    class Watch(Sink):
+        def upsert(self, table: str, data: dict[str, Any]) -> None:
+            order.append("upsert")
+
+        def checkpoint(self, state: dict[str, Any]) -> None:
+            part = state["streams"]["tenant"]
+            order.append(("checkpoint", "deep_read_at" in part, "acme" in str(part.get("rows"))))
+
+    async def write() -> None:
+        writer = Writer(
+            op=Watch(),
+            worker=Inline(),
+            state=State(source="x"),
+            tallies={"tenant": Tally("tenant")},
+            checkpoint_interval_seconds=0.0,
+        )
+        frame = Frame(started_at=NOW_MS)
+        # The end of a resumed walk, and the first page of the one from the head, in one batch.
+        ended = WalkEnded(frame, Lane(), several_pages=True, reached_end=True)
+        first = PageRead(frame, Lane(cursor="next"))
+        for batch in (Batch([], ended), Batch([{"id": "acme"}], first)):
+            await writer.queue.put(Item(tenant, batch))
+        await writer.queue.put(None)
+        await writer.run()
+
+    run_virtual(write())
+
+    before = order[: order.index("upsert")]
+    assert ("checkpoint", True, False) not in before
