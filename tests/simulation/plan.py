@@ -85,6 +85,11 @@ def plan_for(random: Random) -> Plan:
         if orders[table] == "shuffled" and sizes[table] < 25:
             orders[table] = "newest"
     lookback_days = random.choice((0.0, 0.5, 3.0, 3.0, 3.0))
+    options = _options(random, tables, page_sizes)
+    if theme == "lanes" and random.random() < 0.4:
+        # What only a seam of several records in their order can tell from an honest answer.
+        options["made_up_cursors"] = random.choice(("partly", "gaps", "gaps"))
+        options["awkward_cursors"] = ()
     return Plan(
         theme=theme,
         tables=tables,
@@ -97,7 +102,7 @@ def plan_for(random: Random) -> Plan:
             "audit_event": DAY_MS + 9 * 60_000,
         },
         with_since=with_since,
-        options=_options(random, tables, page_sizes),
+        options=options,
         syncs=random.choice((3, 4, 5) if theme in ("rows", "late") else (1, 2, 3, 4, 5)),
         most_rows=random.choice((50_000,) * 12 + (20,)),
     )
@@ -215,14 +220,14 @@ def _add_faults(random: Random, plan: Plan, weather: Weather) -> None:
         options["denied_from_page"] = random.choice((1, 1, 2, 3))
     elif kind < 0.53:
         options["endless"] = (table,)
-    elif kind < 0.57:
+    elif kind < 0.62:
         options[random.choice(("more_without_cursor", "repeat_cursor"))] = {
             table: random.randint(1, 3)
         }
-    elif kind < 0.59:
+    elif kind < 0.64:
         options["key"] = "pk_test_other"
         options["bad_key_status"] = random.choice((401, 403))
-    elif kind < 0.63:
+    elif kind < 0.68:
         options["denied_by_id"] = dict.fromkeys(KEEPING, 403)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 from unittest.mock import patch
+from urllib.parse import unquote
 
 from courier_async import deletes, pages, reader, reading, state, sync, walk
 from courier_async.errors import CourierError
@@ -218,7 +219,13 @@ def state_of_another_account() -> Patches:
 
 
 def cursor_not_encoded() -> Patches:
-    yield patch.object(reader, "_encoded", lambda cursor: cursor)
+    real = sync.CourierClient.get
+
+    async def get(self: Any, path_and_query: str, tally: Any) -> Any:
+        path, mark, query = path_and_query.partition("?")
+        return await real(self, path + mark + unquote(query), tally)
+
+    yield patch.object(sync.CourierClient, "get", get)
 
 
 def more_trusted_without_a_cursor() -> Patches:
