@@ -161,15 +161,6 @@ class KnownRows:
         return [text for text in self._texts if text]
 
 
-def is_text(text: str) -> bool:
-    """Whether it can be sent and stored: half of a surrogate pair cannot."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
 def _part(key: str) -> int:
     return zlib.crc32(key.encode("utf-8", "replace")) % _PARTS
 
@@ -217,22 +208,28 @@ def _give_up(streams: dict[str, KnownRows], table: str) -> None:
     streams[table] = KnownRows(given_up=True)
 
 
+def is_text(value: Any) -> bool:
+    """Whether it is text that can be sent and stored: without half of a surrogate pair."""
+    try:
+        return isinstance(value, str) and value.encode() is not None
+    except UnicodeEncodeError:
+        return False
+
+
 def parse_known_rows(part: Mapping[Any, Any]) -> KnownRows:
     """The rows in one stream's part of a saved state. Raises ValueError on a wrong shape."""
     if part.get("rows_given_up") is True:
         return KnownRows(given_up=True)
     rows, left, asked_after = part.get("rows", []), part.get("left", []), part.get("asked_after")
-    if not isinstance(rows, list) or not all(isinstance(text, str) for text in rows):
+    if not isinstance(rows, list) or not all(map(is_text, rows)):
         raise ValueError("rows are not texts")
-    if not isinstance(left, list) or not all(isinstance(key, str) for key in left):
+    if not isinstance(left, list) or not all(map(is_text, left)):
         raise ValueError("left is not a list of ids")
-    if asked_after is not None and not isinstance(asked_after, str):
+    if asked_after is not None and not is_text(asked_after):
         raise ValueError("asked_after is not an id")
     known = KnownRows(
         left=frozenset(left), asked_after=asked_after, half_gone=part.get("half_gone") is True
     )
-    if not all(is_text(text) for text in rows) or not is_text(asked_after or ""):
-        raise ValueError("rows are not texts")
     for text in rows:
         for line in text.split("\n"):
             known.set(*_row(line))

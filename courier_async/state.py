@@ -429,11 +429,9 @@ def _lane(part: Any) -> Lane:
     if not isinstance(part, Mapping):
         raise ValueError("a lane is not an object")
     cursor, first = part.get("cursor"), part.get("first", [])
-    if cursor is not None and not (isinstance(cursor, str) and 0 < len(cursor) <= _LONGEST_CURSOR):
+    if cursor is not None and not (is_text(cursor) and 0 < len(cursor) <= _LONGEST_CURSOR):
         raise ValueError("a lane's cursor is not text")
-    if cursor is not None and not is_text(cursor):
-        raise ValueError("a lane's cursor is not text")
-    if not isinstance(first, list) or not all(isinstance(name, str) for name in first):
+    if not isinstance(first, list) or not all(map(is_text, first)):
         raise ValueError("a lane's first records are not names")
     return Lane(
         id=_time(part, "id") or 0,

@@ -246,8 +246,19 @@ class Walk:
         assert frame is not None  # noqa: S101
         if frame.started_at > server_ms + INDEX_LAG_MS:
             return False
-        times = (self.state.watermark, self._settings.sync_since_ms)
-        earned = [time for time in times if time is not None]
+        watermark, read_at = self.state.watermark, self.state.deep_read_at
+        # A walk takes nothing from a time that lies after its own start.
+        if watermark is not None and watermark > frame.started_at:
+            watermark = None
+        if frame.lean is not None and (
+            watermark is None
+            or read_at is None
+            or frame.lean.after != self.state.deep_read_to
+            or frame.lean.below > watermark
+            or frame.lean.unchanged_since > min(read_at, frame.started_at)
+        ):
+            return False
+        earned = [t for t in (watermark, self._settings.sync_since_ms) if t is not None]
         bounds = [time for time in (frame.stop_at, frame.emit_from) if time is not None]
         return not bounds or (bool(earned) and max(bounds) <= max(earned))
 
