@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
@@ -64,18 +64,21 @@ class DebugFolder:
         self,
         *,
         kill_after_seconds: float | None = None,
+        meanwhile: Callable[[int], None] | None = None,
         timeout_seconds: float = 60.0,
         changes: Mapping[str, str] | None = None,
     ) -> Run:
         """One `fivetran debug`, `changes` over the configuration for this run alone.
 
-        With `kill_after_seconds` its whole process group is killed so long after update() began.
+        `meanwhile` is called with its process group once update() began. With
+        `kill_after_seconds` the whole group is killed so long after that.
         """
         configuration = self.project / "configuration.json"
         configuration.write_text(json.dumps(self.configuration | dict(changes or {})))
         return self._run(
             ["fivetran", "debug", str(self.project), "--configuration", str(configuration)],
             kill_after_seconds=kill_after_seconds,
+            meanwhile=meanwhile,
             timeout_seconds=timeout_seconds,
         )
 
@@ -93,7 +96,12 @@ class DebugFolder:
         ]
 
     def _run(
-        self, command: list[str], *, kill_after_seconds: float | None, timeout_seconds: float
+        self,
+        command: list[str],
+        *,
+        kill_after_seconds: float | None,
+        meanwhile: Callable[[int], None] | None,
+        timeout_seconds: float,
     ) -> Run:
         began = time.monotonic()
         printed_before = self._console.stat().st_size if self._console.exists() else 0
@@ -108,8 +116,11 @@ class DebugFolder:
                 start_new_session=True,
             )
             try:
-                if kill_after_seconds is not None:
+                if kill_after_seconds is not None or meanwhile is not None:
                     self._wait_for(b"calling update()", process, printed_before)
+                if meanwhile is not None:
+                    meanwhile(process.pid)
+                if kill_after_seconds is not None:
                     time.sleep(kill_after_seconds)
                     _kill_group(process)
                 status = process.wait(timeout_seconds)
