@@ -74,8 +74,9 @@ def plan_for(random: Random) -> Plan:
     if theme == "late":
         for table in tables:
             page_sizes[table], sizes[table] = random.choice((2, 3)), random.choice((5, 12, 25))
-            if sizes[table] >= 12:
-                orders[table] = random.choice(("newest", "nearly_newest", "oldest", "shuffled"))
+            orders[table] = random.choice(("newest", "nearly_newest", "nearly_newest", "oldest"))
+            if sizes[table] == 25 and random.random() < 0.5:
+                orders[table] = "shuffled"
     # Messages are presumed newest first until seen otherwise, which a bound makes final.
     with_since = random.random() < 0.3
     if with_since and orders["message"] != "nearly_newest":
@@ -114,7 +115,7 @@ def _tables(random: Random, theme: str) -> tuple[str, ...]:
     if theme == "lanes":
         return ("message", *random.sample(KEEPING, random.choice((0, 0, 1))))
     if theme == "late":
-        return random.choice((("audit_event",), ("audit_event", "message")))
+        return random.choice((("audit_event",), ("audit_event",), ("audit_event", "message")))
     tables = random.sample(TABLES, random.choice((1, 1, 2, 3, 4, 7)))
     if random.random() < 0.3 and "message" not in tables:
         tables[0] = "message"
@@ -193,9 +194,12 @@ def weather_for(
         weather.forget_at = random.randint(1, requests)
     if plan.theme == "rows" and last_counts and random.random() < 0.6:
         weather.crash_at = ("upsert", random.choice((1, 2, 4, 8, 16)))
-    elif plan.theme == "late" and random.random() < 0.5:
+    elif plan.theme == "late" and random.random() < 0.6:
         # In the last pages, of which what is left of a stream in disorder may come in order.
-        weather.crash_at = ("request", requests + random.randint(-3, 1))
+        weather.crash_at = ("request", requests + random.randint(-2, 0))
+        if not last_counts:
+            settings["checkpoint_interval_seconds"] = 0.0
+            weather.during.clear()
     elif plan.theme != "rows" or last_counts:
         _add_death(random, weather, last_counts)
     return weather

@@ -415,7 +415,6 @@ def deletes_after_a_resumed_walk() -> Patches:
 # Those that take more than the first two hundred seeds to be found.
 _SEEDS = {
     "order_of_a_resumed_walk_forgotten": range(450, 650),
-    "seam_met_by_one_record": range(150, 350),
 }
 
 BUGS = tuple(
