@@ -1,6 +1,7 @@
 """Fixtures that more than one test file uses."""
 
 import functools
+import logging
 from collections.abc import Iterator
 from typing import Any
 from unittest.mock import Mock
@@ -29,3 +30,13 @@ def mocked() -> Iterator[aioresponses]:
     with aioresponses() as responses:
         responses.get = functools.partial(responses.get, response_class=_Response)
         yield responses
+
+
+@pytest.fixture(autouse=True)
+def _own_logging() -> Iterator[None]:
+    """connector.update() sends the log lines to the SDK; the next test wants them back."""
+    log = logging.getLogger("courier_async")
+    before = (log.level, log.propagate, log.handlers)
+    yield
+    log.setLevel(before[0])
+    log.propagate, log.handlers = before[1:]

@@ -344,8 +344,8 @@ def test_a_refusal_now_and_then_does_not_bring_a_fast_server_to_a_crawl() -> Non
 
 @pytest.mark.parametrize("per_second", [200, 1000])
 async def test_the_rate_holds_in_real_time(per_second: int) -> None:
-    # Another process may take the machine for a while: once in three must reach it.
-    for _ in range(3):
+    # Another process may take the machine for a while: once in eight must reach it.
+    for _ in range(8):
         spent_before = time.process_time()
         moments = await let_go(Pacer(per_second=per_second), seconds=1.5)
         assert time.process_time() - spent_before < 1.5, "waiting is not spinning"

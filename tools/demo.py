@@ -6,9 +6,11 @@ no internet.
 
 import os
 import re
+import shutil
 import signal
 import sys
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import zip_longest
@@ -49,8 +51,11 @@ def main() -> int:
     for number in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
         signal.signal(number, _interrupt)
     try:
-        with tempfile.TemporaryDirectory(prefix="courier-demo-") as folder:
-            status = demo(Path(folder))
+        folder = Path(tempfile.mkdtemp(prefix="courier-demo-"))
+        try:
+            status = demo(folder)
+        finally:
+            remove(folder)
     except KeyboardInterrupt:
         print("\nStopped. No process and no file is left behind.")
         return 130
@@ -58,6 +63,14 @@ def main() -> int:
     if status == 0:
         print("With a key of your own: put it into configuration.json, then run 'make debug'.")
     return status
+
+
+def remove(folder: Path, *, seconds: float = 5.0) -> None:
+    """Removes a folder into which a process that was just killed may still write."""
+    until = time.monotonic() + seconds
+    while folder.exists() and time.monotonic() < until:
+        shutil.rmtree(folder, ignore_errors=True)
+        time.sleep(0.02)
 
 
 def demo(folder: Path) -> int:
