@@ -93,14 +93,17 @@ async def watch() -> Story:
             base_url=server.url, api_key=DEFAULT_KEY, timeout_seconds=10
         ) as http:
             story = WatchedWriter.story = Story()
-            syncs.Writer = WatchedWriter  # type: ignore[attr-defined]
-            await syncs.run(
-                settings,
-                {},
-                WatchedSink(story),
-                transport=WatchedTransport(http, story),
-                worker=worker,
-            )
+            real, syncs.Writer = syncs.Writer, WatchedWriter  # type: ignore[attr-defined]
+            try:
+                await syncs.run(
+                    settings,
+                    {},
+                    WatchedSink(story),
+                    transport=WatchedTransport(http, story),
+                    worker=worker,
+                )
+            finally:
+                syncs.Writer = real  # type: ignore[attr-defined]
     return story
 
 
