@@ -190,7 +190,7 @@ def test_a_clash_is_logged_once_and_without_what_the_record_held(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     flattener = Flattener("tenant")
-    with caplog.at_level(logging.DEBUG):
+    with caplog.at_level(logging.DEBUG, logger="courier_async"):
         for number in range(50):
             flattener.row({f"secret{number}_x": "s3cret", f"secret{number}": {"x": "s3cret"}})
     assert len(caplog.records) == 1

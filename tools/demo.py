@@ -48,7 +48,8 @@ Tables = dict[str, dict[str, Cells]]
 
 def main() -> int:
     """The exit status: 0, 1 after a sync that failed, 130 after Ctrl-C."""
-    for number in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
+    # SIGINT too: a process started in the background inherits it as ignored.
+    for number in (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
         signal.signal(number, _interrupt)
     try:
         folder = Path(tempfile.mkdtemp(prefix="courier-demo-"))
