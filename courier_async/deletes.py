@@ -6,7 +6,7 @@ from typing import Final
 from urllib.parse import quote
 
 from courier_async.client import CourierClient
-from courier_async.errors import Refused, Unavailable
+from courier_async.errors import BadAnswer, Refused, Unavailable
 from courier_async.known_rows import Deletions, KnownRows
 from courier_async.progress import Tally
 from courier_async.streams import Stream
@@ -87,7 +87,7 @@ async def _ask(stream: Stream, keys: list[str], client: CourierClient, tally: Ta
             odd_answers += 1
             if odd_answers >= _MOST_ODD_ANSWERS:
                 break
-        except Unavailable:
+        except (Unavailable, BadAnswer):
             break
         else:
             answers.present.append(key)

@@ -295,6 +295,8 @@ class Writer:
         self._unsaved = False
 
     def _warn(self, text: str) -> None:
+        if self._stopped:
+            return
         log.warning(text)
         self._op.warning(text)
 

@@ -12,8 +12,9 @@ from courier_async.reading import is_settled
 from courier_async.settings import unknown_settings
 from courier_async.state import Lean, StreamState, frame_for
 from courier_async.streams import BY_TABLE, DAY_MS
+from courier_async.transport import Answer, BodyTooLarge
 from tests.fake_courier import FakeApi, Options
-from tests.harness import Sink, Tables, expected, settings, sync
+from tests.harness import DirectTransport, Sink, Tables, expected, settings, sync
 from tests.test_invariants import api_of, small_account
 from tests.test_known_rows import Warehouse, warehouse
 
@@ -161,3 +162,51 @@ async def test_large_pages_that_wait_for_a_slow_destination_are_bounded_in_bytes
     # Some 60 kB a page: two or three may wait, not all thirty.
     assert asked <= 5
     assert len(sink.sent("tenant")) == 3_000
+
+
+async def test_an_answer_by_id_that_cannot_be_read_leaves_the_row_and_the_stream_is_complete(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    house = await warehouse()
+    (key,) = house.account.pick("list", 1)
+    house.account.delete("list", key)
+    real = DirectTransport.get
+
+    async def get(self: DirectTransport, path_and_query: str) -> Answer:
+        if path_and_query.startswith("/lists/"):
+            raise BodyTooLarge
+        return await real(self, path_and_query)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(DirectTransport, "get", get)
+        assert (await house.sync()).deleted("list") == []
+    assert (await house.sync()).deleted("list") == [key]
+
+
+async def test_no_warning_follows_a_sync_that_was_cancelled_in_its_last_write() -> None:
+    """Records left out are told at the very end, which a blocked upsert may outlive."""
+    blocked, release = threading.Event(), threading.Event()
+    account = small_account(sizes=dict.fromkeys(BY_TABLE, 1))
+
+    def block(operation: str, data: Any) -> None:
+        if operation == "upsert":
+            blocked.set()
+            release.wait(5)
+
+    sink = Sink(on_operation=block)
+    task = asyncio.create_task(
+        sync(
+            api_of(account, keyless_every={"brand": 1}),
+            sink=sink,
+            streams=(BY_TABLE["brand"],),
+            # Waiting pages are gathered, so that the end of the queue is in the same write.
+            checkpoint_interval_seconds=60.0,
+        )
+    )
+    await asyncio.to_thread(blocked.wait, 5)
+    task.cancel()
+    await asyncio.sleep(0.05)
+    release.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert sink.warnings == []
