@@ -175,12 +175,18 @@ class Account:
         """New records of the present, at the head of a newest-first listing; their ids."""
         return self.add_late(n, 0, stream=stream)
 
-    def add_late(self, n: int = 1, age_ms: int = 0, *, stream: str = "message") -> list[str]:
-        """Records that become visible now and say that they are `age_ms` old."""
+    def add_late(
+        self, n: int = 1, age_ms: int = 0, *, stream: str = "message", behind_ms: int = 0
+    ) -> list[str]:
+        """Records that become visible now and say that they are `age_ms` old.
+
+        behind_ms: they stand where records stand that are older by so much.
+        """
         table, now = self._tables[stream], self.now_ms()
         ids = []
         for _ in range(n):
-            position = time_ms = now - age_ms
+            time_ms = now - age_ms
+            position = time_ms - behind_ms
             if table.order == "shuffled":
                 random = Random(f"{self.seed}/{stream}/{self._changes}")
                 position = self.made_ms - random.randrange(round(OTHER_SPAN_DAYS * DAY_MS))

@@ -277,8 +277,5 @@ class Oracle:
 
 def marks_of(part: State) -> dict[str, str]:
     """The fingerprints in one stream's part of a state, by id; "" is a blank one."""
-    rows = part.get("rows", {})
-    if isinstance(rows, dict):
-        return rows
-    lines = [line for text in rows for line in text.split("\n")]
+    lines = [line for text in part.get("rows", []) for line in text.split("\n")]
     return {line[8:]: "" if line[:8] == "--------" else line[:8] for line in lines}

@@ -1,6 +1,9 @@
 """Where the real code meets the simulation: its transport, and the thread of its writer."""
 
 import asyncio
+import functools
+import os
+import queue
 import threading
 from collections.abc import Callable
 from random import Random
@@ -108,7 +111,7 @@ def _is_whole(body: bytes) -> bool:
 class SimulatedWorker:
     """Jobs that run at a virtual moment, and that may stand still in the middle of an operation.
 
-    Such a job has a thread, but never runs beside the loop: each waits for the other.
+    Such a job runs on another thread, but never beside the loop: each waits for the other.
     """
 
     def __init__(self, *, random: Random, slow_seconds: float, pauses: float) -> None:
@@ -116,7 +119,7 @@ class SimulatedWorker:
         self._slow_seconds = slow_seconds
         self._pauses = pauses
         self._task: asyncio.Task[None] | None = None
-        self._thread: _Thread | None = None
+        self._job: _Job | None = None
 
     async def run(self, job: Callable[[], T]) -> T:
         loop = asyncio.get_running_loop()
@@ -126,8 +129,8 @@ class SimulatedWorker:
 
     def stand_still(self) -> None:
         """Called from within an operation: now and then it takes a while."""
-        if self._thread is not None and self._random.random() < self._pauses:
-            self._thread.wait(self._random.random() * self._slow_seconds)
+        if self._job is not None and self._random.random() < self._pauses:
+            self._job.wait(self._random.random() * self._slow_seconds)
 
     async def join(self, seconds: float) -> None:
         """What the real one does at the end of a sync."""
@@ -135,8 +138,8 @@ class SimulatedWorker:
             await asyncio.wait([self._task], timeout=seconds)
 
     def kill(self) -> None:
-        if self._thread is not None:
-            self._thread.kill()
+        if self._job is not None:
+            self._job.kill()
 
     async def _drive(self, job: Callable[[], T], done: "asyncio.Future[T]") -> None:
         await asyncio.sleep(self._random.random() * self._slow_seconds)
@@ -155,20 +158,20 @@ class SimulatedWorker:
             done.set_result(result)  # type: ignore[arg-type]
 
     async def _step_by_step(self, job: Callable[[], T]) -> T:
-        self._thread = thread = _Thread(job)
+        self._job = running = _Job(job)
         try:
-            while (seconds := thread.go_on()) is not None:  # noqa: ASYNC110
+            while (seconds := running.go_on()) is not None:  # noqa: ASYNC110
                 await asyncio.sleep(seconds)
         finally:
-            self._thread = None
-            thread.kill()
-        if thread.error is not None:
-            raise thread.error
-        return thread.result  # type: ignore[no-any-return]
+            self._job = None
+            running.kill()
+        if running.error is not None:
+            raise running.error
+        return running.result  # type: ignore[no-any-return]
 
 
-class _Thread:
-    """A job whose thread and the loop's take turns."""
+class _Job:
+    """A job on a thread of its own that takes turns with the loop's: never both at once."""
 
     def __init__(self, job: Callable[[], Any]) -> None:
         self.result: Any = None
@@ -178,8 +181,7 @@ class _Thread:
         self._seconds: float | None = None
         self._killed = False
         self._ended = False
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
+        _thread_of(os.getpid()).jobs.put(self._run)
 
     def go_on(self) -> float | None:
         """Lets the job run; returns how long it then stands still, or None at its end."""
@@ -200,7 +202,8 @@ class _Thread:
     def kill(self) -> None:
         """The process is gone: the job gets no further."""
         self._killed = True
-        self.go_on()
+        while not self._ended:
+            self.go_on()
 
     def _run(self) -> None:
         self._mine.acquire()
@@ -211,3 +214,21 @@ class _Thread:
             self.error = error
         self._ended = True
         self._loops.release()
+
+
+class _Thread:
+    """One for all jobs of a process, since to start one takes longer than most jobs."""
+
+    def __init__(self) -> None:
+        self.jobs: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def _run(self) -> None:
+        while True:
+            self.jobs.get()()
+
+
+@functools.cache
+def _thread_of(process_id: int) -> _Thread:
+    """A process that was forked has none of its parent's threads."""
+    return _Thread()

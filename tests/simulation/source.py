@@ -12,7 +12,8 @@ from courier_async.streams import BY_TABLE
 from tests.fake_courier import Account
 from tests.fake_courier.table import Row
 
-HOUR_MS = 3_600_000
+MINUTE_MS = 60_000
+HOUR_MS = 60 * MINUTE_MS
 DAY_MS = 24 * HOUR_MS
 TIMED = {"message", "audit_event"}
 
@@ -142,7 +143,10 @@ class Source(Account):
             # Half of them as late as may be: that is where a bound goes wrong.
             latest = self._latest_ms[stream]
             age = random.choice((latest, random.randint(0, 60_000), random.randint(0, latest)))
-            return self.add_late(random.choice((1, 2, 5)), age, stream=stream), True
+            behind = self._behind(stream, self.now_ms() - age)
+            return self.add_late(
+                random.choice((1, 2, 5)), age, stream=stream, behind_ms=behind
+            ), True
         if kind == "restore":
             past = self.past[stream]
             gone = [id_ for id_ in past if not past[id_].listed]
@@ -165,6 +169,15 @@ class Source(Account):
         if kind == "many":
             return self._delete_many(stream, listed), False
         return self._change_rows(stream, kind, listed)
+
+    def _behind(self, stream: str, time_ms: int) -> int:
+        """How far down a record may stand: where all before it are less than an hour older."""
+        if self.orders[stream] != "nearly_newest":
+            return 0
+        behind = self._random_changes.choice((0, 20 * MINUTE_MS, 50 * MINUTE_MS))
+        before = (row for row in self.listing(stream) if row[0] >= time_ms - behind)
+        oldest = min((self._tables[stream].time(row[2]) for row in before), default=time_ms)
+        return behind if oldest >= time_ms - HOUR_MS else 0
 
     def _delete_many(self, stream: str, listed: list[str]) -> list[str]:
         random = self._random_changes
