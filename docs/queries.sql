@@ -1,8 +1,8 @@
 -- Ten first questions to the tables that this connector fills.
 --
 -- Written for DuckDB, in which a local run leaves its tables:
---     duckdb files/warehouse.db      and then      USE tester;
--- Elsewhere choose the connection's schema first (Snowflake: USE SCHEMA; BigQuery: the query's
+--     duckdb files/warehouse.db      and then      USE tester
+-- Elsewhere choose the connection's schema first (Snowflake: USE SCHEMA, BigQuery: the query's
 -- default dataset). What differs is replaced word by word:
 --
 --     DuckDB                                        Snowflake                      BigQuery
@@ -14,7 +14,7 @@
 --     JSON_EXTRACT_STRING(x, '$[0]')                PARSE_JSON(x)[0]::STRING       JSON_VALUE(x, '$[0]')
 --     REGEXP_FULL_MATCH(x, p)                       REGEXP_LIKE(x, p)              REGEXP_CONTAINS(x, p)
 --
--- Times that Courier gives as epoch milliseconds stay whole numbers; all is UTC.
+-- Times that Courier gives as epoch milliseconds stay whole numbers, and all is UTC.
 
 -- 1. Delivery, open and click rates by template and week
 -- Of what went to a provider. An opened message was delivered, though some providers never say
@@ -96,7 +96,7 @@ GROUP BY 1, 2
 ORDER BY 4 DESC, 1, 2;
 
 -- 6. Audiences and lists, new and in all, by month
--- Those that are there today and carry the time at which they were made; their members are not
+-- Those that are there today and carry the time at which they were made. Their members are not
 -- synced.
 SELECT
     kind,
