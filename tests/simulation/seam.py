@@ -69,6 +69,9 @@ class SimulatedTransport:
         parameters = dict(parse_qsl(query, keep_blank_values=True))
         # An API that gives fewer than the hundred tenants asked for has more pages of them.
         parameters.pop("limit", None)
+        if path in _LISTINGS and "cursor" not in parameters:
+            # Whatever becomes of it: the walk before has ended, and of this one nothing has come.
+            self._under_way[_LISTINGS[path]] = False
         reply = self._api.answer(path, parameters, headers)
         seconds = reply.delay_seconds + self._random.random() * self._latency_seconds
         if seconds > self._timeout_seconds:
@@ -95,9 +98,6 @@ class SimulatedTransport:
                 self._from_head[stream] = True
             if not more and self._from_head.get(stream):
                 self._whole.add(stream)
-        elif not has_cursor:
-            # A walk from the head, of which nothing has come yet.
-            self._under_way[stream] = False
 
 
 def _is_whole(body: bytes) -> bool:
