@@ -1,4 +1,4 @@
-"""The real `fivetran debug` on a copy of the connector, in a folder and a home of its own."""
+"""The real `fivetran` command on a copy of the connector, in a folder and a home of its own."""
 
 import contextlib
 import json
@@ -10,10 +10,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
+from tests.fake_courier.process import FakeCourierProcess
 from tests.hermetic import hermetic_environment
-from tests.warehouse import Warehouse
+from tests.warehouse import KEYS, Warehouse
 from tools.stage import stage
 
 
@@ -34,12 +36,22 @@ class Run:
         return {row[0]: int(row[heading.index(column)].replace(",", "")) for row in rows}
 
 
+def succeeded(run: Run) -> Run:
+    """The same run. Raises AssertionError, with what it printed, where it failed."""
+    assert run.status == 0, run.output
+    return run
+
+
 class DebugFolder:
-    """A project folder below `folder`, with its state and warehouse from run to run."""
+    """A project folder below `folder`, with its state and warehouse from run to run.
+
+    configuration_path: its configuration.json, which a test may write anew.
+    """
 
     def __init__(self, folder: Path, configuration: Mapping[str, str]) -> None:
         self.project = stage(folder / "connector")
-        self.configuration = dict(configuration)
+        self.configuration_path = self.project / "configuration.json"
+        self.configuration_path.write_text(json.dumps(configuration))
         self.warehouse = Warehouse(self.project / "files" / "warehouse.db")
         self._console = folder / "console.txt"
         self._home = folder / "home"
@@ -73,14 +85,21 @@ class DebugFolder:
         `meanwhile` is called with its process group once update() began. With
         `kill_after_seconds` the whole group is killed so long after that.
         """
-        configuration = self.project / "configuration.json"
-        configuration.write_text(json.dumps(self.configuration | dict(changes or {})))
+        path = self.configuration_path
+        if changes:
+            path = self._home.parent / path.name
+            usual = json.loads(self.configuration_path.read_text())
+            path.write_text(json.dumps(usual | dict(changes)))
         return self._run(
-            ["fivetran", "debug", str(self.project), "--configuration", str(configuration)],
+            ["debug", str(self.project), "--configuration", str(path)],
             kill_after_seconds=kill_after_seconds,
             meanwhile=meanwhile,
             timeout_seconds=timeout_seconds,
         )
+
+    def command(self, *arguments: str, typed: str = "") -> Run:
+        """Any other `fivetran` command, in the project folder, with this typed in."""
+        return self._run(list(arguments), typed=typed)
 
     def forget_tables(self) -> None:
         """Makes the warehouse empty and keeps the state."""
@@ -97,20 +116,24 @@ class DebugFolder:
 
     def _run(
         self,
-        command: list[str],
+        arguments: list[str],
         *,
-        kill_after_seconds: float | None,
-        meanwhile: Callable[[int], None] | None,
-        timeout_seconds: float,
+        typed: str = "",
+        kill_after_seconds: float | None = None,
+        meanwhile: Callable[[int], None] | None = None,
+        timeout_seconds: float = 60.0,
     ) -> Run:
         began = time.monotonic()
         printed_before = self._console.stat().st_size if self._console.exists() else 0
-        # Into a file: a pipe would fill, or be held open by what is left of a killed group.
-        with self._console.open("ab") as console:
+        # Files: a pipe would fill, or be held open by what is left of a killed group.
+        with self._console.open("ab") as console, TemporaryFile() as keyboard:
+            keyboard.write(typed.encode())
+            keyboard.seek(0)
             process = subprocess.Popen(
-                command,
+                ["fivetran", *arguments],
+                cwd=self.project,
                 env=hermetic_environment(self._home),
-                stdin=subprocess.DEVNULL,
+                stdin=keyboard,
                 stdout=console,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
@@ -132,6 +155,16 @@ class DebugFolder:
     def _wait_for(self, text: bytes, process: subprocess.Popen[bytes], start: int) -> None:
         while process.poll() is None and text not in self._console.read_bytes()[start:]:
             time.sleep(0.02)
+
+
+def differences(folder: DebugFolder, fake: FakeCourierProcess, *but: str) -> list[str]:
+    """What in the tables, `but` for some, is not as the source has it."""
+    return [
+        line
+        for table in KEYS
+        if table not in but
+        for line in folder.warehouse.differences(table, fake.truth(table))
+    ]
 
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:

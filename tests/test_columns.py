@@ -14,9 +14,9 @@ import pytest
 from courier_async.flatten import Flattener, column_name
 from courier_async.streams import BY_TABLE, STREAMS, Record
 from tests.columns import Column, documented_columns
+from tests.end_to_end import DebugFolder, succeeded
 from tests.fake_courier import Account
 from tests.fake_courier.process import FakeCourierProcess
-from tests.fivetran_project import FivetranProject
 
 # Each looks like something that it is not.
 AWKWARD = ("15551234567", "true", "t", "1e5", "007", "2024-01-01")
@@ -125,9 +125,9 @@ def test_the_columns_land_with_their_documented_types(
     documented: dict[str, list[Column]], tmp_path: Path
 ) -> None:
     with FakeCourierProcess(sizes=SIZES) as courier:
-        project = FivetranProject(tmp_path, {"api_key": courier.key, "base_url": courier.url})
-        project.sync()
-    landed = project.rows(
+        project = DebugFolder(tmp_path, {"api_key": courier.key, "base_url": courier.url})
+        succeeded(project.sync())
+    landed = project.warehouse.answer(
         "SELECT table_name, column_name, data_type FROM information_schema.columns "
         "WHERE table_schema = 'tester'"
     )
@@ -191,56 +191,56 @@ def with_text(text: str) -> dict[str, list[Record]]:
 def test_text_that_looks_like_something_else_lands_unchanged_in_every_declared_column(
     records: Records, tmp_path: Path, first: str
 ) -> None:
-    project = FivetranProject(tmp_path, {"api_key": "k", "base_url": records.url})
+    project = DebugFolder(tmp_path, {"api_key": "k", "base_url": records.url})
     records.serve(with_text(first))
-    project.sync()
+    succeeded(project.sync())
     all_rows: dict[str, list[Record]] = {table: [] for table in BY_TABLE}
     for text in AWKWARD:
         for table, rows in with_text(text).items():
             all_rows[table] += rows
     records.serve(all_rows)
-    project.sync()
+    succeeded(project.sync())
     for table, columns in DECLARED.items():
         names = sorted(columns)
         selected = ", ".join(f'"{name}"' for name in names)
-        landed = project.rows(f'SELECT {selected} FROM "{table}" WHERE NOT _fivetran_deleted')
+        landed = project.warehouse.answer(
+            f'SELECT {selected} FROM "{table}" WHERE NOT _fivetran_deleted'
+        )
         assert sorted(landed) == sorted((text,) * len(names) for text in AWKWARD), table
 
 
 def test_what_is_no_text_lands_as_text_in_a_declared_column(
     records: Records, tmp_path: Path
 ) -> None:
-    project = FivetranProject(
-        tmp_path, {"api_key": "k", "base_url": records.url, "streams": "brand"}
-    )
+    project = DebugFolder(tmp_path, {"api_key": "k", "base_url": records.url, "streams": "brand"})
     values = {"1": 7, "2": True, "3": 1.5, "4": ["a", 1]}
     records.serve({"brand": [{"id": key, "version": value} for key, value in values.items()]})
-    project.sync()
-    landed = dict(project.rows("SELECT id, version FROM brand"))
+    succeeded(project.sync())
+    landed = dict(project.warehouse.answer("SELECT id, version FROM brand"))
     assert landed == {"1": "7", "2": "true", "3": "1.5", "4": '["a",1]'}
 
 
 def test_what_becomes_of_such_text_in_a_column_that_a_customer_named(
     records: Records, tmp_path: Path
 ) -> None:
-    project = FivetranProject(
-        tmp_path, {"api_key": "k", "base_url": records.url, "streams": "tenant"}
-    )
+    project = DebugFolder(tmp_path, {"api_key": "k", "base_url": records.url, "streams": "tenant"})
     alone = {f"c{number}": text for number, text in enumerate(AWKWARD)}
     records.serve({"tenant": [{"id": "first", "properties": alone}]})
-    project.sync()
+    succeeded(project.sync())
     columns = ", ".join(f"properties_c_{number}" for number in range(len(AWKWARD)))
     kinds = ", ".join(f"typeof(properties_c_{number})" for number in range(len(AWKWARD)))
     typed = ("BIGINT", "BOOLEAN", "BOOLEAN", "VARCHAR", "VARCHAR", "DATE")
-    assert project.rows(f"SELECT {kinds} FROM tenant") == [typed]
+    assert project.warehouse.answer(f"SELECT {kinds} FROM tenant") == [typed]
 
     # A value that does not fit: the column is text from then on, for what came before too.
     plain = dict.fromkeys(alone, "007")
     records.serve(
         {"tenant": [{"id": "first", "properties": alone}, {"id": "second", "properties": plain}]}
     )
-    project.sync()
-    landed = {row[0]: row[1:] for row in project.rows(f"SELECT id, {columns} FROM tenant")}
+    succeeded(project.sync())
+    landed = {
+        row[0]: row[1:] for row in project.warehouse.answer(f"SELECT id, {columns} FROM tenant")
+    }
     assert landed["second"] == ("007",) * len(AWKWARD)
     # The first row has not changed and so was not sent again: `t` stays what it was read as.
     assert landed["first"] == ("15551234567", "true", "true", "1e5", "007", "2024-01-01")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.end_to_end import DebugFolder, Run
+from tests.end_to_end import DebugFolder, Run, differences, succeeded
 from tests.fake_courier.process import FakeCourierProcess
 from tests.warehouse import KEYS, column_name
 
@@ -25,20 +25,6 @@ def connector(tmp_path: Path, fake: FakeCourierProcess, **settings: str) -> Debu
     """A project that reads from the fake as fast as it can, and gives up at once."""
     fast = {"requests_per_second": "1000", "max_retries": "0"}
     return DebugFolder(tmp_path, {"api_key": fake.key, "base_url": fake.url} | fast | settings)
-
-
-def differences(folder: DebugFolder, fake: FakeCourierProcess, *but: str) -> list[str]:
-    return [
-        line
-        for table in KEYS
-        if table not in but
-        for line in folder.warehouse.differences(table, fake.truth(table))
-    ]
-
-
-def succeeded(run: Run) -> Run:
-    assert run.status == 0, run.output
-    return run
 
 
 def error_of(run: Run) -> str:

@@ -1,14 +1,13 @@
 """docs/operations.md: every text has its row, every row a text, and what it says to do works."""
 
-import json
 import re
 from pathlib import Path
 
 from courier_async.deletes import MOST_ASKED
 from courier_async.known_rows import MOST_BYTES, MOST_ROWS
 from courier_async.transport import MAX_BODY_BYTES
+from tests.end_to_end import DebugFolder, succeeded
 from tests.fake_courier.process import FakeCourierProcess
-from tests.fivetran_project import FivetranProject
 from tests.messages import SOURCES, texts_of_source
 from tools.stage import ROOT
 
@@ -123,29 +122,21 @@ def test_the_limits_are_those_of_the_code() -> None:
     assert f"| an answer | {MAX_BODY_BYTES // 2**20} MB |" in limits
 
 
-def sent(printed: str, table: str) -> int:
-    """How many rows of a table the last lines of a sync say were sent."""
-    found = re.search(rf"^.* {table} +[\d,]+ +([\d,]+) .* complete$", printed, re.MULTILINE)
-    assert found is not None, printed
-    return int(found[1].replace(",", ""))
-
-
 def test_one_stream_can_be_synced_again_as_the_document_says(tmp_path: Path) -> None:
     with FakeCourierProcess(sizes={"message": 100}) as courier:
-        project = FivetranProject(tmp_path, {"api_key": courier.key, "base_url": courier.url})
-        project.sync()
-        assert sent(project.sync(), "brand") == 0
+        project = DebugFolder(tmp_path, {"api_key": courier.key, "base_url": courier.url})
+        succeeded(project.sync())
+        assert succeeded(project.sync()).counts("sent")["brand"] == 0
 
-        path = project.root / "files" / "state.json"
-        state = json.loads(path.read_text())
+        state = project.state
         state["streams"]["brand"]["open"] = True
         del state["streams"]["audit_event"]
-        path.write_text(json.dumps(state))
+        project.state = state
         courier.change("delete", stream="brand")
 
-        printed = project.sync()
-        assert sent(printed, "brand") == len(list(courier.truth("brand")))
-        assert sent(printed, "audit_event") == len(list(courier.truth("audit_event")))
-        assert sent(printed, "list") == 0
+        sent = succeeded(project.sync()).counts("sent")
+        assert sent["brand"] == len(list(courier.truth("brand")))
+        assert sent["audit_event"] == len(list(courier.truth("audit_event")))
+        assert sent["list"] == 0
     # The delete of that time is not lost.
-    assert project.rows("SELECT count(*) FROM brand WHERE _fivetran_deleted") == [(1,)]
+    assert project.warehouse.answer("SELECT count(*) FROM brand WHERE _fivetran_deleted") == [(1,)]

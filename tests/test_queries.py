@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from tests.end_to_end import DebugFolder, succeeded
 from tests.fake_courier.process import FakeCourierProcess
-from tests.fivetran_project import FivetranProject
 from tools.questions import MOST_ROWS, bars, questions, run_three, table
 
 Truth = dict[str, list[dict[str, Any]]]
@@ -20,15 +20,15 @@ FAILED = (*UNDELIVERED, "FILTERED", "THROTTLED")
 
 
 @pytest.fixture(scope="module")
-def synced(tmp_path_factory: pytest.TempPathFactory) -> tuple[FivetranProject, Truth]:
+def synced(tmp_path_factory: pytest.TempPathFactory) -> tuple[DebugFolder, Truth]:
     """A warehouse landed by a real sync, and what it must hold."""
     sizes = {"message": 3000, "audit_event": 200, "notification": 40, "tenant": 120}
     with FakeCourierProcess(sizes=sizes) as courier:
         configuration = {"api_key": courier.key, "base_url": courier.url}
-        project = FivetranProject(
+        project = DebugFolder(
             tmp_path_factory.mktemp("queries"), configuration | {"requests_per_second": "1000"}
         )
-        project.sync()
+        succeeded(project.sync())
         truth = {table: list(courier.truth(table)) for table in ANSWERED_FROM}
     return project, truth
 
@@ -243,22 +243,20 @@ def test_there_are_ten_questions_and_each_is_checked_here() -> None:
 
 
 @pytest.mark.parametrize("number", range(1, 11))
-def test_an_answer_is_what_the_records_say(
-    synced: tuple[FivetranProject, Truth], number: int
-) -> None:
+def test_an_answer_is_what_the_records_say(synced: tuple[DebugFolder, Truth], number: int) -> None:
     project, truth = synced
     expected = EXPECTED[number - 1][1](truth)
-    landed = project.rows(questions()[number - 1].sql)
+    landed = project.warehouse.answer(questions()[number - 1].sql)
     # A question that nothing answers would be no check.
     assert len(expected) >= 3
     assert same(landed, expected), (landed[:5], expected[:5])
 
 
 def test_three_of_them_are_shown_in_100_columns(
-    synced: tuple[FivetranProject, Truth],
+    synced: tuple[DebugFolder, Truth],
 ) -> None:
     project, truth = synced
-    with project.warehouse() as connection:
+    with project.warehouse.opened() as connection:
         lines = run_three(connection)
     assert max(map(len, lines)) <= 100
     titles = [title for title, _ in EXPECTED]

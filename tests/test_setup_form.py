@@ -1,6 +1,7 @@
 """The setup form, and its connection tests as `fivetran configuration --test` runs them."""
 
 import dataclasses
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,8 +14,8 @@ from courier_async.connection_test import ask, trouble_with_key, trouble_with_st
 from courier_async.settings import OPTIONS, Settings
 from courier_async.setup_form import FIELDS, Kind
 from courier_async.transport import Answer, ConnectionTrouble
+from tests.end_to_end import DebugFolder, succeeded
 from tests.fake_courier.process import FakeCourierProcess
-from tests.fivetran_project import FivetranProject
 from tools.stage import ROOT
 
 PAGE = b'{"results": [], "items": [], "paging": {"more": false}, "has_more": false}'
@@ -27,74 +28,73 @@ def courier() -> Iterator[FakeCourierProcess]:
 
 
 @pytest.fixture
-def project(courier: FakeCourierProcess, tmp_path: Path) -> FivetranProject:
-    return FivetranProject(tmp_path, {"api_key": courier.key, "base_url": courier.url})
+def project(courier: FakeCourierProcess, tmp_path: Path) -> DebugFolder:
+    return DebugFolder(tmp_path, {"api_key": courier.key, "base_url": courier.url})
 
 
-def test_a_good_key_passes_both_tests(
-    project: FivetranProject, courier: FakeCourierProcess
-) -> None:
-    done = project.run("configuration", "--test")
-    assert done.returncode == 0, done.stdout
-    assert "Courier accepts the key]: PASSED" in done.stdout
-    assert "Each table can be read]: PASSED" in done.stdout
-    assert courier.key not in done.stdout
+def test_a_good_key_passes_both_tests(project: DebugFolder, courier: FakeCourierProcess) -> None:
+    done = project.command("configuration", "--test")
+    assert done.status == 0, done.output
+    assert "Courier accepts the key]: PASSED" in done.output
+    assert "Each table can be read]: PASSED" in done.output
+    assert courier.key not in done.output
 
 
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_bad_key_is_said_to_be_one(
-    project: FivetranProject, courier: FakeCourierProcess, status: int
+    project: DebugFolder, courier: FakeCourierProcess, status: int
 ) -> None:
     courier.change_options(bad_key_status=status)
-    project.configure({"api_key": "pk_test_NOTTHATONE", "base_url": courier.url})
-    done = project.run("configuration", "--test")
-    assert done.returncode == 1
+    bad = {"api_key": "pk_test_NOTTHATONE", "base_url": courier.url}
+    project.configuration_path.write_text(json.dumps(bad))
+    done = project.command("configuration", "--test")
+    assert done.status == 1
     said = {
         401: "Courier does not accept the key (it answered 401). Check api_key",
         403: "The key can read no stream (Courier answered 403 (authentication_error)). Check",
     }
-    assert said[status] in done.stdout
-    assert "PASSED" not in done.stdout
-    assert "NOTTHATONE" not in done.stdout
+    assert said[status] in done.output
+    assert "PASSED" not in done.output
+    assert "NOTTHATONE" not in done.output
 
 
 def test_one_forbidden_stream_is_named_and_the_readable_ones_are_listed(
-    project: FivetranProject, courier: FakeCourierProcess
+    project: DebugFolder, courier: FakeCourierProcess
 ) -> None:
     courier.change_options(denied={"audit_event": 403})
-    done = project.run("configuration", "--test")
-    assert done.returncode == 1
-    assert "Courier accepts the key]: PASSED" in done.stdout
+    done = project.command("configuration", "--test")
+    assert done.status == 1
+    assert "Courier accepts the key]: PASSED" in done.output
     others = ["brand", "audience", "list", "message", "notification", "tenant"]
-    assert f"6 of 7 streams can be read: {', '.join(others)}." in done.stdout
-    assert "audit_event: permission (403): this key may not read it." in done.stdout
-    assert f"set streams to: {','.join(others)}\n" in done.stdout
-    assert courier.key not in done.stdout
+    assert f"6 of 7 streams can be read: {', '.join(others)}." in done.output
+    assert "audit_event: permission (403): this key may not read it." in done.output
+    assert f"set streams to: {','.join(others)}\n" in done.output
+    assert courier.key not in done.output
 
 
 def test_a_host_that_cannot_be_reached_is_named(
-    project: FivetranProject, courier: FakeCourierProcess
+    project: DebugFolder, courier: FakeCourierProcess
 ) -> None:
     courier.__exit__()
-    done = project.run("configuration", "--test")
-    assert done.returncode == 1
-    assert f"Courier could not be read at {courier.url} (no usable answer" in done.stdout
-    assert "Check region and base_url" in done.stdout
-    assert courier.key not in done.stdout
+    done = project.command("configuration", "--test")
+    assert done.status == 1
+    assert f"Courier could not be read at {courier.url} (no usable answer" in done.output
+    assert "Check region and base_url" in done.output
+    assert courier.key not in done.output
 
 
 def test_a_form_filled_in_at_the_terminal_makes_a_configuration_that_works(
-    project: FivetranProject, courier: FakeCourierProcess
+    project: DebugFolder, courier: FakeCourierProcess
 ) -> None:
-    saved = project.root / "configuration.json"
+    saved = project.configuration_path
     saved.unlink()
     answers = {"api_key": courier.key, "region": "other", "base_url": courier.url}
     typed = "".join(f"{answers.get(field.name, '')}\n" for field in FIELDS)
-    done = project.run("configuration", typed=typed)
-    assert done.returncode == 0, done.stdout
-    assert courier.key not in done.stdout + saved.read_text()
-    assert project.run("configuration", "--test").returncode == 0
-    assert courier.key not in project.sync()
+    done = project.command("configuration", typed=typed)
+    assert done.status == 0, done.output
+    assert courier.key not in done.output + saved.read_text()
+    assert project.command("configuration", "--test").status == 0
+    assert courier.key not in succeeded(project.sync()).output
 
 
 def test_a_wrong_setting_is_told_without_asking_anything() -> None:

@@ -90,6 +90,18 @@ class Warehouse:
         found += [f"{table} {key!r} is not in the source" for key in landed]
         return found[:SHOWN]
 
+    def answer(self, query: str) -> list[tuple[Any, ...]]:
+        """The rows of a query, which reads the tables by their bare names and times as UTC."""
+        with self.opened() as database:
+            return database.execute(query).fetchall()
+
+    @contextmanager
+    def opened(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection for such queries."""
+        with self._open() as database:
+            database.execute("USE tester; SET TimeZone = 'UTC'")
+            yield database
+
     def _all_types(self, table: str) -> dict[str, str]:
         with self._open() as database:
             found = database.execute(

@@ -18,8 +18,6 @@ from pathlib import Path
 from typing import Any
 from unicodedata import east_asian_width
 
-import duckdb
-
 from tests.end_to_end import DebugFolder, Run
 from tests.fake_courier.process import FakeCourierProcess
 from tests.warehouse import KEYS, Cells
@@ -113,8 +111,7 @@ def demo(folder: Path) -> int:
 
 def answers(connector: DebugFolder) -> list[str]:
     """Three of the questions that a data team asks first, answered by the warehouse."""
-    with duckdb.connect(str(connector.warehouse.path), read_only=True) as connection:
-        connection.execute("USE tester")
+    with connector.warehouse.opened() as connection:
         return run_three(connection)
 
 
