@@ -53,7 +53,8 @@ def _sync(configuration: dict[str, Any], state: dict[str, Any]) -> str | None:
     try:
         for warning in unknown_settings(configuration):
             sdk_log.warning(warning)
-        asyncio.run(sync(settings, state, op))
+        # Whatever the environment says: asyncio's debug mode logs what a task has raised.
+        asyncio.run(sync(settings, state, op), debug=False)
     except SyncFailed as error:
         return str(error)
     except KeyboardInterrupt:

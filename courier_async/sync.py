@@ -29,6 +29,7 @@ class SyncFailed(Exception):
 
 async def sync(settings: Settings, raw_state: Any, op: Operations) -> None:
     """One sync over HTTP. Raises SyncFailed, or what an operation of the SDK raised."""
+    asyncio.get_running_loop().set_exception_handler(_tell_kind)
     async with (
         HttpTransport(
             base_url=settings.base_url,
@@ -38,6 +39,13 @@ async def sync(settings: Settings, raw_state: Any, op: Operations) -> None:
         ThreadWorker() as worker,
     ):
         await run(settings, raw_state, op, transport=transport, worker=worker)
+
+
+def _tell_kind(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """In place of asyncio's own lines, which show what was raised: a row, perhaps, or a header."""
+    error = context.get("exception")
+    if isinstance(error, Exception):
+        log.warning("Outside of any reading: %s", type(error).__name__)
 
 
 async def run(

@@ -167,6 +167,13 @@ def differences(folder: DebugFolder, fake: FakeCourierProcess, *but: str) -> lis
     ]
 
 
+def wait_for_requests(fake: FakeCourierProcess, least: int) -> None:
+    """Until the fake has had so many, or ten seconds."""
+    deadline = time.monotonic() + 10
+    while fake.stats()["requests"] < least and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+
 def _kill_group(process: subprocess.Popen[bytes]) -> None:
     """Ends what is left of a command that leads a process group."""
     with contextlib.suppress(ProcessLookupError):

@@ -6,7 +6,7 @@ import signal
 import time
 from pathlib import Path
 
-from tests.end_to_end import DebugFolder, differences
+from tests.end_to_end import DebugFolder, differences, wait_for_requests
 from tests.fake_courier.process import FakeCourierProcess
 from tests.warehouse import KEYS
 
@@ -21,12 +21,6 @@ def folder_for(tmp_path: Path, fake: FakeCourierProcess, **settings: str) -> Deb
         "message_lanes": "2",
     }
     return DebugFolder(tmp_path, {"api_key": fake.key, "base_url": fake.url} | usual | settings)
-
-
-def wait_for_requests(fake: FakeCourierProcess, least: int) -> None:
-    deadline = time.monotonic() + 10
-    while fake.stats()["requests"] < least and time.monotonic() < deadline:
-        time.sleep(0.05)
 
 
 def change_everything(fake: FakeCourierProcess) -> None:

@@ -1,10 +1,18 @@
 """What a sync may tell, however it ends: never the key, never what a record holds."""
 
+import asyncio
 import base64
+import gc
+import json
 import logging
+import os
 import reprlib
+import signal
+import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -13,32 +21,22 @@ import pytest
 
 import connector
 from courier_async.client import CourierClient
+from courier_async.errors import CourierError
 from courier_async.pacer import Pacer
+from courier_async.progress import Tally
 from courier_async.settings import Settings
+from courier_async.sync import SyncFailed, sync
 from courier_async.transport import HttpTransport
-from tests.end_to_end import DebugFolder
+from tests.end_to_end import DebugFolder, succeeded, wait_for_requests
 from tests.fake_courier.process import FakeCourierProcess
 from tests.harness import Crash, Sink
+from tests.spellings import found, spellings
 from tests.warehouse import KEYS
 
 # Of characters that change when it is encoded.
 KEY = "pk_test_SECRET/+=&0123456789"
 PERSON = "ana.7431@acme.example"
 SMALL = dict.fromkeys(KEYS, 12)
-
-
-def spellings(secret: str) -> list[str]:
-    """As it is, URL-encoded, and base64 at each of the three places where it may begin."""
-    texts = [secret, quote(secret, safe=""), quote(secret), repr(secret)[1:-1]]
-    for lead in range(3):
-        encoded = base64.b64encode(b"\0" * lead + secret.encode()).decode()
-        # Without the letters that what stands before and after has a part in.
-        texts.append(encoded[4 if lead else 0 : len(encoded) // 4 * 4 - 4])
-    return texts
-
-
-def found(secret: str, text: str) -> list[str]:
-    return [spelling for spelling in spellings(secret) if spelling in text]
 
 
 @pytest.fixture(scope="module")
@@ -60,8 +58,11 @@ class Everything(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         self.lines.append(f"{record.name} {self.format(record)}")
 
-    def ours(self) -> str:
-        return "\n".join(line for line in self.lines if line.startswith("courier_async"))
+
+async def telling_each_callback(*arguments: Any) -> None:
+    """A sync of whose every step asyncio would tell in its debug mode, as it does of slow ones."""
+    asyncio.get_running_loop().slow_callback_duration = 0.0
+    await sync(*arguments)
 
 
 @pytest.fixture
@@ -76,6 +77,8 @@ def logged(monkeypatch: pytest.MonkeyPatch) -> Iterator[Everything]:
     root.setLevel(logging.DEBUG)
     # Else the package's lines would go to the SDK alone, from INFO up.
     monkeypatch.setattr(connector, "_forward_logs", lambda: None)
+    monkeypatch.setenv("PYTHONASYNCIODEBUG", "1")
+    monkeypatch.setattr(connector, "sync", telling_each_callback)
     yield handler
     root.removeHandler(handler)
     root.setLevel(level)
@@ -93,14 +96,26 @@ def rendered(error: BaseException) -> str:
     return "".join(lines)
 
 
-def update(fake: FakeCourierProcess, sink: Any, monkeypatch: pytest.MonkeyPatch) -> str:
-    """One sync through connector.update; what left it, with locals, or nothing."""
+def at_once() -> Generator[float, Any, None]:
+    """No wait before a further try."""
+    while True:
+        yield 0.0
+
+
+def update(url: str, sink: Any, monkeypatch: pytest.MonkeyPatch) -> str:
+    """One sync through connector.update; what left it, with locals, or nothing.
+
+    What asyncio says only when a task is collected has been said by then.
+    """
     monkeypatch.setattr(connector, "op", sink)
-    fast = {"requests_per_second": "1000", "max_retries": "0", "checkpoint_interval_seconds": "0"}
+    monkeypatch.setattr("courier_async.client._delays", at_once)
+    fast = {"requests_per_second": "1000", "max_retries": "1", "checkpoint_interval_seconds": "0"}
     try:
-        connector.update({"api_key": KEY, "base_url": fake.url} | fast, {})
+        connector.update({"api_key": KEY, "base_url": url} | fast, {})
     except RuntimeError as error:
         return rendered(error)
+    finally:
+        gc.collect()
     return ""
 
 
@@ -116,22 +131,20 @@ class PersonalCrash(Sink):
 def assert_silent(sink: Sink, left: str, logged: Everything) -> None:
     everything = "\n".join(logged.lines)
     told = "\n".join(sink.warnings)
-    assert found(KEY, everything) == []
-    for text in (left, told, str(sink.checkpoints), str(sink.operations)):
+    for text in (everything, left, told, str(sink.checkpoints), str(sink.operations)):
         assert found(KEY, text) == []
-    for text in (left, told, logged.ours()):
-        assert PERSON not in text
-    assert PERSON not in everything
-    assert found(PERSON, everything + left) == []
+    for text in (everything, left, told, str(sink.checkpoints)):
+        assert found(PERSON, text) == []
 
 
 def test_a_good_sync_tells_neither_key_nor_record(
     fake: FakeCourierProcess, logged: Everything, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sink = Sink()
-    assert update(fake, sink, monkeypatch) == ""
+    assert update(fake.url, sink, monkeypatch) == ""
     assert PERSON in str(sink.operations)
-    assert "elapsed" in logged.ours()
+    assert "elapsed" in "\n".join(logged.lines)
+    assert any(line.startswith("asyncio ") for line in logged.lines)
     assert_silent(sink, "", logged)
 
 
@@ -154,7 +167,7 @@ def test_a_failing_or_denied_sync_tells_neither_key_nor_record(
     sink = Sink()
     fake.change_options(**changes)
     try:
-        left = update(fake, sink, monkeypatch)
+        left = update(fake.url, sink, monkeypatch)
     finally:
         fake.change_options(**usual)
     assert sentence in left
@@ -166,12 +179,12 @@ def test_a_failing_or_denied_sync_tells_neither_key_nor_record(
 def test_a_sync_whose_destination_crashes_tells_neither_key_nor_record(
     sink: Sink, fake: FakeCourierProcess, logged: Everything, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    left = update(fake, sink, monkeypatch)
+    left = update(fake.url, sink, monkeypatch)
     assert "The sync was stopped by" in left
     assert_silent(sink, left, logged)
 
 
-@pytest.mark.parametrize("error", [ZeroDivisionError, Crash])
+@pytest.mark.parametrize("error", [ZeroDivisionError, Crash, KeyboardInterrupt, SystemExit])
 def test_a_crash_inside_tells_neither_key_nor_record(
     error: type[BaseException],
     fake: FakeCourierProcess,
@@ -184,9 +197,69 @@ def test_a_crash_inside_tells_neither_key_nor_record(
 
     monkeypatch.setattr(HttpTransport, "get", crash)
     sink = Sink()
-    left = update(fake, sink, monkeypatch)
+    left = update(fake.url, sink, monkeypatch)
     assert left
     assert_silent(sink, left, logged)
+
+
+@contextmanager
+def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    """The address of a server of its own."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@pytest.mark.parametrize("status", [200, 302, 400, 401, 403, 503])
+def test_an_answer_that_hands_the_key_back_makes_no_sync_tell_it(
+    status: int, logged: Everything, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Echo(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            key = self.headers["Authorization"]
+            body = {"type": key, "message": f"{key} {PERSON}", key: PERSON}
+            self.send_response(status, f"{key} {PERSON}")
+            self.send_header("Location", f"http://localhost:9/echo?{key}")
+            self.send_header("X-Who", f"{key} {PERSON}")
+            self.end_headers()
+            self.wfile.write(json.dumps(body).encode())
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Say nothing."""
+
+    asked: list[str] = []
+    sink = Sink()
+    with serving(Echo) as url:
+        left = update(url, sink, monkeypatch)
+    assert left
+    assert asked
+    assert not any("echo" in path for path in asked)
+    assert "The sync was stopped by" not in left
+    assert_silent(sink, left, logged)
+
+
+def test_what_fails_in_a_callback_of_asyncio_is_told_by_its_kind_alone(
+    fake: FakeCourierProcess, logged: Everything, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(header: str) -> None:
+        raise ZeroDivisionError(f"{header} {PERSON}")
+
+    async def failing_besides(*arguments: Any) -> None:
+        asyncio.get_running_loop().call_later(0.0, fail, KEY)
+        await sync(*arguments)
+
+    monkeypatch.setattr(connector, "sync", failing_besides)
+    sink = Sink()
+    assert update(fake.url, sink, monkeypatch) == ""
+    assert "Outside of any reading: ZeroDivisionError" in "\n".join(logged.lines)
+    assert_silent(sink, "", logged)
 
 
 async def test_no_repr_shows_the_key() -> None:
@@ -202,6 +275,49 @@ async def test_no_repr_shows_the_key() -> None:
     assert found(KEY, base64.b64encode(f"Bearer {KEY}".encode()).decode())
 
 
+REFUSED_REQUESTS: dict[str, dict[str, Any]] = {
+    "503": {"down": ["brand"]},
+    "403": {"denied": {"brand": 403}},
+    "cut": {"fault_once": {"brand": ["cut"]}},
+    "dropped": {"fault_once": {"brand": ["drop"] * 3}},
+    "not JSON": {"fault_once": {"brand": ["html"]}},
+    "nobody there": {},
+}
+
+
+@pytest.mark.parametrize("name", REFUSED_REQUESTS)
+async def test_no_traceback_with_locals_of_a_failed_request_shows_the_key(
+    name: str, fake: FakeCourierProcess
+) -> None:
+    url = "http://127.0.0.1:9" if name == "nobody there" else fake.url
+    fake.change_options(**REFUSED_REQUESTS[name])
+    try:
+        async with HttpTransport(base_url=url, api_key=KEY, timeout_seconds=5) as transport:
+            client = CourierClient(transport, Pacer(per_second=1000), max_retries=0)
+            with pytest.raises(CourierError) as caught:
+                await client.get("/brands", Tally("brand"))
+    finally:
+        fake.change_options(down=[], denied={}, fault_once={})
+    shown = rendered(caught.value)
+    assert "client = <" in shown or "self = <" in shown
+    assert found(KEY, shown) == []
+
+
+async def test_no_traceback_with_locals_of_a_failed_sync_shows_key_or_record(
+    fake: FakeCourierProcess,
+) -> None:
+    fake.change_options(down=["tenant"])
+    try:
+        with pytest.raises(SyncFailed) as caught:
+            await sync(Settings(api_key=KEY, base_url=fake.url, max_retries=0), {}, Sink())
+    finally:
+        fake.change_options(down=[])
+    shown = rendered(caught.value)
+    assert "settings = Settings(" in shown
+    assert found(KEY, shown) == []
+    assert found(PERSON, str(caught.value)) == []
+
+
 LOUD = """
 
 import logging
@@ -215,18 +331,57 @@ def _forward_logs():
 """
 
 
-def test_a_real_run_at_debug_level_leaves_the_key_in_no_file(
-    tmp_path: Path, fake: FakeCourierProcess
-) -> None:
+def assert_kept_nowhere(folder: DebugFolder) -> None:
+    """Neither in a file as bytes, nor in a cell as it is read: the destination packs its texts."""
+    assert [folder.files_with(spelling) for spelling in spellings(KEY)] == [[]] * 7
+    assert found(KEY, folder.warehouse.text()) == []
+    assert found(PERSON, json.dumps(folder.state)) == []
+
+
+@pytest.fixture
+def loud(
+    tmp_path: Path, fake: FakeCourierProcess, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[DebugFolder]:
+    """A project whose real runs log all there is to log, against a fake that is changed back."""
+    monkeypatch.setenv("PYTHONASYNCIODEBUG", "1")
     folder = DebugFolder(tmp_path, {"api_key": KEY, "base_url": fake.url, "max_retries": "0"})
     folder.append("connector.py", LOUD)
-    assert folder.sync().status == 0
+    yield folder
+    fake.change_options(down=[], latency_ms=0.0)
+
+
+def test_real_runs_at_debug_level_leave_the_key_nowhere_and_of_records_only_ids_in_the_state(
+    loud: DebugFolder, fake: FakeCourierProcess
+) -> None:
+    succeeded(loud.sync())
+    state = json.dumps(loud.state)
+    ids = {table: [str(r[key]) for r in fake.truth(table)] for table, key in KEYS.items()}
+    in_state = {table for table, keys in ids.items() if any(key in state for key in keys)}
+    assert in_state == {"brand", "audience", "list", "notification", "tenant"}
+    assert PERSON in loud.warehouse.text()
+    assert_kept_nowhere(loud)
+
     fake.change_options(down=["tenant"])
-    try:
-        failed = folder.sync()
-    finally:
-        fake.change_options(down=[])
+    failed = loud.sync()
     assert failed.status == 1
     assert "tenant" in failed.output
-    assert [folder.files_with(spelling) for spelling in spellings(KEY)] == [[]] * 7
-    assert PERSON not in failed.output
+    assert found(PERSON, failed.output) == []
+    assert list(loud.project.glob("crash-reports/*"))
+    assert_kept_nowhere(loud)
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 1), (signal.SIGTERM, -15)])
+def test_a_real_run_that_is_stopped_tells_neither_key_nor_record(
+    number: signal.Signals, status: int, loud: DebugFolder, fake: FakeCourierProcess
+) -> None:
+    def stop(group: int) -> None:
+        wait_for_requests(fake, 3)
+        os.killpg(group, number)
+
+    fake.change_options(latency_ms=250.0)
+    fake.reset_stats()
+    stopped = loud.sync(meanwhile=stop, changes={"checkpoint_interval_seconds": "0"})
+    assert stopped.status == status
+    assert ("The sync was interrupted." in stopped.output) == (number == signal.SIGINT)
+    assert found(PERSON, stopped.output) == []
+    assert_kept_nowhere(loud)
