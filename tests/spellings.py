@@ -3,6 +3,9 @@
 import base64
 from urllib.parse import quote
 
+# Of characters that change when it is encoded.
+KEY = "pk_test_SECRET/+=&0123456789"
+
 
 def spellings(secret: str) -> list[str]:
     """As it is, URL-encoded, and base64 at each of the three places where it may begin."""

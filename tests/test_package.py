@@ -1,6 +1,7 @@
 """`make package`: the real `fivetran package`, on what runs and nothing else."""
 
 import ast
+import json
 import subprocess
 import sys
 import zipfile
@@ -9,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.checkout import checkout, shipped_names
+from tests.checkout import LEFT_LYING_ABOUT, checkout, shipped_names
 from tests.hermetic import hermetic_environment
+from tests.spellings import KEY, found
 
 Package = Callable[[], subprocess.CompletedProcess[str]]
 
@@ -65,6 +67,24 @@ def test_the_staged_folder_holds_nothing_else_that_the_sdk_could_take(
     staged = folder / "build" / "stage"
     files = sorted(str(path.relative_to(staged)) for path in staged.rglob("*") if path.is_file())
     assert files == [name for name in shipped_names() if name != "configuration_form.pb"]
+
+
+def test_the_key_of_the_configuration_is_in_no_member_and_in_nothing_that_packaging_leaves(
+    folder: Path, package: Package, tmp_path: Path
+) -> None:
+    planted = [folder / name for name in ("configuration.json", *LEFT_LYING_ABOUT)]
+    for path in planted:
+        path.write_text(json.dumps({"api_key": KEY}))
+    done = package()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert found(KEY, done.stdout + done.stderr) == []
+    with zipfile.ZipFile(folder / "build" / "courier_connector.zip") as archive:
+        assert found(KEY, "\n".join(archive.namelist()) + str(archive.comment)) == []
+        members = {name: archive.read(name) for name in archive.namelist()}
+    assert members["connector.py"]
+    assert [name for name, content in members.items() if found(KEY, content)] == []
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert {path for path in files if found(KEY, path.read_bytes())} == set(planted)
 
 
 def test_the_archive_is_under_100_kilobytes_and_what_it_is_is_said(

@@ -30,11 +30,9 @@ from courier_async.transport import HttpTransport
 from tests.end_to_end import DebugFolder, succeeded, wait_for_requests
 from tests.fake_courier.process import FakeCourierProcess
 from tests.harness import Crash, Sink
-from tests.spellings import found, spellings
+from tests.spellings import KEY, found, spellings
 from tests.warehouse import KEYS
 
-# Of characters that change when it is encoded.
-KEY = "pk_test_SECRET/+=&0123456789"
 PERSON = "ana.7431@acme.example"
 SMALL = dict.fromkeys(KEYS, 12)
 
