@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DO_NOT_TRACK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo debug reset test test-all lint format clean package deploy picture benchmark simulate soak
+.PHONY: help demo debug reset test test-all lint format clean package deploy picture benchmark simulate soak audit
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,7 +56,7 @@ format: $(READY)  ## put the code into its one style
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .
 
 clean:  ## remove what runs and tests left behind (the virtual environment too)
-	@rm -rf $(VENV) .venv-benchmark files crash-reports build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) .venv-benchmark .venv-audit files crash-reports build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 package: $(READY)  ## make the archive that Fivetran would get, in build/
 	@$(BIN)/python -m tools.package
@@ -70,6 +70,16 @@ deploy: $(READY)  ## send the connector to Fivetran; asks for what is missing
 	@.venv-benchmark/bin/pip install --quiet --disable-pip-version-check \
 		-r benchmark/requirements.txt
 	@touch $@
+
+# What pip-audit needs is kept out of the environment that the tests run in.
+.venv-audit/.ready: tools/audit-requirements.txt
+	@$(PYTHON) -m venv .venv-audit
+	@.venv-audit/bin/pip install --quiet --disable-pip-version-check -r tools/audit-requirements.txt
+	@touch $@
+
+audit:  ## look up known advisories against what ships (asks PyPI; status 3: left out)
+	@$(MAKE) --silent .venv-audit/.ready || rm -rf .venv-audit
+	@$(PYTHON) -m tools.audit
 
 picture: $(READY)  ## draw one sync in time, from a real run, into docs/sync.svg
 	@$(BIN)/python -m tools.picture

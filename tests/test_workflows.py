@@ -16,7 +16,7 @@ def test_every_make_target_that_a_workflow_calls_exists() -> None:
         for workflow in WORKFLOWS
         for name in re.findall(r"\bmake ([a-z-]+)$", workflow.read_text(), re.MULTILINE)
     }
-    assert called == {"lint", "test", "package", "deploy"}
+    assert called == {"lint", "test", "audit", "package", "deploy"}
     assert called <= targets
 
 
