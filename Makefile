@@ -93,6 +93,7 @@ SEEDS ?= 0-1999
 simulate: $(READY)  ## simulate disasters: SEEDS=17 replays one, SEEDS=0-1999 runs a range
 	@$(BIN)/python -m tests.simulation $(SEEDS)
 
-soak: $(READY)  ## the long runs: planted bugs, a million messages, a thousand syncs (half an hour)
+soak: $(READY)  ## the long runs: planted bugs, real kills, a million messages (half an hour)
 	@$(BIN)/python -m tests.simulation 0-1999 --planted
+	@$(BIN)/python -m tests.kills --syncs 25
 	@$(BIN)/python -m tests.soak

@@ -18,6 +18,8 @@ from tests.hermetic import hermetic_environment
 from tests.warehouse import KEYS, Warehouse
 from tools.stage import stage
 
+_UPDATE_BEGINS = "calling update()"
+
 
 @dataclass(frozen=True)
 class Run:
@@ -76,6 +78,7 @@ class DebugFolder:
         self,
         *,
         kill_after_seconds: float | None = None,
+        after: str = _UPDATE_BEGINS,
         meanwhile: Callable[[int], None] | None = None,
         timeout_seconds: float = 60.0,
         changes: Mapping[str, str] | None = None,
@@ -83,7 +86,8 @@ class DebugFolder:
         """One `fivetran debug`, `changes` over the configuration for this run alone.
 
         `meanwhile` is called with its process group once update() began. With
-        `kill_after_seconds` the whole group is killed so long after that.
+        `kill_after_seconds` the whole group is killed so long after `after` was printed; where
+        that is "", after it was started.
         """
         path = self.configuration_path
         if changes:
@@ -93,6 +97,7 @@ class DebugFolder:
         return self._run(
             ["debug", str(self.project), "--configuration", str(path)],
             kill_after_seconds=kill_after_seconds,
+            after=after,
             meanwhile=meanwhile,
             timeout_seconds=timeout_seconds,
         )
@@ -120,6 +125,7 @@ class DebugFolder:
         *,
         typed: str = "",
         kill_after_seconds: float | None = None,
+        after: str = _UPDATE_BEGINS,
         meanwhile: Callable[[int], None] | None = None,
         timeout_seconds: float = 60.0,
     ) -> Run:
@@ -139,11 +145,11 @@ class DebugFolder:
                 start_new_session=True,
             )
             try:
-                if kill_after_seconds is not None or meanwhile is not None:
-                    self._wait_for(b"calling update()", process, printed_before)
                 if meanwhile is not None:
+                    self._wait_for(_UPDATE_BEGINS, process, printed_before)
                     meanwhile(process.pid)
                 if kill_after_seconds is not None:
+                    self._wait_for(after, process, printed_before)
                     time.sleep(kill_after_seconds)
                     _kill_group(process)
                 status = process.wait(timeout_seconds)
@@ -152,8 +158,9 @@ class DebugFolder:
         output = self._console.read_bytes()[printed_before:].decode()
         return Run(status, output, time.monotonic() - began)
 
-    def _wait_for(self, text: bytes, process: subprocess.Popen[bytes], start: int) -> None:
-        while process.poll() is None and text not in self._console.read_bytes()[start:]:
+    def _wait_for(self, text: str, process: subprocess.Popen[bytes], start: int) -> None:
+        wanted = text.encode()
+        while process.poll() is None and wanted not in self._console.read_bytes()[start:]:
             time.sleep(0.02)
 
 

@@ -6,51 +6,22 @@ import signal
 import time
 from pathlib import Path
 
-from tests.end_to_end import DebugFolder, differences, wait_for_requests
+from tests.end_to_end import differences, wait_for_requests
 from tests.fake_courier.process import FakeCourierProcess
-from tests.warehouse import KEYS
-
-SIZES = dict.fromkeys(KEYS, 14) | {"message": 900, "audit_event": 40}
-KEPT = ("brand", "audience", "list", "notification", "tenant")
-
-
-def folder_for(tmp_path: Path, fake: FakeCourierProcess, **settings: str) -> DebugFolder:
-    usual = {
-        "requests_per_second": "100",
-        "checkpoint_interval_seconds": "1",
-        "message_lanes": "2",
-    }
-    return DebugFolder(tmp_path, {"api_key": fake.key, "base_url": fake.url} | usual | settings)
-
-
-def change_everything(fake: FakeCourierProcess) -> None:
-    for stream in KEPT:
-        fake.change("edit", stream=stream, n=2, keep_updated=True)
-        fake.change("delete", stream=stream, n=1)
-    for stream in KEYS:
-        fake.change("add", stream=stream, n=2)
-    fake.change("progress_messages", n=10, newest=100)
+from tests.kills import SIZES, folder_for, kill_again_and_again, planned
 
 
 def test_killed_at_random_moments_while_data_changes_nothing_is_lost(tmp_path: Path) -> None:
-    with FakeCourierProcess(sizes=SIZES, latency_ms=10) as fake:
-        folder = folder_for(tmp_path, fake)
-        ended = []
-        for _ in range(3):
-            # Of a sync of about two seconds; the changes fall into it as well.
-            fake.change_after("message", 20, "add", stream="message", n=5)
-            fake.change_after("brand", 1, "edit", stream="brand", n=3)
-            run = folder.sync(
-                kill_after_seconds=random.uniform(0.05, 1.2),
-                meanwhile=lambda _: change_everything(fake),
-            )
-            ended.append(run.status)
-        # A sync that resumes a stream deletes nothing of it; the next one does.
-        for _ in range(2):
-            run = folder.sync(changes={"requests_per_second": "1000"})
-            assert run.status == 0, run.output
-        assert -signal.SIGKILL in ended
-        assert differences(folder, fake) == []
+    outcome = kill_again_and_again(tmp_path, syncs=3, seed=random.randrange(1_000_000))
+    assert outcome.died.total() >= 1, outcome.line()
+    assert outcome.requests > 100
+    assert outcome.differences == []
+
+
+def test_the_kills_of_a_seed_are_the_same_again_and_fall_into_each_phase() -> None:
+    assert planned(25, 7) == planned(25, 7)
+    assert planned(25, 7) != planned(25, 8)
+    assert {kill.phase.name for kill in planned(3, 7)} == {"start-up", "walking", "end"}
 
 
 def test_stopped_for_longer_than_a_request_may_take_it_goes_on(tmp_path: Path) -> None:
