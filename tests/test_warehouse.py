@@ -26,6 +26,12 @@ def test_a_table_as_the_source_has_it_has_no_differences(tmp_path: Path) -> None
     assert landed(tmp_path / "w.db").differences("brand", [BRAND]) == []
 
 
+def test_a_column_that_would_only_hold_empty_text_may_be_absent(tmp_path: Path) -> None:
+    warehouse = landed(tmp_path / "w.db")
+    assert warehouse.differences("brand", [BRAND | {"note": ""}]) == []
+    assert len(warehouse.differences("brand", [BRAND | {"note": "x"}])) == 1
+
+
 def test_a_row_that_is_missing_or_too_many_or_deleted_is_told(tmp_path: Path) -> None:
     warehouse = landed(tmp_path / "w.db")
     assert warehouse.differences("brand", []) == ["brand 'b1' is not in the source"]

@@ -183,7 +183,8 @@ def _is_letter(character: str) -> bool:
 
 def as_landed(value: Any, kind: str) -> Any:
     """A value of the source as a column of that type holds it."""
-    if value is None:
+    # A column comes with the first value that is more than "".
+    if value is None or (value == "" and kind == "no column"):
         return None
     if kind == "VARCHAR":
         return _text(value).replace("\0", "")
