@@ -5,11 +5,13 @@ name, since an empty page in its place would lose rows without a word.
 """
 
 from dataclasses import dataclass
-from typing import Any
-from urllib.parse import unquote, urljoin, urlsplit
+from typing import Any, Final
+from urllib.parse import SplitResult, unquote, urljoin, urlsplit
 
 from courier_async.errors import BadAnswer
 from courier_async.streams import Family, Stream
+
+_DEFAULT_PORTS: Final = {"https": 443, "http": 80}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,17 +32,19 @@ def parse_page(stream: Stream, body: Any, *, base_url: str) -> Page:
 
 
 def _records(stream: Stream, body: dict[str, Any]) -> list[Any]:
-    for name in stream.arrays:
-        if name in body:
-            records = body[name]
-            # Sibling endpoints of this family answer `items: null` where there is none.
-            if records is None and stream.family is Family.LIST:
-                return []
-            if not isinstance(records, list):
-                raise BadAnswer(f"{name!r} is not a list of records")
-            return records
-    names = " or ".join(repr(name) for name in stream.arrays)
-    raise BadAnswer(f"the answer has no {names}; has the API changed?")
+    names = [name for name in stream.arrays if name in body]
+    if not names:
+        texts = " or ".join(repr(name) for name in stream.arrays)
+        raise BadAnswer(f"the answer has no {texts}; has the API changed?")
+    # An API that renames its array may for a while leave an empty one under the other name.
+    name = next((name for name in names if body[name]), names[0])
+    records = body[name]
+    # Sibling endpoints of this family answer `items: null` where there is none.
+    if records is None and stream.family is Family.LIST:
+        return []
+    if not isinstance(records, list):
+        raise BadAnswer(f"{name!r} is not a list of records")
+    return records
 
 
 def _next_of_paging(body: dict[str, Any]) -> str | None:
@@ -91,9 +95,10 @@ def _cursor_of_url(next_url: Any, url: str) -> str | None:
         return None
     try:
         target, own = urlsplit(urljoin(url, next_url)), urlsplit(url)
+        is_own = _origin(target) == _origin(own)
     except ValueError:
         raise BadAnswer("'next_url' is not an address") from None
-    if (target.scheme, target.netloc.lower()) != (own.scheme, own.netloc.lower()):
+    if not is_own:
         raise BadAnswer("'next_url' leads to another host")
     for pair in target.query.split("&"):
         name, _, value = pair.partition("=")
@@ -101,3 +106,8 @@ def _cursor_of_url(next_url: Any, url: str) -> str | None:
             # Not unquote_plus: a real next_url carries base64 as it is, "+" included.
             return unquote(value)
     return None
+
+
+def _origin(url: SplitResult) -> tuple[str, str | None, int | None]:
+    """Scheme, host and port, a default port written out or not. Raises ValueError on no port."""
+    return url.scheme, url.hostname, url.port or _DEFAULT_PORTS.get(url.scheme)

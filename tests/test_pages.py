@@ -58,6 +58,22 @@ def test_lists_are_read_under_either_name(array: str) -> None:
     assert page("list", {array: [{"id": "a"}], "paging": {"more": False}}).records == [{"id": "a"}]
 
 
+@pytest.mark.parametrize("empty", [[], None])
+@pytest.mark.parametrize(("filled", "other"), [("items", "results"), ("results", "items")])
+def test_of_two_arrays_the_filled_one_is_read(filled: str, other: str, empty: Any) -> None:
+    body = {other: empty, filled: [{"id": "a"}], "paging": {"more": False}}
+    assert page("list", body).records == [{"id": "a"}]
+
+
+def test_of_two_filled_arrays_the_likelier_one_is_read() -> None:
+    body = {"results": [{"id": "old"}], "items": [{"id": "new"}]}
+    assert page("list", body).records == [{"id": "new"}]
+
+
+def test_what_stands_beside_an_empty_array_must_be_one_too() -> None:
+    assert "'results' is not a list" in refusal("list", {"items": [], "results": {"0": {}}})
+
+
 @pytest.mark.parametrize("table", [stream.table for stream in STREAMS])
 def test_a_renamed_array_is_an_error_and_not_an_empty_page(table: str) -> None:
     said = refusal(table, {"data": [{"id": "a"}], "paging": {"more": False}})
@@ -168,6 +184,8 @@ def test_a_body_that_is_no_object_is_an_error(table: str, body: object) -> None:
         ("?cursor=MTcx", "MTcx"),
         ("https://api.courier.com/tenants?cursor=MTcx", "MTcx"),
         ("https://API.courier.com/tenants?cursor=MTcx", "MTcx"),
+        ("https://api.courier.com:443/tenants?cursor=MTcx", "MTcx"),
+        ("https://api.courier.com:/tenants?cursor=MTcx", "MTcx"),
         ("//api.courier.com/tenants?cursor=MTcx", "MTcx"),
         ("/tenants?cursor=%C3%A9#end", "é"),
     ],
@@ -178,6 +196,20 @@ def test_the_cursor_of_a_next_url_is_taken_where_there_is_no_other(
     body = {"items": [], "has_more": True, "next_url": next_url}
     assert page("tenant", body).next_cursor == cursor
     assert page("tenant", {**body, "cursor": "own"}).next_cursor == "own"
+
+
+@pytest.mark.parametrize(
+    ("base_url", "origin"),
+    [
+        ("https://api.courier.com:443", "https://api.courier.com"),
+        ("http://127.0.0.1", "http://127.0.0.1:80"),
+        ("http://127.0.0.1:80", "http://127.0.0.1"),
+        ("http://[::1]:8080", "http://[::1]:8080"),
+    ],
+)
+def test_a_default_port_that_is_written_out_is_the_same_origin(base_url: str, origin: str) -> None:
+    body = {"items": [], "has_more": True, "next_url": f"{origin}/tenants?cursor=MTcx"}
+    assert page("tenant", body, base_url=base_url).next_cursor == "MTcx"
 
 
 def test_a_base_url_with_a_path_of_its_own_takes_relative_urls() -> None:
@@ -193,6 +225,8 @@ def test_a_base_url_with_a_path_of_its_own_takes_relative_urls() -> None:
         "//evil.example/tenants?cursor=MTcx",
         "http://api.courier.com/tenants?cursor=MTcx",
         "https://api.courier.com:444/tenants?cursor=MTcx",
+        "https://api.courier.com:80/tenants?cursor=MTcx",
+        "http://api.courier.com:443/tenants?cursor=MTcx",
         "https://api.courier.com@evil.example/tenants?cursor=MTcx",
         "https://api.courier.com.evil.example/tenants?cursor=MTcx",
         "ftp://api.courier.com/tenants?cursor=MTcx",
@@ -204,7 +238,10 @@ def test_a_next_url_of_another_host_is_an_error_that_does_not_name_it(next_url: 
     assert said == "'next_url' leads to another host"
 
 
-@pytest.mark.parametrize("next_url", ["https://[::1/tenants?cursor=a", "//\u2100/?cursor=a"])
+@pytest.mark.parametrize(
+    "next_url",
+    ["https://[::1/tenants?cursor=a", "//\u2100/?cursor=a", "//api.courier.com:x/?cursor=a"],
+)
 def test_a_next_url_that_is_no_address_is_an_error(next_url: str) -> None:
     said = refusal("tenant", {"items": [], "has_more": True, "next_url": next_url})
     assert said == "'next_url' is not an address"
