@@ -15,6 +15,7 @@ import backoff
 import orjson
 
 from courier_async.errors import BadAnswer, KeyRefused, Refused, Unavailable
+from courier_async.large_answers import LargeAnswers
 from courier_async.pacer import Pacer
 from courier_async.progress import Tally
 from courier_async.transport import Answer, BodyTooLarge, ConnectionTrouble, Transport
@@ -53,6 +54,7 @@ class CourierClient:
         self._transport = transport
         self._pacer = pacer
         self._tries = max_retries + 1
+        self._large = LargeAnswers()
         # Made once: making it costs more than parsing a page.
         self._try = backoff.on_exception(
             _delays,
@@ -66,8 +68,9 @@ class CourierClient:
     async def get(self, path_and_query: str, tally: Tally) -> tuple[Any, int]:
         """The parsed JSON of a 200, and the server's time in epoch milliseconds.
 
+        A large one is waited for while another stream holds such (see `done`).
         Raises KeyRefused on 401, Refused on any other status that no retry changes, Unavailable
-        when the retries are used up, BadAnswer on a body that is too large.
+        when the retries are used up or would not help, BadAnswer on a body that is too large.
         """
         try:
             return await self._try(path_and_query, tally)
@@ -75,13 +78,19 @@ class CourierClient:
             times = "try" if self._tries == 1 else "tries"
             raise Unavailable(f"no usable answer after {self._tries} {times}: {failure}") from None
 
+    def done(self, tally: Tally) -> None:
+        """The stream has no further use of its answers, so another may have large ones."""
+        self._large.release(tally.table)
+
     async def _try_once(self, path_and_query: str, tally: Tally) -> tuple[Any, int]:
         try:
             answer = await self._unless_refused(path_and_query, tally)
         except ConnectionTrouble as trouble:
+            if not trouble.may_pass:
+                raise Unavailable(str(trouble)) from None
             raise _Retry(str(trouble)) from None
         except BodyTooLarge:
-            raise BadAnswer("an answer is larger than any page should be (over 32 MB)") from None
+            raise BadAnswer("an answer is larger than any page should be (over 16 MB)") from None
         status = answer.status
         if status in _RETRIED_STATUSES:
             raise _Retry(f"Courier answered {status}", _retry_after_seconds(answer))
@@ -91,6 +100,7 @@ class CourierClient:
             raise Refused(status, ", a redirect, which is not followed; check base_url")
         if status != 200:
             raise Refused(status, _kind(answer.body))
+        await self._large.admit(tally.table, size_bytes=len(answer.body))
         tally.bytes_read += len(answer.body)
         try:
             body = parse_json(answer.body)

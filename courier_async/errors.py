@@ -42,7 +42,7 @@ class Denied(CourierError):
 
 
 class Unavailable(CourierError):
-    """Still no usable answer after every retry."""
+    """Still no usable answer after every retry, or none that a retry could bring."""
 
 
 class BadAnswer(CourierError):

@@ -78,6 +78,8 @@ class Reader:
             tally.outcome = "FAILED"
             log.error("%s: %s.", table, error)
             return error
+        finally:
+            self._client.done(tally)
         tally.outcome = "complete"
         return None
 

@@ -156,18 +156,26 @@ def _raise_if_failed(
             f"Courier refused the key for every stream (it answered {statuses}). {KEY_ADVICE}"
         )
     failures = {
-        table_name: ending
-        for table_name, ending in endings.items()
-        if ending is not None and not isinstance(ending, Denied)
+        stream.table: ending
+        for stream in settings.streams
+        if (ending := endings.get(stream.table)) is not None and not isinstance(ending, Denied)
     }
     if failures:
-        reasons = "; ".join(f"{name}: {error}" for name, error in failures.items())
+        reasons = "; ".join(_by_reason(failures))
         # One fault for all is more likely the way there than seven faults.
         advice = f" {KEY_ADVICE}" if len(failures) == len(settings.streams) > 1 else ""
         raise SyncFailed(
             f"{len(failures)} of {len(settings.streams)} streams could not be read to the end. "
             f"{reasons}. All that was read is saved, and the next sync goes on from there.{advice}"
         )
+
+
+def _by_reason(failures: dict[str, CourierError]) -> list[str]:
+    """A text a reason, led by the streams that it concerns: one fault often concerns them all."""
+    streams: dict[str, list[str]] = {}
+    for name, error in failures.items():
+        streams.setdefault(str(error), []).append(name)
+    return [f"{', '.join(names)}: {reason}" for reason, names in streams.items()]
 
 
 async def _report(tallies: dict[str, Tally]) -> None:

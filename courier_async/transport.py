@@ -10,8 +10,9 @@ from typing import Final, Protocol
 import aiohttp
 from yarl import URL
 
-# Far above any page of the API; below it, seven pages at once fit in production's memory.
-MAX_BODY_BYTES: Final = 32 * 1024 * 1024
+# Far above any page of the API, whose gateway passes 10 MB (AWS API Gateway quotas); parsed at
+# its densest, a page of this size still fits into production's memory (large_answers.py).
+MAX_BODY_BYTES: Final = 16 * 1024 * 1024
 # A whole answer may take this many times the time allowed between two pieces of it.
 _WHOLE_ANSWER_FACTOR: Final = 5
 
@@ -26,7 +27,14 @@ class Answer:
 
 
 class ConnectionTrouble(Exception):
-    """No whole answer came. The text says why and is safe to show; a retry may help."""
+    """No whole answer came. The text says why and is safe to show.
+
+    may_pass: whether a retry may help. A certificate that is not valid stays so.
+    """
+
+    def __init__(self, text: str, *, may_pass: bool = True) -> None:
+        super().__init__(text)
+        self.may_pass = may_pass
 
 
 class BodyTooLarge(Exception):
@@ -46,6 +54,7 @@ class HttpTransport:
 
     def __init__(self, *, base_url: str, api_key: str, timeout_seconds: float) -> None:
         self._base_url = base_url
+        self._host = URL(base_url).host
         self._headers = {"Authorization": f"Bearer {api_key}", "Accept": "application/json"}
         self._timeout_seconds = timeout_seconds
 
@@ -77,6 +86,7 @@ class HttpTransport:
         """One GET, never redirected: a redirect would take the key to where it points."""
         url = URL(self._base_url + path_and_query, encoded=True)
         trouble: str
+        may_pass = True
         try:
             async with (
                 asyncio.timeout(self._timeout_seconds * _WHOLE_ANSWER_FACTOR),
@@ -86,21 +96,29 @@ class HttpTransport:
                 body = await _read(response)
                 return Answer(response.status, response.headers, body)
         # The texts are ours: aiohttp's may name the whole address, and with it a cursor.
+        except aiohttp.ConnectionTimeoutError:
+            trouble = f"no connection to {self._host} within {self._timeout_seconds:g} s"
         except TimeoutError:
             trouble = f"no answer within {self._timeout_seconds:g} s"
         except aiohttp.ClientConnectorDNSError:
-            trouble = "the host name could not be resolved"
+            trouble = f"the host name {self._host} could not be resolved; check base_url"
+        except aiohttp.ClientConnectorCertificateError as error:
+            # OpenSSL's words: what is wrong, and at most the name of the host.
+            reason = str(getattr(error.certificate_error, "verify_message", "")).rstrip(".")
+            trouble = f"the certificate of {self._host} is not valid ({reason})"
+            may_pass = False
         except (aiohttp.ClientSSLError, ssl.SSLError):
-            trouble = "the TLS connection was refused or its certificate is not valid"
+            trouble = f"{self._host} did not agree on a TLS connection; check base_url"
         except aiohttp.ClientConnectorError as error:
-            trouble = f"the connection failed ({error.os_error.strerror or 'no reason given'})"
+            reason = error.os_error.strerror or "unexplained"
+            trouble = f"the connection to {self._host} failed ({reason})"
         except aiohttp.ServerDisconnectedError:
             trouble = "the connection was dropped before an answer"
         except aiohttp.ClientPayloadError:
             trouble = "the answer was cut short or badly packed"
         except (aiohttp.ClientError, OSError, ValueError) as error:
             trouble = f"the answer could not be read ({type(error).__name__})"
-        raise ConnectionTrouble(trouble)
+        raise ConnectionTrouble(trouble, may_pass=may_pass)
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:

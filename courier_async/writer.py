@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 # Pages that may wait: enough that no walk waits for a writer that keeps up.
 QUEUE_PAGES: Final = 64
 # And so many bytes as they came, which take about five times as much once they are parsed.
-_MOST_BYTES_WAITING: Final = 16 * 1024 * 1024
+_MOST_BYTES_WAITING: Final = 4 * 1024 * 1024
 # A hop to the thread costs as much as flattening five pages, so a page waits a moment for others,
 # unless so many wait already or the destination takes longer than that for what it is given.
 # The queue still takes twice the highest rate of requests.
@@ -94,15 +94,24 @@ class Writer:
         self._has_room.set()
 
     async def put(self, item: Item) -> None:
-        """Queues an item; waits while pages, or bytes of them, enough to fill the memory wait."""
-        while not self._has_room.is_set():
-            await self._has_room.wait()
+        """Queues an item; waits while pages, or bytes of them, enough to fill the memory wait.
+
+        One that is so large by itself is also waited for until it is written, so that the next
+        such page is not read meanwhile.
+        """
+        await self._room()
         self._count(item.size_bytes)
         try:
             await self.queue.put(item)
         except BaseException:
             self._count(-item.size_bytes)
             raise
+        if item.size_bytes >= _MOST_BYTES_WAITING:
+            await self._room()
+
+    async def _room(self) -> None:
+        while not self._has_room.is_set():
+            await self._has_room.wait()
 
     def _count(self, size_bytes: int) -> None:
         self._bytes_waiting += size_bytes
@@ -116,11 +125,12 @@ class Writer:
         try:
             while True:
                 items, last = await self._waiting()
+                size_bytes = sum(item.size_bytes for item in items)
                 # One hop to the thread for all that waits: a hop a page costs more than its rows.
                 began = self._clock()
                 await self._worker.run(lambda: self._write(items, last=last))  # noqa: B023
                 self._write_seconds = self._clock() - began
-                self._count(-sum(item.size_bytes for item in items))
+                self._count(-size_bytes)
                 if last:
                     return
         finally:
@@ -171,6 +181,8 @@ class Writer:
                 known.open = False
         if last or (due and self._unsaved):
             self._checkpoint()
+        # Both loop and thread keep the list until they get the next: large pages must not wait.
+        items.clear()
 
     def _marked(self, item: Item) -> list[_Marked]:
         """The records that can be stored; those of streams whose rows are kept, fingerprinted."""

@@ -258,7 +258,7 @@ def test_any_other_answer_begins_the_ten_minutes_anew() -> None:
 def test_a_body_beyond_any_page_is_told_at_once() -> None:
     outcome = ask(BodyTooLarge())
     assert isinstance(outcome.error, BadAnswer)
-    assert "32 MB" in str(outcome.error)
+    assert "16 MB" in str(outcome.error)
     assert outcome.tries == 1
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from courier_async.deletes import MOST_ASKED
 from courier_async.known_rows import MOST_BYTES, MOST_ROWS
+from courier_async.large_answers import LARGE_BYTES
 from courier_async.transport import MAX_BODY_BYTES
 from tests.end_to_end import DebugFolder, succeeded
 from tests.fake_courier.process import FakeCourierProcess
@@ -119,7 +120,10 @@ def test_the_limits_are_those_of_the_code() -> None:
     limits = OPERATIONS[OPERATIONS.index("## Limits") :]
     assert f"{MOST_ROWS:,} a stream, {MOST_BYTES / 1e6:g} MB in all" in limits
     assert f"at most {MOST_ASKED} a stream and sync" in limits
-    assert f"| an answer | {MAX_BODY_BYTES // 2**20} MB |" in limits
+    assert (
+        f"| an answer | {MAX_BODY_BYTES // 2**20} MB; larger than {LARGE_BYTES // 2**20} MB,"
+        in limits
+    )
 
 
 def test_one_stream_can_be_synced_again_as_the_document_says(tmp_path: Path) -> None:

@@ -236,7 +236,7 @@ async def test_nobody_listening_is_a_failed_connection() -> None:
         unused.bind(("127.0.0.1", 0))
         port = unused.getsockname()[1]
         said = await trouble(f"http://127.0.0.1:{port}")
-    assert said.startswith("the connection failed (")
+    assert said.startswith("the connection to 127.0.0.1 failed (")
 
 
 async def test_a_name_that_does_not_resolve_is_told_without_waiting(
@@ -247,7 +247,7 @@ async def test_a_name_that_does_not_resolve_is_told_without_waiting(
 
     monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", unknown)
     said = await trouble("https://api.courier.example")
-    assert said == "the host name could not be resolved"
+    assert said == "the host name api.courier.example could not be resolved; check base_url"
 
 
 async def test_a_server_that_speaks_no_tls_is_told_as_that() -> None:
@@ -260,7 +260,7 @@ async def test_a_server_that_speaks_no_tls_is_told_as_that() -> None:
     async with listening:
         port = listening.sockets[0].getsockname()[1]
         said = await trouble(f"https://127.0.0.1:{port}")
-    assert said == "the TLS connection was refused or its certificate is not valid"
+    assert said == "127.0.0.1 did not agree on a TLS connection; check base_url"
 
 
 async def test_a_server_that_only_speaks_ipv6_is_reached() -> None:
