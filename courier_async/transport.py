@@ -55,7 +55,12 @@ class HttpTransport:
     def __init__(self, *, base_url: str, api_key: str, timeout_seconds: float) -> None:
         self._base_url = base_url
         self._host = URL(base_url).host
-        self._headers = {"Authorization": f"Bearer {api_key}", "Accept": "application/json"}
+        self._headers = {
+            "Authorization": f"Bearer {api_key}",
+            "Accept": "application/json",
+            # What aiohttp unpacks in pieces; it would ask for more where more is installed.
+            "Accept-Encoding": "gzip, deflate",
+        }
         self._timeout_seconds = timeout_seconds
 
     async def __aenter__(self) -> "HttpTransport":

@@ -119,6 +119,7 @@ BOMB = gzip.compress(gzip.compress(b"[" * 10) + b"\0" * 64_000_000, compressleve
 FAILING: dict[str, tuple[str, Reply, str]] = {
     "17 MB": ("brand", reply(b'{"a":"' + b"x" * 17 * 2**20 + b'"}'), "over 16 MB"),
     "a gzip bomb": ("list", reply(BOMB, **{"Content-Encoding": "gzip"}), "over 16 MB"),
+    "packed unasked": ("brand", reply(b"x", **{"Content-Encoding": "br"}), "try: the answer "),
     "nested 100,000 deep": (
         "tenant", reply(with_raw("tenant", "a", "[" * 100_000 + "]" * 100_000)), "not JSON",
     ),

@@ -120,6 +120,7 @@ async def test_the_address_goes_out_as_it_was_encoded_and_the_key_in_its_header(
     (head,) = server.heads
     assert head.startswith("GET /courier/messages?cursor=a%2Bb%2F%3D%25&x=%C3%A9 HTTP/1.1\r\n")
     assert head.count(KEY) == 1
+    assert head.count("Accept-Encoding: gzip, deflate\r\n") == 1
     assert f"Authorization: Bearer {KEY}\r\n" in head
 
 
