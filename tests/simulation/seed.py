@@ -320,15 +320,15 @@ class Simulation:
         text = str(outcome)
         if "refused the key" in text or "not accept the key" in text:
             return set()
-        named = {table for table in tables if f" {table}: " in text}
+        named = _named(text)
         if not named:
             raise Broken(f"the error names no stream: {text}")
-        if troubled is not None and named - troubled:
+        if troubled is not None and named.keys() - troubled:
             raise Broken(f"failed without a reason: {text}")
-        for table in named:
-            if f"{table}: no usable answer" in text:
+        for table, reason in named.items():
+            if reason.startswith("no usable answer"):
                 self.oracle.check_bookmark_kept(table)
-        return tables - skipped - named
+        return tables - skipped - named.keys()
 
 
 class _Death:
@@ -366,6 +366,18 @@ class _Death:
         self._simulation.destination.dead = True
         if self.task is not None:
             self.task.cancel()
+
+
+def _named(text: str) -> dict[str, str]:
+    """Each stream that a failed sync names, and its reason."""
+    reasons = text.partition(" could not be read to the end. ")[2]
+    return {
+        table: reason
+        for part in reasons.split("; ")
+        for tables, colon, reason in [part.partition(": ")]
+        for table in (tables.split(", ") if colon else ())
+        if table in BY_TABLE
+    }
 
 
 def _troubled(weather: Weather) -> set[str] | None:
