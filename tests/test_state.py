@@ -409,10 +409,31 @@ def test_joined_lanes_are_in_order_only_if_both_were(
     )
 
 
+def test_joined_lanes_span_the_times_of_both() -> None:
+    for low, high in (
+        (Lane(id=1, newest=7, oldest=5), Lane(newest=9, oldest=6)),
+        (Lane(id=1, newest=9, oldest=6), Lane(newest=7, oldest=5)),
+        (Lane(id=1), Lane(newest=9, oldest=5)),
+        (Lane(id=1, newest=9, oldest=5), Lane()),
+    ):
+        lanes = (replace(high, cursor="a"), replace(low, cursor="b", start=8))
+        state = StreamState(walk=Bookmark(WALK.frame, lanes))
+        after = advance(state, LanesJoined(lanes[0], lower_id=1)).walk
+        assert after is not None
+        assert (after.lanes[0].newest, after.lanes[0].oldest) == (9, 5)
+
+
+def test_joined_lanes_without_a_time_have_none() -> None:
+    lanes = (Lane(cursor="a"), Lane(id=1, cursor="b", start=8))
+    after = advance(StreamState(walk=Bookmark(WALK.frame, lanes)), LanesJoined(lanes[0], 1)).walk
+    assert after == Bookmark(WALK.frame, (Lane(id=1, cursor="b"),))
+
+
 def test_a_join_with_a_lane_that_has_come_to_the_end_ends_the_walk() -> None:
     frame = Frame(started_at=NOW_MS, stop_at=50, deep=True)
     top = Lane(cursor="c", newest=NOW_MS - DAY_MS, oldest=NOW_MS - 2 * DAY_MS)
-    low = Lane(id=1, newest=NOW_MS - 3 * DAY_MS, oldest=20, start=NOW_MS - 3 * DAY_MS)
+    # Whether at the end or at the bound is not known, so it claims no more than the bound.
+    low = Lane(id=1, newest=NOW_MS - 3 * DAY_MS, oldest=60, start=NOW_MS - 3 * DAY_MS)
     after = advance(StreamState(walk=Bookmark(frame, (top, low))), LanesJoined(top, lower_id=1))
     assert after == StreamState(
         watermark=NOW_MS - DAY_MS, newest_first=True, deep_read_at=NOW_MS, deep_read_to=50

@@ -204,26 +204,26 @@ def test_a_stream_of_a_few_pages_gets_no_lanes() -> None:
     assert api.made_up_asked == []
 
 
-def test_each_lane_says_where_it_began_and_the_names_that_the_one_above_has_to_meet() -> None:
-    api = Api(evenly(600), per_page=4)
+@pytest.mark.parametrize(("per_page", "names"), [(3, [3, 6, 9, 10, 10]), (4, [4, 8, 10, 10])])
+def test_each_lane_says_where_it_began_and_the_names_that_the_one_above_has_to_meet(
+    per_page: int, names: list[int]
+) -> None:
+    api = Api(evenly(600), per_page=per_page)
     outcome = walk(api, message_lanes=4)
     assert_all_read(outcome, api)
     opened = outcome.steps(LaneOpened)
-    assert len(opened) >= 3
+    assert len(opened) == 3
+    assert sorted(step.lane.id for step in opened) == [1, 2, 3]
     for step in opened:
         lane = step.lane
         top = api.first_below(lane.start)
-        assert len(lane.first) == 4
-        assert lane.first_oldest == api.times[top + 3]
-        assert (lane.newest, lane.oldest) == (api.times[top], api.times[top + 3])
-        grown = [s.lane for s in outcome.steps(PageRead) if s.lane.id == lane.id]
-        lengths = [len(later.first) for later in grown if later.start == lane.start]
-        assert lengths[:3] == [8, 10, 10]
-        assert grown[2].first[:4] == lane.first
-        assert grown[2].first_oldest == api.times[top + 9]
-        assert len(set(grown[2].first)) == SEAM_RECORDS
-    assert len(outcome.steps(LanesJoined)) + len(outcome.steps(LanesDropped)) > 0
-    assert sorted(step.lane.id for step in opened) == list(range(1, len(opened) + 1))
+        assert (lane.newest, lane.oldest) == (api.times[top], api.times[top + per_page - 1])
+        later = [s.lane for s in outcome.steps(PageRead) if s.lane.id == lane.id]
+        for number, (grown, count) in enumerate(zip([lane, *later], names, strict=False), start=1):
+            assert len(set(grown.first)) == len(grown.first) == count
+            assert grown.first[: len(lane.first)] == lane.first
+            assert grown.first_oldest == api.times[top + count - 1]
+            assert grown.oldest == api.times[top + number * per_page - 1]
 
 
 def test_lanes_are_joined_where_one_comes_to_the_first_records_of_the_next() -> None:

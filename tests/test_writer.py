@@ -17,7 +17,8 @@ from courier_async.writer import QUEUE_PAGES, Item, Writer
 from tests.virtual_time import run_virtual
 
 NOW_MS = 1_794_657_600_000
-MESSAGE, LIST, BRAND, TENANT = (BY_TABLE[t] for t in ("message", "list", "brand", "tenant"))
+MESSAGE, LIST, BRAND = BY_TABLE["message"], BY_TABLE["list"], BY_TABLE["brand"]
+AUDIT_EVENT = BY_TABLE["audit_event"]
 MEBIBYTE = 1024 * 1024
 FRAME = Frame(started_at=NOW_MS)
 STEP = PageRead(FRAME, Lane(cursor="next"))
@@ -130,6 +131,13 @@ def test_rows_go_out_before_the_step_that_claims_them_and_warnings_before_both()
     assert bench.of("upsert") == [("message", {"id": "m1"}), ("message", {"id": "m2"})]
     (saved, *_) = bench.of("checkpoint")
     assert saved["streams"]["message"]["walk"]["cursor"] == "c7"
+
+
+def test_what_the_destination_is_warned_of_stands_in_the_log_too(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    Bench().write_at_once(item(MESSAGE, warning="Careful."))
+    assert [r.getMessage() for r in caplog.records if r.levelname == "WARNING"] == ["Careful."]
 
 
 def test_a_batch_without_a_step_leaves_the_state_as_it_was() -> None:
@@ -356,6 +364,17 @@ def test_documented_text_is_sent_as_text_whatever_came() -> None:
         '[1,"x"]',
         "true",
     ]
+
+
+def test_the_key_keeps_its_name_and_a_clash_is_told_once_a_table(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO")
+    events = [{"audit_event_id": f"other{n}", "auditEventId": f"e{n}"} for n in range(3)]
+    bench = Bench(tables=("audit_event",)).write_at_once(item(AUDIT_EVENT, *events))
+    assert [row["auditEventId"] for _, row in bench.of("upsert")] == ["e0", "e1", "e2"]
+    told = [record.getMessage() for record in caplog.records]
+    assert [text.partition(":")[0] for text in told] == ["audit_event"]
 
 
 def deep() -> Any:
