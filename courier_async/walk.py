@@ -232,7 +232,7 @@ class Walk:
         elif lower is not None and _has_passed(taken, lower):
             await self._waste(lower)
         if self.state.walk is None:
-            self._stop_all_but(chain)
+            self._cancel(self._chains)
         return not ended and chain in self._chains
 
     async def _put(self, batch: Batch) -> None:
@@ -364,7 +364,7 @@ class Walk:
         self._chains.remove(upper)
         walk = self.state.walk
         if walk is None:
-            self._stop_all_but(upper)
+            self._cancel(self._chains)
             return
         lower.lane = next(lane for lane in walk.lanes if lane.id == lower.lane.id)
 
@@ -401,10 +401,8 @@ class Walk:
         below = self._below(chain)
         return below[0] if below else None
 
-    def _stop_all_but(self, chain: _Chain) -> None:
-        self._cancel([other for other in self._chains if other is not chain])
-
     def _cancel(self, chains: list[_Chain]) -> None:
+        """Stops their reading, but for the one that says so."""
         for chain in chains:
             if chain.task is not None and chain.task is not asyncio.current_task():
                 chain.task.cancel()
