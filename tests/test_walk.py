@@ -105,7 +105,7 @@ class Outcome:
 
     @property
     def ids(self) -> Counter[str]:
-        return Counter(record["id"] for batch in self.batches for record in batch.records)
+        return Counter(record.get("id", "") for batch in self.batches for record in batch.records)
 
     def steps(self, kind: type) -> list[Any]:
         return [batch.step for batch in self.batches if isinstance(batch.step, kind)]
@@ -221,6 +221,8 @@ def test_each_lane_says_where_it_began_and_the_names_that_the_one_above_has_to_m
         later = [s.lane for s in outcome.steps(PageRead) if s.lane.id == lane.id]
         for number, (grown, count) in enumerate(zip([lane, *later], names, strict=False), start=1):
             assert len(set(grown.first)) == len(grown.first) == count
+            # Short ones: the state holds ten a lane.
+            assert {len(name) for name in grown.first} == {8}
             assert grown.first[: len(lane.first)] == lane.first
             assert grown.first_oldest == api.times[top + count - 1]
             assert grown.oldest == api.times[top + number * per_page - 1]
@@ -405,18 +407,63 @@ def test_the_error_of_a_lane_is_raised_as_it_came() -> None:
 
 
 def test_a_lane_that_finds_nothing_older_is_a_hint_for_the_next_one() -> None:
-    """All messages lie in the newest tenth of the time that a walk might have to look through."""
-    api = Api(
-        evenly(900),
-        made_up=lambda api, time_ms, cursor: (
-            Page([], None) if api.first_below(time_ms) == len(api.times) else None
-        ),
-    )
+    """All messages lie in the newest sixteenth of the time that there is to look through."""
+    api = Api(evenly(900))
     outcome = walk(api, sync_since_ms=NOW_MS - 100 * DAY_MS)
     assert_all_read(outcome, api)
     assert outcome.state.lanes_refused_at is None
-    assert len(set(api.made_up_asked)) == len(api.made_up_asked)
-    assert outcome.seconds < 60
+    # Four halvings find nothing; then seven lanes read beside the one from the head.
+    assert (len(api.made_up_asked), len(outcome.steps(LaneOpened))) == (11, 7)
+    assert outcome.seconds < 20
+
+
+def test_a_lane_whose_first_page_is_the_last_one_is_a_lane_like_others() -> None:
+    times = [*evenly(1_200), *(NOW_MS - 100 * DAY_MS - n for n in range(5))]
+    api = Api(times)
+    outcome = walk(api, message_lanes=2)
+    assert_all_read(outcome, api)
+    last = [step.lane for step in outcome.steps(LaneOpened) if step.lane.cursor is None]
+    assert last
+    assert last[0].oldest == times[-1]
+
+
+def test_an_empty_page_in_the_middle_is_no_end() -> None:
+    def empty_first(api: Api, time_ms: int, cursor: str) -> Page:
+        return Page([], api.cursor_behind(api.first_below(time_ms) - 1))
+
+    api = Api(evenly(600), made_up=empty_first)
+    outcome = walk(api, message_lanes=2)
+    assert_all_read(outcome, api)
+    assert len(outcome.steps(LaneOpened)) == len(api.made_up_asked) == 1
+    assert len(outcome.steps(LanesJoined)) == 1
+    assert outcome.seconds < 40
+
+
+def test_records_without_a_time_or_a_key_do_not_stop_a_lane() -> None:
+    def nameless(api: Api, time_ms: int, cursor: str) -> Page:
+        return Page(
+            [{"text": "x"}, {"text": "y"}], api.cursor_behind(api.first_below(time_ms) - 1)
+        )
+
+    api = Api(evenly(600), made_up=nameless)
+    outcome = walk(api, message_lanes=2)
+    assert outcome.error is None
+    assert {f"m{n}" for n in range(600)} <= set(outcome.ids)
+    (opened,) = outcome.steps(LaneOpened)[:1]
+    assert opened.lane.first_oldest is None
+    assert len(opened.lane.first) == 2
+
+
+def test_ids_that_are_no_unicode_have_names_too() -> None:
+    class Odd(Api):
+        def record(self, index: int) -> Record:
+            return super().record(index) | {"id": f"\ud800{index}"}
+
+    api = Odd(evenly(600))
+    outcome = walk(api, message_lanes=4)
+    assert outcome.error is None
+    assert set(outcome.ids) == {f"\ud800{n}" for n in range(600)}
+    assert len(outcome.steps(LanesJoined)) == 3
 
 
 # -- on from a bookmark ------------------------------------------------------------------------

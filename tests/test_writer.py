@@ -2,6 +2,7 @@
 
 import asyncio
 import copy
+import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -219,6 +220,13 @@ def test_checkpoints_come_at_the_interval_also_while_no_page_comes() -> None:
     assert bench.at("checkpoint") == [60.0, 120.0, 180.0, 460.03, 760.0]
 
 
+def test_while_nothing_has_come_nothing_is_saved() -> None:
+    async def feed(writer: Writer) -> None:
+        await asyncio.sleep(300.0)
+
+    assert Bench().write(feed).at("checkpoint") == [300.0]
+
+
 def test_the_end_of_a_walk_is_saved_at_once() -> None:
     async def feed(writer: Writer) -> None:
         await writer.put(item(MESSAGE, {"id": "m1"}))
@@ -303,50 +311,62 @@ def test_nothing_is_called_after_an_operation_that_raised() -> None:
     assert bench.names == ["upsert"]
 
 
-def test_a_writer_that_was_stopped_in_the_middle_of_a_write_calls_no_more() -> None:
-    """The thread may be in an upsert when the sync is cancelled: it is the last operation."""
+@pytest.mark.parametrize(
+    ("batch", "told"),
+    [
+        (item(MESSAGE, {"id": "m1"}, {"id": "m2"}), ["upsert"]),
+        (item(MESSAGE, {"id": "m1"}, warning="Careful."), ["warning"]),
+        (item(LIST, {"id": "a"}), ["checkpoint"]),
+        (item(LIST, step=None, deletions=Deletions(gone=("a", "b"))), ["checkpoint"]),
+        (item(MESSAGE, {"id": "m1"}, step=ENDED), ["upsert"]),
+    ],
+)
+def test_the_operation_during_which_a_writer_is_cancelled_is_the_last(
+    batch: Item, told: list[str]
+) -> None:
+    """The thread is in an operation that blocks, and outlives the writer."""
+    names: list[str] = []
+    entered, release = threading.Event(), threading.Event()
 
-    async def scenario(batch: Item) -> list[str]:
-        bench = Bench(interval_seconds=0.0)
-        jobs: list[Callable[[], Any]] = []
+    class Blocking:
+        def note(self, name: str) -> None:
+            names.append(name)
+            entered.set()
+            release.wait(5)
 
-        class Held:
-            async def run(self, job: Callable[[], Any]) -> Any:
-                jobs.append(job)
-                await asyncio.Event().wait()
+        def upsert(self, table: str, data: Any) -> None:
+            self.note("upsert")
 
+        def delete(self, table: str, keys: Any) -> None:
+            self.note("delete")
+
+        def checkpoint(self, state: Any) -> None:
+            self.note("checkpoint")
+
+        def warning(self, message: str) -> None:
+            self.note("warning")
+
+    class Thread:
+        async def run(self, job: Callable[[], Any]) -> Any:
+            return await asyncio.to_thread(job)
+
+    async def scenario() -> None:
         writer = Writer(
-            op=bench,
-            worker=Held(),
-            state=bench.state,
-            tallies=bench.tallies,
+            op=Blocking(),
+            worker=Thread(),
+            state=State(source="x"),
+            tallies={"message": Tally("message"), "list": Tally("list")},
             checkpoint_interval_seconds=0.0,
         )
         task = asyncio.create_task(writer.run())
         await writer.put(batch)
-        await asyncio.sleep(1.0)
-        # The job is under way on the thread, and its first operation is where it is cancelled.
-        first = bench._note
-        cancelled: list[bool] = []
-
-        def note(name: str, data: Any) -> None:
-            first(name, data)
-            if not cancelled:
-                cancelled.append(True)
-                writer._stopped = True
-
-        bench._note = note  # type: ignore[method-assign]
-        jobs[0]()
+        await asyncio.to_thread(entered.wait, 5)
         task.cancel()
         await asyncio.wait([task])
-        return bench.names
+        release.set()
 
-    two = item(MESSAGE, {"id": "m1"}, {"id": "m2"})
-    assert run_virtual(scenario(two)) == ["upsert"]
-    warned = item(MESSAGE, {"id": "m1"}, warning="Careful.")
-    assert run_virtual(scenario(warned)) == ["warning"]
-    gone = item(LIST, step=None, deletions=Deletions(gone=("a", "b")))
-    assert run_virtual(scenario(gone)) == ["checkpoint"]
+    asyncio.run(scenario())
+    assert names == told
 
 
 # -- rows --------------------------------------------------------------------------------------
@@ -405,10 +425,10 @@ def test_nothing_is_told_where_nothing_was_left_out() -> None:
 
 def test_a_row_is_sent_when_it_is_new_or_has_changed_also_within_what_waited() -> None:
     same, other = {"id": "a", "name": "x"}, {"id": "a", "name": "y"}
-    bench = Bench().write_at_once(item(LIST, same, same, other), item(LIST, other, same))
+    bench = Bench().write_at_once(item(LIST, same, same, other), item(LIST, other, other, same))
     assert [row["name"] for _, row in bench.of("upsert")] == ["x", "y", "x"]
     tally = bench.tallies["list"]
-    assert (tally.sent, tally.unchanged, tally.unusable) == (3, 2, 0)
+    assert (tally.sent, tally.unchanged, tally.unusable) == (3, 3, 0)
     # Messages are not compared.
     bench = Bench().write_at_once(item(MESSAGE, same, same))
     assert len(bench.of("upsert")) == 2
