@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DO_NOT_TRACK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo debug reset test test-all lint format clean package deploy picture benchmark simulate soak audit
+.PHONY: help demo debug reset test test-all lint format clean package deploy picture benchmark simulate soak audit mutants
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,7 +56,7 @@ format: $(READY)  ## put the code into its one style
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .
 
 clean:  ## remove what runs and tests left behind (the virtual environment too)
-	@rm -rf $(VENV) .venv-benchmark .venv-audit files crash-reports build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) .venv-benchmark .venv-audit .venv-mutants mutants files crash-reports build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 package: $(READY)  ## make the archive that Fivetran would get, in build/
 	@$(BIN)/python -m tools.package
@@ -97,3 +97,14 @@ soak: $(READY)  ## the long runs: planted bugs, real kills, a million messages (
 	@$(BIN)/python -m tests.simulation 0-1999 --planted
 	@$(BIN)/python -m tests.kills --syncs 25
 	@$(BIN)/python -m tests.soak
+
+# mutmut brings a dozen packages along, so it has an environment of its own.
+.venv-mutants/.ready: requirements.txt requirements-dev.txt tests/mutation/requirements.txt
+	@$(PYTHON) -m venv .venv-mutants
+	@.venv-mutants/bin/pip install --quiet --disable-pip-version-check \
+		-r tests/mutation/requirements.txt
+	@touch $@
+
+mutants: .venv-mutants/.ready  ## change the code in 1,800 small ways that the tests must notice (half an hour)
+	@rm -rf mutants
+	@.venv-mutants/bin/python -m tests.mutation

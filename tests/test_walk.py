@@ -324,14 +324,18 @@ def test_a_cursor_of_another_make_is_not_copied(spoilt: Callable[[str], str]) ->
     assert api.made_up_asked == []
 
 
-def test_lanes_that_are_passed_and_never_met_are_given_up_after_three() -> None:
+def elsewhere(records: int, *, ends: bool = False) -> MadeUp:
     """Made-up cursors lead to records of the right time that the listing does not have."""
 
-    def elsewhere(api: Api, time_ms: int, cursor: str) -> Page:
-        records = [{"id": f"x{time_ms}.{n}", "enqueued": time_ms - n} for n in range(10)]
-        return Page(records, api.cursor_behind(api.first_below(time_ms - 10)))
+    def answer(api: Api, time_ms: int, cursor: str) -> Page:
+        others = [{"id": f"x{time_ms}.{n}", "enqueued": time_ms - n} for n in range(records)]
+        return Page(others, None if ends else api.cursor_behind(api.first_below(time_ms - 10)))
 
-    api = Api(evenly(3_000), made_up=elsewhere)
+    return answer
+
+
+def test_lanes_that_are_passed_and_never_met_are_given_up_after_three() -> None:
+    api = Api(evenly(3_000), made_up=elsewhere(10))
     outcome = walk(api, message_lanes=2)
     assert outcome.error is None
     assert {f"m{n}" for n in range(3_000)} <= set(outcome.ids)
@@ -340,6 +344,56 @@ def test_lanes_that_are_passed_and_never_met_are_given_up_after_three() -> None:
     assert [bool(step.refused_at) for step in dropped] == [False, False, True]
     assert [len(step.ids) for step in dropped] == [1, 1, 1]
     assert outcome.state.lanes_refused_at == NOW_MS
+
+
+def test_lanes_that_end_at_once_elsewhere_cost_a_request_each_and_no_row() -> None:
+    api = Api(evenly(3_000), made_up=elsewhere(5, ends=True))
+    outcome = walk(api, message_lanes=2)
+    assert outcome.error is None
+    assert {f"m{n}" for n in range(3_000)} <= set(outcome.ids)
+    assert len(api.made_up_asked) <= 20
+    assert len(api.asked) == 300 + len(api.made_up_asked)
+    assert outcome.state.lanes_refused_at == NOW_MS
+
+
+def test_a_lane_that_is_passed_before_it_is_answered_gives_its_place_to_another() -> None:
+    api, first = Api(evenly(3_000)), True
+
+    async def ask(cursor: str | None) -> tuple[Page, int]:
+        nonlocal first
+        if first and cursor and b",1-" in base64.b64decode(cursor):
+            first = False
+            await asyncio.sleep(100_000)
+        return await api.ask(cursor)
+
+    outcome = walk(api, ask=ask, message_lanes=2)
+    assert_all_read(outcome, api)
+    assert not first
+    assert len(api.made_up_asked) == 1
+    # Half of it alone, then the rest by two.
+    assert outcome.seconds == pytest.approx(225, abs=8)
+    assert outcome.state.lanes_refused_at is None
+
+
+def test_a_record_without_a_time_does_not_stop_the_lanes() -> None:
+    class Timeless(Api):
+        def record(self, index: int) -> Record:
+            whole = super().record(index)
+            return {"id": whole["id"]} if index % 7 == 3 else whole
+
+    api = Timeless(evenly(900))
+    outcome = walk(api, message_lanes=4)
+    assert_all_read(outcome, api)
+    assert outcome.state.lanes_refused_at is None
+    assert len(outcome.steps(LanesJoined)) >= 3
+
+
+def test_many_messages_to_a_millisecond_are_read_and_no_place_is_asked_for_twice() -> None:
+    api = Api([NOW_MS - DAY_MS - n // 200 for n in range(2_000)])
+    outcome = walk(api, message_lanes=8)
+    assert_all_read(outcome, api)
+    assert len(set(api.made_up_asked)) == len(api.made_up_asked)
+    assert len(api.asked) <= 200 + 3 * len(api.made_up_asked)
 
 
 @pytest.mark.parametrize("status", [400, 404, 410])
@@ -495,6 +549,25 @@ def test_a_walk_goes_on_from_any_of_its_bookmarks(lanes: int) -> None:
         if lanes == 1:
             assert rest.made_up_asked == []
             assert len(rest.asked) == 70 - (api.times.index(state.walk.lanes[0].oldest) + 1) // 10
+
+
+def test_lanes_are_opened_in_the_widest_gap_also_where_the_first_is_narrow() -> None:
+    api = Api(evenly(2_000))
+    lanes = (
+        Lane(cursor=api.cursor_behind(99), newest=api.times[0], oldest=api.times[99]),
+        Lane(
+            id=1,
+            cursor=api.cursor_behind(139),
+            newest=api.times[130],
+            oldest=api.times[139],
+            start=api.times[130],
+        ),
+    )
+    frame = Frame(started_at=NOW_MS, stop_at=api.times[-1], deep=True)
+    outcome = walk(api, StreamState(walk=Bookmark(frame, lanes)), message_lanes=4)
+    assert outcome.error is None
+    assert len(api.made_up_asked) >= 2
+    assert outcome.seconds < 80
 
 
 BOUND_MS = NOW_MS - 3 * DAY_MS

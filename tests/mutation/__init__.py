@@ -1,0 +1,1 @@
+"""`make mutants`: the code is changed in small ways, and the tests must notice each."""
