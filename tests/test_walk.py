@@ -102,6 +102,8 @@ class Outcome:
     before: StreamState
     seconds: float
     error: Exception | None
+    # When each batch came, by the loop's clock.
+    at_seconds: list[float]
 
     @property
     def ids(self) -> Counter[str]:
@@ -122,9 +124,11 @@ def walk(
     """One walk to its end; the state is moved by its steps alone, as the writer does."""
     before = state or StreamState()
     batches: list[Batch] = []
+    at_seconds: list[float] = []
 
     async def emit(batch: Batch) -> None:
         batches.append(batch)
+        at_seconds.append(asyncio.get_running_loop().time())
 
     async def run() -> tuple[float, Exception | None, StreamState]:
         oldest = api.times[-1] if api.times else None
@@ -143,7 +147,7 @@ def walk(
         if batch.step is not None:
             after = advance(after, batch.step)
     assert own_state == after
-    return Outcome(batches, after, before, seconds, error)
+    return Outcome(batches, after, before, seconds, error, at_seconds)
 
 
 def evenly(count: int, *, every_ms: int = 600_000, newest: int = NOW_MS - DAY_MS) -> list[int]:
@@ -202,6 +206,64 @@ def test_a_stream_of_a_few_pages_gets_no_lanes() -> None:
     api = Api(evenly(110))
     assert_all_read(walk(api), api)
     assert api.made_up_asked == []
+
+
+def test_a_reading_that_is_not_deep_gets_no_lanes() -> None:
+    api = Api(evenly(2_000, every_ms=120_000, newest=NOW_MS))
+    known = StreamState(watermark=NOW_MS, newest_first=True, deep_read_at=NOW_MS - 1_000)
+    outcome = walk(api, known, sync_since_ms=None)
+    assert outcome.error is None
+    assert len(outcome.ids) == 2_000
+    assert api.made_up_asked == []
+
+
+def test_a_stream_whose_cursors_are_no_positions_gets_no_lanes_even_if_they_look_like_some() -> (
+    None
+):
+    class Events(Api):
+        def record(self, index: int) -> Record:
+            return {"id": f"m{index}", "auditEventId": f"m{index}", "timestamp": self.times[index]}
+
+    api = Events(evenly(600))
+    assert_all_read(walk(api, StreamState(newest_first=True), stream=AUDIT_EVENT), api)
+    assert api.made_up_asked == []
+
+
+def test_lanes_of_a_deep_read_stop_at_its_bound_as_one_would() -> None:
+    known = StreamState(watermark=NOW_MS - DAY_MS, newest_first=True)
+    alone, side_by_side = Api(evenly(1_500)), Api(evenly(1_500))
+    changes = {"sync_since_ms": None, "message_deep_lookback_days": 7.0}
+    one = walk(alone, known, message_lanes=1, **changes)
+    several = walk(side_by_side, known, message_lanes=4, **changes)
+    bound_at = 7 * DAY_MS // 600_000
+    # Behind the bound come an hour of disorder and a page that lies wholly below it.
+    assert len(alone.asked) == (bound_at + 6) // 10 + 2
+    assert len(side_by_side.asked) <= len(alone.asked) + 2 * len(side_by_side.made_up_asked)
+    assert len(side_by_side.made_up_asked) == 3
+    assert several.seconds <= one.seconds / 4 + 6
+    assert settled(several.state) == settled(one.state)
+    assert several.state.deep_read_to == NOW_MS - 8 * DAY_MS
+    assert set(one.ids) <= set(several.ids)
+
+
+def test_disorder_of_the_one_lane_there_is_says_nothing_of_lanes() -> None:
+    times = evenly(600)
+    times[0], times[40] = times[40], times[0]
+    api = Api(times)
+    outcome = walk(api)
+    assert set(outcome.ids) == {f"m{n}" for n in range(600)}
+    assert api.made_up_asked == []
+    assert outcome.steps(LanesDropped) == []
+
+
+def test_disorder_met_beside_a_lane_ends_the_lanes() -> None:
+    times = evenly(1_000)
+    times[55], times[155] = times[155], times[55]
+    api = Api(times)
+    outcome = walk(api, message_lanes=2)
+    assert_all_read(outcome, api)
+    assert outcome.state.lanes_refused_at == NOW_MS
+    assert len(api.made_up_asked) == 1
 
 
 @pytest.mark.parametrize(("per_page", "names"), [(3, [3, 6, 9, 10, 10]), (4, [4, 8, 10, 10])])
@@ -546,6 +608,8 @@ def test_a_walk_goes_on_from_any_of_its_bookmarks(lanes: int) -> None:
         assert done | set(outcome.ids) == {f"m{n}" for n in range(700)}
         assert settled(outcome.state) == settled(whole.state)
         assert None not in rest.asked
+        if lanes == 4:
+            assert outcome.seconds <= whole.seconds - whole.at_seconds[number] + 6
         if lanes == 1:
             assert rest.made_up_asked == []
             assert len(rest.asked) == 70 - (api.times.index(state.walk.lanes[0].oldest) + 1) // 10
@@ -718,9 +782,9 @@ def test_a_first_walk_stops_at_the_configured_time_whatever_it_has_met() -> None
 
 def test_a_stream_that_is_not_known_to_be_in_order_is_read_to_its_end() -> None:
     state = StreamState(watermark=NOW_MS, newest_first=False)
-    times = evenly(10, every_ms=1_000) + [NOW_MS - 30 * DAY_MS - n for n in range(50)]
-    _, api = stopped(times, state)
-    assert len(api.asked) == 6
+    times = evenly(10, every_ms=1_000) + [NOW_MS - 60 * DAY_MS - n * 60_000 for n in range(600)]
+    _, api = stopped(times, state, message_lanes=8)
+    assert len(api.asked) == 61
     assert api.made_up_asked == []
 
 
@@ -766,7 +830,9 @@ def test_cursors_in_a_circle_end_the_walk_before_they_go_round_thrice(
 def test_a_thousand_pages_in_a_row_without_a_new_record_end_the_walk(records: Any) -> None:
     ask, asked = endless(records)
     outcome = walk(Api([]), ask=ask, message_lanes=1)
-    assert "1,000 pages in a row brought no new record" in str(outcome.error)
+    assert str(outcome.error) == (
+        "1,000 pages in a row brought no new record, and each said that there is more"
+    )
     assert 1_000 <= len(asked) <= 1_002
 
 
@@ -783,6 +849,12 @@ def test_new_records_between_empty_pages_keep_a_walk_going() -> None:
 
     assert walk(Api([]), ask=ask, message_lanes=1).error is None
     assert asked == 3_000
+
+
+def test_a_walk_of_many_thousand_pages_is_none_that_gets_nowhere() -> None:
+    api = Api(evenly(2_500, every_ms=1_000), per_page=1)
+    assert_all_read(walk(api, message_lanes=1), api)
+    assert len(api.asked) == 2_500
 
 
 def test_made_up_cursors_are_positions_behind_every_message_of_their_millisecond() -> None:
