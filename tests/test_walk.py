@@ -303,6 +303,35 @@ def test_lanes_are_joined_where_one_comes_to_the_first_records_of_the_next() -> 
     assert outcome.steps(LanesDropped) == []
 
 
+def test_nothing_counts_as_met_far_above_where_a_lane_began() -> None:
+    outcome = walk(Api(evenly(1_000)), message_lanes=2)
+    (start,) = (step.lane.start for step in outcome.steps(LaneOpened))
+    above = [
+        step.lane
+        for step in outcome.steps(PageRead)
+        if step.lane.start is None and step.lane.oldest > start + 2 * DISORDER_MS
+    ]
+    assert len(above) > 30
+    assert {lane.met for lane in above} == {0}
+
+
+def test_a_record_listed_twice_at_a_seam_does_not_hide_it() -> None:
+    api = Api(evenly(1_000))
+
+    async def ask(cursor: str | None) -> tuple[Page, int]:
+        page, server_ms = await api.ask(cursor)
+        if cursor not in api.made_up_asked and api.made_up_asked:
+            time = int(base64.b64decode(api.made_up_asked[0]).partition(b",")[0])
+            first = api.record(api.first_below(time))
+            twice = [[record] * (1 + (record == first)) for record in page.records]
+            page = Page([record for records in twice for record in records], page.next_cursor)
+        return page, server_ms
+
+    outcome = walk(api, ask=ask, message_lanes=2)
+    assert_all_read(outcome, api)
+    assert len(outcome.steps(LanesJoined)) == len(api.made_up_asked) == 1
+
+
 def test_records_of_one_time_do_not_make_a_seam() -> None:
     """A seam is met by names in their order, never by time."""
     times = [t for t in evenly(60, every_ms=3_600_000) for _ in range(15)]

@@ -2,6 +2,7 @@
 
 import asyncio
 import copy
+import logging
 import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
@@ -138,7 +139,8 @@ def test_rows_go_out_before_the_step_that_claims_them_and_warnings_before_both()
 def test_what_the_destination_is_warned_of_stands_in_the_log_too(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    Bench().write_at_once(item(MESSAGE, warning="Careful."))
+    with caplog.at_level(logging.INFO, logger="courier_async"):
+        Bench().write_at_once(item(MESSAGE, warning="Careful."))
     assert [r.getMessage() for r in caplog.records if r.levelname == "WARNING"] == ["Careful."]
 
 
@@ -404,9 +406,9 @@ def test_documented_text_is_sent_as_text_whatever_came() -> None:
 def test_the_key_keeps_its_name_and_a_clash_is_told_once_a_table(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    caplog.set_level("INFO")
     events = [{"audit_event_id": f"other{n}", "auditEventId": f"e{n}"} for n in range(3)]
-    bench = Bench(tables=("audit_event",)).write_at_once(item(AUDIT_EVENT, *events))
+    with caplog.at_level(logging.INFO, logger="courier_async"):
+        bench = Bench(tables=("audit_event",)).write_at_once(item(AUDIT_EVENT, *events))
     assert [row for _, row in bench.of("upsert")] == [
         {"audit_event_id_": f"other{n}", "auditEventId": f"e{n}"} for n in range(3)
     ]
