@@ -17,6 +17,7 @@ LEFT_LYING_ABOUT = (
     f"{PACKAGE}/notes.json",
     f"{PACKAGE}/__pycache__/old.pyc",
     "files/state.json",
+    f"mutants/{PACKAGE}/state.py",
 )
 
 
