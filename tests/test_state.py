@@ -473,7 +473,9 @@ def test_the_watermark_is_the_newest_time_but_never_within_the_index_lag_of_the_
     assert ended(old).watermark == NOW_MS - DAY_MS
     young = replace(old, newest=NOW_MS - 1)
     assert ended(young).watermark == NOW_MS - INDEX_LAG_MS
-    assert ended(Lane()).watermark == STATE.watermark
+    # Nor do times that a saved state has only by half move it.
+    for lane in (Lane(), Lane(newest=5), Lane(oldest=5)):
+        assert ended(lane).watermark == STATE.watermark
 
 
 @pytest.mark.parametrize(
@@ -588,6 +590,12 @@ def test_without_a_deep_read_that_was_earned_the_next_one_leaves_nothing_out(
 ) -> None:
     frame = frame_of("message", StreamState(watermark=NOW_MS, deep_read_at=read_at))
     assert frame == Frame(started_at=NOW_MS, stop_at=NOW_MS - 30 * DAY_MS)
+
+
+def test_no_walk_goes_back_beyond_the_configured_time() -> None:
+    state = StreamState(watermark=NOW_MS, deep_read_at=NOW_MS)
+    frame = frame_of("message", state, sync_since_ms=NOW_MS - DAY_MS)
+    assert (frame.stop_at, frame.emit_from) == (NOW_MS - DAY_MS, NOW_MS - DAY_MS)
 
 
 def test_a_deep_lookback_shorter_than_the_other_does_not_shorten_it() -> None:

@@ -666,6 +666,32 @@ def test_lanes_are_opened_in_the_widest_gap_also_where_the_first_is_narrow() -> 
 BOUND_MS = NOW_MS - 3 * DAY_MS
 
 
+def test_a_lane_that_began_just_below_the_bound_stops_there_too() -> None:
+    """What the head has met tells whether the order can be trusted, not what the lane has."""
+    api = Api(evenly(1_500))
+    bound_at = api.first_below(BOUND_MS)
+    lanes = (
+        Lane(
+            cursor=api.cursor_behind(bound_at - 201),
+            newest=api.times[0],
+            oldest=api.times[bound_at - 201],
+        ),
+        Lane(
+            id=1,
+            cursor=api.cursor_behind(bound_at + 3),
+            newest=api.times[bound_at + 1],
+            oldest=api.times[bound_at + 3],
+            start=api.times[bound_at + 1],
+        ),
+    )
+    frame = Frame(started_at=NOW_MS, stop_at=BOUND_MS, deep=True)
+    state = StreamState(watermark=NOW_MS, walk=Bookmark(frame, lanes))
+    outcome = walk(api, state, message_lanes=2)
+    assert outcome.error is None
+    assert outcome.state.walk is None
+    assert len(api.asked) <= 30
+
+
 def bookmark(**frame: Any) -> Bookmark:
     values = {"started_at": NOW_MS - 1_000, "stop_at": BOUND_MS, "deep": False} | frame
     lane = Lane(
