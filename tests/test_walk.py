@@ -466,6 +466,24 @@ def test_a_lane_that_is_passed_before_it_is_answered_gives_its_place_to_another(
     assert outcome.state.lanes_refused_at is None
 
 
+def test_a_lane_met_before_it_has_all_its_names_is_read_over_and_costs_no_row() -> None:
+    """It stays behind its first page, whose four records are too few for a seam."""
+    api, held = Api(evenly(600), per_page=4), []
+
+    async def ask(cursor: str | None) -> tuple[Page, int]:
+        for made_up in api.made_up_asked[:1]:
+            first = api.first_below(int(base64.b64decode(made_up).partition(b",")[0]))
+            if cursor == api.cursor_behind(first + 3) and cursor not in held:
+                held.append(cursor)
+                await asyncio.sleep(100_000)
+        return await api.ask(cursor)
+
+    outcome = walk(api, ask=ask, message_lanes=2)
+    assert_all_read(outcome, api)
+    assert LanesDropped((1,)) in outcome.steps(LanesDropped)
+    assert outcome.seconds < 150
+
+
 def test_a_record_without_a_time_does_not_stop_the_lanes() -> None:
     class Timeless(Api):
         def record(self, index: int) -> Record:
