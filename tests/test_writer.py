@@ -281,11 +281,18 @@ def puts_done_at(bench: Bench, *items: Item) -> list[float]:
 
 
 def test_bytes_that_wait_are_bounded() -> None:
-    eight = item(MESSAGE, size_bytes=8 * MEBIBYTE)
-    less = item(MESSAGE, size_bytes=8 * MEBIBYTE - 1)
+    two = item(MESSAGE, size_bytes=2 * MEBIBYTE)
+    less = item(MESSAGE, size_bytes=2 * MEBIBYTE - 1)
     # The one that fills the memory is taken; what comes after it waits for the write's end.
-    assert puts_done_at(Bench(0.0, 5.0), eight, eight, less) == [0.0, 0.0, 5.0]
-    assert puts_done_at(Bench(0.0, 5.0), eight, less, less) == [0.0, 0.0, 0.0]
+    assert puts_done_at(Bench(0.0, 5.0), two, two, less) == [0.0, 0.0, 5.0]
+    assert puts_done_at(Bench(0.0, 5.0), two, less, less) == [0.0, 0.0, 0.0]
+
+
+def test_a_page_that_fills_the_memory_alone_is_waited_for_until_it_is_written() -> None:
+    four = item(MESSAGE, size_bytes=4 * MEBIBYTE)
+    less = item(MESSAGE, size_bytes=4 * MEBIBYTE - 1)
+    assert puts_done_at(Bench(0.0, 5.0), four) == [5.0]
+    assert puts_done_at(Bench(0.0, 5.0), less) == [0.0]
 
 
 def test_pages_that_wait_are_bounded() -> None:
@@ -297,7 +304,7 @@ def test_pages_that_wait_are_bounded() -> None:
 
 def test_a_put_that_is_cancelled_takes_no_room() -> None:
     async def feed(writer: Writer) -> None:
-        large = item(MESSAGE, size_bytes=15 * MEBIBYTE)
+        large = item(MESSAGE, size_bytes=3 * MEBIBYTE)
         for _ in range(QUEUE_PAGES + 1):
             await writer.put(item(MESSAGE))
             await asyncio.sleep(0)
