@@ -662,6 +662,25 @@ def test_a_walk_goes_on_from_any_of_its_bookmarks(lanes: int) -> None:
             assert len(rest.asked) == 70 - (api.times.index(state.walk.lanes[0].oldest) + 1) // 10
 
 
+@pytest.mark.parametrize("met", [-99, -1, 10, 99])
+def test_a_count_of_what_was_met_that_no_walk_can_have_saved_stops_no_walk(met: int) -> None:
+    api = Api(evenly(700))
+    state = next(
+        state
+        for state in states_of(walk(api, message_lanes=2))
+        if state.walk and len(state.walk.lanes) == 2 and len(state.walk.lanes[1].first) == 10
+    )
+    assert state.walk is not None
+    top, lower = state.walk.lanes
+    # So close above the lower lane that the next page is compared with it.
+    near = api.first_below(lower.start or 0) - 5
+    top = replace(top, met=met, cursor=api.cursor_behind(near), oldest=api.times[near])
+    broken = replace(state, walk=replace(state.walk, lanes=(top, lower)))
+    outcome = walk(api, broken, message_lanes=2)
+    assert outcome.error is None
+    assert outcome.state.walk is None
+
+
 def test_lanes_are_opened_in_the_widest_gap_also_where_the_first_is_narrow() -> None:
     api = Api(evenly(2_000))
     lanes = (
