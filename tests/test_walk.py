@@ -802,6 +802,16 @@ def test_a_bookmark_is_used_only_if_this_connector_can_have_set_it(
         assert outcome.state == replace(state, walk=None)
 
 
+def test_a_servers_clock_that_goes_back_during_a_walk_does_not_end_it() -> None:
+    api = Api(evenly(100))
+
+    async def ask(cursor: str | None) -> tuple[Page, int]:
+        page, server_ms = await api.ask(cursor)
+        return page, server_ms - (DAY_MS if len(api.asked) > 1 else 0)
+
+    assert_all_read(walk(api, ask=ask), api)
+
+
 # -- where a walk stops ------------------------------------------------------------------------
 
 
