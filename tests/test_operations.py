@@ -24,6 +24,7 @@ NO_TROUBLE = {
     "…: goes on with a reading begun …",
     "…: complete up to …",
     "…: reads all pages",
+    "gzip, deflate",  # a header
     "Courier accepts the key",
     "Each table can be read",
     "Fivetran API key, base64-encoded",

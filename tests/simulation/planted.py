@@ -317,9 +317,10 @@ def rows_repeated_past_the_last_checkpoint() -> Patches:
     real = Writer._write
 
     def write(self: Writer, items: list[Item], *, last: bool) -> None:
+        sent = [*items]
         real(self, items, last=last)
         if last:
-            for item in items:
+            for item in sent:
                 real(self, [replace(item, batch=replace(item.batch, step=None))], last=False)
 
     yield patch.object(Writer, "_write", write)
