@@ -93,7 +93,7 @@ SEEDS ?= 0-1999
 simulate: $(READY)  ## simulate disasters: SEEDS=17 replays one, SEEDS=0-1999 runs a range
 	@$(BIN)/python -m tests.simulation $(SEEDS)
 
-soak: $(READY)  ## the long runs: planted bugs, real kills, a million messages (half an hour)
+soak: $(READY)  ## the long runs: planted bugs, real kills, a million messages (40 minutes)
 	@$(BIN)/python -m tests.simulation 0-1999 --planted
 	@$(BIN)/python -m tests.kills --syncs 25
 	@$(BIN)/python -m tests.soak
@@ -105,6 +105,6 @@ soak: $(READY)  ## the long runs: planted bugs, real kills, a million messages (
 		-r tests/mutation/requirements.txt
 	@touch $@
 
-mutants: .venv-mutants/.ready  ## change the code in 1,800 small ways that the tests must notice (half an hour)
+mutants: .venv-mutants/.ready  ## change the code in 1,800 small ways that the tests must notice (40 minutes)
 	@rm -rf mutants
 	@.venv-mutants/bin/python -m tests.mutation

@@ -45,7 +45,8 @@ def _connector(
         settings["streams"] = tuple(BY_TABLE[table] for table in settings["streams"])
     chosen = Settings(api_key=key, base_url=url, **settings)
     sink = Sink(row_ms=row_ms)
-    profiles = _profile_all_threads() if profile else []
+    # From 3.12 on cProfile takes one thread of a process and no other.
+    profiles = _profile_all_threads() if profile and sys.version_info < (3, 12) else []
     figures = _timed(lambda: asyncio.run(sync(chosen, state or {}, sink)))
     for each in profiles:
         each.disable()

@@ -18,7 +18,8 @@ def measure(plan: Plan) -> Result:
         f"The floor reads the same {pages:,} pages of messages over the same aiohttp in as many "
         "lanes, parses them with the same orjson, and does nothing else. Start-up and imports "
         "are left out. Runs of the two alternate. Shares by stage are cProfile's, by CPU time "
-        "a thread; it makes small functions look dearer than they are.",
+        "a thread; it makes small functions look dearer than they are. Left out from "
+        "Python 3.12 on.",
     )
     with account({"message": pages * 10}, latency_ms=LATENCY_MS) as fake:
         cursors = message_cursors(fake, pages)

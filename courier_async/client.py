@@ -68,26 +68,25 @@ class CourierClient:
     async def get(self, path_and_query: str, tally: Tally) -> tuple[Any, int]:
         """The parsed JSON of a 200, and the server's time in epoch milliseconds.
 
-        A large one is waited for while another stream holds such (see `done`).
+        A large one is waited for while another task holds such, until it is put away.
         Raises KeyRefused on 401, Refused on any other status that no retry changes, Unavailable
-        when the retries are used up or would not help, BadAnswer on a body that is too large.
+        when the retries are used up, BadAnswer on a body that is too large.
         """
+        self._large.release()
         try:
             return await self._try(path_and_query, tally)
         except _Retry as failure:
             times = "try" if self._tries == 1 else "tries"
             raise Unavailable(f"no usable answer after {self._tries} {times}: {failure}") from None
 
-    def done(self, tally: Tally) -> None:
-        """The stream has no further use of its answers, so another may have large ones."""
-        self._large.release(tally.table)
+    def put_away(self) -> None:
+        """What this task was answered is on the queue, so another may have a large answer."""
+        self._large.release()
 
     async def _try_once(self, path_and_query: str, tally: Tally) -> tuple[Any, int]:
         try:
             answer = await self._unless_refused(path_and_query, tally)
         except ConnectionTrouble as trouble:
-            if not trouble.may_pass:
-                raise Unavailable(str(trouble)) from None
             raise _Retry(str(trouble)) from None
         except BodyTooLarge:
             raise BadAnswer("an answer is larger than any page should be (over 16 MB)") from None
@@ -100,13 +99,15 @@ class CourierClient:
             raise Refused(status, ", a redirect, which is not followed; check base_url")
         if status != 200:
             raise Refused(status, _kind(answer.body))
-        await self._large.admit(tally.table, size_bytes=len(answer.body))
+        # Where there is no Date, now: before a wait that would date the walk's start too late.
+        server_ms = _server_ms(answer)
+        await self._large.admit(size_bytes=len(answer.body))
         tally.bytes_read += len(answer.body)
         try:
             body = parse_json(answer.body)
         except ValueError:
             raise _Retry("Courier answered with something that is not JSON") from None
-        return body, _server_ms(answer)
+        return body, server_ms
 
     async def _unless_refused(self, path_and_query: str, tally: Tally) -> Answer:
         """The first answer that is not a 429, which costs no retry: the pacer slows down."""

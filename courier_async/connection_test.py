@@ -121,15 +121,12 @@ async def ask(settings: Settings, transport: Transport) -> Findings:
 async def _ask_one(
     stream: Stream, settings: Settings, client: CourierClient
 ) -> CourierError | None:
-    tally = Tally(stream.table)
     try:
         async with asyncio.timeout(_WHOLE_TEST_SECONDS):
-            body, _ = await client.get(stream.path, tally)
+            body, _ = await client.get(stream.path, Tally(stream.table))
         parse_page(stream, body, base_url=settings.base_url)
     except TimeoutError:
         return Unavailable(f"no usable answer within {_WHOLE_TEST_SECONDS:g} s")
     except CourierError as error:
         return error
-    finally:
-        client.done(tally)
     return None

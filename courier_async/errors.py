@@ -42,7 +42,7 @@ class Denied(CourierError):
 
 
 class Unavailable(CourierError):
-    """Still no usable answer after every retry, or none that a retry could bring."""
+    """Still no usable answer after every retry."""
 
 
 class BadAnswer(CourierError):

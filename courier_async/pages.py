@@ -37,7 +37,7 @@ def _records(stream: Stream, body: dict[str, Any]) -> list[Any]:
         texts = " or ".join(repr(name) for name in stream.arrays)
         raise BadAnswer(f"the answer has no {texts}; has the API changed?")
     # An API that renames its array may for a while leave an empty one under the other name.
-    name = next((name for name in names if body[name]), names[0])
+    name = max(names, key=lambda name: (bool(body[name]), body[name] is not None))
     records = body[name]
     # Sibling endpoints of this family answer `items: null` where there is none.
     if records is None and stream.family is Family.LIST:

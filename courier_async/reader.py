@@ -78,8 +78,6 @@ class Reader:
             tally.outcome = "FAILED"
             log.error("%s: %s.", table, error)
             return error
-        finally:
-            self._client.done(tally)
         tally.outcome = "complete"
         return None
 
@@ -159,6 +157,8 @@ class Reader:
         size_bytes = self._tally.bytes_read - self._bytes_put
         self._bytes_put += size_bytes
         await self._writer.put(Item(self._stream, batch, size_bytes))
+        # Not only when the next page is asked for: a walk's own task may wait for its lanes first.
+        self._client.put_away()
 
     async def _ask(self, cursor: str | None) -> tuple[Page, int]:
         """The page at a cursor, encoded once, and the server's time in epoch milliseconds."""

@@ -27,14 +27,7 @@ class Answer:
 
 
 class ConnectionTrouble(Exception):
-    """No whole answer came. The text says why and is safe to show.
-
-    may_pass: whether a retry may help. A certificate that is not valid stays so.
-    """
-
-    def __init__(self, text: str, *, may_pass: bool = True) -> None:
-        super().__init__(text)
-        self.may_pass = may_pass
+    """No whole answer came. The text says why and is safe to show; a retry may help."""
 
 
 class BodyTooLarge(Exception):
@@ -91,7 +84,6 @@ class HttpTransport:
         """One GET, never redirected: a redirect would take the key to where it points."""
         url = URL(self._base_url + path_and_query, encoded=True)
         trouble: str
-        may_pass = True
         try:
             async with (
                 asyncio.timeout(self._timeout_seconds * _WHOLE_ANSWER_FACTOR),
@@ -111,7 +103,6 @@ class HttpTransport:
             # OpenSSL's words: what is wrong, and at most the name of the host.
             reason = str(getattr(error.certificate_error, "verify_message", "")).rstrip(".")
             trouble = f"the certificate of {self._host} is not valid ({reason})"
-            may_pass = False
         except (aiohttp.ClientSSLError, ssl.SSLError):
             trouble = f"{self._host} did not agree on a TLS connection; check base_url"
         except aiohttp.ClientConnectorError as error:
@@ -123,7 +114,7 @@ class HttpTransport:
             trouble = "the answer was cut short or badly packed"
         except (aiohttp.ClientError, OSError, ValueError) as error:
             trouble = f"the answer could not be read ({type(error).__name__})"
-        raise ConnectionTrouble(trouble, may_pass=may_pass)
+        raise ConnectionTrouble(trouble)
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:

@@ -255,13 +255,6 @@ def test_any_other_answer_begins_the_ten_minutes_anew() -> None:
     assert outcome.seconds > 1_600
 
 
-def test_trouble_that_no_retry_heals_is_told_at_once() -> None:
-    outcome = ask(ConnectionTrouble("the certificate is not valid", may_pass=False), OK)
-    assert isinstance(outcome.error, Unavailable)
-    assert str(outcome.error) == "the certificate is not valid"
-    assert outcome.tries == 1
-
-
 def test_a_body_beyond_any_page_is_told_at_once() -> None:
     outcome = ask(BodyTooLarge())
     assert isinstance(outcome.error, BadAnswer)

@@ -106,6 +106,27 @@ def test_the_fingerprint_knows_every_value_and_no_order_of_keys() -> None:
     assert all(len(text) == 8 for text in prints)
 
 
+@pytest.mark.parametrize("few", [1, 10_000], ids=["in many texts", "in one"])
+def test_what_is_saved_follows_every_change_of_what_is_known(
+    few: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def saved(known: KnownRows) -> set[str]:
+        return {line for text in known.as_json().get("rows", []) for line in text.split("\n")}
+
+    monkeypatch.setattr(known_rows, "_FEW_ROWS", few)
+    known = KnownRows()
+    for number in range(300):
+        known.set(f"id{number}", "AAAAAAAA")
+    assert saved(known) == {f"AAAAAAAAid{number}" for number in range(300)}
+    known.forget("id7")
+    known.set("id8", "BBBBBBBB")
+    assert saved(known) == {"BBBBBBBBid8"} | {
+        f"AAAAAAAAid{number}" for number in range(300) if number not in (7, 8)
+    }
+    known.blank_all()
+    assert saved(known) == {f"--------id{number}" for number in range(300) if number != 7}
+
+
 def test_a_new_shape_of_rows_changes_every_fingerprint(monkeypatch: pytest.MonkeyPatch) -> None:
     before = fingerprint({"id": "a"})
     monkeypatch.setattr(known_rows, "_SALT", (known_rows.ROW_SHAPE + 1).to_bytes(8, "big"))

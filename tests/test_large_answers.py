@@ -1,6 +1,7 @@
-"""One stream at a time holds large answers, and none waits for another without end."""
+"""One task at a time holds a large answer, and none waits for another without end."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -15,37 +16,74 @@ from tests.harness import Sink, settings, sync
 LARGE = LARGE_BYTES + 1
 
 
-async def test_another_streams_large_answer_waits_until_the_first_is_released() -> None:
+async def test_another_tasks_large_answer_waits_until_the_first_asks_again_or_ends() -> None:
     large, order = LargeAnswers(), []
 
-    async def read(table: str) -> None:
-        await large.admit(table, size_bytes=LARGE)
-        order.append(f"{table} begins")
+    async def read(name: str, *, asks_again: bool) -> None:
+        await large.admit(size_bytes=LARGE)
+        order.append(f"{name} begins")
         await asyncio.sleep(0.01)
-        order.append(f"{table} ends")
-        large.release(table)
+        order.append(f"{name} ends")
+        if asks_again:
+            large.release()
+            await asyncio.sleep(0.05)
 
     async with asyncio.timeout(2), asyncio.TaskGroup() as group:
-        for table in ("a", "b", "c"):
-            group.create_task(read(table))
+        for name in ("a", "b", "c"):
+            group.create_task(read(name, asks_again=name != "b"))
     assert order == ["a begins", "a ends", "b begins", "b ends", "c begins", "c ends"]
 
 
-async def test_neither_small_answers_nor_those_of_the_same_stream_wait() -> None:
+async def test_neither_small_answers_nor_a_retry_of_the_same_task_wait() -> None:
     large = LargeAnswers()
     async with asyncio.timeout(1):
-        await large.admit("a", size_bytes=LARGE)
-        await large.admit("a", size_bytes=LARGE)
-        await large.admit("b", size_bytes=LARGE_BYTES)
+        await large.admit(size_bytes=LARGE)
+        await large.admit(size_bytes=LARGE)
+        await asyncio.create_task(large.admit(size_bytes=LARGE_BYTES))
 
 
-async def test_a_release_by_another_stream_releases_nothing() -> None:
+async def test_what_another_task_holds_is_not_released() -> None:
     large = LargeAnswers()
-    await large.admit("a", size_bytes=LARGE)
-    large.release("b")
-    with pytest.raises(TimeoutError):
+
+    async def ask() -> None:
+        large.release()
         async with asyncio.timeout(0.05):
-            await large.admit("b", size_bytes=LARGE)
+            await large.admit(size_bytes=LARGE)
+
+    await large.admit(size_bytes=LARGE)
+    with pytest.raises(TimeoutError):
+        await asyncio.create_task(ask())
+
+
+async def test_the_lanes_of_one_stream_hold_one_large_answer_at_a_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    holders: set[Any] = set()
+    most = 0
+    real_admit, real_release = LargeAnswers.admit, LargeAnswers.release
+
+    async def admit(self: LargeAnswers, *, size_bytes: int) -> None:
+        nonlocal most
+        # Every page counts as large here.
+        await real_admit(self, size_bytes=LARGE)
+        task = asyncio.current_task()
+        assert task is not None
+        holders.add(task)
+        most = max(most, len(holders))
+        task.add_done_callback(holders.discard)
+
+    def release(self: LargeAnswers) -> None:
+        holders.discard(asyncio.current_task())
+        real_release(self)
+
+    monkeypatch.setattr(LargeAnswers, "admit", admit)
+    monkeypatch.setattr(LargeAnswers, "release", release)
+    api = FakeApi(Account(seed=3, sizes={"message": 600}))
+    sink = Sink()
+    async with asyncio.timeout(20):
+        await sync(api, sink=sink, message_lanes=8)
+    assert len({row["id"] for row in sink.sent("message")}) == 600
+    assert most == 1
 
 
 @pytest.mark.parametrize("body", [b'["%b"]', b'{"%b": 1}', b"%b"], ids=lambda body: body[:2])

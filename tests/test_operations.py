@@ -122,7 +122,7 @@ def test_the_limits_are_those_of_the_code() -> None:
     assert f"{MOST_ROWS:,} a stream, {MOST_BYTES / 1e6:g} MB in all" in limits
     assert f"at most {MOST_ASKED} a stream and sync" in limits
     assert (
-        f"| an answer | {MAX_BODY_BYTES // 2**20} MB; larger than {LARGE_BYTES // 2**20} MB,"
+        f"| an answer | {MAX_BODY_BYTES // 2**20} MB; larger than {LARGE_BYTES // 2**20} MB, one"
         in limits
     )
 

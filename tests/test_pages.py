@@ -65,6 +65,13 @@ def test_of_two_arrays_the_filled_one_is_read(filled: str, other: str, empty: An
     assert page("list", body).records == [{"id": "a"}]
 
 
+@pytest.mark.parametrize("table", ["list", "tenant"])
+def test_a_null_beside_an_empty_array_is_an_empty_page(table: str) -> None:
+    names = BY_TABLE[table].arrays
+    body: dict[str, Any] = dict.fromkeys(names) | {names[-1]: [], "paging": None}
+    assert page(table, body).records == []
+
+
 def test_of_two_filled_arrays_the_likelier_one_is_read() -> None:
     body = {"results": [{"id": "old"}], "items": [{"id": "new"}]}
     assert page("list", body).records == [{"id": "new"}]
