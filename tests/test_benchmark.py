@@ -1,6 +1,7 @@
 """The benchmark runs, so that it does not rot; its figures are not judged here."""
 
 import json
+import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -19,7 +20,10 @@ def test_a_tiny_measurement_gives_table_json_and_chart(tmp_path: Path) -> None:
     ratio = next(figure for figure in figures if figure["figure"] == "CPU / parse floor")
     shares = [figure["median"] for figure in figures if figure["case"].startswith("stage")]
     assert 1 < ratio["min"] <= ratio["median"] <= ratio["max"]
-    assert abs(sum(shares) - 100) < 1
+    if sys.version_info < (3, 12):
+        assert abs(sum(shares) - 100) < 1
+    else:
+        assert shares == []
     assert ElementTree.parse(tmp_path / "cpu.svg").getroot().tag.endswith("svg")
 
 
