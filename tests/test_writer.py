@@ -425,7 +425,7 @@ def test_the_key_keeps_its_name_and_a_clash_is_told_once_a_table(
 
 def deep() -> Any:
     nested: Any = "leaf"
-    for _ in range(3_000):
+    for _ in range(100_000):
         nested = [nested]
     return nested
 
