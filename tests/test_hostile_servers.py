@@ -123,7 +123,7 @@ async def test_no_body_fills_the_memory_in_one_stream_or_in_all_at_once() -> Non
         assert_landed(outcome, server.account, but=tables)
         assert outcome.seconds < 10, case
         # Of all the syncs before it as well.
-        assert outcome.peak_mb < 600, case
+        assert outcome.peak_mb < 512, case
 
 
 @pytest.mark.skipif(not own_process.STATUS.exists(), reason="left out: no /proc to measure with")

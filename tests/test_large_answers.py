@@ -1,12 +1,16 @@
 """One task at a time holds a large answer, and none waits for another without end."""
 
 import asyncio
+import time
 from typing import Any
 
 import pytest
 
+from courier_async.client import CourierClient
 from courier_async.connection_test import ask, trouble_with_streams
 from courier_async.large_answers import LARGE_BYTES, LargeAnswers
+from courier_async.pacer import Pacer
+from courier_async.progress import Tally
 from courier_async.streams import STREAMS
 from courier_async.sync import SyncFailed
 from courier_async.transport import Answer
@@ -53,6 +57,26 @@ async def test_what_another_task_holds_is_not_released() -> None:
     await large.admit(size_bytes=LARGE)
     with pytest.raises(TimeoutError):
         await asyncio.create_task(ask())
+
+
+async def test_an_answer_without_a_date_is_dated_before_it_waits() -> None:
+    class Undated:
+        async def get(self, path_and_query: str) -> Answer:
+            return Answer(200, {}, b'{"x": "%b"}' % (b"x" * LARGE))
+
+    client = CourierClient(Undated(), Pacer(per_second=1000.0), max_retries=0)
+
+    async def hold() -> None:
+        await client.get("/brands", Tally("brand"))
+        await asyncio.sleep(1.0)
+
+    holder = asyncio.create_task(hold())
+    await asyncio.sleep(0.1)
+    asked_ms = time.time() * 1000
+    _, server_ms = await client.get("/lists", Tally("list"))
+    assert time.time() * 1000 - asked_ms > 700
+    assert server_ms - asked_ms < 500
+    await holder
 
 
 async def test_the_lanes_of_one_stream_hold_one_large_answer_at_a_time(
