@@ -95,8 +95,8 @@ simulate: $(READY)  ## simulate disasters: SEEDS=17 replays one, SEEDS=0-1999 ru
 
 soak: $(READY)  ## the long runs: planted bugs, real kills, a million messages (40 minutes)
 	@$(BIN)/python -m tests.simulation 0-1999 --planted
-	@$(BIN)/python -m tests.kills --syncs 25
-	@$(BIN)/python -m tests.soak
+	@$(BIN)/python -m tests.support.kills --syncs 25
+	@$(BIN)/python -m tests.support.soak
 
 # mutmut brings a dozen packages along, so it has an environment of its own.
 .venv-mutants/.ready: requirements.txt requirements-dev.txt tests/mutation/requirements.txt

@@ -10,10 +10,10 @@ from fivetran_connector_sdk import ConfigurationForm, Connector, Test, form_fiel
 from fivetran_connector_sdk import Logging as sdk_log
 from fivetran_connector_sdk import Operations as op
 
-from courier_async.connection_test import key_trouble, streams_trouble
+from courier_async.catalog.streams import STREAMS
 from courier_async.settings import Settings, unknown_settings
-from courier_async.setup_form import FIELDS, KEY_TEST, STREAMS_TEST, Field, Kind
-from courier_async.streams import STREAMS
+from courier_async.setup.connection_test import key_trouble, streams_trouble
+from courier_async.setup.form import FIELDS, KEY_TEST, STREAMS_TEST, Field, Kind
 from courier_async.sync import SyncFailed, sync
 
 

@@ -17,8 +17,8 @@ from typing import Any
 from benchmark.floors import Chain, parse_floor, serial_reader
 from benchmark.sink import Sink
 from benchmark.stages import shares
+from courier_async.catalog.streams import BY_TABLE
 from courier_async.settings import Settings
-from courier_async.streams import BY_TABLE
 from courier_async.sync import sync
 
 

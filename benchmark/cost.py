@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from math import ceil
 from typing import Any, Final
 
+from courier_async.catalog.streams import BY_TABLE
 from courier_async.settings import Settings
-from courier_async.streams import BY_TABLE
 from courier_async.sync import run
-from courier_async.worker import ThreadWorker
-from tests.fake_courier import DEFAULT_KEY, Account, FakeApi
-from tests.harness import DirectTransport
+from courier_async.writing.sdk_thread import ThreadWorker
+from tests.support.fake_courier import DEFAULT_KEY, Account, FakeApi
+from tests.support.harness import DirectTransport
 
 DAYS: Final = 30
 DAY_MS: Final = 86_400_000

@@ -11,7 +11,7 @@ import aiohttp
 import orjson
 from yarl import URL
 
-from courier_async.streams import STREAMS
+from courier_async.catalog.streams import STREAMS
 
 
 @dataclass(frozen=True, slots=True)

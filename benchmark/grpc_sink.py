@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from benchmark.figures import Plan, Result
 from benchmark.runner import ROOT, account, connector, pages
-from tests.fake_courier.process import FakeCourierProcess
+from tests.support.fake_courier.process import FakeCourierProcess
 
 PYTHON: Final = ROOT / ".venv-benchmark" / "bin" / "python"
 LATENCY_MS: Final = 50.0

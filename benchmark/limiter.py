@@ -5,7 +5,7 @@ from typing import Final
 
 from benchmark.figures import Plan, Result
 from benchmark.runner import account, connector
-from courier_async.pacer import Pacer
+from courier_async.api.pacer import Pacer
 
 SECONDS: Final = 6.0
 # The start, with one lane and no burst, and the end, where lanes run out, are not the limiter's.

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmark.floors import Chain
-from tests.fake_courier.process import FakeCourierProcess
-from tests.fake_courier.streams import STREAMS
+from tests.support.fake_courier.process import FakeCourierProcess
+from tests.support.fake_courier.streams import STREAMS
 
 ROOT: Final = Path(__file__).parent.parent
 PAGE: Final = 10

@@ -4,8 +4,8 @@ from typing import Any
 
 from benchmark.figures import Plan, Result
 from benchmark.runner import account, connector
-from tests.fake_courier.process import FakeCourierProcess
-from tests.fake_courier.streams import STREAMS
+from tests.support.fake_courier.process import FakeCourierProcess
+from tests.support.fake_courier.streams import STREAMS
 
 WATCHED = ("brand", "audience", "list", "notification", "tenant")
 

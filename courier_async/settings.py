@@ -10,7 +10,7 @@ from ipaddress import ip_address
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from courier_async.streams import BY_TABLE, DAY_MS, STREAMS, Stream
+from courier_async.catalog.streams import BY_TABLE, DAY_MS, STREAMS, Stream
 
 PLACEHOLDER: Final = "<YOUR_COURIER_API_KEY>"
 # Presets of Courier's own client SDKs.

@@ -5,20 +5,20 @@ import logging
 import time
 from typing import Any
 
-from courier_async import state as states
-from courier_async.client import CourierClient
+from courier_async.api.client import CourierClient
+from courier_async.api.pacer import Pacer
+from courier_async.api.transport import HttpTransport, Transport
+from courier_async.catalog.streams import Stream
 from courier_async.errors import KEY_ADVICE, CourierError, Denied, KeyRefused
-from courier_async.known_rows import KnownRows
-from courier_async.pacer import Pacer
-from courier_async.progress import PROGRESS_INTERVAL_SECONDS, Tally, table, utc
-from courier_async.reader import Reader
+from courier_async.reading.stream_reader import Reader
+from courier_async.reading.walk import Batch
+from courier_async.report import PROGRESS_INTERVAL_SECONDS, Tally, table, utc
 from courier_async.settings import Settings
-from courier_async.state import State
-from courier_async.streams import Stream
-from courier_async.transport import HttpTransport, Transport
-from courier_async.walk import Batch
-from courier_async.worker import ThreadWorker, Worker
-from courier_async.writer import Item, Operations, Writer
+from courier_async.state import saved as states
+from courier_async.state.saved import State
+from courier_async.state.sent_rows import KnownRows
+from courier_async.writing.sdk_thread import ThreadWorker, Worker
+from courier_async.writing.writer import Item, Operations, Writer
 
 log = logging.getLogger(__name__)
 

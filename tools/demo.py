@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 from unicodedata import east_asian_width
 
-from tests.end_to_end import DebugFolder, Run
-from tests.fake_courier.process import FakeCourierProcess
-from tests.warehouse import KEYS, Cells
+from tests.support.end_to_end import DebugFolder, Run
+from tests.support.fake_courier.process import FakeCourierProcess
+from tests.support.warehouse import KEYS, Cells
 from tools.questions import run_three
 
 WIDTH = 99

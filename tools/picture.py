@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from courier_async import sync as syncs
+from courier_async.api.transport import Answer, HttpTransport
+from courier_async.catalog.streams import STREAMS
 from courier_async.settings import Settings
-from courier_async.streams import STREAMS
-from courier_async.transport import Answer, HttpTransport
-from courier_async.worker import ThreadWorker
-from courier_async.writer import Writer
-from tests.fake_courier import DEFAULT_KEY, Account, FakeApi, Options
-from tests.fake_courier.server import serve
+from courier_async.writing.sdk_thread import ThreadWorker
+from courier_async.writing.writer import Writer
+from tests.support.fake_courier import DEFAULT_KEY, Account, FakeApi, Options
+from tests.support.fake_courier.server import serve
 from tools.stage import ROOT
 
 TARGET = ROOT / "docs" / "sync.svg"

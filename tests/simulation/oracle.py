@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from courier_async import state as states
-from courier_async.state import DISORDER_MS, INDEX_LAG_MS
-from tests.fake_courier.cursors import decode
+from courier_async.state import saved as states
+from courier_async.state.saved import DISORDER_MS, INDEX_LAG_MS
 from tests.simulation.source import TIMED, Past, Source
+from tests.support.fake_courier.cursors import decode
 
 if TYPE_CHECKING:
     from tests.simulation.destination import Destination

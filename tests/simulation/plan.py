@@ -4,10 +4,10 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
+from courier_async.catalog.streams import BY_TABLE, STREAMS
 from courier_async.settings import Settings
-from courier_async.streams import BY_TABLE, STREAMS
-from tests.fake_courier.options import FAULTS, LAST_PAGES, MADE_UP
 from tests.simulation.source import DAY_MS, HOUR_MS
+from tests.support.fake_courier.options import FAULTS, LAST_PAGES, MADE_UP
 
 ORDERS = ("newest", "newest", "nearly_newest", "oldest", "shuffled")
 TABLES = tuple(BY_TABLE)

@@ -11,13 +11,18 @@ from typing import Any
 from unittest.mock import patch
 from urllib.parse import unquote
 
-from courier_async import deletes, pages, reader, reading, state, sync, walk
+from courier_async import sync
+from courier_async.api import pages
 from courier_async.errors import CourierError
-from courier_async.known_rows import BLANK, Deletions, KnownRows
-from courier_async.reader import Reader
-from courier_async.state import Lane, LanesJoined, PageRead, State, WalkEnded
-from courier_async.walk import SEAM_RECORDS, Batch, Walk
-from courier_async.writer import Item, Writer
+from courier_async.reading import deletes, walk
+from courier_async.reading import judge as reading
+from courier_async.reading import stream_reader as reader
+from courier_async.reading.stream_reader import Reader
+from courier_async.reading.walk import SEAM_RECORDS, Batch, Walk
+from courier_async.state import saved as state
+from courier_async.state.saved import Lane, LanesJoined, PageRead, State, WalkEnded
+from courier_async.state.sent_rows import BLANK, Deletions, KnownRows
+from courier_async.writing.writer import Item, Writer
 from tests.simulation.oracle import marks_of
 
 Patches = Iterator[Any]

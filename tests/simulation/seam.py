@@ -12,10 +12,10 @@ from urllib.parse import parse_qsl, unquote
 
 import orjson
 
-from courier_async.transport import Answer, ConnectionTrouble
-from tests.fake_courier import DEFAULT_KEY, STREAMS, FakeApi, Reply
+from courier_async.api.transport import Answer, ConnectionTrouble
 from tests.simulation.destination import Crashed
 from tests.simulation.oracle import Broken
+from tests.support.fake_courier import DEFAULT_KEY, STREAMS, FakeApi, Reply
 
 T = TypeVar("T")
 

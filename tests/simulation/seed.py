@@ -8,9 +8,10 @@ from dataclasses import fields
 from random import Random
 from typing import Any
 
-from courier_async import known_rows, sync, walk
-from courier_async.streams import BY_TABLE
-from tests.fake_courier import FakeApi, Options
+from courier_async import sync
+from courier_async.catalog.streams import BY_TABLE
+from courier_async.reading import walk
+from courier_async.state import sent_rows as known_rows
 from tests.simulation.destination import Crashed, Destination, SinkRaised
 from tests.simulation.oracle import Broken, Oracle
 from tests.simulation.plan import (
@@ -24,7 +25,8 @@ from tests.simulation.plan import (
 )
 from tests.simulation.seam import SimulatedTransport, SimulatedWorker
 from tests.simulation.source import DAY_MS, HOUR_MS, Source
-from tests.virtual_time import Stalled, VirtualTimeLoop
+from tests.support.fake_courier import FakeApi, Options
+from tests.support.virtual_time import Stalled, VirtualTimeLoop
 
 BEGIN_MS = 1_786_700_000_000  # 2026-08-14
 MOST_REQUESTS = 4_000

@@ -7,10 +7,10 @@ from typing import Any
 
 import orjson
 
-from courier_async.known_rows import fingerprint
-from courier_async.streams import BY_TABLE
-from tests.fake_courier import Account
-from tests.fake_courier.table import Row
+from courier_async.catalog.streams import BY_TABLE
+from courier_async.state.sent_rows import fingerprint
+from tests.support.fake_courier import Account
+from tests.support.fake_courier.table import Row
 
 MINUTE_MS = 60_000
 HOUR_MS = 60 * MINUTE_MS

@@ -1,0 +1,113 @@
+"""An answer's body as a page: its records, and the cursor of the next one.
+
+Two families of envelopes exist (streams.Family); a body that fits neither is an error with a
+name, since an empty page in its place would lose rows without a word.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import SplitResult, unquote, urljoin, urlsplit
+
+from courier_async.catalog.streams import Family, Stream
+from courier_async.errors import BadAnswer
+
+_DEFAULT_PORTS: Final = {"https": 443, "http": 80}
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """records as they came (anything JSON); next_cursor None on the last page."""
+
+    records: list[Any]
+    next_cursor: str | None
+
+
+def parse_page(stream: Stream, body: Any, *, base_url: str) -> Page:
+    """The page in `body`. Raises BadAnswer where the envelope is not the stream's."""
+    if not isinstance(body, dict):
+        raise BadAnswer("the answer is JSON, but not an object")
+    if stream.family is Family.LIST:
+        return Page(_records(stream, body), _next_of_list(body, base_url + stream.path))
+    return Page(_records(stream, body), _next_of_paging(body))
+
+
+def _records(stream: Stream, body: dict[str, Any]) -> list[Any]:
+    names = [name for name in stream.arrays if name in body]
+    if not names:
+        texts = " or ".join(repr(name) for name in stream.arrays)
+        raise BadAnswer(f"the answer has no {texts}; has the API changed?")
+    # An API that renames its array may for a while leave an empty one under the other name.
+    name = max(names, key=lambda name: (bool(body[name]), body[name] is not None))
+    records = body[name]
+    # Sibling endpoints of this family answer `items: null` where there is none.
+    if records is None and stream.family is Family.LIST:
+        return []
+    if not isinstance(records, list):
+        raise BadAnswer(f"{name!r} is not a list of records")
+    return records
+
+
+def _next_of_paging(body: dict[str, Any]) -> str | None:
+    """Fixtures show `paging` as null, as {} and without `more`: each means the last page."""
+    paging = body.get("paging")
+    if paging is None:
+        return None
+    if not isinstance(paging, dict):
+        raise BadAnswer("'paging' is not an object")
+    if not _flag(paging, "more"):
+        return None
+    cursor = _cursor(paging)
+    if cursor is None:
+        raise BadAnswer("'more' says that there is another page, but there is no cursor to it")
+    return cursor
+
+
+def _next_of_list(body: dict[str, Any], url: str) -> str | None:
+    if not _flag(body, "has_more"):
+        return None
+    cursor = _cursor(body) or _cursor_of_url(body.get("next_url"), url)
+    if cursor is None:
+        raise BadAnswer("'has_more' says that there is another page, but there is no cursor to it")
+    return cursor
+
+
+def _flag(holder: dict[str, Any], name: str) -> bool:
+    value = holder.get(name)
+    if value is None:
+        return False
+    if not isinstance(value, bool):
+        raise BadAnswer(f"{name!r} is neither true nor false")
+    return value
+
+
+def _cursor(holder: dict[str, Any]) -> str | None:
+    cursor = holder.get("cursor")
+    if cursor is None or cursor == "":
+        return None
+    if not isinstance(cursor, str):
+        raise BadAnswer("'cursor' is not text")
+    return cursor
+
+
+def _cursor_of_url(next_url: Any, url: str) -> str | None:
+    """The cursor that a next_url carries; the address itself is never followed."""
+    if not isinstance(next_url, str):
+        return None
+    try:
+        target, own = urlsplit(urljoin(url, next_url)), urlsplit(url)
+        is_own = _origin(target) == _origin(own)
+    except ValueError:
+        raise BadAnswer("'next_url' is not an address") from None
+    if not is_own:
+        raise BadAnswer("'next_url' leads to another host")
+    for pair in target.query.split("&"):
+        name, _, value = pair.partition("=")
+        if name == "cursor" and value:
+            # Not unquote_plus: a real next_url carries base64 as it is, "+" included.
+            return unquote(value)
+    return None
+
+
+def _origin(url: SplitResult) -> tuple[str, str | None, int | None]:
+    """Scheme, host and port, a default port written out or not. Raises ValueError on no port."""
+    return url.scheme, url.hostname, url.port or _DEFAULT_PORTS.get(url.scheme)

@@ -1,0 +1,1 @@
+"""Fivetran's setup form and its connection tests."""

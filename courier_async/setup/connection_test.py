@@ -1,0 +1,132 @@
+"""What the setup form's tests ask of Courier: is the key accepted, and what may it read?
+
+One page of each stream, with the sync's own client, but bounded: a person waits for the answer.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any, Final
+
+from courier_async.api.client import CourierClient
+from courier_async.api.pacer import Pacer
+from courier_async.api.pages import parse_page
+from courier_async.api.transport import HttpTransport, Transport
+from courier_async.catalog.streams import Stream
+from courier_async.errors import KEY_ADVICE, CourierError, KeyRefused, Refused, Unavailable
+from courier_async.report import Tally
+from courier_async.settings import Settings
+
+_MAX_RETRIES: Final = 1
+_TIMEOUT_SECONDS: Final = 10.0
+# Over all tries and whatever wait Courier asks for, so that no test outlasts it.
+_WHOLE_TEST_SECONDS: Final = 30.0
+
+# Why a stream cannot be read: `None` where it can.
+Findings = Mapping[Stream, CourierError | None]
+
+_DENIALS: Final = {
+    402: "plan (402): the plan of this account does not include it",
+    403: "permission (403): this key may not read it",
+    404: "not found (404): this account has no such data",
+}
+
+
+def key_trouble(configuration: Mapping[str, Any]) -> str | None:
+    """Why the key is not accepted and what to do, or None where some stream can be read."""
+    try:
+        settings = Settings.from_configuration(configuration)
+    except ValueError as error:
+        return str(error)
+    return trouble_with_key(settings, asyncio.run(_ask(settings)))
+
+
+def streams_trouble(configuration: Mapping[str, Any]) -> str | None:
+    """Which streams can be read, which not, and why; or None where all can."""
+    try:
+        settings = Settings.from_configuration(configuration)
+    except ValueError as error:
+        return str(error)
+    return trouble_with_streams(settings, asyncio.run(_ask(settings)))
+
+
+def trouble_with_streams(settings: Settings, findings: Findings) -> str | None:
+    """The sentences on streams that cannot be read; None where there is none."""
+    readable = [stream.table for stream, error in findings.items() if error is None]
+    if not readable:
+        return trouble_with_key(settings, findings)
+    if len(readable) == len(findings):
+        return None
+    troubles = {stream.table: error for stream, error in findings.items() if error}
+    reasons = "; ".join(f"{table}: {_reason(error)}" for table, error in troubles.items())
+    text = f"{len(readable)} of {len(findings)} streams can be read: {', '.join(readable)}."
+    text += f" Not readable: {reasons}."
+    kept = [s.table for s in findings if not _is_denial(troubles.get(s.table))]
+    if len(kept) < len(findings):
+        text += (
+            " A sync skips, with a warning, what plan or permission deny. To leave that out, set "
+            f"streams to: {','.join(kept)}"
+        )
+    return text
+
+
+def trouble_with_key(settings: Settings, findings: Findings) -> str | None:
+    """The sentences on a key that can read nothing; None where some stream can be read."""
+    errors = [error for error in findings.values() if error is not None]
+    refusal = next((error for error in errors if isinstance(error, KeyRefused)), None)
+    if refusal is not None:
+        return f"{refusal}. {KEY_ADVICE}"
+    if len(errors) < len(findings):
+        return None
+    # A bad key has been seen to get 403, so that one stream alone would tell nothing.
+    if all(_is_denial(error) for error in errors):
+        texts = ", ".join(sorted({str(error) for error in errors}))
+        return f"The key can read no stream ({texts}). {KEY_ADVICE}"
+    reasons = "; ".join(sorted({str(error) for error in errors}))
+    return (
+        f"Courier could not be read at {settings.base_url} ({reasons}). Check region and "
+        "base_url in the configuration; if they are right, try again later."
+    )
+
+
+def _is_denial(error: CourierError | None) -> bool:
+    return isinstance(error, Refused) and error.status in _DENIALS
+
+
+def _reason(error: CourierError) -> str:
+    if isinstance(error, Refused):
+        return _DENIALS.get(error.status, str(error))
+    if isinstance(error, Unavailable):
+        return f"unreachable: {error}"
+    return str(error)
+
+
+async def _ask(settings: Settings) -> Findings:
+    async with HttpTransport(
+        base_url=settings.base_url, api_key=settings.api_key, timeout_seconds=_TIMEOUT_SECONDS
+    ) as transport:
+        return await ask(settings, transport)
+
+
+async def ask(settings: Settings, transport: Transport) -> Findings:
+    """What the first page of each of the settings' streams comes to. Raises nothing of Courier."""
+    client = CourierClient(
+        transport, Pacer(per_second=settings.requests_per_second), max_retries=_MAX_RETRIES
+    )
+    errors = await asyncio.gather(
+        *(_ask_one(stream, settings, client) for stream in settings.streams)
+    )
+    return dict(zip(settings.streams, errors, strict=True))
+
+
+async def _ask_one(
+    stream: Stream, settings: Settings, client: CourierClient
+) -> CourierError | None:
+    try:
+        async with asyncio.timeout(_WHOLE_TEST_SECONDS):
+            body, _ = await client.get(stream.path, Tally(stream.table))
+        parse_page(stream, body, base_url=settings.base_url)
+    except TimeoutError:
+        return Unavailable(f"no usable answer within {_WHOLE_TEST_SECONDS:g} s")
+    except CourierError as error:
+        return error
+    return None

@@ -1,0 +1,1 @@
+"""Rows, deletes and checkpoints, handed to Fivetran's SDK one after another."""

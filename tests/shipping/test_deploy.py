@@ -1,0 +1,376 @@
+"""`make deploy`, whole: the real `fivetran deploy` against a fake of Fivetran's API."""
+
+import base64
+import io
+import json
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from courier_async.catalog.rows import column_name
+from courier_async.catalog.streams import STREAMS
+from tests.support.checkout import checkout, shipped_names
+from tests.support.clean_python import clean_python
+from tests.support.fake_courier.process import FakeCourierProcess
+from tests.support.fake_fivetran import FakeFivetran, fake_fivetran, use_fake_fivetran
+from tests.support.hermetic import hermetic_environment
+from tools.deploy import target_from
+
+FIVETRAN_KEY = base64.b64encode(b"kQ3vPz8TnW:s7FgYd2LxRb9MjHc4Ae6").decode()
+COURIER_KEY = "pk_prod_9ZT1XQ7W4E8R2Y6U3I5O0PASDFGH"
+CONFIGURATION = {"api_key": COURIER_KEY, "requests_per_second": "25", "sync_since": ""}
+
+READ_BY_A_FIRST_DEPLOY = {
+    "/v1/groups",
+    "/v1/groups/grp_warehouse/connectors",
+    "/v1/destinations/grp_warehouse",
+    "/v1/connector-sdk/migration/connections",
+}
+READ_BY_A_REDEPLOY = READ_BY_A_FIRST_DEPLOY | {
+    "/v1/connections/conn_1",
+    "/v1/connectors/conn_1",
+    "/v1/connector-sdk/packages/pkg_earlier",
+}
+
+Deploy = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def fivetran() -> Iterator[FakeFivetran]:
+    with fake_fivetran(FIVETRAN_KEY) as fake:
+        yield fake
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "checkout").mkdir()
+    folder = checkout(tmp_path / "checkout")
+    (folder / "configuration.json").write_text(json.dumps(CONFIGURATION))
+    return folder
+
+
+@pytest.fixture
+def deploy(folder: Path, fivetran: FakeFivetran, tmp_path: Path) -> Deploy:
+    """Deploys as `make deploy` does, with no terminal; keywords change the environment."""
+    environment = hermetic_environment(tmp_path)
+    use_fake_fivetran(tmp_path, fivetran.url)
+    environment.pop("CI", None)  # With it the SDK asks less.
+    environment |= {
+        "FIVETRAN_API_KEY": FIVETRAN_KEY,
+        "FIVETRAN_DESTINATION_NAME": "Warehouse",
+        "FIVETRAN_CONNECTION_NAME": "courier",
+    }
+
+    def run(**changes: str) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [sys.executable, "-m", "tools.deploy"],
+            cwd=folder,
+            env=environment | changes,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        # Whatever is tested, no key is ever shown, nor the eight characters the SDK would show.
+        for secret in (FIVETRAN_KEY, FIVETRAN_KEY[:8], COURIER_KEY):
+            assert secret not in done.stdout + done.stderr
+        return done
+
+    return run
+
+
+def test_a_first_deploy_uploads_one_package_and_makes_one_connection(
+    deploy: Deploy, fivetran: FakeFivetran
+) -> None:
+    done = deploy()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert fivetran.mutations() == [
+        ("POST", "/v1/connector-sdk/packages"),
+        ("POST", "/v1/connectors"),
+    ]
+    assert fivetran.reads() == READ_BY_A_FIRST_DEPLOY
+    (connection,) = fivetran.connections.values()
+    assert connection["schema"] == "courier"
+    assert connection["group_id"] == "grp_warehouse"
+    assert fivetran.archive_names(connection["config"]["package_id"]) == shipped_names()
+
+
+def test_the_configuration_is_sent_as_secrets(deploy: Deploy, fivetran: FakeFivetran) -> None:
+    deploy()
+    (connection,) = fivetran.connections.values()
+    sent = {secret["key"]: secret["value"] for secret in connection["config"]["secrets_list"]}
+    assert sent == CONFIGURATION
+
+
+def test_a_key_that_the_sdk_has_encrypted_is_sent_as_it_was(
+    deploy: Deploy, fivetran: FakeFivetran, folder: Path, tmp_path: Path
+) -> None:
+    configuration = folder / "configuration.json"
+    configuration.unlink()
+    subprocess.run(
+        ["fivetran", "configuration"],
+        cwd=folder,
+        env=hermetic_environment(tmp_path),
+        input=COURIER_KEY + "\n" * 20,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert COURIER_KEY not in configuration.read_text()
+    assert deploy().returncode == 0
+    (connection,) = fivetran.connections.values()
+    sent = {secret["key"]: secret["value"] for secret in connection["config"]["secrets_list"]}
+    assert sent["api_key"] == COURIER_KEY
+
+
+def test_a_redeploy_uploads_one_package_and_changes_the_one_connection(
+    deploy: Deploy, fivetran: FakeFivetran
+) -> None:
+    connection_id = fivetran.add_connection("courier")
+    done = deploy(YES="1")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert fivetran.mutations() == [
+        ("POST", "/v1/connector-sdk/packages"),
+        ("PATCH", f"/v1/connectors/{connection_id}"),
+    ]
+    assert fivetran.reads() == READ_BY_A_REDEPLOY
+    config = fivetran.connections[connection_id]["config"]
+    assert config["package_id"] != "pkg_earlier"
+    assert fivetran.archive_names(config["package_id"]) == shipped_names()
+    assert {secret["key"]: secret["value"] for secret in config["secrets_list"]} == CONFIGURATION
+
+
+def test_a_second_deploy_from_the_same_checkout_is_a_redeploy(
+    deploy: Deploy, fivetran: FakeFivetran
+) -> None:
+    deploy()
+    assert deploy(YES="1").returncode == 0
+    assert [method for method, _ in fivetran.mutations()] == ["POST", "POST", "POST", "PATCH"]
+
+
+def test_a_redeploy_in_ci_needs_no_settings_of_an_earlier_one(
+    deploy: Deploy, fivetran: FakeFivetran
+) -> None:
+    fivetran.add_connection("courier")
+    done = deploy(YES="1", CI="true")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "/v1/connector-sdk/migration/connections" not in fivetran.reads()
+    assert [method for method, _ in fivetran.mutations()] == ["POST", "PATCH"]
+
+
+def test_a_redeploy_says_what_it_replaces(deploy: Deploy, fivetran: FakeFivetran) -> None:
+    fivetran.add_connection("courier")
+    said = deploy(YES="1").stdout
+    warning = said.index("Connection courier (conn_1) exists in Warehouse")
+    assert "last successful sync: 2026-11-20T08:15:00Z" in said
+    assert warning < said.index("executing deploy")
+
+
+def test_a_redeploy_that_nobody_confirms_changes_nothing(
+    deploy: Deploy, fivetran: FakeFivetran
+) -> None:
+    fivetran.add_connection("courier")
+    done = deploy()
+    assert done.returncode != 0
+    assert "Nothing was deployed: YES=1 confirms the replacement." in done.stderr
+    assert fivetran.mutations() == []
+
+
+@pytest.mark.parametrize(
+    ("was", "becomes"),
+    [("3.12", "3.12"), ("3.10", "3.14")],
+    ids=["kept", "raised where it is too old for the connector"],
+)
+def test_the_python_version_of_a_connection(
+    deploy: Deploy, fivetran: FakeFivetran, was: str, becomes: str
+) -> None:
+    config = fivetran.connections[fivetran.add_connection("courier")]["config"]
+    config["python_version"] = was
+    deploy(YES="1")
+    assert config["python_version"] == becomes
+
+
+def test_a_connection_of_another_kind_is_left_alone(
+    deploy: Deploy, fivetran: FakeFivetran
+) -> None:
+    fivetran.add_connection("courier", service="postgres")
+    done = deploy(YES="1")
+    assert done.returncode != 0
+    assert "is a postgres connection" in done.stderr
+    assert fivetran.mutations() == []
+
+
+def test_a_key_that_fivetran_refuses_is_said_to_be(deploy: Deploy, fivetran: FakeFivetran) -> None:
+    wrong_key = base64.b64encode(b"somebody:else").decode()
+    done = deploy(FIVETRAN_API_KEY=wrong_key)
+    assert done.returncode != 0
+    assert "Fivetran does not accept FIVETRAN_API_KEY (401)" in done.stderr
+    assert wrong_key not in done.stdout + done.stderr
+    assert fivetran.calls == [("GET", "/v1/groups")]
+
+
+def test_the_fivetran_key_does_not_follow_a_redirect(
+    deploy: Deploy, fivetran: FakeFivetran
+) -> None:
+    with fake_fivetran(FIVETRAN_KEY) as elsewhere:
+        fivetran.moved_to = elsewhere.url
+        done = deploy()
+    assert done.returncode != 0
+    assert "Fivetran answered 302; nothing was deployed." in done.stderr
+    assert elsewhere.calls == []
+
+
+def test_an_unknown_destination_is_named_beside_those_that_are_known(
+    deploy: Deploy, fivetran: FakeFivetran
+) -> None:
+    done = deploy(FIVETRAN_DESTINATION_NAME="Wherehouse")
+    assert done.returncode != 0
+    assert "No destination is named Wherehouse; there is: Staging, Warehouse." in done.stderr
+    assert fivetran.mutations() == []
+
+
+def test_an_api_that_does_not_answer_is_an_error(deploy: Deploy, tmp_path: Path) -> None:
+    use_fake_fivetran(tmp_path, "http://127.0.0.1:9")
+    done = deploy()
+    assert done.returncode != 0
+    assert "Fivetran's API at http://127.0.0.1:9 cannot be read" in done.stderr
+
+
+def test_a_setup_test_that_fails_at_fivetran_fails_the_deploy(
+    deploy: Deploy, fivetran: FakeFivetran
+) -> None:
+    fivetran.failing_setup_test = f"Courier answered 401 to {COURIER_KEY}"
+    done = deploy()
+    assert done.returncode == 1
+    assert "Courier answered 401 to [hidden]" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("api_key", "sentence"),
+    [
+        ("<YOUR_COURIER_API_KEY>", "still has the placeholder as its api_key"),
+        ("", "has no api_key"),
+        ("  ", "has no api_key"),
+        (None, "has no api_key"),
+    ],
+)
+def test_a_configuration_without_a_courier_key_is_refused_before_any_call(
+    deploy: Deploy, folder: Path, fivetran: FakeFivetran, api_key: str | None, sentence: str
+) -> None:
+    (folder / "configuration.json").write_text(json.dumps(CONFIGURATION | {"api_key": api_key}))
+    done = deploy()
+    assert done.returncode != 0
+    assert sentence in done.stderr
+    assert fivetran.calls == []
+
+
+def test_another_configuration_is_deployed_when_it_is_named(
+    deploy: Deploy, folder: Path, fivetran: FakeFivetran
+) -> None:
+    (folder / "configuration.json").unlink()
+    (folder / "configuration.prod.json").write_text(json.dumps(CONFIGURATION))
+    refused = deploy()
+    assert "configuration.json does not exist" in refused.stderr
+    assert deploy(CONFIGURATION="configuration.prod.json").returncode == 0
+    assert len(fivetran.connections) == 1
+
+
+@pytest.mark.parametrize(
+    "name", ["FIVETRAN_API_KEY", "FIVETRAN_DESTINATION_NAME", "FIVETRAN_CONNECTION_NAME"]
+)
+def test_what_is_missing_is_named_where_nobody_can_be_asked(
+    deploy: Deploy, fivetran: FakeFivetran, name: str
+) -> None:
+    done = deploy(**{name: " "})
+    assert done.returncode != 0
+    assert f"{name} is not set" in done.stderr
+    assert fivetran.calls == []
+
+
+def test_a_key_that_is_not_encoded_is_refused(deploy: Deploy, fivetran: FakeFivetran) -> None:
+    done = deploy(FIVETRAN_API_KEY="key:secret")
+    assert "must be base64-encoded" in done.stderr
+    assert fivetran.calls == []
+
+
+def test_what_is_missing_is_asked_for_on_a_terminal_and_the_key_without_echo(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tools.deploy.getpass", lambda _: FIVETRAN_KEY)
+    answers = iter(["Warehouse", "courier"])
+    monkeypatch.setattr("builtins.input", lambda _: next(answers))
+    environment = {"CONFIGURATION": str(folder / "configuration.json")}
+    target = target_from(environment, on_terminal=True)
+    assert target.api_key == FIVETRAN_KEY
+    assert (target.destination, target.connection) == ("Warehouse", "courier")
+    assert FIVETRAN_KEY not in repr(target)
+    assert COURIER_KEY not in repr(target)
+
+
+def test_a_redeploy_sends_the_pins_as_they_are_whatever_pipreqs_says(
+    deploy: Deploy, folder: Path, fivetran: FakeFivetran, tmp_path: Path
+) -> None:
+    config = fivetran.connections[fivetran.add_connection("courier")]["config"]
+    (tmp_path / "bin" / "pipreqs").write_text('#!/bin/sh\necho "orjson==99.0.0" > "$3"\n')
+    assert deploy(YES="1").returncode == 0
+    archive = zipfile.ZipFile(io.BytesIO(fivetran.packages[config["package_id"]]))
+    assert archive.read("requirements.txt") == (folder / "requirements.txt").read_bytes()
+
+
+def test_a_deploy_that_changed_the_pins_all_the_same_is_an_error(
+    deploy: Deploy, tmp_path: Path
+) -> None:
+    real = Path(sys.executable).parent / "fivetran"
+    meddling = (
+        f'#!/bin/sh\n{real} "$@"\n[ $1 = package ] || echo pytest==9.2.0 >> $2/requirements.txt\n'
+    )
+    (tmp_path / "bin" / "fivetran").write_text(meddling)
+    (tmp_path / "bin" / "fivetran").chmod(0o755)
+    done = deploy()
+    assert done.returncode != 0
+    assert (
+        "The SDK changed requirements.txt before it sent the package: +pytest==9.2.0"
+        in done.stderr
+    )
+
+
+@pytest.mark.timeout(300)  # It installs packages.
+def test_the_uploaded_archive_syncs_in_an_environment_of_its_own_pins(
+    deploy: Deploy, fivetran: FakeFivetran, tmp_path: Path
+) -> None:
+    deploy()
+    (connection,) = fivetran.connections.values()
+    unpacked = tmp_path / "unpacked"
+    with zipfile.ZipFile(
+        io.BytesIO(fivetran.packages[connection["config"]["package_id"]])
+    ) as archive:
+        archive.extractall(unpacked)
+    environment = clean_python(tmp_path / "clean", unpacked / "requirements.txt")
+    with FakeCourierProcess(sizes={"message": 120}) as courier:
+        configuration = {"api_key": courier.key, "base_url": courier.url}
+        (unpacked / "configuration.json").write_text(json.dumps(configuration))
+        command = ["fivetran", "debug", "--configuration", "configuration.json"]
+        synced = subprocess.run(
+            command, cwd=unpacked, env=environment, capture_output=True, text=True, check=False
+        )
+        assert synced.returncode == 0, synced.stdout + synced.stderr
+        wanted = {
+            stream.table: {record[stream.key] for record in courier.truth(stream.table)}
+            for stream in STREAMS
+        }
+    with duckdb.connect(str(unpacked / "files" / "warehouse.db"), read_only=True) as warehouse:
+        landed = {
+            stream.table: {
+                row[0]
+                for row in warehouse.execute(
+                    f'SELECT "{column_name(stream.key)}" FROM tester."{stream.table}"'
+                ).fetchall()
+            }
+            for stream in STREAMS
+        }
+    assert landed == wanted

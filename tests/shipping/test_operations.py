@@ -1,0 +1,147 @@
+"""docs/operations.md: every text has its row, every row a text, and what it says to do works."""
+
+import re
+from pathlib import Path
+
+from courier_async.api.large_answers import LARGE_BYTES
+from courier_async.api.transport import MAX_BODY_BYTES
+from courier_async.reading.deletes import MOST_ASKED
+from courier_async.state.sent_rows import MOST_BYTES, MOST_ROWS
+from tests.support.end_to_end import DebugFolder, succeeded
+from tests.support.fake_courier.process import FakeCourierProcess
+from tests.support.messages import SOURCES, texts_of_source
+from tools.stage import ROOT
+
+OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
+
+# Said of what goes well, or as a question.
+NO_TROUBLE = {
+    "…: … records on … pages, … requests/s",
+    ", has reached …",
+    "(… of the way back to …)",
+    "; goes on at … more places further back",
+    "under way",
+    "…: goes on with a reading begun …",
+    "…: complete up to …",
+    "…: reads all pages",
+    "gzip, deflate",  # a header
+    "Courier accepts the key",
+    "Each table can be read",
+    "Fivetran API key, base64-encoded",
+    "name of the Fivetran destination",
+    "name of the connection, e.g. courier",
+    "Replace it? [y/N]",
+}
+# Said only behind a text that has a row, or in the last table beside one.
+BEHIND_ANOTHER = (
+    "Did you mean …?",
+    "Put a key from Courier's Settings > API Keys there",
+    "Allowed: https://api.courier.com,",
+    "Check api_key in the configuration against Settings > API Keys",
+    "key refused",
+    "(not shown)",
+)
+
+
+def rows() -> list[list[str]]:
+    """The messages of each row of the tables of messages."""
+    tables = re.findall(
+        r"^\| message \| meaning \| action \|\n\|[-|]+\n((?:\|.*\n)+)", OPERATIONS, re.MULTILINE
+    )
+    return [
+        re.findall(r"`([^`]+)`", line.split(" | ")[0])
+        for table in tables
+        for line in table.splitlines()
+    ]
+
+
+def stands_for(message: str, text: str) -> bool:
+    """Whether a row's message is a text of the code, or a beginning of it."""
+    message, text = (re.sub(r"…+", "…", words).removesuffix(" …") for words in (message, text))
+    if message == text:
+        return True
+    # A beginning must be more than what many texts share.
+    return text.startswith(message) and len(message.replace("…", "")) >= 20
+
+
+MESSAGES = [message for row in rows() for message in row]
+TEXTS = sorted({text for path in SOURCES for text in texts_of_source(path)})
+
+
+def test_every_text_of_the_code_has_its_row() -> None:
+    without = [
+        text
+        for text in TEXTS
+        if text not in NO_TROUBLE
+        and not text.startswith(BEHIND_ANOTHER)
+        and not any(stands_for(message, text) for message in MESSAGES)
+    ]
+    assert without == []
+
+
+def test_every_row_is_of_a_text_that_the_code_still_has() -> None:
+    all_texts = {text for path in SOURCES for text in texts_of_source(path, quiet_too=True)}
+    gone = [m for m in MESSAGES if not any(stands_for(m, text) for text in all_texts)]
+    assert gone == []
+
+
+def test_what_is_excused_from_having_a_row_is_still_said() -> None:
+    assert set(TEXTS) >= NO_TROUBLE
+    unused = [words for words in BEHIND_ANOTHER if not any(t.startswith(words) for t in TEXTS)]
+    assert unused == []
+
+
+def test_every_row_names_a_meaning_and_an_action() -> None:
+    assert len(rows()) > 30
+    for line in OPERATIONS.splitlines():
+        if line.startswith("| `") and line.count(" | ") != 1:
+            assert [bool(cell.strip()) for cell in line.strip("|").split(" | ")] == [True] * 3
+
+
+def test_the_texts_are_found_wherever_they_stand(tmp_path: Path) -> None:
+    source = tmp_path / "source.py"
+    source.write_text(
+        '"""Not a docstring of theirs."""\n'
+        "log.info('Not an info line')\n"
+        "log.warning('%s: a warning came', name)\n"
+        "def f():\n"
+        '    """Nor of a function."""\n'
+        "    raise Trouble(f'the {thing} is broken')\n"
+        "    return ['a list of texts', 'word']\n"
+    )
+    assert list(texts_of_source(source)) == [
+        "…: a warning came",
+        "the … is broken",
+        "a list of texts",
+    ]
+    assert "Not an info line" in texts_of_source(source, quiet_too=True)
+
+
+def test_the_limits_are_those_of_the_code() -> None:
+    limits = OPERATIONS[OPERATIONS.index("## Limits") :]
+    assert f"{MOST_ROWS:,} a stream, {MOST_BYTES / 1e6:g} MB in all" in limits
+    assert f"at most {MOST_ASKED} a stream and sync" in limits
+    assert (
+        f"| an answer | {MAX_BODY_BYTES // 2**20} MB; larger than {LARGE_BYTES // 2**20} MB, one"
+        in limits
+    )
+
+
+def test_one_stream_can_be_synced_again_as_the_document_says(tmp_path: Path) -> None:
+    with FakeCourierProcess(sizes={"message": 100}) as courier:
+        project = DebugFolder(tmp_path, {"api_key": courier.key, "base_url": courier.url})
+        succeeded(project.sync())
+        assert succeeded(project.sync()).counts("sent")["brand"] == 0
+
+        state = project.state
+        state["streams"]["brand"]["open"] = True
+        del state["streams"]["audit_event"]
+        project.state = state
+        courier.change("delete", stream="brand")
+
+        sent = succeeded(project.sync()).counts("sent")
+        assert sent["brand"] == len(list(courier.truth("brand")))
+        assert sent["audit_event"] == len(list(courier.truth("audit_event")))
+        assert sent["list"] == 0
+    # The delete of that time is not lost.
+    assert project.warehouse.answer("SELECT count(*) FROM brand WHERE _fivetran_deleted") == [(1,)]

@@ -1,0 +1,142 @@
+"""`make package`: the real `fivetran package`, on what runs and nothing else."""
+
+import ast
+import json
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.support.checkout import LEFT_LYING_ABOUT, checkout, shipped_names
+from tests.support.hermetic import hermetic_environment
+from tests.support.spellings import KEY, found
+
+Package = Callable[[], subprocess.CompletedProcess[str]]
+
+
+def imports(source: str) -> set[str]:
+    """The top-level names that a module imports, anywhere in it, from outside its package."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            names.add(node.module)
+    return {name.partition(".")[0] for name in names}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "checkout").mkdir()
+    return checkout(tmp_path / "checkout")
+
+
+@pytest.fixture
+def package(folder: Path, tmp_path: Path) -> Package:
+    """Packages the folder as `make package` does."""
+    environment = hermetic_environment(tmp_path)
+
+    def run() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "tools.package"],
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    return run
+
+
+def test_the_archive_holds_what_runs_and_nothing_else(folder: Path, package: Package) -> None:
+    done = package()
+    assert done.returncode == 0, done.stdout + done.stderr
+    archive = folder / "build" / "courier_connector.zip"
+    assert sorted(zipfile.ZipFile(archive).namelist()) == shipped_names()
+    assert list(folder.rglob("*.zip")) == [archive]
+
+
+def test_the_staged_folder_holds_nothing_else_that_the_sdk_could_take(
+    folder: Path, package: Package
+) -> None:
+    package()
+    staged = folder / "build" / "stage"
+    files = sorted(str(path.relative_to(staged)) for path in staged.rglob("*") if path.is_file())
+    assert files == [name for name in shipped_names() if name != "configuration_form.pb"]
+
+
+def test_the_key_of_the_configuration_is_in_no_member_and_in_nothing_that_packaging_leaves(
+    folder: Path, package: Package, tmp_path: Path
+) -> None:
+    planted = [folder / name for name in ("configuration.json", *LEFT_LYING_ABOUT)]
+    for path in planted:
+        path.write_text(json.dumps({"api_key": KEY}))
+    done = package()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert found(KEY, done.stdout + done.stderr) == []
+    with zipfile.ZipFile(folder / "build" / "courier_connector.zip") as archive:
+        assert found(KEY, "\n".join(archive.namelist()) + str(archive.comment)) == []
+        members = {name: archive.read(name) for name in archive.namelist()}
+    assert members["connector.py"]
+    assert [name for name, content in members.items() if found(KEY, content)] == []
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert {path for path in files if found(KEY, path.read_bytes())} == set(planted)
+
+
+def test_the_archive_is_under_100_kilobytes_and_what_it_is_is_said(
+    folder: Path, package: Package
+) -> None:
+    done = package()
+    size_bytes = (folder / "build" / "courier_connector.zip").stat().st_size
+    assert size_bytes < 100_000
+    assert f"build/courier_connector.zip: {size_bytes:,} bytes" in done.stdout
+    assert all(f"  {name}\n" in done.stdout for name in shipped_names())
+
+
+def test_what_an_earlier_version_staged_is_gone(folder: Path, package: Package) -> None:
+    stale = folder / "build" / "stage" / "courier_async" / "removed_since.py"
+    stale.parent.mkdir(parents=True)
+    stale.touch()
+    package()
+    with zipfile.ZipFile(folder / "build" / "courier_connector.zip") as archive:
+        assert "courier_async/removed_since.py" not in archive.namelist()
+
+
+def test_the_pins_are_packaged_as_they_are_whatever_pipreqs_says(
+    folder: Path, package: Package, tmp_path: Path
+) -> None:
+    (tmp_path / "bin" / "pipreqs").write_text('#!/bin/sh\necho "orjson==99.0.0" > "$3"\n')
+    package()
+    with zipfile.ZipFile(folder / "build" / "courier_connector.zip") as archive:
+        packaged = archive.read("requirements.txt")
+    assert packaged == (folder / "requirements.txt").read_bytes()
+
+
+def test_every_package_that_the_archive_imports_is_pinned_in_it(
+    folder: Path, package: Package
+) -> None:
+    package()
+    with zipfile.ZipFile(folder / "build" / "courier_connector.zip") as archive:
+        modules = [name for name in archive.namelist() if name.endswith(".py")]
+        imported = {root for name in modules for root in imports(archive.read(name).decode())}
+        pinned = {
+            line.split("==")[0] for line in archive.read("requirements.txt").decode().split()
+        }
+    assert "fivetran_connector_sdk" in imported
+    assert (
+        imported - sys.stdlib_module_names - {"courier_async", "fivetran_connector_sdk"} <= pinned
+    )
+
+
+def test_a_connector_that_cannot_be_imported_is_not_packaged(
+    folder: Path, package: Package
+) -> None:
+    (folder / "connector.py").write_text("import nothing_of_that_name\n")
+    done = package()
+    assert done.returncode == 1
+    assert "FileNotFoundError" not in done.stderr
+    assert not (folder / "build" / "courier_connector.zip").exists()

@@ -1,0 +1,188 @@
+"""The real `fivetran` command on a copy of the connector, in a folder and a home of its own."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import takewhile
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Any
+
+from tests.support.fake_courier.process import FakeCourierProcess
+from tests.support.hermetic import hermetic_environment
+from tests.support.warehouse import KEYS, Warehouse
+from tools.stage import stage
+
+_UPDATE_BEGINS = "calling update()"
+
+
+@dataclass(frozen=True)
+class Run:
+    """How a `fivetran` command ended: its status (negative: the signal), what it printed."""
+
+    status: int
+    output: str
+    seconds: float
+
+    def counts(self, column: str) -> dict[str, int]:
+        """Stream -> a column of the table that ends a sync, such as "sent"."""
+        lines = [line.partition(" connector ")[2].split() for line in self.output.splitlines()]
+        start = next(number for number, words in enumerate(lines) if words[:1] == ["stream"])
+        heading = lines[start]
+        rows = takewhile(lambda words: words[:1] != ["elapsed:"], lines[start + 1 :])
+        return {row[0]: int(row[heading.index(column)].replace(",", "")) for row in rows}
+
+
+def succeeded(run: Run) -> Run:
+    """The same run. Raises AssertionError, with what it printed, where it failed."""
+    assert run.status == 0, run.output
+    return run
+
+
+class DebugFolder:
+    """A project folder below `folder`, with its state and warehouse from run to run.
+
+    configuration_path: its configuration.json, which a test may write anew.
+    """
+
+    def __init__(self, folder: Path, configuration: Mapping[str, str]) -> None:
+        self.project = stage(folder / "connector")
+        self.configuration_path = self.project / "configuration.json"
+        self.configuration_path.write_text(json.dumps(configuration))
+        self.warehouse = Warehouse(self.project / "files" / "warehouse.db")
+        self._console = folder / "console.txt"
+        self._home = folder / "home"
+        self._state = self.project / "files" / "state.json"
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """What the last checkpoint saved; {} before there was one."""
+        return dict(json.loads(self._state.read_text())) if self._state.exists() else {}
+
+    @state.setter
+    def state(self, state: Any) -> None:
+        self._state.parent.mkdir(exist_ok=True)
+        self._state.write_text(json.dumps(state))
+
+    def append(self, name: str, code: str) -> None:
+        """Adds code to the end of a file of the project."""
+        with (self.project / name).open("a") as file:
+            file.write(code)
+
+    def sync(
+        self,
+        *,
+        kill_after_seconds: float | None = None,
+        after: str = _UPDATE_BEGINS,
+        meanwhile: Callable[[int], None] | None = None,
+        timeout_seconds: float = 60.0,
+        changes: Mapping[str, str] | None = None,
+    ) -> Run:
+        """One `fivetran debug`, `changes` over the configuration for this run alone.
+
+        `meanwhile` is called with its process group once update() began. With
+        `kill_after_seconds` the whole group is killed so long after `after` was printed; where
+        that is "", after it was started.
+        """
+        path = self.configuration_path
+        if changes:
+            path = self._home.parent / path.name
+            usual = json.loads(self.configuration_path.read_text())
+            path.write_text(json.dumps(usual | dict(changes)))
+        return self._run(
+            ["debug", str(self.project), "--configuration", str(path)],
+            kill_after_seconds=kill_after_seconds,
+            after=after,
+            meanwhile=meanwhile,
+            timeout_seconds=timeout_seconds,
+        )
+
+    def command(self, *arguments: str, typed: str = "") -> Run:
+        """Any other `fivetran` command, in the project folder, with this typed in."""
+        return self._run(list(arguments), typed=typed)
+
+    def forget_tables(self) -> None:
+        """Makes the warehouse empty and keeps the state."""
+        self.warehouse.path.unlink()
+
+    def files_with(self, secret: str) -> list[str]:
+        """The files of all runs, but the configuration, in which a text stands."""
+        everything = [path for path in self._console.parent.rglob("*") if path.is_file()]
+        return [
+            str(path.relative_to(self._console.parent))
+            for path in everything
+            if path.name != "configuration.json" and secret.encode() in path.read_bytes()
+        ]
+
+    def _run(
+        self,
+        arguments: list[str],
+        *,
+        typed: str = "",
+        kill_after_seconds: float | None = None,
+        after: str = _UPDATE_BEGINS,
+        meanwhile: Callable[[int], None] | None = None,
+        timeout_seconds: float = 60.0,
+    ) -> Run:
+        began = time.monotonic()
+        printed_before = self._console.stat().st_size if self._console.exists() else 0
+        # Files: a pipe would fill, or be held open by what is left of a killed group.
+        with self._console.open("ab") as console, TemporaryFile() as keyboard:
+            keyboard.write(typed.encode())
+            keyboard.seek(0)
+            process = subprocess.Popen(
+                ["fivetran", *arguments],
+                cwd=self.project,
+                env=hermetic_environment(self._home),
+                stdin=keyboard,
+                stdout=console,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+            try:
+                if meanwhile is not None:
+                    self._wait_for(_UPDATE_BEGINS, process, printed_before)
+                    meanwhile(process.pid)
+                if kill_after_seconds is not None:
+                    self._wait_for(after, process, printed_before)
+                    time.sleep(kill_after_seconds)
+                    _kill_group(process)
+                status = process.wait(timeout_seconds)
+            finally:
+                _kill_group(process)
+        output = self._console.read_bytes()[printed_before:].decode()
+        return Run(status, output, time.monotonic() - began)
+
+    def _wait_for(self, text: str, process: subprocess.Popen[bytes], start: int) -> None:
+        wanted = text.encode()
+        while process.poll() is None and wanted not in self._console.read_bytes()[start:]:
+            time.sleep(0.02)
+
+
+def differences(folder: DebugFolder, fake: FakeCourierProcess, *but: str) -> list[str]:
+    """What in the tables, `but` for some, is not as the source has it."""
+    return [
+        line
+        for table in KEYS
+        if table not in but
+        for line in folder.warehouse.differences(table, fake.truth(table))
+    ]
+
+
+def wait_for_requests(fake: FakeCourierProcess, least: int) -> None:
+    """Until the fake has had so many, or ten seconds."""
+    deadline = time.monotonic() + 10
+    while fake.stats()["requests"] < least and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+
+def _kill_group(process: subprocess.Popen[bytes]) -> None:
+    """Ends what is left of a command that leads a process group."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()

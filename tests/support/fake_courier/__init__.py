@@ -1,0 +1,13 @@
+"""A fake Courier API: seeded data of any size, every known oddity as a switch, traffic counted.
+
+`account` holds the data and changes it, `api` turns a request into an answer without HTTP,
+`server` and `process` put that on a loopback port. Only `server` needs aiohttp.
+"""
+
+from tests.support.fake_courier.account import ABSENT, Account
+from tests.support.fake_courier.api import FakeApi
+from tests.support.fake_courier.options import DEFAULT_KEY, Options
+from tests.support.fake_courier.replies import Reply
+from tests.support.fake_courier.streams import STREAMS
+
+__all__ = ["ABSENT", "DEFAULT_KEY", "STREAMS", "Account", "FakeApi", "Options", "Reply"]

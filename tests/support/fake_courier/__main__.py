@@ -1,0 +1,102 @@
+"""`python -m tests.support.fake_courier`: the fake API alone, until it is told to stop."""
+
+import argparse
+import asyncio
+import contextlib
+import os
+import signal
+
+import orjson
+
+from tests.support.fake_courier.account import DEFAULT_SIZES, Account
+from tests.support.fake_courier.options import DEFAULT_KEY, Options
+from tests.support.fake_courier.server import serve
+
+
+def main() -> None:
+    """Serve what the command line says; one line with the URL when ready."""
+    parent = os.getppid()  # before anyone is told that we are ready, and may go
+    parser = _parser()
+    given = parser.parse_args()
+    try:
+        account = Account(
+            seed=given.seed,
+            sizes=_sizes(given.sizes),
+            now_ms=given.now_ms,
+            span_days=given.span_days,
+            cluster_share=given.cluster_share,
+            orders=_pairs(given.orders),
+            targets=given.targets,
+        )
+        changes = {name: orjson.loads(text) for name, text in _each(given.option)}
+        options = Options(key=given.key, latency_ms=given.latency_ms).changed(changes)
+    except (ValueError, TypeError) as error:
+        parser.error(str(error))
+    asyncio.run(_run(account, options, given.port, parent if given.exit_with_parent else None))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.support.fake_courier",
+        description="A fake Courier API on a loopback port, with seeded data and faults on call.",
+        epilog="Options by name and JSON value: see tests/support/fake_courier/options.py. "
+        "Example: "
+        "--sizes message=5000,tenant=300 --option fault_rate=0.05 "
+        "--option 'empty_page_every={\"tenant\": 2}'. While it runs, GET /_fake/stats shows its "
+        "traffic and POST /_fake/change changes its data.",
+    )
+    add = parser.add_argument
+    add("--port", type=int, default=0, help="0 (default): any free port")
+    add("--seed", type=int, default=1, help="decides every record (default 1)")
+    sizes = ",".join(f"{name}={size}" for name, size in DEFAULT_SIZES.items())
+    add("--sizes", default="", metavar="STREAM=N,...", help=f"records a stream, over {sizes}")
+    add("--orders", default="", metavar="STREAM=ORDER,...", help="newest, oldest, shuffled ...")
+    add("--targets", default="mixed", help="of audit events: mixed, string, object, empty, absent")
+    add("--span-days", type=float, default=30.0, help="age of the oldest message (default 30)")
+    add("--cluster-share", type=float, default=0.0, help="share of the messages in one week")
+    add("--now-ms", type=int, help="a clock that stands still at this epoch ms (default: real)")
+    add("--latency-ms", type=float, default=0.0, help="wait before each answer")
+    add("--key", default=DEFAULT_KEY, help=f"the API key it takes (default {DEFAULT_KEY})")
+    add("--option", action="append", default=[], metavar="NAME=JSON", help="any other switch")
+    add("--exit-with-parent", action="store_true", help="stop when the starting process has gone")
+    return parser
+
+
+def _each(texts: list[str]) -> list[tuple[str, str]]:
+    pairs = [text.partition("=") for text in texts if text]
+    for name, separator, _ in pairs:
+        if not separator:
+            raise ValueError(f"{name!r} is not NAME=VALUE")
+    return [(name, value) for name, _, value in pairs]
+
+
+def _pairs(text: str) -> dict[str, str]:
+    return dict(_each(text.split(",")))
+
+
+def _sizes(text: str) -> dict[str, int]:
+    return {name: int(value) for name, value in _pairs(text).items()}
+
+
+async def _run(account: Account, options: Options, port: int, parent: int | None) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        with contextlib.suppress(NotImplementedError):  # not on Windows
+            loop.add_signal_handler(number, stop.set)
+    async with serve(account, options, port=port) as server:
+        print(f"Fake Courier API at {server.url}", flush=True)
+        watch = asyncio.create_task(_watch(parent, stop)) if parent is not None else None
+        await stop.wait()
+        if watch is not None:
+            watch.cancel()
+
+
+async def _watch(parent: int, stop: asyncio.Event) -> None:
+    while os.getppid() == parent:  # noqa: ASYNC110 (no event tells of it)
+        await asyncio.sleep(0.5)
+    stop.set()
+
+
+if __name__ == "__main__":
+    main()

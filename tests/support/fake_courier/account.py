@@ -1,0 +1,345 @@
+"""A Courier account: seven streams of seeded records, and the ways in which they change.
+
+Nothing here knows HTTP. Message i of a million is computed from (seed, i); memory goes to
+changes only. The same seed, sizes, options and clock give the same account and, for the same
+calls, the same changes.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice, takewhile
+from random import Random
+from typing import Any
+
+from tests.support.fake_courier.records import Record, iso, makers
+from tests.support.fake_courier.streams import STREAMS
+from tests.support.fake_courier.table import ABSENT, Place, Row, Table
+from tests.support.fake_courier.timeline import DAY_MS, Timeline
+
+__all__ = ["ABSENT", "Account"]
+
+DEFAULT_SIZES = {
+    "brand": 25, "audience": 25, "audit_event": 60, "list": 25, "message": 500,
+    "notification": 30, "tenant": 40,
+}  # fmt: skip
+DEFAULT_ORDERS = {
+    "brand": "shuffled", "audience": "newest", "audit_event": "newest", "list": "oldest",
+    "message": "newest", "notification": "newest", "tenant": "oldest",
+}  # fmt: skip
+SPAN_DAYS = {"audit_event": 365.0}
+OTHER_SPAN_DAYS = 700.0
+CHANGES = (
+    "add", "add_late", "edit", "touch", "progress_messages", "delete", "restore", "revert",
+    "archive", "retention", "advance",
+)  # fmt: skip
+
+
+class Account:
+    """The data that the fake API serves.
+
+    sizes: records a stream, over DEFAULT_SIZES. orders: newest, nearly_newest (neighbours
+    swapped), oldest or shuffled, over DEFAULT_ORDERS. span_days: of the messages; the audit
+    events span 365 days, the rest 700. cluster_share: that share of the messages lies in one
+    week. targets: of audit events, mixed, string, object, empty or absent. now_ms: the clock, a
+    fixed time or a function, by default the wall clock; the youngest record is a minute older.
+    Raises ValueError for an unknown stream, order or target and for a span that is too short.
+    """
+
+    def __init__(
+        self,
+        *,
+        seed: int = 1,
+        sizes: Mapping[str, int] | None = None,
+        now_ms: int | Callable[[], int] | None = None,
+        span_days: float = 30.0,
+        cluster_share: float = 0.0,
+        orders: Mapping[str, str] | None = None,
+        targets: str = "mixed",
+    ) -> None:
+        self.seed = seed
+        self.sizes = _over(DEFAULT_SIZES, sizes)
+        self.orders = _over(DEFAULT_ORDERS, orders)
+        self._offset_ms = 0
+        self._clock = _clock(now_ms)
+        self.made_ms = self.now_ms()
+        self._changes = 0
+        self._archived: set[tuple[str, int]] = set()
+        self._tables: dict[str, Table] = {}
+        for number, (stream, maker) in enumerate(makers(seed, targets=targets).items()):
+            days = span_days if stream == "message" else SPAN_DAYS.get(stream, OTHER_SPAN_DAYS)
+            timeline = Timeline(
+                self.sizes[stream],
+                start_ms=self.made_ms - round(days * DAY_MS),
+                end_ms=self.made_ms - 60_000,
+                cluster_share=cluster_share if stream == "message" else 0.0,
+                salt=seed * 7 + number,
+            )
+            self._tables[stream] = Table(
+                maker, timeline, order=self.orders[stream], as_of_ms=self.made_ms, seed=seed
+            )
+
+    # -- the clock ---------------------------------------------------------------------------
+
+    def now_ms(self) -> int:
+        return self._clock() + self._offset_ms
+
+    def set_now(self, now_ms: int | Callable[[], int]) -> None:
+        """Replace the clock by a fixed time or a function."""
+        self._clock, self._offset_ms = _clock(now_ms), 0
+
+    def advance(self, ms: int) -> None:
+        """Put the clock forward (or back) by some milliseconds, whatever clock it is."""
+        self._offset_ms += ms
+
+    # -- reading -----------------------------------------------------------------------------
+
+    def truth(self, stream: str) -> Iterator[Record]:
+        """The records that the API would list now, in its order: what must land.
+
+        Templates carry their `note`, as with notes=true. The account may change meanwhile.
+        """
+        table, after = self._tables[stream], None
+        while rows := self.rows(stream, after, 500):
+            for row in rows:
+                yield table.record(row[2])
+            after = rows[-1][:2]
+
+    def rows(
+        self, stream: str, after: Place | None, limit: int, *, newer_than_ms: int | None = None
+    ) -> list[Row]:
+        """At most `limit` listed rows (position, id, index) after a place; newer ones if asked."""
+        table = self._tables[stream]
+        found = table.rows(after)
+        if newer_than_ms is not None:
+            if table.order == "newest":
+                found = takewhile(lambda row: row[0] > newer_than_ms, found)
+            found = (row for row in found if table.time(row[2]) > newer_than_ms)
+        return list(islice(found, limit))
+
+    def listed(self, stream: str, id_: str) -> int | None:
+        """The index of a row that is listed now, else None."""
+        try:
+            return self._listed(stream, id_)
+        except KeyError:
+            return None
+
+    def record(self, stream: str, index: int) -> Record:
+        return self._tables[stream].record(index)
+
+    def rank(self, stream: str, after: Place | None) -> int:
+        return self._tables[stream].rank(after)
+
+    def descends(self, stream: str) -> bool:
+        return self._tables[stream].step < 0
+
+    def find(self, stream: str, id_: str) -> int:
+        """The index of a row that is or ever was listed; KeyError if there was none."""
+        return self._tables[stream].find(id_)
+
+    def id_at(self, stream: str, index: int) -> str:
+        return self._tables[stream].id_at(index)
+
+    def get(self, stream: str, id_: str) -> Record | None:
+        """The record as GET by id answers it: None for 404, an archived template stays."""
+        try:
+            index = self.find(stream, id_)
+        except KeyError:
+            return None
+        table = self._tables[stream]
+        if table.is_listed(index) or (stream, index) in self._archived:
+            return table.record(index)
+        return None
+
+    def count(self, stream: str) -> int:
+        """How many records the API would list now."""
+        return self._tables[stream].count()
+
+    def pick(self, stream: str, n: int) -> list[str]:
+        """The ids of n listed rows from anywhere; the next call picks others. Fewer if few."""
+        table, listed = self._tables[stream], self.count(stream)
+        random = Random(f"{self.seed}/{stream}/{self._changes}")
+        self._changes += 1
+        if n * 4 > listed:
+            ids = [row[1] for row in table.rows()]
+            return random.sample(ids, min(n, len(ids)))
+        picked: dict[int, str] = {}
+        while len(picked) < n:
+            index = table.random_index(random.getrandbits(48))
+            if table.is_listed(index):
+                picked[index] = table.id_at(index)
+        return list(picked.values())
+
+    # -- changing ----------------------------------------------------------------------------
+
+    def add(self, stream: str, n: int = 1) -> list[str]:
+        """New records of the present, at the head of a newest-first listing; their ids."""
+        return self.add_late(n, 0, stream=stream)
+
+    def add_late(
+        self, n: int = 1, age_ms: int = 0, *, stream: str = "message", behind_ms: int = 0
+    ) -> list[str]:
+        """Records that become visible now and say that they are `age_ms` old.
+
+        behind_ms: they stand where records stand that are older by so much.
+        """
+        table, now = self._tables[stream], self.now_ms()
+        ids = []
+        for _ in range(n):
+            time_ms = now - age_ms
+            position = time_ms - behind_ms
+            if table.order == "shuffled":
+                random = Random(f"{self.seed}/{stream}/{self._changes}")
+                position = self.made_ms - random.randrange(round(OTHER_SPAN_DAYS * DAY_MS))
+            self._changes += 1
+            ids.append(table.add(time_ms, as_of_ms=now, position=position))
+        return ids
+
+    def edit(
+        self,
+        stream: str,
+        id_: str,
+        /,
+        *,
+        move: str | None = None,
+        keep_updated: bool = False,
+        **fields: Any,
+    ) -> None:
+        """Set fields of a listed row (ABSENT removes one); with none given, change its name.
+
+        A row that carries an updated time gets a new one unless `keep_updated`. move: "head" or
+        "tail" of its listing, None leaves it in its place. Raises KeyError for no such row.
+        """
+        index = self._listed(stream, id_)
+        table = self._tables[stream]
+        if not fields:
+            self._changes += 1
+            fields = self._renamed(stream, table.record(index))
+        if not keep_updated:
+            fields = self._updated(stream, id_, now_ms=self.now_ms()) | fields
+        table.patch(index, fields)
+        if move is not None:
+            table.move(index, move, now_ms=self.now_ms())
+
+    def touch(self, stream: str, id_: str, /, *, move: str | None = "head") -> None:
+        """Give a row a new updated time, if it carries one, and move it."""
+        index = self._listed(stream, id_)
+        self._tables[stream].patch(index, self._updated(stream, id_, now_ms=self.now_ms()))
+        if move is not None:
+            self._tables[stream].move(index, move, now_ms=self.now_ms())
+
+    def revert(self, stream: str, id_: str, /, *, move: str | None = None) -> None:
+        """Take the latest edit or touch of a row back to the letter; it keeps its place."""
+        index = self._listed(stream, id_)
+        self._tables[stream].undo(index)
+        if move is not None:
+            self._tables[stream].move(index, move, now_ms=self.now_ms())
+
+    def progress_messages(
+        self, n: int = 1, *, ids: Sequence[str] | None = None, newest: int = 2000
+    ) -> list[str]:
+        """Take messages one step further: ENQUEUED, SENT, DELIVERED, OPENED, CLICKED, now.
+
+        Those named, or n that can go further among the `newest` ones; the ids of those moved.
+        """
+        if ids is None:
+            rows = self.rows("message", None, newest)
+            Random(f"{self.seed}/progress/{self._changes}").shuffle(rows)
+            ids = [row[1] for row in rows]
+        self._changes += 1
+        table = self._tables["message"]
+        moved: list[str] = []
+        for id_ in ids:
+            index = self._listed("message", id_)
+            step = NEXT_STEP.get(table.record(index)["status"])
+            if step is not None and len(moved) < n:
+                table.patch(index, {"status": step[0], step[1]: self.now_ms()})
+                moved.append(id_)
+        return moved
+
+    def delete(self, stream: str, id_: str, /) -> None:
+        """The row leaves its listing, and is 404 by id."""
+        self._tables[stream].hide(self._listed(stream, id_))
+
+    def archive(self, id_: str, /) -> None:
+        """The template leaves its listing, and is still answered by id."""
+        index = self._listed("notification", id_)
+        self._tables["notification"].hide(index)
+        self._archived.add(("notification", index))
+
+    def restore(self, stream: str, id_: str, /) -> None:
+        """Bring a deleted or archived row back to the letter, where it was."""
+        index = self.find(stream, id_)
+        self._tables[stream].show(index)
+        self._archived.discard((stream, index))
+
+    def retention(self, older_than_ms: int) -> None:
+        """Messages enqueued before a moment (epoch ms) vanish for good."""
+        self._tables["message"].vanish(before_ms=older_than_ms)
+
+    def apply(self, change: Mapping[str, Any]) -> list[str]:
+        """A change as JSON: {"do": "edit", "stream": "brand", "id": …, "fields": {…}}.
+
+        `do` is one of CHANGES, the rest its arguments by name. Where a row is needed and
+        neither `id` nor `ids` is given, `n` rows (1) are picked. Returns the ids changed.
+        Raises ValueError for an unknown change, TypeError for wrong arguments.
+        """
+        arguments = dict(change)
+        name = arguments.pop("do", None)
+        if name not in CHANGES:
+            raise ValueError(f"do: {name!r}, not one of {', '.join(CHANGES)}")
+        method = getattr(self, name)
+        if name in ("add", "add_late", "progress_messages", "retention", "advance"):
+            return method(**arguments) or []
+        stream = arguments.pop("stream", "notification")
+        ids = arguments.pop("ids", None) or [arguments.pop("id", None)]
+        if ids == [None]:
+            ids = self.pick(stream, arguments.pop("n", 1))
+        fields = arguments.pop("fields", {})
+        for id_ in ids:
+            target = (id_,) if name == "archive" else (stream, id_)
+            method(*target, **arguments, **fields)
+        return list(ids)
+
+    # -- inside ------------------------------------------------------------------------------
+
+    def _listed(self, stream: str, id_: str) -> int:
+        index = self.find(stream, id_)
+        if not self._tables[stream].is_listed(index):
+            raise KeyError(f"{stream} {id_!r} is not listed")
+        return index
+
+    def _renamed(self, stream: str, record: Record) -> Record:
+        if stream in ("message", "audit_event"):
+            raise TypeError(f"an edit of {stream} needs fields")
+        name = "title" if "title" in record else "name"
+        return {name: f"{record.get(name)} (edit {self._changes})"}
+
+    def _updated(self, stream: str, id_: str, *, now_ms: int) -> Record:
+        if stream == "audience":
+            return {"updated_at": iso(now_ms)}
+        if stream == "list":
+            return {"updated": iso(now_ms)}
+        if stream == "brand" or id_.startswith("nt_"):
+            return {"updated": now_ms}
+        return {"updated_at": now_ms} if stream == "notification" else {}
+
+
+NEXT_STEP = {
+    "ENQUEUED": ("SENT", "sent"),
+    "SENT": ("DELIVERED", "delivered"),
+    "DELIVERED": ("OPENED", "opened"),
+    "OPENED": ("CLICKED", "clicked"),
+}
+
+
+def _over(defaults: Mapping[str, Any], given: Mapping[str, Any] | None) -> dict[str, Any]:
+    unknown = set(given or {}) - set(STREAMS)
+    if unknown:
+        raise ValueError(f"no such stream: {', '.join(sorted(unknown))}")
+    return {**defaults, **(given or {})}
+
+
+def _clock(now_ms: int | Callable[[], int] | None) -> Callable[[], int]:
+    if now_ms is None:
+        return lambda: time.time_ns() // 1_000_000
+    return now_ms if callable(now_ms) else lambda: now_ms

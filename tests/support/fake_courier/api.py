@@ -1,0 +1,189 @@
+"""A request in, an answer out: Courier's REST API over an account, without any HTTP."""
+
+import time
+from collections.abc import Callable, Mapping
+from email.utils import formatdate
+from random import Random
+from typing import Any
+from urllib.parse import unquote
+
+from tests.support.fake_courier.account import Account
+from tests.support.fake_courier.options import Options
+from tests.support.fake_courier.pages import Pages
+from tests.support.fake_courier.replies import (
+    Reply,
+    bad_key_reply,
+    error_reply,
+    faulty,
+    json_reply,
+    too_many_reply,
+)
+from tests.support.fake_courier.streams import STREAMS
+from tests.support.fake_courier.traffic import Traffic
+
+STREAM_AT = {stream.path: name for name, stream in STREAMS.items()}
+
+
+class FakeApi:
+    """Answers GET requests, one at a time.
+
+    clock: seconds for the token bucket and for request times (time.monotonic by default); the
+    Date header comes from the account's clock. `traffic` counts. Whoever carries the requests
+    waits `delay_seconds`, plays `fault`, and may call traffic.enter() and traffic.exit().
+    """
+
+    def __init__(
+        self,
+        account: Account,
+        options: Options | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.account = account
+        self.traffic = Traffic()
+        self._clock = clock
+        self._pages = Pages(account, options or Options())
+        self._scheduled: dict[str, list[tuple[int, dict[str, Any]]]] = {}
+        self._scripted: dict[str, list[Reply]] = {}
+        self._start_faults()
+        self._fill_bucket()
+
+    # -- steering ----------------------------------------------------------------------------
+
+    @property
+    def options(self) -> Options:
+        return self._pages.options
+
+    def change_options(self, **changes: Any) -> None:
+        """Replace some options from now on. Raises ValueError as Options.changed does.
+
+        A change of the fault or of the pace options starts faults or the token bucket afresh.
+        """
+        self._pages.options = self.options.changed(changes)
+        if any(name.startswith("fault") for name in changes):
+            self._start_faults()
+        if {"allow_per_second", "burst"} & set(changes):
+            self._fill_bucket()
+
+    def forget_cursors(self) -> None:
+        """Refuse from now on every cursor given out before (made-up ones were never given)."""
+        self._pages.generation += 1
+
+    def change_after(self, stream: str, requests: int, change: Mapping[str, Any]) -> None:
+        """Apply a change (see Account.apply) just before the stream's n-th request from now."""
+        at = self.traffic.by_stream[stream] + requests
+        self._scheduled.setdefault(stream, []).append((at, dict(change)))
+
+    def script(self, stream: str, *replies: Reply) -> None:
+        """Give these answers to the stream's next listing requests, whatever they ask."""
+        self._scripted.setdefault(stream, []).extend(replies)
+
+    # -- answering ---------------------------------------------------------------------------
+
+    def answer(self, path: str, query: Mapping[str, str], headers: Mapping[str, str]) -> Reply:
+        """The answer to GET path?query. `path` as sent (percent-encoded), `query` decoded."""
+        self.traffic.requests += 1
+        self.traffic.times.append(self._clock())
+        stream, id_ = _route(path)
+        reply = error_reply(404) if stream is None else self._asked(stream, id_, query, headers)
+        reply.delay_seconds += self.options.latency_ms / 1000
+        reply.headers["Date"] = formatdate(self.account.now_ms() // 1000, usegmt=True)
+        self.traffic.answered(stream, reply)
+        return reply
+
+    def _asked(
+        self, stream: str, id_: str | None, query: Mapping[str, str], headers: Mapping[str, str]
+    ) -> Reply:
+        if id_ is not None:
+            self.traffic.by_id[stream] += 1
+        else:
+            self.traffic.listing(stream, query)
+            self._apply_scheduled(stream)
+            if self._scripted.get(stream):
+                return self._scripted[stream].pop(0)
+        options, now_ms = self.options, self.account.now_ms()
+        given = headers.get("Authorization") or headers.get("authorization")
+        if given != f"Bearer {options.key}":
+            return bad_key_reply(options.bad_key_status)
+        seconds = options.retry_after_seconds
+        if not self._may_pass():
+            return too_many_reply(form=options.retry_after, seconds=seconds, now_ms=now_ms)
+        kind = self._fault(stream)
+        host = headers.get("Host") or "localhost"
+        if kind is None:
+            return self._serve(stream, id_, query, host)
+        return faulty(
+            kind,
+            lambda: self._serve(stream, id_, query, host),
+            retry_after_seconds=seconds,
+            slow_seconds=options.slow_seconds,
+            now_ms=now_ms,
+        )
+
+    def _serve(self, stream: str, id_: str | None, query: Mapping[str, str], host: str) -> Reply:
+        if stream in self.options.down:
+            return error_reply(503)
+        return self._pages.answer(stream, query, host) if id_ is None else self._one(stream, id_)
+
+    def _one(self, stream: str, id_: str) -> Reply:
+        denied = {**self.options.denied, **self.options.denied_by_id}
+        if stream in denied:
+            return error_reply(denied[stream])
+        record = self.account.get(stream, id_)
+        if record is None:
+            return error_reply(404)
+        if stream == "notification":  # the shape by id is another one
+            record["content"] = {"version": "2022-01-01", "elements": []}
+        return json_reply(record)
+
+    # -- pace, faults and timed changes --------------------------------------------------------
+
+    def _fill_bucket(self) -> None:
+        self._tokens = float(self.options.burst)
+        self._filled_at = self._clock()
+
+    def _may_pass(self) -> bool:
+        """Take a token from the bucket, if there is a bucket."""
+        options = self.options
+        if not options.allow_per_second:
+            return True
+        now = self._clock()
+        gained = (now - self._filled_at) * options.allow_per_second
+        self._tokens = min(float(options.burst), self._tokens + gained)
+        self._filled_at = now
+        if self._tokens < 1:
+            return False
+        self._tokens -= 1
+        return True
+
+    def _start_faults(self) -> None:
+        self._random = Random(f"{self.account.seed}/{self.options.fault_seed}")
+        self._once = {stream: list(kinds) for stream, kinds in self.options.fault_once.items()}
+
+    def _fault(self, stream: str) -> str | None:
+        for name in (stream, "*"):
+            if self._once.get(name):
+                return self._once[name].pop(0)
+        if self.options.fault_rate and self._random.random() < self.options.fault_rate:
+            return self._random.choice(self.options.fault_kinds)
+        return None
+
+    def _apply_scheduled(self, stream: str) -> None:
+        waiting = self._scheduled.get(stream)
+        if not waiting:
+            return
+        now = self.traffic.by_stream[stream]
+        self._scheduled[stream] = [entry for entry in waiting if entry[0] > now]
+        for at, change in waiting:
+            if at <= now:
+                self.account.apply(change)
+
+
+def _route(path: str) -> tuple[str | None, str | None]:
+    """The stream and the id that a path names; no stream for a path that there is not."""
+    if path in STREAM_AT:
+        return STREAM_AT[path], None
+    parent, _, last = path.rpartition("/")
+    stream = STREAM_AT.get(parent)
+    if stream is None or not STREAMS[stream].by_id or not last:
+        return None, None
+    return stream, unquote(last)

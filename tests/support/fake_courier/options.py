@@ -1,0 +1,122 @@
+"""Every switch of the fake API, as data that JSON can carry."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+from tests.support.fake_courier.streams import STREAMS
+
+DEFAULT_KEY = "pk_test_FAKE0123456789"
+
+FAULTS = (
+    "500", "502", "503", "504", "gateway_timeout", "429", "429_retry_after",
+    "drop", "cut", "truncated", "html", "slow",
+)  # fmt: skip
+LAST_PAGES = (
+    "cursor_null", "cursor", "cursor_absent", "cursor_only", "paging_null", "paging_empty",
+    "paging_absent",
+)  # fmt: skip
+MADE_UP = (
+    "honoured", "refused", "not_found", "gone", "head", "partly", "gaps", "newer", "backwards",
+)  # fmt: skip
+CHOICES: dict[str, tuple[Any, ...]] = {
+    "bad_key_status": (401, 403),
+    "retry_after": ("none", "seconds", "date", "ms"),
+    "tenant_next_url": ("relative", "absolute", "other_origin", "none"),
+    "enqueued_after": ("honoured", "ignored", "refused", "refuse_iso", "refuse_ms"),
+    "made_up_cursors": MADE_UP,
+    "forgotten_status": (400, 404, 410),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What the API does beside the ordinary. A mapping goes from a stream's name to its value.
+
+    Page numbers count from 1 at the head of the listing and are a matter of position, so that
+    the same cursor always gets the same treatment. Injected extras (records without a key, twice
+    or no object at all) come on top of a page's records: the truth still holds.
+    Raises ValueError for a value that is not among those allowed.
+    """
+
+    # The key, and who may read what.
+    key: str = DEFAULT_KEY
+    bad_key_status: int = 403
+    denied: Mapping[str, int] = field(default_factory=dict)  # stream -> 402, 403, 404 …
+    denied_from_page: int = 1  # streams that are denied still serve the pages before this one
+    denied_by_id: Mapping[str, int] = field(default_factory=dict)
+    down: tuple[str, ...] = ()  # these streams answer 503, always
+
+    # Faults. fault_once: stream (or "*") -> faults for its next requests, in order.
+    fault_rate: float = 0.0
+    fault_kinds: tuple[str, ...] = FAULTS
+    fault_once: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    fault_seed: int = 0
+    slow_seconds: float = 2.0
+
+    # Pace. allow_per_second 0: no limit; else a token bucket of `burst` answers 429.
+    latency_ms: float = 0.0
+    allow_per_second: float = 0.0
+    burst: int = 1
+    retry_after: str = "none"  # the header of a 429 of the bucket
+    retry_after_seconds: float = 1.0  # in it, and in the fault 429_retry_after
+
+    # Pages.
+    page_sizes: Mapping[str, int] = field(default_factory=dict)
+    arrays: Mapping[str, str] = field(default_factory=dict)  # stream -> name of its array
+    last_page: Mapping[str, str] = field(default_factory=dict)  # stream -> one of LAST_PAGES
+    empty_page_every: Mapping[str, int] = field(default_factory=dict)  # k: before page k, 2k …
+    keyless_every: Mapping[str, int] = field(default_factory=dict)  # k: on page k, 2k …
+    duplicate_every: Mapping[str, int] = field(default_factory=dict)
+    non_dict_every: Mapping[str, int] = field(default_factory=dict)
+    tenant_cursor: bool = True  # else only next_url leads on
+    tenant_next_url: str = "relative"
+    other_origin: str = "http://127.0.0.1:9"
+    enqueued_after: str = "honoured"
+
+    # Cursors. Awkward ones are sure to hold + and /; a message's is then longer than it was.
+    awkward_cursors: tuple[str, ...] = tuple(name for name in STREAMS if name != "message")
+    made_up_cursors: str = "honoured"  # of messages whose id the API does not know
+    forgotten_status: int = 400
+    more_without_cursor: Mapping[str, int] = field(default_factory=dict)  # from this page on
+    repeat_cursor: Mapping[str, int] = field(default_factory=dict)  # from this page on
+    endless: tuple[str, ...] = ()  # the first page for ever, with a new cursor each time
+
+    def __post_init__(self) -> None:
+        for name, allowed in CHOICES.items():
+            _one_of(name, getattr(self, name), allowed)
+        for ending in self.last_page.values():
+            _one_of("last_page", ending, LAST_PAGES)
+        for kind in (*self.fault_kinds, *(k for kinds in self.fault_once.values() for k in kinds)):
+            _one_of("fault", kind, FAULTS)
+        for option in fields(self):
+            value = getattr(self, option.name)
+            if option.name in _BY_STREAM:
+                for stream in value:
+                    _one_of(option.name, stream, (*STREAMS, "*"))
+
+    def changed(self, changes: Mapping[str, Any]) -> "Options":
+        """A copy with some options replaced by values as JSON has them (lists for tuples).
+
+        Raises ValueError for a name or a value that there is not.
+        """
+        known = {option.name: getattr(self, option.name) for option in fields(self)}
+        for name in changes:
+            _one_of("option", name, tuple(known))
+        values: dict[str, Any] = {
+            name: tuple(value) if isinstance(known[name], tuple) else value
+            for name, value in changes.items()
+        }
+        return replace(self, **values)
+
+
+_BY_STREAM = {
+    "denied", "denied_by_id", "down", "fault_once", "page_sizes", "arrays", "last_page",
+    "empty_page_every", "keyless_every", "duplicate_every", "non_dict_every",
+    "awkward_cursors", "more_without_cursor", "repeat_cursor", "endless",
+}  # fmt: skip
+
+
+def _one_of(name: str, value: Any, allowed: tuple[Any, ...]) -> None:
+    if value not in allowed:
+        raise ValueError(f"{name}: {value!r}, not one of {', '.join(map(str, allowed))}")

@@ -1,0 +1,218 @@
+"""One page of a listing: which rows a cursor leads to, and what the switches make of them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from tests.support.fake_courier.account import Account
+from tests.support.fake_courier.cursors import Cursor, decode, encode
+from tests.support.fake_courier.envelopes import list_object_body, paging_body
+from tests.support.fake_courier.options import Options
+from tests.support.fake_courier.replies import Reply, error_reply, json_reply
+from tests.support.fake_courier.streams import STREAMS
+from tests.support.fake_courier.table import Place, Row
+
+MADE_UP_STATUS = {"refused": 400, "not_found": 404, "gone": 410}
+LARGEST_TENANT_PAGE = 100
+HOUR_MS = 3_600_000
+
+
+class Refused(Exception):
+    """A request that gets an error: `reply` is the answer."""
+
+    def __init__(self, reply: Reply) -> None:
+        super().__init__(reply.status)
+        self.reply = reply
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A listing request, understood. number: of the page, from 1, by its place."""
+
+    stream: str
+    size: int
+    number: int
+    cursor: str | None
+    after: Place | None
+    is_fresh: bool
+    is_made_up: bool
+    notes: bool
+    host: str
+
+    def is_due(self, every: Mapping[str, int]) -> bool:
+        return self.stream in every and self.number % every[self.stream] == 0
+
+    def is_from(self, first: Mapping[str, int]) -> bool:
+        return self.stream in first and self.number >= first[self.stream]
+
+
+class Pages:
+    """Answers listing requests that have passed the key, the pace and the faults."""
+
+    def __init__(self, account: Account, options: Options) -> None:
+        self.account = account
+        self.options = options
+        self.generation = 0  # raised when cursors are forgotten
+        self._fresh = 1
+
+    def answer(self, stream: str, query: Mapping[str, str], host: str) -> Reply:
+        """The page that a query asks for, or the refusal of it."""
+        try:
+            asked = self._understand(stream, query, host)
+            options = self.options
+            if stream in options.denied and asked.number >= options.denied_from_page:
+                return error_reply(options.denied[stream])
+            if stream in options.endless:
+                return self._endless(asked)
+            if asked.is_due(options.empty_page_every) and not asked.is_fresh:
+                cursor = self._cursor(stream, asked.after or self._head(stream), fresh=1)
+                return self._reply(asked, [], cursor, more=True)
+            return self._page(asked, _newer_than_ms(stream, query, options))
+        except Refused as refused:
+            return refused.reply
+
+    # -- the request ---------------------------------------------------------------------------
+
+    def _understand(self, stream: str, query: Mapping[str, str], host: str) -> Asked:
+        options, text = self.options, query.get("cursor")
+        size = self._page_size(stream, query)
+        cursor, is_made_up = None, False
+        if text:
+            cursor = decode(stream, text)
+            if cursor is None:
+                raise Refused(error_reply(400, "Invalid cursor"))
+            is_made_up = not cursor.fresh and not self._knows(stream, cursor.place[1])
+            if is_made_up and (stream != "message" or options.made_up_cursors in MADE_UP_STATUS):
+                raise Refused(error_reply(MADE_UP_STATUS.get(options.made_up_cursors, 400)))
+            if not is_made_up and cursor.generation != self.generation:
+                raise Refused(error_reply(options.forgotten_status))
+        after = cursor.place if cursor else None
+        return Asked(
+            stream=stream,
+            size=size,
+            number=1 + self.account.rank(stream, after) // size,
+            cursor=text,
+            after=after,
+            is_fresh=cursor is not None and cursor.fresh > 0,
+            is_made_up=is_made_up,
+            notes=query.get("notes") == "true",
+            host=host,
+        )
+
+    def _page_size(self, stream: str, query: Mapping[str, str]) -> int:
+        size = self.options.page_sizes.get(stream, STREAMS[stream].page_size)
+        if stream != "tenant" or "limit" not in query:
+            return size
+        limit = query["limit"]
+        if not (limit.isascii() and limit.isdigit() and int(limit) > 0):
+            raise Refused(error_reply(400, "Invalid limit"))
+        return min(int(limit), LARGEST_TENANT_PAGE)
+
+    def _knows(self, stream: str, id_: str) -> bool:
+        try:
+            self.account.find(stream, id_)
+        except KeyError:
+            return False
+        return True
+
+    # -- the rows ------------------------------------------------------------------------------
+
+    def _page(self, asked: Asked, newer_than_ms: int | None) -> Reply:
+        stream, size, options = asked.stream, asked.size, self.options
+        if asked.is_made_up and asked.after is not None:
+            rows = self._made_up_rows(asked.after, size)
+        else:
+            rows = self.account.rows(stream, asked.after, size + 1, newer_than_ms=newer_than_ms)
+        rows, more = rows[:size], len(rows) > size
+        cursor = self._cursor(stream, rows[-1][:2]) if rows else asked.cursor
+        if asked.is_from(options.more_without_cursor):
+            cursor, more = None, True
+        elif asked.is_from(options.repeat_cursor):
+            cursor, more = asked.cursor or cursor, True
+        reply = self._reply(asked, self._records(asked, rows), cursor, more=more)
+        reply.records = len(rows)
+        return reply
+
+    def _made_up_rows(self, after: Place, size: int) -> list[Row]:
+        """A page and a row after a cursor that the API never gave out, as the option has it."""
+        mode = self.options.made_up_cursors
+        if mode == "head":
+            return self.account.rows("message", None, size + 1)
+        if mode == "newer":
+            after = (after[0] + HOUR_MS, "")
+        rows = self.account.rows("message", after, 2 * size + 1)
+        if mode == "partly":
+            return rows[size:]
+        if mode == "gaps":
+            return rows[::2]
+        rows = rows[: size + 1]
+        return [*reversed(rows[:size]), *rows[size:]] if mode == "backwards" else rows
+
+    def _records(self, asked: Asked, rows: list[Row]) -> list[Any]:
+        options, stream, key = self.options, asked.stream, STREAMS[asked.stream].key
+        records: list[Any] = [self.account.record(stream, row[2]) for row in rows]
+        if stream == "notification" and not asked.notes:
+            for record in records:
+                record.pop("note", None)
+        if records and asked.is_due(options.keyless_every):
+            spoilt = {name: value for name, value in records[-1].items() if name != key}
+            keys: tuple[dict[str, Any], ...] = ({}, {key: None}, {key: ""})
+            records.insert(len(records) // 2, spoilt | keys[asked.number % 3])
+        if asked.after is not None and asked.is_due(options.duplicate_every):
+            before = self.account.listed(stream, asked.after[1])
+            records[:0] = [] if before is None else [self.account.record(stream, before)]
+        if asked.is_due(options.non_dict_every):
+            records.append((None, "record", 7, ["list"])[asked.number % 4])
+        return records
+
+    def _endless(self, asked: Asked) -> Reply:
+        self._fresh += 1
+        rows = self.account.rows(asked.stream, None, asked.size)
+        cursor = self._cursor(asked.stream, self._head(asked.stream), fresh=self._fresh)
+        return self._reply(asked, self._records(asked, rows), cursor, more=True)
+
+    # -- the answer ----------------------------------------------------------------------------
+
+    def _reply(self, asked: Asked, records: list[Any], cursor: str | None, *, more: bool) -> Reply:
+        options = self.options
+        array = options.arrays.get(asked.stream, STREAMS[asked.stream].array)
+        ending = None if more else options.last_page.get(asked.stream, "cursor_null")
+        if asked.stream != "tenant":
+            return json_reply(paging_body(array, records, cursor, ending))
+        origins = {
+            "relative": "",
+            "absolute": f"http://{asked.host}",
+            "other_origin": options.other_origin,
+        }
+        body = list_object_body(
+            array,
+            records,
+            cursor,
+            ending,
+            with_cursor=options.tenant_cursor,
+            next_url_origin=origins.get(options.tenant_next_url),
+        )
+        return json_reply(body)
+
+    def _cursor(self, stream: str, place: Place, *, fresh: int = 0) -> str:
+        cursor = Cursor(place, fresh, self.generation)
+        return encode(stream, cursor, awkward=stream in self.options.awkward_cursors)
+
+    def _head(self, stream: str) -> Place:
+        """A place before all others."""
+        return (1 << 60, "") if self.account.descends(stream) else (-(1 << 60), "")
+
+
+def _newer_than_ms(stream: str, query: Mapping[str, str], options: Options) -> int | None:
+    """The bound in epoch ms that `enqueued_after` sets, as far as the options let it."""
+    text = query.get("enqueued_after")
+    if stream != "message" or text is None or options.enqueued_after == "ignored":
+        return None
+    is_ms = text.isascii() and text.isdigit()
+    if options.enqueued_after not in ("refused", "refuse_ms" if is_ms else "refuse_iso"):
+        try:
+            return int(text) if is_ms else round(datetime.fromisoformat(text).timestamp() * 1000)
+        except ValueError:
+            pass
+    raise Refused(error_reply(400, "Invalid enqueued_after"))

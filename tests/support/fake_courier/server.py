@@ -1,0 +1,138 @@
+"""The fake API on a loopback port, with faults of the wire and routes to steer it.
+
+Below /_fake/: GET stats (?times=1), POST stats/reset, POST change (one change or a list, see
+Account.apply), POST change-after {stream, requests, change}, PATCH options, POST forget-cursors,
+GET truth/<stream> (a record a line).
+"""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qsl
+
+import orjson
+from aiohttp import web
+
+from tests.support.fake_courier.account import Account
+from tests.support.fake_courier.api import FakeApi
+from tests.support.fake_courier.options import Options
+from tests.support.fake_courier.replies import Reply
+from tests.support.fake_courier.streams import STREAMS
+
+CONTROL = "/_fake/"
+
+
+@dataclass(frozen=True)
+class FakeServer:
+    """A server that is running. url has no slash at its end."""
+
+    url: str
+    api: FakeApi
+
+    @property
+    def account(self) -> Account:
+        return self.api.account
+
+
+@asynccontextmanager
+async def serve(
+    account: Account | None = None,
+    options: Options | None = None,
+    *,
+    port: int = 0,
+    api: FakeApi | None = None,
+) -> AsyncIterator[FakeServer]:
+    """Serve an account on 127.0.0.1 (port 0: any free one) until the block ends.
+
+    An `api` in place of account and options goes on where an earlier server left off.
+    """
+    api = api or FakeApi(account or Account(), options)
+    runner = web.ServerRunner(_server(api), shutdown_timeout=0.1)
+    await runner.setup()
+    try:
+        listener = socket.create_server(("127.0.0.1", port), backlog=512)
+        await web.SockSite(runner, listener).start()
+        yield FakeServer(f"http://127.0.0.1:{listener.getsockname()[1]}", api)
+    finally:
+        await runner.cleanup()
+
+
+def _server(api: FakeApi) -> web.Server:
+    async def handle(request: web.BaseRequest) -> web.StreamResponse:
+        path, _, query = request.raw_path.partition("?")
+        if path.startswith(CONTROL):
+            return await _control(api, path.removeprefix(CONTROL), dict(parse_qsl(query)), request)
+        if request.method != "GET":
+            return web.Response(status=405)
+        api.traffic.enter()
+        try:
+            reply = api.answer(path, dict(parse_qsl(query)), request.headers)
+            if reply.delay_seconds:
+                await asyncio.sleep(reply.delay_seconds)
+            return await _send(request, reply)
+        finally:
+            api.traffic.exit()
+
+    return web.Server(handle, access_log=None)
+
+
+async def _send(request: web.BaseRequest, reply: Reply) -> web.StreamResponse:
+    if reply.fault is None:
+        return web.Response(status=reply.status, headers=reply.headers, body=reply.body)
+    response = web.StreamResponse(status=reply.status, headers=reply.headers)
+    if reply.fault == "cut":
+        response.content_length = len(reply.body)
+        await response.prepare(request)
+        await response.write(reply.body[: len(reply.body) // 2])
+    if request.transport is not None:
+        request.transport.close()
+    return response
+
+
+async def _control(
+    api: FakeApi, route: str, query: dict[str, str], request: web.BaseRequest
+) -> web.StreamResponse:
+    data = orjson.loads(await request.read() or b"{}")
+    try:
+        if route.startswith("truth/") and route.removeprefix("truth/") in STREAMS:
+            return await _truth(api, route.removeprefix("truth/"), request)
+        return web.json_response(body=orjson.dumps(_steer(api, route, query, data)))
+    except (ValueError, TypeError, KeyError) as error:
+        return web.json_response({"error": str(error)}, status=400)
+
+
+def _steer(api: FakeApi, route: str, query: dict[str, str], data: Any) -> Any:
+    if route == "stats":
+        return api.traffic.as_json(times="times" in query)
+    if route == "stats/reset":
+        api.traffic.reset()
+    elif route == "change":
+        changes = data if isinstance(data, list) else [data]
+        return {"ids": [api.account.apply(change) for change in changes]}
+    elif route == "change-after":
+        api.change_after(data["stream"], data["requests"], data["change"])
+    elif route == "options":
+        api.change_options(**data)
+    elif route == "forget-cursors":
+        api.forget_cursors()
+    else:
+        raise ValueError(f"no such route: {CONTROL}{route}")
+    return {}
+
+
+async def _truth(api: FakeApi, stream: str, request: web.BaseRequest) -> web.StreamResponse:
+    response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
+    await response.prepare(request)
+    lines: list[bytes] = []
+    for record in api.account.truth(stream):
+        lines.append(orjson.dumps(record))
+        if len(lines) == 500:
+            await response.write(b"\n".join(lines) + b"\n")
+            lines = []
+    if lines:
+        await response.write(b"\n".join(lines) + b"\n")
+    await response.write_eof()
+    return response

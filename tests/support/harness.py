@@ -1,0 +1,165 @@
+"""Whole syncs without Fivetran and, unless asked for, without HTTP.
+
+The fake API is joined at the transport; the destination is a sink of our own in place of `op`.
+"""
+
+import asyncio
+import copy
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+from courier_async.api.transport import Answer, ConnectionTrouble
+from courier_async.catalog.rows import Flattener
+from courier_async.catalog.streams import BY_TABLE
+from courier_async.settings import Settings
+from courier_async.sync import run
+from courier_async.writing.sdk_thread import ThreadWorker
+from tests.support.fake_courier import DEFAULT_KEY, Account, FakeApi
+
+Row = dict[str, Any]
+
+
+class Crash(Exception):
+    """The process dies here, as far as the sync can tell."""
+
+
+@dataclass
+class Sink:
+    """Stands in for `op`, and remembers every operation in order.
+
+    crash_at: number of operations after which each further one raises Crash.
+    """
+
+    crash_at: int | None = None
+    operations: list[tuple[str, Any]] = field(default_factory=list)
+    threads: set[str] = field(default_factory=set)
+    on_operation: Callable[[str, Any], None] | None = None
+
+    def upsert(self, table: str, data: Row) -> None:
+        self._note(("upsert", (table, dict(data))))
+
+    def delete(self, table: str, keys: Row) -> None:
+        self._note(("delete", (table, dict(keys))))
+
+    def checkpoint(self, state: dict[str, Any]) -> None:
+        self._note(("checkpoint", copy.deepcopy(state)))
+
+    def warning(self, message: str) -> None:
+        self._note(("warning", message))
+
+    def _note(self, operation: tuple[str, Any]) -> None:
+        self.threads.add(threading.current_thread().name)
+        if self.crash_at is not None and len(self.operations) >= self.crash_at:
+            raise Crash
+        if self.on_operation is not None:
+            self.on_operation(*operation)
+        self.operations.append(operation)
+
+    # -- what came of it ------------------------------------------------------------------------
+
+    @property
+    def checkpoints(self) -> list[dict[str, Any]]:
+        return [data for name, data in self.operations if name == "checkpoint"]
+
+    @property
+    def warnings(self) -> list[str]:
+        return [data for name, data in self.operations if name == "warning"]
+
+    def sent(self, table: str) -> list[Row]:
+        return [d[1] for name, d in self.operations if name == "upsert" and d[0] == table]
+
+    def deleted(self, table: str) -> list[str]:
+        return [
+            next(iter(d[1].values()))
+            for name, d in self.operations
+            if name == "delete" and d[0] == table
+        ]
+
+    def last_state(self) -> dict[str, Any]:
+        return self.checkpoints[-1] if self.checkpoints else {}
+
+
+class Tables:
+    """What the destination holds after the operations of any number of syncs."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, dict[str, Row]] = {table: {} for table in BY_TABLE}
+
+    def apply(self, sink: Sink, *, until: int | None = None) -> None:
+        for name, data in sink.operations[:until]:
+            if name == "upsert":
+                table, row = data
+                self.rows[table][row[BY_TABLE[table].key]] = row
+            elif name == "delete":
+                table, keys = data
+                self.rows[table].pop(keys[BY_TABLE[table].key], None)
+
+
+class DirectTransport:
+    """The fake API without HTTP between. hold_seconds: how long each answer takes."""
+
+    def __init__(self, api: FakeApi, *, key: str = DEFAULT_KEY, hold_seconds: float = 0.0) -> None:
+        self._api = api
+        self._headers = {"Authorization": f"Bearer {key}", "Host": "127.0.0.1:1"}
+        self._hold_seconds = hold_seconds
+
+    async def get(self, path_and_query: str) -> Answer:
+        parts = urlsplit(path_and_query)
+        query = dict(parse_qsl(parts.query, keep_blank_values=True))
+        stream = parts.path
+        reply = self._api.answer(stream, query, self._headers)
+        await asyncio.sleep(reply.delay_seconds + self._hold_seconds)
+        if reply.fault is not None:
+            raise ConnectionTrouble("the connection was dropped before an answer")
+        headers = {name.lower(): value for name, value in reply.headers.items()}
+        return Answer(reply.status, headers, reply.body)
+
+
+def settings(**changes: Any) -> Settings:
+    """Settings that do not slow a test down."""
+    values: dict[str, Any] = {
+        "api_key": DEFAULT_KEY,
+        "base_url": "http://127.0.0.1:1",
+        "requests_per_second": 1000.0,
+        "max_retries": 0,
+        "checkpoint_interval_seconds": 0.0,
+    }
+    return Settings(**(values | changes))
+
+
+async def sync(
+    api: FakeApi,
+    state: dict[str, Any] | None = None,
+    *,
+    sink: Sink | None = None,
+    key: str = DEFAULT_KEY,
+    hold_seconds: float = 0.0,
+    **changes: Any,
+) -> Sink:
+    """One sync of the fake API from a state; the sink tells what came of it."""
+    sink = sink or Sink()
+    async with ThreadWorker() as worker:
+        await run(
+            settings(api_key=key, **changes),
+            copy.deepcopy(state or {}),
+            sink,
+            transport=DirectTransport(api, key=key, hold_seconds=hold_seconds),
+            worker=worker,
+        )
+    return sink
+
+
+def expected(account: Account, table: str) -> dict[str, Row]:
+    """The rows that a complete reading must have landed. (flatten.py has tests of its own.)"""
+    stream, flattener = BY_TABLE[table], Flattener(table, key=BY_TABLE[table].key)
+    rows = {}
+    for record in account.truth(table):
+        row = flattener.row(record)
+        for column in stream.text_columns:
+            if column in row and not isinstance(row[column], str):
+                row[column] = str(row[column])
+        rows[row[stream.key]] = row
+    return rows

@@ -1,0 +1,84 @@
+"""Syncs through connector.update in a process of their own, whose memory is measured."""
+
+import asyncio
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import connector
+from tests.support.harness import Sink, Tables
+
+STATUS = Path("/proc/self/status")
+
+
+@dataclass
+class Outcome:
+    """How one sync ended. rows: of each table, by key. peak_mb: of the process until then."""
+
+    error: str | None
+    seconds: float
+    rows: dict[str, dict[str, Any]]
+    state: dict[str, Any]
+    warnings: list[str]
+    peak_mb: float = 0.0
+
+
+def sync_once(configuration: Mapping[str, str], state: Mapping[str, Any]) -> Outcome:
+    """One sync through connector.update, whose `op` must be patched back by whoever calls."""
+    sink, error = Sink(), None
+    # Ours to set: the SDK sets up its log and its operations only for a run of its own.
+    connector.op = sink
+    connector._forward_logs = lambda: None
+    began = time.monotonic()
+    try:
+        connector.update(dict(configuration), dict(state))
+    except RuntimeError as failure:
+        error = str(failure)
+    tables = Tables()
+    tables.apply(sink)
+    seconds = time.monotonic() - began
+    return Outcome(error, seconds, tables.rows, sink.last_state(), sink.warnings)
+
+
+async def syncs_of_their_own(
+    configurations: Sequence[Mapping[str, str]], *, environment: Mapping[str, str] | None = None
+) -> list[Outcome]:
+    """Runs them one after another, each from an empty state, beside this event loop."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tests.support.own_process"),
+        cwd=Path(__file__).parents[2],
+        env=os.environ | dict(environment or {}),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    try:
+        printed, _ = await process.communicate(json.dumps(configurations).encode())
+    finally:
+        if process.returncode is None:
+            process.kill()
+    assert process.returncode == 0
+    return [Outcome(**outcome) for outcome in json.loads(printed)]
+
+
+def peak_mb() -> float:
+    """The most resident memory so far. Not ru_maxrss, which begins with the parent's."""
+    line = next(line for line in STATUS.read_text().splitlines() if line.startswith("VmHWM:"))
+    return int(line.split()[1]) / 1024
+
+
+def main() -> None:
+    outcomes = []
+    for configuration in json.load(sys.stdin):
+        outcome = sync_once(configuration, {})
+        outcome.peak_mb = peak_mb() if STATUS.exists() else 0.0
+        outcomes.append(asdict(outcome))
+    json.dump(outcomes, sys.stdout)
+
+
+if __name__ == "__main__":
+    main()

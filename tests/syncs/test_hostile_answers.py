@@ -1,0 +1,388 @@
+"""Whole syncs in which one stream gets a hostile answer: what lands, what is told, how soon."""
+
+import asyncio
+import gzip
+import json
+import logging
+import time
+from typing import Any
+
+import pytest
+from aiohttp import web
+from hypothesis import example, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from courier_async.catalog.streams import BY_TABLE, DAY_MS, STREAMS, Family
+from courier_async.reading.walk import made_up_cursor
+from courier_async.sync import SyncFailed
+from courier_async.sync import sync as sync_over_http
+from tests.support.fake_courier import Account, FakeApi, Options, Reply, server
+from tests.support.harness import Sink, Tables, expected, settings, sync
+
+TABLES = [stream.table for stream in STREAMS]
+SMALL = dict.fromkeys(TABLES, 12)
+# Of a record in every hostile answer: no log line and no error may hold it.
+PERSON = "ana.hostile@acme.example"
+MOST_SECONDS = 5.0
+
+
+def page(stream: str, *records: Any, **more: Any) -> dict[str, Any]:
+    """The last page of a stream, in its own envelope."""
+    kind = BY_TABLE[stream]
+    end = {"has_more": False} if kind.family is Family.LIST else {"paging": {"more": False}}
+    return {kind.arrays[0]: list(records)} | end | more
+
+
+def reply(body: Any, **headers: str) -> Reply:
+    """A 200; text and bytes are sent as they are, all else as JSON."""
+    if isinstance(body, str):
+        body = body.encode("utf-8", "surrogatepass")
+    if not isinstance(body, bytes):
+        body = json.dumps(body).encode()
+    return Reply(200, body, {"Content-Type": "application/json"} | headers)
+
+
+def with_raw(stream: str, name: str, raw: str) -> str:
+    """A page of one record with a person in it and a field as it is written here."""
+    key = BY_TABLE[stream].key
+    record = f'{{"{key}": "x1", "who": "{PERSON}", "{name}": {raw}}}'
+    return json.dumps(page(stream, "@")).replace('"@"', record)
+
+
+class Outcome:
+    """What came of one sync: the rows by table, its error or None, and every log line."""
+
+    def __init__(self, sink: Sink, error: str | None, lines: list[str]) -> None:
+        self.sink, self.error, self.lines = sink, error, lines
+        tables = Tables()
+        tables.apply(sink)
+        self.rows = tables.rows
+
+    def told(self) -> str:
+        return "\n".join([*self.lines, self.error or "", *self.sink.warnings])
+
+
+@pytest.fixture
+def logged() -> Any:
+    """Every record of every logger from DEBUG up, as text."""
+    lines: list[str] = []
+
+    class Keep(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            lines.append(self.format(record))
+
+    root, keep = logging.getLogger(), Keep(level=logging.DEBUG)
+    level = root.level
+    root.addHandler(keep)
+    root.setLevel(logging.DEBUG)
+    yield lines
+    root.removeHandler(keep)
+    root.setLevel(level)
+
+
+async def sync_from(url: str, lines: list[str], state: Any = None, **changes: Any) -> Outcome:
+    sink, error = Sink(), None
+    try:
+        await sync_over_http(settings(base_url=url, **changes), state or {}, sink)
+    except SyncFailed as failure:
+        error = str(failure)
+    return Outcome(sink, error, lines)
+
+
+async def after(stream: str, hostile: Reply, lines: list[str], **changes: Any) -> Outcome:
+    """A sync in which the stream's first answer is hostile, checked for all that always holds."""
+    account = Account(seed=3, sizes=SMALL)
+    api = FakeApi(account)
+    api.script(stream, hostile)
+    async with server.serve(api=api) as fake:
+        began = time.monotonic()
+        outcome = await sync_from(fake.url, lines, **changes)
+        assert time.monotonic() - began < MOST_SECONDS
+        for table in TABLES:
+            if table != stream:
+                assert outcome.rows[table] == expected(account, table), table
+        assert PERSON not in outcome.told()
+        # The next sync finds the API as it was, and lands what the answer has kept from it.
+        tables = Tables()
+        tables.apply(outcome.sink)
+        again = await sync_from(fake.url, lines, outcome.sink.last_state())
+        assert again.error is None
+        tables.apply(again.sink)
+        assert tables.rows[stream].items() >= expected(account, stream).items()
+    return outcome
+
+
+# -- answers that fail their stream alone ------------------------------------------------------
+
+BOMB = gzip.compress(gzip.compress(b"[" * 10) + b"\0" * 64_000_000, compresslevel=1)
+FAILING: dict[str, tuple[str, Reply, str]] = {
+    "17 MB": ("brand", reply(b'{"a":"' + b"x" * 17 * 2**20 + b'"}'), "over 16 MB"),
+    "a gzip bomb": ("list", reply(BOMB, **{"Content-Encoding": "gzip"}), "over 16 MB"),
+    "packed unasked": ("brand", reply(b"x", **{"Content-Encoding": "br"}), "try: the answer "),
+    "nested 100,000 deep": (
+        "tenant", reply(with_raw("tenant", "a", "[" * 100_000 + "]" * 100_000)), "not JSON",
+    ),
+    "objects nested 100,000 deep": (
+        "brand",
+        reply(with_raw("brand", "a", '{"a":' * 100_000 + "1" + "}" * 100_000)),
+        "not JSON",
+    ),
+    "NaN": ("message", reply(with_raw("message", "a", "NaN")), "not JSON"),
+    "Infinity": ("brand", reply(with_raw("brand", "a", "-Infinity")), "not JSON"),
+    "an array": ("brand", reply([PERSON]), "not an object"),
+    "an object for the records": (
+        "audience", reply(page("audience") | {"items": {PERSON: 1}}), "not a list of records",
+    ),
+    "an array for paging": ("message", reply(page("message", paging=[PERSON])), "'paging' is not"),
+    "a string for more": (
+        "message", reply(page("message", paging={"more": PERSON})), "'more' is neither",
+    ),
+    "a string for has_more": ("tenant", reply(page("tenant", has_more=PERSON)), "'has_more' is"),
+    "an object for a cursor": (
+        "list", reply(page("list", paging={"more": True, "cursor": {PERSON: 1}})), "'cursor' is",
+    ),
+    "next_url to another host": (
+        "tenant",
+        reply(page("tenant", has_more=True, next_url=f"https://{PERSON}/?cursor=x")),
+        "'next_url' leads to another host",
+    ),
+    "headers of 1 MB": ("brand", reply(page("brand"), **{"X-Who": PERSON * 45_000}), "brand: "),
+    "half of the body": (
+        "brand", Reply(200, with_raw("brand", "a", "1").encode(), fault="cut"), "cut short",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FAILING)
+async def test_a_hostile_answer_fails_its_stream_with_a_sentence_and_no_other(
+    name: str, logged: list[str]
+) -> None:
+    stream, hostile, sentence = FAILING[name]
+    outcome = await after(stream, hostile, logged)
+    assert outcome.rows[stream] == {}
+    assert outcome.error is not None
+    assert outcome.error.startswith(f"1 of 7 streams could not be read to the end. {stream}: ")
+    assert sentence in outcome.error
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+async def test_a_redirect_to_another_origin_is_not_followed(
+    status: int, logged: list[str]
+) -> None:
+    other = FakeApi(Account(seed=4, sizes=SMALL))
+    async with server.serve(api=other) as elsewhere:
+        hostile = Reply(status, b"", {"Location": f"{elsewhere.url}/brands"})
+        outcome = await after("brand", hostile, logged)
+    assert outcome.error is not None
+    assert f"brand: Courier answered {status}" in outcome.error
+    assert other.traffic.requests == 0
+
+
+async def test_redirects_in_a_loop_end_at_the_first(logged: list[str]) -> None:
+    hostile = Reply(302, b"", {"Location": "/brands"})
+    outcome = await after("brand", hostile, logged, max_retries=3)
+    assert "brand: Courier answered 302" in (outcome.error or "")
+
+
+def let_the_fake_drip(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fake sends an answer whose fault is "drip" byte by byte, without end."""
+    usual = server._send
+
+    async def send(request: web.BaseRequest, answer: Reply) -> web.StreamResponse:
+        if answer.fault != "drip":
+            return await usual(request, answer)
+        response = web.StreamResponse(status=200)
+        await response.prepare(request)
+        while request.transport is not None:
+            await response.write(b" ")
+            await asyncio.sleep(0.05)
+        return response
+
+    monkeypatch.setattr(server, "_send", send)
+
+
+async def test_an_answer_that_drips_fails_after_five_times_the_time_out(
+    logged: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    let_the_fake_drip(monkeypatch)
+    hostile = Reply(200, b"", fault="drip")
+    outcome = await after("brand", hostile, logged, request_timeout_seconds=0.3)
+    assert "brand: no usable answer after 1 try: no answer within" in (outcome.error or "")
+
+
+# -- answers that land, odd as they are --------------------------------------------------------
+
+LANDING = {
+    "an integer beyond 64 bits": (str(2**63), "9223372036854775808"),
+    "an integer of 5,000 digits": ("9" * 5_000, "9" * 5_000),
+    "a number beyond a float": ("1e999", "1e999"),
+    "a lone surrogate": ('"a\\ud800b"', "a\ufffdb"),
+    "NUL": ('"a\\u0000b"', "a\0b"),
+    "a megabyte": (f'"{"m" * 2**20}"', "m" * 2**20),
+    "a deep list": ("[" * 200 + "]" * 200, "[" * 200 + "]" * 200),
+}
+
+
+@pytest.mark.parametrize("stream", ["brand", "message", "tenant"])
+@pytest.mark.parametrize("name", LANDING)
+async def test_an_odd_value_lands_whole(name: str, stream: str, logged: list[str]) -> None:
+    raw, cell = LANDING[name]
+    outcome = await after(stream, reply(with_raw(stream, "odd", raw)), logged)
+    assert outcome.error is None
+    assert outcome.rows[stream] == {"x1": {"id": "x1", "who": PERSON, "odd": cell}}
+
+
+async def test_five_thousand_keys_land_each_in_a_column(logged: list[str]) -> None:
+    record = {"id": "x1"} | {f"k{number:04}": number for number in range(5_000)}
+    outcome = await after("brand", reply(page("brand", record)), logged)
+    assert outcome.error is None
+    assert outcome.rows["brand"] == {"x1": record}
+
+
+async def test_of_duplicate_keys_the_last_lands(logged: list[str]) -> None:
+    outcome = await after("brand", reply(with_raw("brand", "a", '1, "a": 2')), logged)
+    assert outcome.rows["brand"] == {"x1": {"id": "x1", "who": PERSON, "a": 2}}
+
+
+async def test_keys_that_come_to_one_column_both_land(logged: list[str]) -> None:
+    record = {"id": "x1", "ID": 1, "a": {"b": 2}, "a_b": 3, "Name": "4", "name": "5", "_": {"": 6}}
+    outcome = await after("brand", reply(page("brand", record)), logged)
+    assert outcome.error is None
+    row = outcome.rows["brand"]["x1"]
+    assert row["id"] == "x1"
+    assert sorted(map(str, row.values())) == ["1", "2", "3", "4", "5", "6", "x1"]
+
+
+@pytest.mark.parametrize("stream", TABLES)
+async def test_what_is_no_record_is_left_out_counted_and_told(
+    stream: str, logged: list[str]
+) -> None:
+    key = BY_TABLE[stream].key
+    odd = [1, PERSON, None, [PERSON], {"who": PERSON}, {key: None}, {key: [PERSON]}, True, 0.5]
+    hostile = reply(page(stream, *odd, {key: "x1"}, {key: 7}))
+    outcome = await after(stream, hostile, logged)
+    assert outcome.error is None
+    assert outcome.rows[stream] == {"x1": {key: "x1"}, "7": {key: "7"}}
+    told = [text for text in outcome.sink.warnings if text.startswith(f"{stream}: 9 records")]
+    assert len(told) == 1
+
+
+@pytest.mark.parametrize("stream", TABLES)
+async def test_objects_where_text_belongs_and_the_other_way_round_land(
+    stream: str, logged: list[str]
+) -> None:
+    key = BY_TABLE[stream].key
+    record = {
+        key: "x1",
+        "name": {"a": [1]},
+        "settings": "s",
+        "enqueued": {"b": 2},
+        "timestamp": [],
+    }
+    outcome = await after(stream, reply(page(stream, record)), logged)
+    assert outcome.error is None
+    row = outcome.rows[stream]["x1"]
+    assert (row["name_a"], row["settings"], row["enqueued_b"]) == ("[1]", "s", 2)
+
+
+@pytest.mark.parametrize("stream", TABLES)
+async def test_of_one_id_twice_on_a_page_the_last_lands_known_or_not(
+    stream: str, logged: list[str]
+) -> None:
+    key = BY_TABLE[stream].key
+    old, new = {key: "x1", "name": PERSON}, {key: "x1", "name": "new"}
+    api = FakeApi(Account(seed=3, sizes=SMALL))
+    tables = Tables()
+    state: dict[str, Any] = {}
+    async with server.serve(api=api) as fake:
+        for records in ([old, new], [old, new], [new, old], [new, old, new]):
+            api.script(stream, reply(page(stream, *records)))
+            outcome = await sync_from(fake.url, logged, state)
+            assert outcome.error is None
+            tables.apply(outcome.sink)
+            state = outcome.sink.last_state()
+            assert tables.rows[stream]["x1"]["name"] == records[-1]["name"]
+    assert PERSON not in "\n".join(logged)
+
+
+# -- any JSON in place of a state --------------------------------------------------------------
+
+NOW_MS = 1_790_000_000_000
+TINY = Account(seed=9, sizes=dict.fromkeys(TABLES, 6) | {"message": 25}, now_ms=NOW_MS)
+SOURCE = "127.0.0.1 pk_test"
+ALL_TEXT = st.text(st.characters(codec=None), max_size=8)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | ALL_TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(ALL_TEXT, inner, max_size=3),
+    max_leaves=8,
+)
+# Never earned, or of no row: a time between would be a claim that no reader can refute.
+TIMES = st.sampled_from([-(2**53) + 1, -1, 0, 1, 10**12, NOW_MS + DAY_MS, 2**53 - 1])
+CURSORS = ALL_TEXT | st.sampled_from([made_up_cursor(NOW_MS + 1), "x" * 8_192, "\ud800"])
+LANES = st.fixed_dictionaries(
+    {"cursor": CURSORS},
+    optional={
+        "id": TIMES, "newest": TIMES, "oldest": TIMES, "ordered": st.booleans(), "start": TIMES,
+        "first": st.lists(ALL_TEXT, max_size=12), "first_oldest": TIMES, "met": TIMES,
+    },
+)  # fmt: skip
+WALKS = st.builds(
+    lambda frame, lane, lanes: frame | {k: v for k, v in lane.items() if k != "start"} | lanes,
+    st.fixed_dictionaries(
+        {"started_at": TIMES | st.just(NOW_MS - 1)},
+        optional={
+            "stop_at": TIMES, "emit_from": TIMES, "deep": st.booleans(),
+            "lean": st.tuples(st.none() | TIMES, TIMES, TIMES).map(list),
+        },
+    ),
+    LANES,
+    st.fixed_dictionaries({}, optional={"lanes": st.lists(LANES, max_size=3)}),
+)  # fmt: skip
+PARTS = st.fixed_dictionaries(
+    {},
+    optional={
+        "watermark": TIMES, "newest_first": st.booleans(), "deep_read_at": TIMES,
+        "deep_read_to": TIMES, "lanes_refused_at": TIMES, "walk": WALKS,
+        "rows": st.lists(ALL_TEXT | ALL_TEXT.map(lambda key: f"abcdefgh{key}"), max_size=3),
+        "open": st.booleans(), "left": st.lists(ALL_TEXT, max_size=3), "asked_after": ALL_TEXT,
+        "half_gone": st.booleans(), "rows_given_up": st.booleans(),
+    },
+)  # fmt: skip
+
+
+def own(streams: Any) -> dict[str, Any]:
+    return {"version": 1, "source": SOURCE, "streams": streams}
+
+
+STATES = (
+    JSON
+    | JSON.map(own)
+    | st.dictionaries(st.sampled_from(TABLES), PARTS | JSON, max_size=7).map(own)
+)
+FAR = NOW_MS + DAY_MS
+HEAD = {
+    "cursor": made_up_cursor(NOW_MS + 1),
+    "started_at": NOW_MS - 1,
+    "deep": True,
+    "ordered": True,
+}
+
+
+@hypothesis_settings(max_examples=60)
+@given(state=STATES)
+@example(state=own({"brand": {"walk": {"cursor": "\ud800", "started_at": 1}}}))
+@example(state=own({"brand": {"rows": ["abcdefgh\ud800"], "deep_read_at": 1}}))
+@example(state=own({"brand": {"left": ["\ud800"], "asked_after": "\ud800"}}))
+@example(state=own({"message": {"watermark": FAR, "walk": HEAD | {"stop_at": FAR}}}))
+@example(state=own({"message": {"walk": HEAD | {"lean": [None, FAR, FAR]}}}))
+def test_no_state_whatever_hides_a_row(state: Any) -> None:
+    tables = Tables()
+    sink = asyncio.run(sync(FakeApi(TINY, Options()), state))
+    tables.apply(sink)
+    for table in TABLES:
+        landed = tables.rows[table]
+        missing = [key for key, row in expected(TINY, table).items() if landed.get(key) != row]
+        assert missing == [], table
+    # What no database stores must not be carried on either.
+    json.dumps(sink.last_state(), ensure_ascii=False).encode()

@@ -1,0 +1,377 @@
+"""One request over real sockets: what a hostile or broken server can cost, and what is told."""
+
+import asyncio
+import contextlib
+import gzip
+import socket
+import time
+import traceback
+import tracemalloc
+import zlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from courier_async.api.transport import (
+    MAX_BODY_BYTES,
+    Answer,
+    BodyTooLarge,
+    ConnectionTrouble,
+    HttpTransport,
+)
+
+KEY = "pk_prod_8H4JF2N1A94WJ2MZQ0X3T5V7"
+CURSOR = "MTU4OTQ5NTI1ODY4Nyw%2B%3D%3D"
+PATH = f"/messages?cursor={CURSOR}"
+# Of a body, in every test where one is sent and fails.
+PERSON = "ana@acme.example"
+
+Send = Callable[[asyncio.StreamWriter], Awaitable[None]]
+
+
+@dataclass
+class Server:
+    """A server that reads a request's head, then sends what it is told to."""
+
+    url: str = ""
+    heads: list[str] = field(default_factory=list)
+
+
+@contextlib.asynccontextmanager
+async def serving(send: Send | bytes) -> AsyncIterator[Server]:
+    server = Server()
+    open_writers: list[asyncio.StreamWriter] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        open_writers.append(writer)
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            server.heads.append((await reader.readuntil(b"\r\n\r\n")).decode("latin-1"))
+            if isinstance(send, bytes):
+                writer.write(send)
+                await writer.drain()
+            else:
+                await send(writer)
+            writer.close()
+
+    listening = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = listening.sockets[0].getsockname()[1]
+    server.url = f"http://127.0.0.1:{port}"
+    try:
+        yield server
+    finally:
+        listening.close()
+        for writer in open_writers:
+            writer.transport.abort()
+
+
+async def get(base_url: str, *, path: str = PATH, timeout_seconds: float = 5) -> Answer:
+    async with HttpTransport(
+        base_url=base_url, api_key=KEY, timeout_seconds=timeout_seconds
+    ) as transport:
+        return await transport.get(path)
+
+
+async def trouble(base_url: str, *, timeout_seconds: float = 5) -> str:
+    """What is told of a failure; that it tells no more than it may is checked on the way."""
+    with pytest.raises((ConnectionTrouble, BodyTooLarge)) as caught:
+        await get(base_url, timeout_seconds=timeout_seconds)
+    error: BaseException | None = caught.value
+    # As a crash report would show it, with the locals of each frame of ours.
+    told = "".join(
+        traceback.TracebackException.from_exception(caught.value, capture_locals=True).format()
+    )
+    while error is not None:
+        told += f"{error} {error!r} {error.args}"
+        error = error.__cause__ or error.__context__
+    assert KEY not in str(caught.value) + repr(caught.value)
+    for secret in (CURSOR, PERSON):
+        assert secret not in str(caught.value) + repr(caught.value)
+    assert caught.value.__context__ is None, "aiohttp's own error may hold the address"
+    assert KEY not in told
+    return str(caught.value)
+
+
+def answer(body: bytes, *, head: bytes = b"200 OK", headers: bytes = b"") -> bytes:
+    length = b"Content-Length: %d\r\n" % len(body)
+    return b"HTTP/1.1 " + head + b"\r\n" + length + headers + b"\r\n" + body
+
+
+async def test_an_answer_is_its_status_headers_and_body() -> None:
+    sent = answer(b'{"results": []}', head=b"404 Not Found", headers=b"X-ODD-Case: a\r\n")
+    async with serving(sent) as server:
+        got = await get(server.url)
+    assert (got.status, got.body, got.headers["x-odd-case"]) == (404, b'{"results": []}', "a")
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+async def test_a_packed_body_is_unpacked(encoding: str) -> None:
+    packed = gzip.compress(b"x" * 1000) if encoding == "gzip" else zlib.compress(b"x" * 1000)
+    sent = answer(packed, headers=f"Content-Encoding: {encoding}\r\n".encode())
+    async with serving(sent) as server:
+        assert (await get(server.url)).body == b"x" * 1000
+
+
+async def test_the_address_goes_out_as_it_was_encoded_and_the_key_in_its_header() -> None:
+    async with serving(answer(b"{}")) as server:
+        await get(f"{server.url}/courier", path="/messages?cursor=a%2Bb%2F%3D%25&x=%C3%A9")
+    (head,) = server.heads
+    assert head.startswith("GET /courier/messages?cursor=a%2Bb%2F%3D%25&x=%C3%A9 HTTP/1.1\r\n")
+    assert head.count(KEY) == 1
+    assert head.count("Accept-Encoding: gzip, deflate\r\n") == 1
+    assert f"Authorization: Bearer {KEY}\r\n" in head
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_a_redirect_is_an_answer_and_takes_the_key_nowhere(status: int) -> None:
+    async with serving(answer(b"{}")) as elsewhere:
+        target = f"Location: {elsewhere.url}/steal\r\n".encode()
+        async with serving(answer(b"", head=b"%d Moved" % status, headers=target)) as server:
+            assert (await get(server.url)).status == status
+    assert len(server.heads) == 1
+    assert elsewhere.heads == []
+
+
+async def test_cookies_of_one_answer_do_not_come_with_the_next() -> None:
+    async with serving(answer(b"{}", headers=b"Set-Cookie: a=b\r\n")) as server:
+        # By name: aiohttp keeps no cookies of a bare address anyway.
+        base_url = server.url.replace("127.0.0.1", "localhost")
+        async with HttpTransport(base_url=base_url, api_key=KEY, timeout_seconds=5) as transport:
+            await transport.get("/one")
+            await transport.get("/two")
+    assert len(server.heads) == 2
+    assert "cookie" not in "".join(server.heads).lower()
+
+
+async def test_proxies_and_netrc_of_the_environment_are_let_be(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login someone password else\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    async with serving(answer(b"{}")) as proxy, serving(answer(b"{}")) as server:
+        for name in ("http_proxy", "https_proxy", "all_proxy"):
+            monkeypatch.setenv(name, proxy.url)
+            monkeypatch.setenv(name.upper(), proxy.url)
+        monkeypatch.delenv("no_proxy", raising=False)
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        await get(server.url)
+    assert proxy.heads == []
+    assert f"Bearer {KEY}" in server.heads[0]
+    assert "Basic" not in server.heads[0]
+
+
+# Connections that fail.
+
+
+async def test_a_server_that_never_answers_is_given_up_after_the_time_out() -> None:
+    async def silence(writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(30)
+
+    began = time.monotonic()
+    async with serving(silence) as server:
+        assert await trouble(server.url, timeout_seconds=0.4) == "no answer within 0.4 s"
+    assert 0.35 <= time.monotonic() - began < 1.6, "long before five times that"
+
+
+async def test_an_answer_that_stops_midway_is_given_up_after_the_time_out() -> None:
+    async def stop(writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n" + PERSON.encode())
+        await writer.drain()
+        await asyncio.sleep(30)
+
+    async with serving(stop) as server:
+        assert "no answer within" in await trouble(server.url, timeout_seconds=0.2)
+
+
+@pytest.mark.parametrize("in_head", [True, False])
+async def test_an_answer_that_drips_takes_at_most_five_times_the_time_out(in_head: bool) -> None:
+    async def drip(writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\n")
+        if not in_head:
+            writer.write(b"Content-Length: 1000\r\n\r\n")
+        for _ in range(1000):
+            writer.write(b"a")
+            await writer.drain()
+            await asyncio.sleep(0.05)
+
+    began = time.monotonic()
+    async with serving(drip) as server:
+        assert "no answer within" in await trouble(server.url, timeout_seconds=0.15)
+    assert 0.6 <= time.monotonic() - began < 1.5
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"",
+        b"HTTP/1.1 200 OK\r\nContent-Le",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n" + PERSON.encode(),
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n10\r\n" + PERSON.encode(),
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n" + PERSON.encode(),
+        answer(PERSON.encode(), headers=b"Content-Encoding: gzip\r\n"),
+        b"ana@acme.example\r\n\r\n",
+        b"\x16\x03\x01\x00\x00",
+        b"HTTP/1.1 abc OK\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: ana@acme.example\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nX: " + b"a" * 2**20 + b"\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n" + b"X: a\r\n" * 200_000 + b"\r\n",
+        b"HTTP/1.1 200 " + b"a" * 2**20 + b"\r\n\r\n",
+    ],
+    ids=lambda sent: repr(sent[-30:]),
+)
+async def test_a_broken_answer_is_a_failure_with_words(sent: bytes) -> None:
+    began = time.monotonic()
+    async with serving(sent) as server:
+        said = await trouble(server.url, timeout_seconds=2)
+    assert said.startswith(("the connection was dropped", "the answer c", "the answer was"))
+    assert time.monotonic() - began < 1.5
+
+
+async def test_nobody_listening_is_a_failed_connection() -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+        said = await trouble(f"http://127.0.0.1:{port}")
+    assert said.startswith("the connection to 127.0.0.1 failed (")
+
+
+async def test_a_name_that_does_not_resolve_is_told_without_waiting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def unknown(*question: Any, **more: Any) -> Any:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", unknown)
+    said = await trouble("https://api.courier.example")
+    assert said == "the host name api.courier.example could not be resolved; check base_url"
+
+
+async def test_a_server_that_speaks_no_tls_is_told_as_that() -> None:
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(10)
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
+
+    listening = await asyncio.start_server(refuse, "127.0.0.1", 0)
+    async with listening:
+        port = listening.sockets[0].getsockname()[1]
+        said = await trouble(f"https://127.0.0.1:{port}")
+    assert said == "127.0.0.1 did not agree on a TLS connection; check base_url"
+
+
+async def test_a_server_that_only_speaks_ipv6_is_reached() -> None:
+    async def reply(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer(b"{}"))
+        writer.close()
+
+    try:
+        listening = await asyncio.start_server(reply, "::1", 0)
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    async with listening:
+        port = listening.sockets[0].getsockname()[1]
+        assert (await get(f"http://[::1]:{port}")).body == b"{}"
+
+
+# Bodies that are too large.
+
+
+@contextlib.contextmanager
+def bounded(*, seconds: float, megabytes: int) -> Any:
+    tracemalloc.start()
+    began = time.monotonic()
+    try:
+        yield
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert time.monotonic() - began < seconds
+    assert peak < megabytes * 2**20
+
+
+async def pour(writer: asyncio.StreamWriter, *, megabytes: int, chunked: bool) -> None:
+    piece = b"a" * 2**20
+    for _ in range(megabytes):
+        writer.write(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece)
+        await writer.drain()
+
+
+@pytest.mark.parametrize("chunked", [True, False])
+async def test_a_body_of_a_hundred_megabytes_is_refused_before_it_fills_the_memory(
+    chunked: bool,
+) -> None:
+    async def send(writer: asyncio.StreamWriter) -> None:
+        length = b"Transfer-Encoding: chunked" if chunked else b"Content-Length: 104857600"
+        writer.write(b"HTTP/1.1 200 OK\r\n" + length + b"\r\n\r\n")
+        await pour(writer, megabytes=100, chunked=chunked)
+
+    with bounded(seconds=5, megabytes=60):
+        async with serving(send) as server:
+            with pytest.raises(BodyTooLarge):
+                await get(server.url)
+
+
+@pytest.mark.parametrize("packed_at_once", [True, False])
+async def test_a_body_that_unpacks_to_a_gigabyte_is_refused(packed_at_once: bool) -> None:
+    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+    first, again = (
+        packer.compress(bytes(2**20)) + packer.flush(zlib.Z_FULL_FLUSH) for _ in range(2)
+    )
+    # After a full flush the same megabyte packs to the same bytes, whatever came before.
+    packed = first + again * 1023
+
+    async def drop_by_drop(writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n")
+        for start in range(0, len(packed), 1_000):
+            writer.write(packed[start : start + 1_000])
+            await writer.drain()
+            await asyncio.sleep(0)
+
+    whole = answer(packed, headers=b"Content-Encoding: gzip\r\n")
+    with bounded(seconds=5, megabytes=110):
+        async with serving(whole if packed_at_once else drop_by_drop) as server:
+            with pytest.raises((BodyTooLarge, ConnectionTrouble)):
+                await get(server.url)
+
+
+async def test_the_largest_body_allowed_is_read() -> None:
+    async with serving(answer(b"a" * MAX_BODY_BYTES)) as server:
+        assert len((await get(server.url)).body) == MAX_BODY_BYTES
+    async with serving(answer(b"a" * (MAX_BODY_BYTES + 1))) as server:
+        with pytest.raises(BodyTooLarge):
+            await get(server.url)
+
+
+async def test_no_repr_shows_the_key() -> None:
+    async with HttpTransport(
+        base_url="https://api.courier.com", api_key=KEY, timeout_seconds=5
+    ) as transport:
+        shown = f"{transport!r} {transport} {transport._session!r} {transport._session.headers!r}"
+    assert KEY not in shown
+
+
+async def test_a_cancelled_request_closes_its_connection() -> None:
+    closed = asyncio.Event()
+
+    async def watch(writer: asyncio.StreamWriter) -> None:
+        while not writer.transport.is_closing():
+            writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            with contextlib.suppress(OSError):
+                await writer.drain()
+            await asyncio.sleep(0.02)
+        closed.set()
+
+    async with serving(watch) as server:
+        task = asyncio.create_task(get(server.url))
+        await asyncio.sleep(0.1)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        async with asyncio.timeout(2):
+            await closed.wait()

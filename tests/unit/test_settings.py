@@ -1,0 +1,335 @@
+"""The configuration: every key, its default, its range, and the sentence about a bad value."""
+
+import re
+import time
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from courier_async.catalog.streams import STREAMS
+from courier_async.settings import OPTIONS, PLACEHOLDER, Settings, unknown_settings
+
+KEY = "pk_prod_8H4JF2N1A94WJ2MZQ0X3T5V7"
+
+
+def settings(**texts: Any) -> Settings:
+    return Settings.from_configuration({"api_key": KEY, **texts})
+
+
+def sentence(**texts: Any) -> str:
+    """What is said about a bad configuration."""
+    with pytest.raises(ValueError, match=r".") as caught:
+        settings(**texts)
+    return str(caught.value)
+
+
+def test_a_key_alone_gives_every_default() -> None:
+    given = settings()
+    assert given.api_key == KEY
+    assert given.base_url == "https://api.courier.com"
+    assert given.streams == STREAMS
+    assert given.requests_per_second == 50
+    assert given.max_retries == 3
+    assert given.request_timeout_seconds == 60
+    assert given.sync_since_ms is None
+    assert given.message_lookback_days == 3
+    assert given.message_deep_lookback_days == 30
+    assert given.capture_deletes is True
+    assert given.checkpoint_interval_seconds == 60
+
+
+@pytest.mark.parametrize("nothing", ["", "  ", "\t\n", None])
+@pytest.mark.parametrize("name", [name for name in OPTIONS if name != "api_key"])
+def test_an_unfilled_field_means_the_default(name: str, nothing: str | None) -> None:
+    assert settings(**{name: nothing}) == settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("requests_per_second", "0.1", 0.1),
+        ("requests_per_second", "1000", 1000.0),
+        ("requests_per_second", " 12.5 ", 12.5),
+        ("max_retries", "0", 0),
+        ("max_retries", "10", 10),
+        ("request_timeout_seconds", "1", 1.0),
+        ("request_timeout_seconds", "600", 600.0),
+        ("message_lookback_days", "0", 0.0),
+        ("message_lookback_days", "365", 365.0),
+        ("message_lookback_days", "0.5", 0.5),
+        ("message_deep_lookback_days", "0", 0.0),
+        ("message_deep_lookback_days", "365", 365.0),
+        ("checkpoint_interval_seconds", "0", 0.0),
+        ("checkpoint_interval_seconds", "3600", 3600.0),
+        ("capture_deletes", "false", False),
+        ("capture_deletes", "FALSE", False),
+        ("capture_deletes", "True", True),
+        ("base_url", "https://api.eu.courier.com", "https://api.eu.courier.com"),
+        ("base_url", "https://api.eu.courier.com/", "https://api.eu.courier.com"),
+        ("base_url", "https://proxy.example:8443/courier//", "https://proxy.example:8443/courier"),
+        ("base_url", "http://127.0.0.1:8080", "http://127.0.0.1:8080"),
+        ("base_url", "http://127.9.9.9", "http://127.9.9.9"),
+        ("base_url", "http://localhost:1", "http://localhost:1"),
+        ("base_url", "http://[::1]:8080", "http://[::1]:8080"),
+    ],
+)
+def test_a_good_value_is_taken(name: str, text: str, value: object) -> None:
+    assert getattr(settings(**{name: text}), name) == value
+
+
+NUMBERS = [
+    ("requests_per_second", "0.1 to 1000", ["0", "0.09", "1000.1", "-1"]),
+    ("max_retries", "0 to 10", ["-1", "11", "1.5", "3.0", "1e1", "999999999999", "٣"]),
+    ("request_timeout_seconds", "1 to 600", ["0", "0.9", "601"]),
+    ("message_lookback_days", "0 to 365", ["-0.1", "365.5"]),
+    ("message_deep_lookback_days", "0 to 365", ["-1", "366"]),
+    ("checkpoint_interval_seconds", "0 to 3600", ["-1", "3601"]),
+]
+
+
+@pytest.mark.parametrize(("name", "allowed", "outside"), NUMBERS)
+def test_a_number_out_of_range_is_refused_with_the_range(
+    name: str, allowed: str, outside: list[str]
+) -> None:
+    for text in [*outside, "nan", "inf", "-inf", "fast", "1,5", "0x10", "10 per second"]:
+        said = sentence(**{name: text})
+        assert said.startswith(f"{name} is {text!r}")
+        assert allowed in said
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "allowed"),
+    [
+        ("capture_deletes", "yes", "true or false"),
+        ("capture_deletes", "1", "true or false"),
+        ("streams", "message,brands", "brand, audience, audit_event, list, message"),
+        ("streams", ",", "brand, audience, audit_event, list, message"),
+        ("streams", "message;brand", "brand, audience, audit_event, list, message"),
+        ("sync_since", "yesterday", "an ISO date"),
+        ("sync_since", "2026-02-30", "an ISO date"),
+        ("sync_since", "1786699985000", "an ISO date"),
+        ("base_url", "api.courier.com", "https address"),
+        ("base_url", "ftp://api.courier.com", "https address"),
+        ("base_url", "https://", "https address"),
+        ("base_url", "http://api.courier.com", "https address"),
+        ("base_url", "http://127.0.0.1.example", "https address"),
+        ("base_url", "http://10.0.0.1", "https address"),
+        ("base_url", "http://0.0.0.0", "https address"),
+    ],
+)
+def test_a_bad_value_is_refused_with_its_name_and_what_is_allowed(
+    name: str, text: str, allowed: str
+) -> None:
+    said = sentence(**{name: text})
+    assert said.startswith(name)
+    assert allowed in said
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://user:hunter2@api.courier.com",
+        "https://hunter2@api.courier.com",
+        "https://:hunter2@api.courier.com",
+        "https://api.courier.com?key=hunter2",
+        "https://api.courier.com#hunter2",
+        "https://api.courier.com /hunter2",
+        "https://api.courier.com:99999/hunter2",
+        "https://api.courier.com:port/hunter2",
+        "https://[hunter2",
+        "https://api.courier.com?",
+        "https://api.courier.com#",
+        "https://@api.courier.com",
+        "https://api.courier.com\\@hunter2",
+        "ftp://user:hunter2@api.courier.com",
+    ],
+)
+def test_an_address_that_may_hold_a_secret_is_refused_and_not_shown(text: str) -> None:
+    said = sentence(base_url=text)
+    assert said.startswith("base_url")
+    assert "hunter2" not in said
+
+
+@pytest.mark.parametrize(
+    "host", ["a\\b.example", "a*b.example", "exämple.courier.com", "a\u200bb.example"]
+)
+def test_an_address_of_other_characters_than_a_host_has_is_refused(host: str) -> None:
+    assert sentence(base_url=f"https://{host}").startswith("base_url")
+
+
+@pytest.mark.parametrize("text", ["https://a.example/\x00", "https://a.example/\x7f/"])
+def test_an_address_with_control_characters_is_refused(text: str) -> None:
+    assert sentence(base_url=text).startswith("base_url")
+
+
+def test_streams_are_taken_in_the_order_of_the_tables_and_once() -> None:
+    taken = settings(streams=" message, brand ,message,").streams
+    assert [stream.table for stream in taken] == ["brand", "message"]
+
+
+@pytest.mark.parametrize(
+    ("text", "since_ms"),
+    [
+        ("2026-01-31", 1769817600000),
+        ("2026-01-31T12:00:00", 1769860800000),
+        ("2026-01-31 12:00", 1769860800000),
+        ("2026-01-31T12:00:00Z", 1769860800000),
+        ("2026-01-31T12:00:00.250+02:00", 1769853600250),
+        ("20260131", 1769817600000),
+        ("1969-12-31", -86_400_000),
+    ],
+)
+def test_sync_since_is_an_iso_date_and_utc_where_it_names_no_offset(
+    text: str, since_ms: int
+) -> None:
+    assert settings(sync_since=text).sync_since_ms == since_ms
+
+
+def test_sync_since_in_the_future_is_refused() -> None:
+    tomorrow = time.strftime("%Y-%m-%d", time.gmtime(time.time() + 2 * 86_400))
+    assert "in the future" in sentence(sync_since=tomorrow)
+
+
+BAD_KEYS = [
+    None,
+    "",
+    "   ",
+    PLACEHOLDER,
+    f" {PLACEHOLDER}\n",
+    "<your key>",
+    f" {KEY}",
+    f"{KEY} ",
+    f"{KEY}\n",
+    f"{KEY[:10]} {KEY[10:]}",
+    f"{KEY[:10]}\t{KEY[10:]}",
+    f"{KEY[:10]}\r\nX-Other: 1",
+    f"{KEY}\x00",
+    f"{KEY}\x7f",
+    f"{KEY}\u00a0",
+    f"{KEY}\u200b",
+    f"{KEY}é",
+    12345,
+    [KEY],
+    {"key": KEY},
+    True,
+]
+
+
+@pytest.mark.parametrize("key", BAD_KEYS)
+def test_a_key_that_cannot_be_one_is_refused_without_being_shown(key: Any) -> None:
+    said = sentence(api_key=key)
+    assert said.startswith("api_key")
+    assert "Settings > API Keys" in said
+    for piece in (KEY, KEY[:10], KEY[10:], "12345", "your key"):
+        assert piece not in said
+
+
+def test_a_missing_key_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"^api_key is missing"):
+        Settings.from_configuration({})
+
+
+@pytest.mark.parametrize("name", [name for name in OPTIONS if name != "api_key"])
+@pytest.mark.parametrize("value", [1, 1.5, True, ["a"], {"a": 1}])
+def test_a_value_that_is_not_text_is_refused_by_name(name: str, value: object) -> None:
+    said = sentence(**{name: value})
+    assert said.startswith(name)
+    assert "text in quotes" in said
+
+
+@pytest.mark.parametrize("configuration", [None, [], "api_key", 3])
+def test_a_configuration_that_is_no_object_is_refused(configuration: Any) -> None:
+    with pytest.raises(ValueError, match=r"^The configuration must be a JSON object"):
+        Settings.from_configuration(configuration)
+
+
+def test_a_bad_value_never_brings_the_key_into_the_error() -> None:
+    """A key pasted into the wrong field is still a key."""
+    for name in OPTIONS:
+        with pytest.raises(ValueError, match=name) as caught:
+            Settings.from_configuration({"api_key": KEY if name != "api_key" else "", name: "<>"})
+        assert KEY not in str(caught.value)
+
+
+@pytest.mark.parametrize("pasted", [KEY, f" {KEY}\n", "dk_test_OTHER", "key-without-prefix"])
+@pytest.mark.parametrize("name", [name for name in OPTIONS if name != "api_key"])
+def test_a_key_pasted_into_another_field_is_not_shown(name: str, pasted: str) -> None:
+    own = "key-without-prefix" if "-" in pasted else KEY
+    said = sentence(api_key=own, **{name: pasted})
+    assert said.startswith(f"{name} holds an API key")
+    assert pasted.strip() not in said
+
+
+def test_a_key_short_enough_to_stand_in_an_address_by_chance_is_let_be() -> None:
+    assert settings(api_key="test", base_url="http://localhost/test").api_key == "test"
+
+
+def test_an_unknown_setting_is_told_with_the_nearest_name() -> None:
+    sentences = unknown_settings({"api_key": KEY, "request_per_second": "5", "zzz": KEY})
+    assert len(sentences) == 2
+    assert "request_per_second" in sentences[0]
+    assert "Did you mean requests_per_second?" in sentences[0]
+    assert "zzz" in sentences[1]
+    assert "Did you mean" not in sentences[1]
+    assert KEY not in "".join(unknown_settings({KEY: ""}))
+    assert unknown_settings(dict.fromkeys(OPTIONS, "")) == []
+
+
+def test_no_repr_shows_the_key() -> None:
+    for text in (repr(settings()), str(settings()), f"{settings()}"):
+        assert KEY not in text
+        assert "base_url" in text
+
+
+@pytest.mark.parametrize(
+    ("key", "base_url", "source"),
+    [
+        (KEY, "", "api.courier.com pk_prod"),
+        ("dk_test_ABC", "", "api.courier.com dk_test"),
+        ("pk_test_ABC", "https://API.EU.courier.com", "api.eu.courier.com pk_test"),
+        ("pk_production", "", "api.courier.com other"),
+        ("secret", "http://[::1]:80", "::1 other"),
+    ],
+)
+def test_the_source_is_the_host_and_no_more_of_the_key_than_its_environment(
+    key: str, base_url: str, source: str
+) -> None:
+    assert settings(api_key=key, base_url=base_url).source == source
+
+
+def test_lookbacks_are_also_had_in_milliseconds() -> None:
+    given = settings(message_lookback_days="0.5", message_deep_lookback_days="2")
+    assert given.message_lookback_ms == 43_200_000
+    assert given.message_deep_lookback_ms == 172_800_000
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=5,
+)
+LIKELY = st.sampled_from(
+    ["", "1", "https://a.example", "http://[::1]", "https://[", "2026-01-01", "true", "message"]
+)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(list(OPTIONS)) | st.text(max_size=5), LIKELY | ANYTHING, max_size=6
+    )
+    | ANYTHING
+)
+def test_any_configuration_gives_settings_or_a_sentence(configuration: Any) -> None:
+    said = ""
+    try:
+        given = Settings.from_configuration(configuration)
+    except ValueError as error:
+        said = str(error)
+    else:
+        assert isinstance(given, Settings)
+        unknown_settings(configuration)
+    assert not said or re.match(
+        r"(The configuration|[a-z_]+) (is|must|names|holds|still)\b", said
+    ), said
