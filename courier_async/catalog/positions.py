@@ -1,0 +1,23 @@
+"""Cursors that are positions: made up for a time, without a page that leads there."""
+
+import base64
+import binascii
+
+
+def message_cursor_at(time_ms: int) -> str:
+    """The position of a message enqueued at `time_ms` whose id sorts after all others.
+
+    base64 of "<enqueued in epoch ms>,<message id>" (docs, paging).
+    """
+    position = f"{time_ms},1-{time_ms // 1000:08x}-{'f' * 24}"
+    return base64.b64encode(position.encode()).decode()
+
+
+def time_in_cursor(cursor: str) -> int | None:
+    """The time in a cursor of that form; None in any other."""
+    try:
+        text = base64.b64decode(cursor, validate=True).decode()
+    except (binascii.Error, ValueError):
+        return None
+    time, comma, name = text.partition(",")
+    return int(time) if comma and name and time.isascii() and time.isdigit() else None

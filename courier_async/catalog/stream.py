@@ -1,0 +1,107 @@
+"""What is said of a stream: where it is read, how it is ordered, what its table looks like."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, Final
+
+HOUR_MS: Final = 3_600_000
+DAY_MS: Final = 24 * HOUR_MS
+
+Record = dict[str, Any]
+# A row's key: the text of each key field, in the order of Stream.key.
+Key = tuple[str, ...]
+
+
+class Family(Enum):
+    """How an endpoint says that there is more."""
+
+    PAGING = "paging"  # {"paging": {"more", "cursor"}, <array>: [...]}
+    LIST = "list"  # {"type": "list", "has_more", "cursor", "next_url", "items": [...]}
+    WHOLE = "whole"  # {<array>: [...]}: one answer holds everything
+
+
+class Type(Enum):
+    """The column types of Fivetran's SDK that a table here uses."""
+
+    STRING = "STRING"
+    BOOLEAN = "BOOLEAN"
+    LONG = "LONG"
+    UTC_DATETIME = "UTC_DATETIME"
+    JSON = "JSON"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """One column of a table.
+
+    path: where its value stands in a record. meaning, source: for docs/schema.md.
+    free_form: a JSON column whose keys customers choose, so that it may hold secrets.
+    """
+
+    name: str
+    path: tuple[str, ...]
+    type: Type
+    meaning: str
+    source: str = "SDK"
+    free_form: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stream:
+    """One endpoint and the table that it fills.
+
+    table: name of the table, and of the stream in the configuration and the state.
+    arrays: where the records may stand in an answer, the likeliest first.
+    key: the record's fields that form the table's primary key.
+    params: sent with every page, beside the cursor.
+    time_field: the field that orders the stream and carries its watermark. None: every sync
+        reads every page.
+    presumed_newest_first: believed of the order before a walk has shown it.
+    overlap_ms: how far below its watermark each sync reads.
+    changes_late: rows change for weeks without telling, so they are read again by age.
+    settled_times: the statuses after which little changes -> the field with the time of each.
+    own_times: the fields that hold a row's own times.
+    keeps_rows: the state keeps a fingerprint a row, so that only changes are sent and
+        rows that have gone are deleted.
+    id_tells: the answer to a row's id says whether it is still there.
+    null_is_empty: the API documents null for an empty array.
+    cursor_at: makes a cursor up for a time in epoch milliseconds, so that one long reading goes
+        on in several places at once. None: cursors are opaque.
+    parent: the table whose rows' ids stand in `path` as {id}; None for a stream of its own.
+    """
+
+    table: str
+    path: str
+    arrays: tuple[str, ...]
+    key: tuple[str, ...] = ("id",)
+    family: Family = Family.PAGING
+    params: tuple[tuple[str, str], ...] = ()
+    time_field: str | None = None
+    presumed_newest_first: bool = False
+    overlap_ms: int = HOUR_MS
+    changes_late: bool = False
+    settled_times: Mapping[str, str] = field(default_factory=dict)
+    own_times: tuple[str, ...] = ()
+    keeps_rows: bool = True
+    id_tells: bool = True
+    null_is_empty: bool = False
+    cursor_at: Callable[[int], str] | None = None
+    parent: str | None = None
+    columns: tuple[Column, ...] = ()
+    text_columns: tuple[str, ...] = ()
+
+    def key_of(self, record: Any) -> Key | None:
+        """The record's key, or None where it lacks one and so cannot be stored."""
+        if not isinstance(record, dict):
+            return None
+        key = tuple([_key_text(record.get(name)) for name in self.key])
+        return key if all(key) else None
+
+
+def _key_text(value: Any) -> str:
+    """A key field as text; "" where it is none."""
+    if isinstance(value, str):
+        # The destination drops NUL, and would take two such keys for one.
+        return value.replace("\x00", "")
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else ""
