@@ -47,3 +47,7 @@ class Unavailable(CourierError):
 
 class BadAnswer(CourierError):
     """A well-formed answer that breaks the API's own contract; a retry would not help."""
+
+
+class StateRefused(Exception):
+    """The saved state must not be replaced by this sync. The text says what to do."""
