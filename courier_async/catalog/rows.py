@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import orjson
 
-from courier_async.catalog.streams import Record
+from courier_async.catalog.stream import Record
 
 log = logging.getLogger(__name__)
 
