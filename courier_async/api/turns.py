@@ -23,11 +23,9 @@ class Turns:
         try:
             await granted
         except asyncio.CancelledError:
-            if granted.done() and not granted.cancelled():
+            if not granted.cancelled():
                 # The place was granted in the same turn of the loop: it goes to the next.
                 self.give_back()
-            else:
-                waiters.remove(granted)
             raise
 
     def give_back(self) -> None:
@@ -35,7 +33,7 @@ class Turns:
         for waiters in (self._first, self._later):
             while waiters:
                 granted = waiters.popleft()
-                if not granted.done():
+                if not granted.cancelled():
                     granted.set_result(None)
                     return
         self._free += 1

@@ -118,6 +118,26 @@ def test_a_waiter_that_is_cancelled_as_its_turn_comes_passes_it_on(gives_way: bo
     run_virtual(main())
 
 
+@pytest.mark.parametrize("gives_way", [True, False])
+def test_a_place_passes_by_a_waiter_that_was_cancelled_before_it_came_free(
+    gives_way: bool,
+) -> None:
+    async def main() -> None:
+        turns = Turns()
+        await turns.take()
+        waiting = [asyncio.create_task(turns.take(gives_way=gives_way)) for _ in range(3)]
+        await asyncio.sleep(0)
+        waiting[0].cancel()
+        waiting[1].cancel()
+        turns.give_back()
+        ended = await asyncio.gather(*waiting[:2], return_exceptions=True)
+        assert [type(error) for error in ended] == [asyncio.CancelledError] * 2
+        async with asyncio.timeout(1):
+            await waiting[2]
+
+    run_virtual(main())
+
+
 class RandomWire:
     """Answers of any size, some of which fail midway."""
 
