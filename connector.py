@@ -24,8 +24,12 @@ def validate_configuration(configuration: dict[str, Any]) -> Settings:
 
 
 def schema(configuration: dict[str, Any]) -> list[dict[str, Any]]:
-    """The tables, their keys, and every column with its type."""
-    return schema_of(STREAMS)
+    """The tables that the configuration names, their keys, and every column with its type."""
+    try:
+        return schema_of(validate_configuration(configuration).streams)
+    except ValueError:
+        # Asked for before a sync too, which then says what is wrong.
+        return schema_of(STREAMS)
 
 
 def update(configuration: dict[str, Any], state: dict[str, Any]) -> None:

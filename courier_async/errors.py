@@ -72,6 +72,20 @@ class Denied(CourierError):
         return _advice_by_status(self.status)
 
 
+class AccessLost(CourierError):
+    """402, 403 or 404 to a stream that has been read before."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(
+            f"Courier answered {status}, though this stream was read before: access to it is lost"
+        )
+        self.status = status
+
+    @property
+    def advice(self) -> str:
+        return DENIED_ADVICE
+
+
 class Limited(CourierError):
     """Nothing but refusals for too many requests, for as long as a stream bears with them."""
 

@@ -37,65 +37,6 @@ class Purpose(Enum):
     CONFIRM = "confirm"
 
 
-@dataclass(slots=True, eq=False)
-class LiveLane:
-    """A lane of the present walk.
-
-    saved: what the state holds of it. opened: a page of it has been read, in whatever sync.
-    done: it has come down to `reached`, its bound, or to the end of the listing (ended).
-    stuck: its next page failed. dropped: no longer part of the walk.
-    is_saved_cursor: the next cursor comes from an earlier sync.
-    target: the time down to which it reads where no lane below it is met by its first records.
-    renewed_from: the oldest time of the lane whose failed cursor it makes good.
-    pages_below, known_below: pages in a row below the target, and whether one held a known row.
-    tail: hashed keys of its last page, against which a confirmed end is held.
-    """
-
-    saved: Lane
-    opened: bool = True
-    done: bool = False
-    ended: bool = False
-    stuck: bool = False
-    asking: bool = False
-    asked_again: bool = False
-    is_saved_cursor: bool = False
-    dropped: bool = False
-    target: int = 0
-    reached: int = 0
-    tail: list[bytes] = field(default_factory=list)
-    renewed_from: int | None = None
-    pages_below: int = 0
-    known_below: bool = False
-    seam_met: int = 0
-    first_density_ms: float | None = None
-    guard: "EndlessGuard" = field(default_factory=lambda: EndlessGuard())
-    order: PageOrder = field(default_factory=PageOrder)
-    # Times at the ends of the last few pages: how much time a page covers here.
-    recent: deque[int] = field(default_factory=lambda: deque(maxlen=_RECENT_PAGES + 1))
-
-    @property
-    def is_made_up(self) -> bool:
-        return self.saved.begins_at is not None
-
-    @property
-    def can_go_on(self) -> bool:
-        return not (self.dropped or self.done or self.stuck or self.asking)
-
-    def note_density(self, page: JudgedPage) -> None:
-        if page.newest is None or page.oldest is None:
-            return
-        if not self.recent:
-            self.recent.append(page.newest)
-            self.first_density_ms = float(max(page.newest - page.oldest, 1))
-        self.recent.append(page.oldest)
-
-    def page_ms(self) -> float | None:
-        """The time that a page of this lane has covered lately; None before any."""
-        if len(self.recent) < 2:
-            return None
-        return max((self.recent[0] - self.recent[-1]) / (len(self.recent) - 1), 0.001)
-
-
 class EndlessGuard:
     """Ends a lane that gets nowhere, in memory that does not grow with it."""
 
@@ -138,6 +79,65 @@ class EndlessGuard:
             f"{MOST_STALE_PAGES:,} pages in a row brought no new record, and each said that "
             "there is more"
         )
+
+
+@dataclass(slots=True, eq=False)
+class LiveLane:
+    """A lane of the present walk.
+
+    saved: what the state holds of it. opened: a page of it has been read, in whatever sync.
+    done: it has come down to `reached`, its bound, or to the end of the listing (ended).
+    stuck: its next page failed. dropped: no longer part of the walk.
+    is_saved_cursor: the next cursor comes from an earlier sync.
+    target: the time down to which it reads where no lane below it is met by its first records.
+    renewed_from: the oldest time of the lane whose failed cursor it makes good.
+    pages_below, known_below: pages in a row below the target, and whether one held a known row.
+    tail: hashed keys of its last page, against which a confirmed end is held.
+    """
+
+    saved: Lane
+    opened: bool = True
+    done: bool = False
+    ended: bool = False
+    stuck: bool = False
+    asking: bool = False
+    asked_again: bool = False
+    is_saved_cursor: bool = False
+    dropped: bool = False
+    target: int = 0
+    reached: int = 0
+    tail: list[bytes] = field(default_factory=list)
+    renewed_from: int | None = None
+    pages_below: int = 0
+    known_below: bool = False
+    seam_met: int = 0
+    first_density_ms: float | None = None
+    guard: EndlessGuard = field(default_factory=EndlessGuard)
+    order: PageOrder = field(default_factory=PageOrder)
+    # Times at the ends of the last few pages: how much time a page covers here.
+    recent: deque[int] = field(default_factory=lambda: deque(maxlen=_RECENT_PAGES + 1))
+
+    @property
+    def is_made_up(self) -> bool:
+        return self.saved.begins_at is not None
+
+    @property
+    def can_go_on(self) -> bool:
+        return not (self.dropped or self.done or self.stuck or self.asking)
+
+    def note_density(self, page: JudgedPage) -> None:
+        if page.newest is None or page.oldest is None:
+            return
+        if not self.recent:
+            self.recent.append(page.newest)
+            self.first_density_ms = float(max(page.newest - page.oldest, 1))
+        self.recent.append(page.oldest)
+
+    def page_ms(self) -> float | None:
+        """The time that a page of this lane has covered lately; None before any."""
+        if len(self.recent) < 2:
+            return None
+        return max((self.recent[0] - self.recent[-1]) / (len(self.recent) - 1), 0.001)
 
 
 @dataclass(slots=True)

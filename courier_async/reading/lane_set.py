@@ -92,9 +92,7 @@ class LaneSet:
             self.unopened -= not lane.opened and lane.is_made_up
             if not lane.is_made_up and lane.saved.oldest is not None:
                 # Records of one hour in disorder may stand behind its cursor.
-                self.given_up.append(
-                    Reading(lane.saved.started_at, lane.saved.oldest + HOUR_MS)
-                )
+                self.given_up.append(Reading(lane.saved.started_at, lane.saved.oldest + HOUR_MS))
         if lanes:
             self._set_targets()
 
@@ -156,8 +154,6 @@ def _top(lane: LiveLane) -> int:
     return begins_at if begins_at is not None else lane.saved.newest or 0
 
 
-def _of(
-    choose: Callable[[Iterable[int]], int], *times: int | None
-) -> int | None:
+def _of(choose: Callable[[Iterable[int]], int], *times: int | None) -> int | None:
     known = [time for time in times if time is not None]
     return choose(known) if known else None

@@ -1,11 +1,14 @@
 """What a walk leaves in the state: readings, watermark, order, and records that were unusable."""
 
+from collections.abc import Iterable
+
 from msgspec.structs import replace
 
-from courier_async.catalog.stream import Stream
+from courier_async.catalog.stream import Key, Stream
 from courier_async.reading.lane import LiveLane
 from courier_async.state.plan import INDEX_LAG_MS, Depth, with_reading
 from courier_async.state.position import Reading, StreamState, Unusable
+from courier_async.state.sent_rows import key_text
 
 
 def ended_state(
@@ -61,9 +64,16 @@ def with_unusable(state: StreamState, time: int | None, now: int) -> StreamState
     return replace(state, unusable=known._replace(time=min(time, known.time)))
 
 
-def _still_unusable(
-    state: StreamState, reached: int, unusable_to: int | None
-) -> Unusable | None:
+def without_seen(state: StreamState, keys: Iterable[Key]) -> StreamState:
+    """A row that is seen again is not missing."""
+    seen = {key_text(key) for key in keys} & state.missing.keys()
+    if not seen:
+        return state
+    missing = {text: record for text, record in state.missing.items() if text not in seen}
+    return replace(state, missing=missing)
+
+
+def _still_unusable(state: StreamState, reached: int, unusable_to: int | None) -> Unusable | None:
     known = state.unusable
     if known is None or (unusable_to is None and reached <= known.time):
         return None

@@ -21,7 +21,7 @@ from courier_async.reading.judge import JudgedPage, judge_page
 from courier_async.reading.lane import Arrival, Asked, EndlessGuard, Fetches, LiveLane, Purpose
 from courier_async.reading.lane_count import LaneCount
 from courier_async.reading.lane_set import LaneSet
-from courier_async.reading.outcome import ended_state, with_given_up, with_unusable
+from courier_async.reading.outcome import ended_state, with_given_up, with_unusable, without_seen
 from courier_async.reading.probe import NO_LANES_MS, Probe, Verdict, is_end
 from courier_async.state.plan import Depth, plan_walk
 from courier_async.state.position import Lane, StreamState
@@ -185,6 +185,8 @@ class Walk:
         self._counts.read += len(page.records) + page.unusable
         if self.seen is not None:
             self.seen.update(page.keys)
+        if self.state.missing:
+            self.state = without_seen(self.state, page.keys)
         selected = self._changes.select(page, self.state)
         self._counts.unchanged += selected.unchanged
         return selected
@@ -254,10 +256,13 @@ class Walk:
         if lane.pages_below < _PAGES_BELOW or not lane.order.is_newest_first:
             return False
         messages = self._changes.messages
-        must_know = messages is not None and lane.target > self._depth.floor
-        if must_know and messages is not None and messages.is_above_given_up(lane.target):
-            if not lane.known_below:
-                return False
+        if (
+            messages is not None
+            and lane.target > self._depth.floor
+            and messages.is_above_given_up(lane.target)
+            and not lane.known_below
+        ):
+            return False
         newest = self._lanes.head.saved.newest
         is_learned = self.state.newest_first is not None
         return is_learned or (newest is not None and newest >= lane.target)
@@ -517,7 +522,7 @@ class Walk:
         self._fetches.start(lane, lane.saved.cursor, yields=lane is not self._lanes.head)
 
     def _saved(self) -> StreamState:
-        """The state with the lanes as they stand now, and what lanes that are no more have read."""
+        """The state with the lanes as they stand now, and what dropped lanes have read."""
         for reading in self._lanes.given_up:
             self.state = with_given_up(self.state, reading, self._depth)
         self._lanes.given_up.clear()

@@ -175,6 +175,26 @@ def last_read(readings: Iterable[Reading], time: int) -> int | None:
     return next((r.began for r in readings if r.reached <= time <= r.began), None)
 
 
+def complete_to(state: StreamState) -> int | None:
+    """Up to when all that was visible has been read; None where nothing is complete."""
+    if state.lanes:
+        return state.watermark
+    if state.readings:
+        return state.readings[0].began - INDEX_LAG_MS
+    return state.read_at
+
+
+def stalest(state: StreamState) -> int | None:
+    """When the place that waits longest to be read again was last read, if it is still owed."""
+    closed = state.closed if state.closed is not None else 0
+    top, began = None, None
+    for reading in state.readings:
+        if top is not None and top <= closed:
+            break
+        top, began = reading.reached, reading.began
+    return began
+
+
 def _last_read(state: StreamState, time: int) -> int:
     began = last_read(state.readings, time)
     return 0 if began is None else began
