@@ -29,9 +29,13 @@ DEFAULT_ORDERS = {
 SPAN_DAYS = {"audit_event": 365.0}
 OTHER_SPAN_DAYS = 700.0
 CHANGES = (
-    "add", "add_late", "edit", "touch", "progress_messages", "delete", "restore", "revert",
-    "archive", "retention", "advance",
+    "add", "add_late", "add_settled", "edit", "touch", "move", "revert", "progress_messages",
+    "change_at_age", "delete", "hide", "archive", "restore", "retention", "advance",
 )  # fmt: skip
+
+WITHOUT_ROWS = {
+    "add", "add_late", "add_settled", "progress_messages", "change_at_age", "retention", "advance",
+}  # fmt: skip
 
 
 class Account:
@@ -126,6 +130,9 @@ class Account:
     def record(self, stream: str, index: int) -> Record:
         return self._tables[stream].record(index)
 
+    def time(self, stream: str, index: int) -> int:
+        return self._tables[stream].time(index)
+
     def rank(self, stream: str, after: Place | None) -> int:
         return self._tables[stream].rank(after)
 
@@ -180,7 +187,8 @@ class Account:
     ) -> list[str]:
         """Records that become visible now and say that they are `age_ms` old.
 
-        behind_ms: they stand where records stand that are older by so much.
+        behind_ms: they stand where records stand that are older by so much. One with an odd time
+        at the head: add_late(1, age_ms, behind_ms=-age_ms), a negative age being a time ahead.
         """
         table, now = self._tables[stream], self.now_ms()
         ids = []
@@ -192,6 +200,26 @@ class Account:
                 position = self.made_ms - random.randrange(round(OTHER_SPAN_DAYS * DAY_MS))
             self._changes += 1
             ids.append(table.add(time_ms, as_of_ms=now, position=position))
+        return ids
+
+    def add_settled(self, n: int = 1, age_ms: int = 0) -> list[str]:
+        """Messages that become visible now, `age_ms` after all of their own times: DELIVERED."""
+        ids = self.add_late(n, age_ms)
+        for id_ in ids:
+            at = self.now_ms() - age_ms
+            unset = ("opened", "clicked", "canceledAt", "error", "reason", "reasonCode")
+            fields: Record = dict.fromkeys(unset, ABSENT)
+            fields |= {"status": "DELIVERED", "sent": at + 1000, "delivered": at + 2000}
+            self.edit("message", id_, **fields)
+        return ids
+
+    def change_at_age(self, age_ms: int, n: int = 1, status: str = "OPENED") -> list[str]:
+        """The n messages of that age, or the next older ones, are OPENED (CLICKED ...) now."""
+        place = (self.now_ms() - age_ms, "~")
+        ids = [row[1] for row in self.rows("message", place, n)]
+        for id_ in ids:
+            fields: Record = {"status": status, status.lower(): self.now_ms()}
+            self.edit("message", id_, **fields)
         return ids
 
     def edit(
@@ -227,6 +255,10 @@ class Account:
         if move is not None:
             self._tables[stream].move(index, move, now_ms=self.now_ms())
 
+    def move(self, stream: str, id_: str, /, *, to: str = "head") -> None:
+        """Put a row at the "head" or the "tail" of its listing as it is."""
+        self._tables[stream].move(self._listed(stream, id_), to, now_ms=self.now_ms())
+
     def revert(self, stream: str, id_: str, /, *, move: str | None = None) -> None:
         """Take the latest edit or touch of a row back to the letter; it keeps its place."""
         index = self._listed(stream, id_)
@@ -260,14 +292,18 @@ class Account:
         """The row leaves its listing, and is 404 by id."""
         self._tables[stream].hide(self._listed(stream, id_))
 
+    def hide(self, stream: str, id_: str, /) -> None:
+        """The row leaves its listing, and is still answered by id."""
+        index = self._listed(stream, id_)
+        self._tables[stream].hide(index)
+        self._archived.add((stream, index))
+
     def archive(self, id_: str, /) -> None:
-        """The template leaves its listing, and is still answered by id."""
-        index = self._listed("notification", id_)
-        self._tables["notification"].hide(index)
-        self._archived.add(("notification", index))
+        """The same of a template, as Courier does it."""
+        self.hide("notification", id_)
 
     def restore(self, stream: str, id_: str, /) -> None:
-        """Bring a deleted or archived row back to the letter, where it was."""
+        """Bring a deleted, hidden or archived row back to the letter, where it was."""
         index = self.find(stream, id_)
         self._tables[stream].show(index)
         self._archived.discard((stream, index))
@@ -288,7 +324,7 @@ class Account:
         if name not in CHANGES:
             raise ValueError(f"do: {name!r}, not one of {', '.join(CHANGES)}")
         method = getattr(self, name)
-        if name in ("add", "add_late", "progress_messages", "retention", "advance"):
+        if name in WITHOUT_ROWS:
             return method(**arguments) or []
         stream = arguments.pop("stream", "notification")
         ids = arguments.pop("ids", None) or [arguments.pop("id", None)]

@@ -1,15 +1,17 @@
 """A request in, an answer out: Courier's REST API over an account, without any HTTP."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from email.utils import formatdate
 from random import Random
 from typing import Any
 from urllib.parse import unquote
 
 from tests.support.fake_courier.account import Account
+from tests.support.fake_courier.forms import in_form
 from tests.support.fake_courier.options import Options
 from tests.support.fake_courier.pages import Pages
+from tests.support.fake_courier.records import Record
 from tests.support.fake_courier.replies import (
     Reply,
     bad_key_reply,
@@ -18,6 +20,7 @@ from tests.support.fake_courier.replies import (
     json_reply,
     too_many_reply,
 )
+from tests.support.fake_courier.rules import Request, Rulebook
 from tests.support.fake_courier.streams import STREAMS
 from tests.support.fake_courier.traffic import Traffic
 
@@ -45,6 +48,7 @@ class FakeApi:
         self._scheduled: dict[str, list[tuple[int, dict[str, Any]]]] = {}
         self._scripted: dict[str, list[Reply]] = {}
         self._start_faults()
+        self._open_rules()
         self._fill_bucket()
 
     # -- steering ----------------------------------------------------------------------------
@@ -56,11 +60,13 @@ class FakeApi:
     def change_options(self, **changes: Any) -> None:
         """Replace some options from now on. Raises ValueError as Options.changed does.
 
-        A change of the fault or of the pace options starts faults or the token bucket afresh.
+        A change of the rules, the fault or the pace options starts those afresh.
         """
         self._pages.options = self.options.changed(changes)
         if any(name.startswith("fault") for name in changes):
             self._start_faults()
+        if "rules" in changes:
+            self._open_rules()
         if {"allow_per_second", "burst"} & set(changes):
             self._fill_bucket()
 
@@ -77,21 +83,36 @@ class FakeApi:
         """Give these answers to the stream's next listing requests, whatever they ask."""
         self._scripted.setdefault(stream, []).extend(replies)
 
+    def truth(self, stream: str) -> Iterator[Record]:
+        """Account.truth, with the times in the form in which they are served."""
+        form = self.options.time_forms.get(stream)
+        for record in self.account.truth(stream):
+            yield in_form(stream, record, form) if form else record
+
     # -- answering ---------------------------------------------------------------------------
 
     def answer(self, path: str, query: Mapping[str, str], headers: Mapping[str, str]) -> Reply:
         """The answer to GET path?query. `path` as sent (percent-encoded), `query` decoded."""
         self.traffic.requests += 1
         self.traffic.times.append(self._clock())
+        self._pages.count_request()
         stream, id_ = _route(path)
-        reply = error_reply(404) if stream is None else self._asked(stream, id_, query, headers)
+        reply = (
+            error_reply(404) if stream is None else self._asked(stream, id_, path, query, headers)
+        )
         reply.delay_seconds += self.options.latency_ms / 1000
-        reply.headers["Date"] = formatdate(self.account.now_ms() // 1000, usegmt=True)
+        shift = self.options.date_shift_seconds + reply.date_shift_seconds
+        reply.headers["Date"] = formatdate(self.account.now_ms() // 1000 + shift, usegmt=True)
         self.traffic.answered(stream, reply)
         return reply
 
     def _asked(
-        self, stream: str, id_: str | None, query: Mapping[str, str], headers: Mapping[str, str]
+        self,
+        stream: str,
+        id_: str | None,
+        path: str,
+        query: Mapping[str, str],
+        headers: Mapping[str, str],
     ) -> Reply:
         if id_ is not None:
             self.traffic.by_id[stream] += 1
@@ -109,28 +130,54 @@ class FakeApi:
             return too_many_reply(form=options.retry_after, seconds=seconds, now_ms=now_ms)
         kind = self._fault(stream)
         host = headers.get("Host") or "localhost"
-        if kind is None:
+
+        def serve() -> Reply:
             return self._serve(stream, id_, query, host)
+
+        def answer() -> Reply:
+            if not options.rules:
+                return serve()
+            return self._rulebook.answer(self._seen(stream, id_, path, query), serve, now_ms)
+
+        if kind is None:
+            return answer()
         return faulty(
             kind,
-            lambda: self._serve(stream, id_, query, host),
+            answer,
             retry_after_seconds=seconds,
             slow_seconds=options.slow_seconds,
             now_ms=now_ms,
         )
 
+    def _seen(self, stream: str, id_: str | None, path: str, query: Mapping[str, str]) -> Request:
+        """A request as rules see it."""
+        if id_ is not None:
+            return Request(stream, "by_id", path, query, "none", 0)
+        pages = self._pages
+        cursor, page = pages.cursor_kind(stream, query), pages.number(stream, query)
+        return Request(stream, "listing", path, query, cursor, page)
+
     def _serve(self, stream: str, id_: str | None, query: Mapping[str, str], host: str) -> Reply:
         if stream in self.options.down:
             return error_reply(503)
-        return self._pages.answer(stream, query, host) if id_ is None else self._one(stream, id_)
+        return (
+            self._pages.answer(stream, query, host)
+            if id_ is None
+            else self._one(stream, id_, query)
+        )
 
-    def _one(self, stream: str, id_: str) -> Reply:
+    def _one(self, stream: str, id_: str, query: Mapping[str, str]) -> Reply:
         denied = {**self.options.denied, **self.options.denied_by_id}
         if stream in denied:
             return error_reply(denied[stream])
         record = self.account.get(stream, id_)
+        is_draft = record is not None and record.get("state") == "DRAFT"
+        if is_draft and not self.options.drafts_by_id and query.get("version") != "draft":
+            record = None
         if record is None:
             return error_reply(404)
+        if stream in self.options.time_forms:
+            record = in_form(stream, record, self.options.time_forms[stream])
         if stream == "notification":  # the shape by id is another one
             record["content"] = {"version": "2022-01-01", "elements": []}
         return json_reply(record)
@@ -158,6 +205,11 @@ class FakeApi:
     def _start_faults(self) -> None:
         self._random = Random(f"{self.account.seed}/{self.options.fault_seed}")
         self._once = {stream: list(kinds) for stream, kinds in self.options.fault_once.items()}
+
+    def _open_rules(self) -> None:
+        options = self.options
+        seed = f"{self.account.seed}/{options.fault_seed}/rules"
+        self._rulebook = Rulebook(options.rules, seed=seed, slow_seconds=options.slow_seconds)
 
     def _fault(self, stream: str) -> str | None:
         for name in (stream, "*"):

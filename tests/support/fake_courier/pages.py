@@ -8,8 +8,9 @@ from typing import Any
 from tests.support.fake_courier.account import Account
 from tests.support.fake_courier.cursors import Cursor, decode, encode
 from tests.support.fake_courier.envelopes import list_object_body, paging_body
+from tests.support.fake_courier.forms import in_form
 from tests.support.fake_courier.options import Options
-from tests.support.fake_courier.replies import Reply, error_reply, json_reply
+from tests.support.fake_courier.replies import Reply, error_reply, json_reply, made_reply
 from tests.support.fake_courier.streams import STREAMS
 from tests.support.fake_courier.table import Place, Row
 
@@ -37,6 +38,7 @@ class Asked:
     after: Place | None
     is_fresh: bool
     is_made_up: bool
+    is_thin: bool
     notes: bool
     host: str
 
@@ -55,6 +57,28 @@ class Pages:
         self.options = options
         self.generation = 0  # raised when cursors are forgotten
         self._fresh = 1
+        self._lives = CursorLives()
+
+    def cursor_kind(self, stream: str, query: Mapping[str, str]) -> str:
+        """What a rule calls a request's cursor: none, own, old, made_up or bad."""
+        text = query.get("cursor")
+        if not text:
+            return "none"
+        cursor = decode(stream, text)
+        if cursor is None:
+            return "bad"
+        if self._is_made_up(stream, cursor):
+            return "made_up"
+        return "own" if self._serves(text, cursor) else "old"
+
+    def number(self, stream: str, query: Mapping[str, str]) -> int:
+        """The number of the page that a query asks for, by its place; 1 where it has none."""
+        try:
+            cursor = decode(stream, query.get("cursor", ""))
+            size = self._page_size(stream, query)
+        except Refused:
+            return 1
+        return 1 + self.account.rank(stream, cursor.place if cursor else None) // size
 
     def answer(self, stream: str, query: Mapping[str, str], host: str) -> Reply:
         """The page that a query asks for, or the refusal of it."""
@@ -82,11 +106,11 @@ class Pages:
             cursor = decode(stream, text)
             if cursor is None:
                 raise Refused(error_reply(400, "Invalid cursor"))
-            is_made_up = not cursor.fresh and not self._knows(stream, cursor.place[1])
+            is_made_up = self._is_made_up(stream, cursor)
             if is_made_up and (stream != "message" or options.made_up_cursors in MADE_UP_STATUS):
                 raise Refused(error_reply(MADE_UP_STATUS.get(options.made_up_cursors, 400)))
-            if not is_made_up and cursor.generation != self.generation:
-                raise Refused(error_reply(options.forgotten_status))
+            if not is_made_up and not self._serves(text, cursor):
+                raise Refused(_forgotten_reply(options.forgotten_status))
         after = cursor.place if cursor else None
         return Asked(
             stream=stream,
@@ -96,6 +120,7 @@ class Pages:
             after=after,
             is_fresh=cursor is not None and cursor.fresh > 0,
             is_made_up=is_made_up,
+            is_thin=cursor is not None and cursor.thin,
             notes=query.get("notes") == "true",
             host=host,
         )
@@ -109,34 +134,48 @@ class Pages:
             raise Refused(error_reply(400, "Invalid limit"))
         return min(int(limit), LARGEST_TENANT_PAGE)
 
-    def _knows(self, stream: str, id_: str) -> bool:
-        try:
-            self.account.find(stream, id_)
-        except KeyError:
+    def _is_made_up(self, stream: str, cursor: Cursor) -> bool:
+        if cursor.fresh or cursor.thin:
             return False
-        return True
+        try:
+            self.account.find(stream, cursor.place[1])
+        except KeyError:
+            return True
+        return False
+
+    def _serves(self, text: str, cursor: Cursor) -> bool:
+        if cursor.generation != self.generation:
+            return False
+        options, now_ms = self.options, self.account.now_ms()
+        return self._lives.serves(text, now_ms, options.cursor_seconds, options.cursor_requests)
 
     # -- the rows ------------------------------------------------------------------------------
 
     def _page(self, asked: Asked, newer_than_ms: int | None) -> Reply:
         stream, size, options = asked.stream, asked.size, self.options
-        if asked.is_made_up and asked.after is not None:
+        is_thin = asked.is_thin or (asked.is_made_up and options.made_up_cursors == "thin")
+        if is_thin:
+            rows = self.account.rows(stream, asked.after, 3 * size + 1)[2::3]
+        elif asked.is_made_up and asked.after is not None:
             rows = self._made_up_rows(asked.after, size)
         else:
             rows = self.account.rows(stream, asked.after, size + 1, newer_than_ms=newer_than_ms)
-        rows, more = rows[:size], len(rows) > size
-        cursor = self._cursor(stream, rows[-1][:2]) if rows else asked.cursor
+        rows, more = rows[:size], len(rows) > size or (is_thin and len(rows) == size)
+        cursor = self._cursor(stream, rows[-1][:2], thin=is_thin) if rows else asked.cursor
         if asked.is_from(options.more_without_cursor):
             cursor, more = None, True
         elif asked.is_from(options.repeat_cursor):
             cursor, more = asked.cursor or cursor, True
         reply = self._reply(asked, self._records(asked, rows), cursor, more=more)
         reply.records = len(rows)
+        reply.rows = tuple((row[1], self.account.time(stream, row[2])) for row in rows)
         return reply
 
     def _made_up_rows(self, after: Place, size: int) -> list[Row]:
         """A page and a row after a cursor that the API never gave out, as the option has it."""
         mode = self.options.made_up_cursors
+        if mode == "empty":
+            return []
         if mode == "head":
             return self.account.rows("message", None, size + 1)
         if mode == "newer":
@@ -155,6 +194,8 @@ class Pages:
         if stream == "notification" and not asked.notes:
             for record in records:
                 record.pop("note", None)
+        if stream in options.time_forms:
+            records = [in_form(stream, record, options.time_forms[stream]) for record in records]
         if records and asked.is_due(options.keyless_every):
             spoilt = {name: value for name, value in records[-1].items() if name != key}
             keys: tuple[dict[str, Any], ...] = ({}, {key: None}, {key: ""})
@@ -195,13 +236,44 @@ class Pages:
         )
         return json_reply(body)
 
-    def _cursor(self, stream: str, place: Place, *, fresh: int = 0) -> str:
-        cursor = Cursor(place, fresh, self.generation)
-        return encode(stream, cursor, awkward=stream in self.options.awkward_cursors)
+    def _cursor(self, stream: str, place: Place, *, fresh: int = 0, thin: bool = False) -> str:
+        cursor = Cursor(place, fresh, self.generation, thin)
+        text = encode(stream, cursor, awkward=stream in self.options.awkward_cursors)
+        if self.options.cursor_seconds or self.options.cursor_requests:
+            self._lives.given_out(text, self.account.now_ms())
+        return text
+
+    def count_request(self) -> None:
+        """A request has come: cursors that live for a number of them grow older."""
+        self._lives.requests += 1
 
     def _head(self, stream: str) -> Place:
         """A place before all others."""
         return (1 << 60, "") if self.account.descends(stream) else (-(1 << 60), "")
+
+
+class CursorLives:
+    """When each cursor was given out, for an API whose cursors do not live for ever."""
+
+    def __init__(self) -> None:
+        self.requests = 0
+        self._given: dict[str, tuple[int, int]] = {}  # epoch ms, number of requests by then
+
+    def given_out(self, text: str, now_ms: int) -> None:
+        self._given[text] = (now_ms, self.requests)
+
+    def serves(self, text: str, now_ms: int, most_seconds: float, most_requests: int) -> bool:
+        if text not in self._given:
+            return True
+        given_ms, requests = self._given[text]
+        is_old = most_seconds and now_ms - given_ms > most_seconds * 1000
+        return not is_old and not (most_requests and self.requests - requests > most_requests)
+
+
+def _forgotten_reply(status: int) -> Reply:
+    """The refusal of a cursor; 200: an error inside a 200."""
+    body = {"message": "Invalid cursor", "type": "invalid_request_error"}
+    return made_reply(status, body if status == 200 else None, {})
 
 
 def _newer_than_ms(stream: str, query: Mapping[str, str], options: Options) -> int | None:

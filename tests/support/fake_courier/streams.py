@@ -23,3 +23,5 @@ STREAMS = {
     "notification": Stream("/notifications", "results", "id", 10, True),
     "tenant": Stream("/tenants", "items", "id", 20, True),
 }
+
+EVERY_STREAM = {**STREAMS}
