@@ -70,7 +70,7 @@ def _epilog() -> str:
         "Of a rule in the option `rules` (rules.py): " + _names(Rule),
         "Answers with a name, for a rule: " + ", ".join(ANSWERS),
         "Changes (POST /_fake/change; account.py): " + ", ".join(CHANGES),
-        "While it runs, GET /_fake/stats shows its traffic, and PATCH /_fake/options sets options.",
+        "While it runs, GET /_fake/stats shows its traffic, PATCH /_fake/options sets options.",
     )
     examples = (
         "--sizes message=5000,tenant=300 --option fault_rate=0.05",

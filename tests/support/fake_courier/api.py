@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator, Mapping
 from email.utils import formatdate
 from random import Random
 from typing import Any
-from urllib.parse import unquote
 
 from tests.support.fake_courier.account import Account
 from tests.support.fake_courier.forms import in_form
@@ -13,18 +12,21 @@ from tests.support.fake_courier.options import Options
 from tests.support.fake_courier.pages import Pages
 from tests.support.fake_courier.records import Record
 from tests.support.fake_courier.replies import (
+    ANSWERS,
     Reply,
     bad_key_reply,
     error_reply,
     faulty,
     json_reply,
+    made_reply,
     too_many_reply,
 )
 from tests.support.fake_courier.rules import Request, Rulebook
-from tests.support.fake_courier.streams import STREAMS
+from tests.support.fake_courier.streams import DETAIL_STREAMS, PAGED_STREAMS, Route, route
 from tests.support.fake_courier.traffic import Traffic
+from tests.support.fake_courier.whole import WholeAnswers
 
-STREAM_AT = {stream.path: name for name, stream in STREAMS.items()}
+NO_ROUTE = ANSWERS["no_route"]
 
 
 class FakeApi:
@@ -45,6 +47,7 @@ class FakeApi:
         self.traffic = Traffic()
         self._clock = clock
         self._pages = Pages(account, options or Options())
+        self._whole = WholeAnswers(account, clock)
         self._scheduled: dict[str, list[tuple[int, dict[str, Any]]]] = {}
         self._scripted: dict[str, list[Reply]] = {}
         self._start_faults()
@@ -84,7 +87,12 @@ class FakeApi:
         self._scripted.setdefault(stream, []).extend(replies)
 
     def truth(self, stream: str) -> Iterator[Record]:
-        """Account.truth, with the times in the form in which they are served."""
+        """Account.truth with the times in the form in which they are served; metrics and the
+        children of messages besides.
+        """
+        if stream in DETAIL_STREAMS:
+            yield from self._whole.truth(stream, self.options)
+            return
         form = self.options.time_forms.get(stream)
         for record in self.account.truth(stream):
             yield in_form(stream, record, form) if form else record
@@ -96,31 +104,24 @@ class FakeApi:
         self.traffic.requests += 1
         self.traffic.times.append(self._clock())
         self._pages.count_request()
-        stream, id_ = _route(path)
-        reply = (
-            error_reply(404) if stream is None else self._asked(stream, id_, path, query, headers)
-        )
+        to = route(path)
+        reply = made_reply(*NO_ROUTE) if to is None else self._asked(to, path, query, headers)
         reply.delay_seconds += self.options.latency_ms / 1000
         shift = self.options.date_shift_seconds + reply.date_shift_seconds
         reply.headers["Date"] = formatdate(self.account.now_ms() // 1000 + shift, usegmt=True)
-        self.traffic.answered(stream, reply)
+        self.traffic.answered(to.stream if to else None, reply)
         return reply
 
     def _asked(
-        self,
-        stream: str,
-        id_: str | None,
-        path: str,
-        query: Mapping[str, str],
-        headers: Mapping[str, str],
+        self, to: Route, path: str, query: Mapping[str, str], headers: Mapping[str, str]
     ) -> Reply:
-        if id_ is not None:
-            self.traffic.by_id[stream] += 1
+        if to.id is not None:
+            self.traffic.by_id[to.stream] += 1
         else:
-            self.traffic.listing(stream, query)
-            self._apply_scheduled(stream)
-            if self._scripted.get(stream):
-                return self._scripted[stream].pop(0)
+            self.traffic.listing(to.stream, query)
+            self._apply_scheduled(to.stream)
+            if self._scripted.get(to.stream):
+                return self._scripted[to.stream].pop(0)
         options, now_ms = self.options, self.account.now_ms()
         given = headers.get("Authorization") or headers.get("authorization")
         if given != f"Bearer {options.key}":
@@ -128,16 +129,16 @@ class FakeApi:
         seconds = options.retry_after_seconds
         if not self._may_pass():
             return too_many_reply(form=options.retry_after, seconds=seconds, now_ms=now_ms)
-        kind = self._fault(stream)
+        kind = self._fault(to.stream)
         host = headers.get("Host") or "localhost"
 
         def serve() -> Reply:
-            return self._serve(stream, id_, query, host)
+            return self._serve(to, query, host)
 
         def answer() -> Reply:
             if not options.rules:
                 return serve()
-            return self._rulebook.answer(self._seen(stream, id_, path, query), serve, now_ms)
+            return self._rulebook.answer(self._seen(to, path, query), serve, now_ms)
 
         if kind is None:
             return answer()
@@ -149,22 +150,26 @@ class FakeApi:
             now_ms=now_ms,
         )
 
-    def _seen(self, stream: str, id_: str | None, path: str, query: Mapping[str, str]) -> Request:
+    def _seen(self, to: Route, path: str, query: Mapping[str, str]) -> Request:
         """A request as rules see it."""
-        if id_ is not None:
-            return Request(stream, "by_id", path, query, "none", 0)
+        parent = to.parent or ""
+        if to.id is not None:
+            return Request(to.stream, "by_id", path, query, "none", 0, parent)
+        if to.stream not in PAGED_STREAMS:
+            return Request(to.stream, "listing", path, query, "none", 1, parent)
         pages = self._pages
-        cursor, page = pages.cursor_kind(stream, query), pages.number(stream, query)
-        return Request(stream, "listing", path, query, cursor, page)
+        cursor = pages.cursor_kind(to.stream, to.parent, query)
+        page = pages.number(to.stream, to.parent, query)
+        return Request(to.stream, "listing", path, query, cursor, page, parent)
 
-    def _serve(self, stream: str, id_: str | None, query: Mapping[str, str], host: str) -> Reply:
-        if stream in self.options.down:
+    def _serve(self, to: Route, query: Mapping[str, str], host: str) -> Reply:
+        if to.stream in self.options.down:
             return error_reply(503)
-        return (
-            self._pages.answer(stream, query, host)
-            if id_ is None
-            else self._one(stream, id_, query)
-        )
+        if to.id is not None:
+            return self._one(to.stream, to.id, query)
+        if to.stream in PAGED_STREAMS:
+            return self._pages.answer(to.stream, query, host, to.parent)
+        return self._whole.answer(to.stream, to.parent, query, self.options)
 
     def _one(self, stream: str, id_: str, query: Mapping[str, str]) -> Reply:
         denied = {**self.options.denied, **self.options.denied_by_id}
@@ -228,14 +233,3 @@ class FakeApi:
         for at, change in waiting:
             if at <= now:
                 self.account.apply(change)
-
-
-def _route(path: str) -> tuple[str | None, str | None]:
-    """The stream and the id that a path names; no stream for a path that there is not."""
-    if path in STREAM_AT:
-        return STREAM_AT[path], None
-    parent, _, last = path.rpartition("/")
-    stream = STREAM_AT.get(parent)
-    if stream is None or not STREAMS[stream].by_id or not last:
-        return None, None
-    return stream, unquote(last)

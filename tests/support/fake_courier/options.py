@@ -24,6 +24,7 @@ MADE_UP = (
 MADE_UP_ENDS = ("thin", "empty")
 CHOICES: dict[str, tuple[Any, ...]] = {
     "bad_key_status": (401, 403),
+    "region": ("US", "EU"),
     "retry_after": ("none", "seconds", "date", "ms"),
     "tenant_next_url": ("relative", "absolute", "other_origin", "none"),
     "enqueued_after": ("honoured", "ignored", "refused", "refuse_iso", "refuse_ms"),
@@ -50,6 +51,13 @@ class Options:
     denied_by_id: Mapping[str, int] = field(default_factory=dict)
     down: tuple[str, ...] = ()  # these streams answer 503, always
     drafts_by_id: bool = True  # else a draft template is 404 by id unless version=draft
+
+    # Further endpoints.
+    region: str = "US"  # elsewhere there are no metrics
+    metrics_days: int = 30  # the plan's look-back; 402 beyond
+    metrics_per_second: int = 50  # told in RateLimit-*, 429 beyond; 0: no limit
+    history_delay_seconds: float = 0.0  # how late an event shows
+    history_days: float = 0.0  # events older than this are gone, 404 with the last one; 0: none
 
     # Exceptions, as Rule or as JSON. Setting them anew starts their counting afresh.
     rules: tuple[Any, ...] = ()

@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import quote
 
 from tests.support.fake_courier.account import Account
 from tests.support.fake_courier.cursors import Cursor, decode, encode
@@ -11,11 +12,10 @@ from tests.support.fake_courier.envelopes import list_object_body, paging_body
 from tests.support.fake_courier.forms import in_form
 from tests.support.fake_courier.options import Options
 from tests.support.fake_courier.replies import Reply, error_reply, json_reply, made_reply
-from tests.support.fake_courier.streams import STREAMS
-from tests.support.fake_courier.table import Place, Row
+from tests.support.fake_courier.streams import EVERY_STREAM
+from tests.support.fake_courier.table import Place, Row, Table
 
 MADE_UP_STATUS = {"refused": 400, "not_found": 404, "gone": 410}
-LARGEST_TENANT_PAGE = 100
 HOUR_MS = 3_600_000
 
 
@@ -32,6 +32,8 @@ class Asked:
     """A listing request, understood. number: of the page, from 1, by its place."""
 
     stream: str
+    table: Table
+    url: str
     size: int
     number: int
     cursor: str | None
@@ -59,7 +61,7 @@ class Pages:
         self._fresh = 1
         self._lives = CursorLives()
 
-    def cursor_kind(self, stream: str, query: Mapping[str, str]) -> str:
+    def cursor_kind(self, stream: str, parent: str | None, query: Mapping[str, str]) -> str:
         """What a rule calls a request's cursor: none, own, old, made_up or bad."""
         text = query.get("cursor")
         if not text:
@@ -67,30 +69,35 @@ class Pages:
         cursor = decode(stream, text)
         if cursor is None:
             return "bad"
-        if self._is_made_up(stream, cursor):
+        if _is_made_up(self.account.table(stream, parent), cursor):
             return "made_up"
         return "own" if self._serves(text, cursor) else "old"
 
-    def number(self, stream: str, query: Mapping[str, str]) -> int:
+    def number(self, stream: str, parent: str | None, query: Mapping[str, str]) -> int:
         """The number of the page that a query asks for, by its place; 1 where it has none."""
         try:
             cursor = decode(stream, query.get("cursor", ""))
             size = self._page_size(stream, query)
         except Refused:
             return 1
-        return 1 + self.account.rank(stream, cursor.place if cursor else None) // size
+        table = self.account.table(stream, parent)
+        return 1 + table.rank(cursor.place if cursor else None) // size
 
-    def answer(self, stream: str, query: Mapping[str, str], host: str) -> Reply:
+    def answer(
+        self, stream: str, query: Mapping[str, str], host: str, parent: str | None = None
+    ) -> Reply:
         """The page that a query asks for, or the refusal of it."""
         try:
-            asked = self._understand(stream, query, host)
+            asked = self._understand(stream, parent, query, host)
             options = self.options
             if stream in options.denied and asked.number >= options.denied_from_page:
                 return error_reply(options.denied[stream])
+            if parent is not None and not self._is_there(stream, parent):
+                return error_reply(404)
             if stream in options.endless:
                 return self._endless(asked)
             if asked.is_due(options.empty_page_every) and not asked.is_fresh:
-                cursor = self._cursor(stream, asked.after or self._head(stream), fresh=1)
+                cursor = self._cursor(stream, asked.after or _head(asked.table), fresh=1)
                 return self._reply(asked, [], cursor, more=True)
             return self._page(asked, _newer_than_ms(stream, query, options))
         except Refused as refused:
@@ -98,15 +105,21 @@ class Pages:
 
     # -- the request ---------------------------------------------------------------------------
 
-    def _understand(self, stream: str, query: Mapping[str, str], host: str) -> Asked:
+    def _is_there(self, stream: str, parent: str) -> bool:
+        return self.account.get(EVERY_STREAM[stream].parent or "", parent) is not None
+
+    def _understand(
+        self, stream: str, parent: str | None, query: Mapping[str, str], host: str
+    ) -> Asked:
         options, text = self.options, query.get("cursor")
+        table = self.account.table(stream, parent)
         size = self._page_size(stream, query)
         cursor, is_made_up = None, False
         if text:
             cursor = decode(stream, text)
             if cursor is None:
                 raise Refused(error_reply(400, "Invalid cursor"))
-            is_made_up = self._is_made_up(stream, cursor)
+            is_made_up = _is_made_up(table, cursor)
             if is_made_up and (stream != "message" or options.made_up_cursors in MADE_UP_STATUS):
                 raise Refused(error_reply(MADE_UP_STATUS.get(options.made_up_cursors, 400)))
             if not is_made_up and not self._serves(text, cursor):
@@ -114,8 +127,10 @@ class Pages:
         after = cursor.place if cursor else None
         return Asked(
             stream=stream,
+            table=table,
+            url=EVERY_STREAM[stream].path.replace("{id}", quote(parent or "", safe="")),
             size=size,
-            number=1 + self.account.rank(stream, after) // size,
+            number=1 + table.rank(after) // size,
             cursor=text,
             after=after,
             is_fresh=cursor is not None and cursor.fresh > 0,
@@ -126,22 +141,14 @@ class Pages:
         )
 
     def _page_size(self, stream: str, query: Mapping[str, str]) -> int:
-        size = self.options.page_sizes.get(stream, STREAMS[stream].page_size)
-        if stream != "tenant" or "limit" not in query:
+        known = EVERY_STREAM[stream]
+        size = self.options.page_sizes.get(stream, known.page_size)
+        if not known.largest or "limit" not in query:
             return size
         limit = query["limit"]
         if not (limit.isascii() and limit.isdigit() and int(limit) > 0):
             raise Refused(error_reply(400, "Invalid limit"))
-        return min(int(limit), LARGEST_TENANT_PAGE)
-
-    def _is_made_up(self, stream: str, cursor: Cursor) -> bool:
-        if cursor.fresh or cursor.thin:
-            return False
-        try:
-            self.account.find(stream, cursor.place[1])
-        except KeyError:
-            return True
-        return False
+        return min(int(limit), known.largest)
 
     def _serves(self, text: str, cursor: Cursor) -> bool:
         if cursor.generation != self.generation:
@@ -155,11 +162,11 @@ class Pages:
         stream, size, options = asked.stream, asked.size, self.options
         is_thin = asked.is_thin or (asked.is_made_up and options.made_up_cursors == "thin")
         if is_thin:
-            rows = self.account.rows(stream, asked.after, 3 * size + 1)[2::3]
+            rows = asked.table.page(asked.after, 3 * size + 1)[2::3]
         elif asked.is_made_up and asked.after is not None:
             rows = self._made_up_rows(asked.after, size)
         else:
-            rows = self.account.rows(stream, asked.after, size + 1, newer_than_ms=newer_than_ms)
+            rows = asked.table.page(asked.after, size + 1, newer_than_ms=newer_than_ms)
         rows, more = rows[:size], len(rows) > size or (is_thin and len(rows) == size)
         cursor = self._cursor(stream, rows[-1][:2], thin=is_thin) if rows else asked.cursor
         if asked.is_from(options.more_without_cursor):
@@ -168,7 +175,7 @@ class Pages:
             cursor, more = asked.cursor or cursor, True
         reply = self._reply(asked, self._records(asked, rows), cursor, more=more)
         reply.records = len(rows)
-        reply.rows = tuple((row[1], self.account.time(stream, row[2])) for row in rows)
+        reply.rows = tuple((row[1], asked.table.time(row[2])) for row in rows)
         return reply
 
     def _made_up_rows(self, after: Place, size: int) -> list[Row]:
@@ -189,8 +196,8 @@ class Pages:
         return [*reversed(rows[:size]), *rows[size:]] if mode == "backwards" else rows
 
     def _records(self, asked: Asked, rows: list[Row]) -> list[Any]:
-        options, stream, key = self.options, asked.stream, STREAMS[asked.stream].key
-        records: list[Any] = [self.account.record(stream, row[2]) for row in rows]
+        options, stream, key = self.options, asked.stream, EVERY_STREAM[asked.stream].key
+        records: list[Any] = [asked.table.record(row[2]) for row in rows]
         if stream == "notification" and not asked.notes:
             for record in records:
                 record.pop("note", None)
@@ -201,25 +208,27 @@ class Pages:
             keys: tuple[dict[str, Any], ...] = ({}, {key: None}, {key: ""})
             records.insert(len(records) // 2, spoilt | keys[asked.number % 3])
         if asked.after is not None and asked.is_due(options.duplicate_every):
-            before = self.account.listed(stream, asked.after[1])
-            records[:0] = [] if before is None else [self.account.record(stream, before)]
+            before = _listed(asked.table, asked.after[1])
+            records[:0] = [] if before is None else [asked.table.record(before)]
         if asked.is_due(options.non_dict_every):
             records.append((None, "record", 7, ["list"])[asked.number % 4])
         return records
 
     def _endless(self, asked: Asked) -> Reply:
         self._fresh += 1
-        rows = self.account.rows(asked.stream, None, asked.size)
-        cursor = self._cursor(asked.stream, self._head(asked.stream), fresh=self._fresh)
+        rows = asked.table.page(None, asked.size)
+        cursor = self._cursor(asked.stream, _head(asked.table), fresh=self._fresh)
         return self._reply(asked, self._records(asked, rows), cursor, more=True)
 
     # -- the answer ----------------------------------------------------------------------------
 
     def _reply(self, asked: Asked, records: list[Any], cursor: str | None, *, more: bool) -> Reply:
         options = self.options
-        array = options.arrays.get(asked.stream, STREAMS[asked.stream].array)
-        ending = None if more else options.last_page.get(asked.stream, "cursor_null")
-        if asked.stream != "tenant":
+        known = EVERY_STREAM[asked.stream]
+        array = options.arrays.get(asked.stream, known.array)
+        usual = "cursor_absent" if asked.stream == "preference_change" else "cursor_null"
+        ending = None if more else options.last_page.get(asked.stream, usual)
+        if not known.is_list_object:
             return json_reply(paging_body(array, records, cursor, ending))
         origins = {
             "relative": "",
@@ -227,8 +236,10 @@ class Pages:
             "other_origin": options.other_origin,
         }
         body = list_object_body(
+            asked.url,
             array,
-            records,
+            # An empty array of users may come as null.
+            records if records or asked.stream != "tenant_user" else None,
             cursor,
             ending,
             with_cursor=options.tenant_cursor,
@@ -246,10 +257,6 @@ class Pages:
     def count_request(self) -> None:
         """A request has come: cursors that live for a number of them grow older."""
         self._lives.requests += 1
-
-    def _head(self, stream: str) -> Place:
-        """A place before all others."""
-        return (1 << 60, "") if self.account.descends(stream) else (-(1 << 60), "")
 
 
 class CursorLives:
@@ -270,6 +277,30 @@ class CursorLives:
         return not is_old and not (most_requests and self.requests - requests > most_requests)
 
 
+def _head(table: Table) -> Place:
+    """A place before all others."""
+    return (1 << 60, "") if table.step < 0 else (-(1 << 60), "")
+
+
+def _listed(table: Table, id_: str) -> int | None:
+    """The index of a row that is listed now, else None."""
+    try:
+        index = table.find(id_)
+    except KeyError:
+        return None
+    return index if table.is_listed(index) else None
+
+
+def _is_made_up(table: Table, cursor: Cursor) -> bool:
+    if cursor.fresh or cursor.thin:
+        return False
+    try:
+        table.find(cursor.place[1])
+    except KeyError:
+        return True
+    return False
+
+
 def _forgotten_reply(status: int) -> Reply:
     """The refusal of a cursor; 200: an error inside a 200."""
     body = {"message": "Invalid cursor", "type": "invalid_request_error"}
@@ -278,6 +309,8 @@ def _forgotten_reply(status: int) -> Reply:
 
 def _newer_than_ms(stream: str, query: Mapping[str, str], options: Options) -> int | None:
     """The bound in epoch ms that `enqueued_after` sets, as far as the options let it."""
+    if stream == "preference_change":
+        return _since_ms(query)
     text = query.get("enqueued_after")
     if stream != "message" or text is None or options.enqueued_after == "ignored":
         return None
@@ -288,3 +321,15 @@ def _newer_than_ms(stream: str, query: Mapping[str, str], options: Options) -> i
         except ValueError:
             pass
     raise Refused(error_reply(400, "Invalid enqueued_after"))
+
+
+def _since_ms(query: Mapping[str, str]) -> int | None:
+    """`since` of the preference log is inclusive: an ISO date or date-time, UTC."""
+    if "since" not in query:
+        return None
+    try:
+        since = datetime.fromisoformat(query["since"])
+    except ValueError:
+        raise Refused(error_reply(400, "Invalid since")) from None
+    aware = since if since.tzinfo else since.replace(tzinfo=UTC)
+    return round(aware.timestamp() * 1000) - 1

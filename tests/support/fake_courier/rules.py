@@ -25,6 +25,7 @@ class Request:
     query: Mapping[str, str]
     cursor: str
     page: int
+    parent: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +43,7 @@ class Rule:
     stream: str = "*"  # a table's name
     kind: str = "any"
     path: str = ""  # the path as sent begins like this
+    parent: str = ""  # the id of a parent, of whose rows a page is asked for
     cursor: str = "any"
     cursor_is: str = ""  # this very cursor
     page: int = 0  # number of the page, by its place in the listing; 0: any
@@ -111,6 +113,7 @@ class Rule:
             self.stream in ("*", request.stream)
             and self.kind in ("any", request.kind)
             and request.path.startswith(self.path)
+            and self.parent in ("", request.parent)
             and (self.cursor in ("any", request.cursor) or self._is_given(request))
             and self.cursor_is in ("", request.query.get("cursor"))
             and self.page in (0, request.page)

@@ -20,7 +20,7 @@ from tests.support.fake_courier.account import Account
 from tests.support.fake_courier.api import FakeApi
 from tests.support.fake_courier.options import Options
 from tests.support.fake_courier.replies import Reply
-from tests.support.fake_courier.streams import STREAMS
+from tests.support.fake_courier.streams import EVERY_STREAM
 
 CONTROL = "/_fake/"
 
@@ -102,7 +102,7 @@ async def _control(
 ) -> web.StreamResponse:
     data = orjson.loads(await request.read() or b"{}")
     try:
-        if route.startswith("truth/") and route.removeprefix("truth/") in STREAMS:
+        if route.startswith("truth/") and route.removeprefix("truth/") in EVERY_STREAM:
             return await _truth(api, route.removeprefix("truth/"), request)
         return web.json_response(body=orjson.dumps(_steer(api, route, query, data)))
     except (ValueError, TypeError, KeyError) as error:
