@@ -78,7 +78,7 @@ class LocalRun:
     def alone(self) -> Iterator[None]:
         """No other run of this configuration at the same time. Raises SystemExit where one is."""
         self.files.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with (self.files / ".lock").open("w") as lock:
+        with os.fdopen(os.open(self.files / ".lock", os.O_RDWR | os.O_CREAT, 0o600)) as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
