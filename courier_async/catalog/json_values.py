@@ -13,23 +13,22 @@ from courier_async.catalog.text import sendable
 # Destinations limit how deep their JSON may be nested; this is below all of them.
 DEEPEST: Final = 200
 REDACTED: Final = "[redacted]"
-# Whole names, without separators and in lower case: `token_count` is no secret.
-_SECRETS: Final = frozenset(
-    {
-        "token",
-        "accesstoken",
-        "refreshtoken",
-        "idtoken",
-        "secret",
-        "clientsecret",
-        "password",
-        "passwd",
-        "privatekey",
-        "apikey",
-        "authorization",
-    }
+# Whole names, of any case and with any separator: `token_count` is no secret.
+SECRET_NAMES: Final = (
+    "token",
+    "access_token",
+    "refresh_token",
+    "id_token",
+    "secret",
+    "client_secret",
+    "password",
+    "passwd",
+    "private_key",
+    "api_key",
+    "authorization",
 )
 _SEPARATORS: Final = re.compile(r"[\W_]+")
+_PLAIN_SECRET_NAMES: Final = frozenset(name.replace("_", "") for name in SECRET_NAMES)
 # Longer names are no secrets' names, and need not be kept in the cache.
 _LONGEST_NAME: Final = 64
 
@@ -145,4 +144,4 @@ def _dumps(value: Any) -> str:
 
 @lru_cache(maxsize=4096)
 def _is_secret(name: str) -> bool:
-    return _SEPARATORS.sub("", name).lower() in _SECRETS
+    return _SEPARATORS.sub("", name).lower() in _PLAIN_SECRET_NAMES
