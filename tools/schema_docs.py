@@ -25,10 +25,10 @@ Fivetran's SDK. Fivetran adds `_fivetran_synced` and `_fivetran_deleted` to each
 
 | Type | What the column holds |
 |---|---|
-| STRING | Text as Courier sent it: `007`, `true` and `15551234567` too. A number or boolean becomes text. |
+| STRING | Text as Courier sent it, `007` and `true` too. A number or boolean becomes text. |
 | BOOLEAN | `true` or `false`. |
 | LONG | A whole number of up to 64 bits. |
-| UTC_DATETIME | A time in UTC. Courier sends epoch milliseconds or ISO 8601; an ISO time without an offset is UTC. |
+| UTC_DATETIME | A time, from epoch milliseconds or ISO 8601; without an offset it is UTC. |
 | JSON | An object or a list, as Courier sent it. |
 
 A column is empty (NULL) where Courier sends null or leaves the field out. Empty texts and empty
@@ -43,30 +43,35 @@ column's type, nested under its path as Courier sent it. A brand's tertiary colo
 `additional_fields.settings.colors.tertiary`. When Courier adds a field, it appears there.
 
 In JSON, integers beyond 64 bits and decimals of more digits than a double holds are texts, so
-that every digit lands. JSON nested deeper than {deepest} levels lands in `additional_fields` as text.
+that every digit lands. JSON nested more than {deepest} levels deep lands in `additional_fields`
+as text.
 """
 
 _SECRETS: Final = """\
 ## Redacted values
 
 In JSON columns, `additional_fields` included, the value of a key with one of these names is
-`[redacted]`, at any depth: {names}. Upper and lower case and separators make no difference;
-other names that contain one of them, such as `token_count`, are not redacted. The end table of
-a sync counts the redacted values. `redact_secrets: false` turns this off.
+`[redacted]`, at any depth:
+
+{names}
+
+Case and separators make no difference: `accessToken` and `Access-Token` are redacted too. Names
+that only contain one of them, such as `token_count`, are not. The table at the end of a sync
+counts the redacted values. To land them, set `redact_secrets` to `false`.
 
 ## Fields that are left out
 
-These fields never land, at whatever depth they stand and whatever `redact_secrets` says:
+These fields never land, at any depth and whatever `redact_secrets` says:
 
 | Table | Fields |
 |---|---|
 {left_out}
 
-`preference_section.topics` are the rows of `subscription_topic`. All others are personal, or raw
-answers of providers.
+The topics of a section are the rows of `subscription_topic`. The other fields hold personal data
+or raw answers of providers.
 
-The connector's state, which Fivetran stores unencrypted, holds the ids of rows, and so the user
-ids of `list_subscription`, `audience_member` and `tenant_user`.
+The connector's state holds the keys of rows. For `list_subscription`, `audience_member` and
+`tenant_user` these are user ids. Fivetran stores the state unencrypted.
 """
 
 _MERMAID_TYPES: Final = {
