@@ -1,9 +1,11 @@
 """What Fivetran imports: the schema, and one sync. All else is in courier_async."""
 
 import asyncio
+import json
 import logging
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from fivetran_connector_sdk import ConfigurationForm, Connector, Test, form_field
@@ -24,8 +26,12 @@ def validate_configuration(configuration: dict[str, Any]) -> Settings:
 
 
 def schema(configuration: dict[str, Any]) -> list[dict[str, Any]]:
-    """The tables, their keys, and every column with its type."""
-    return schema_of(STREAMS)
+    """The tables that the configuration names, their keys, and every column with its type."""
+    try:
+        return schema_of(validate_configuration(configuration).streams)
+    except ValueError:
+        # Asked for before a sync too, which then says what is wrong.
+        return schema_of(STREAMS)
 
 
 def update(configuration: dict[str, Any], state: dict[str, Any]) -> None:
@@ -135,5 +141,18 @@ def _forward_logs() -> None:
 
 connector = Connector(update=update, schema=schema, configuration_form=configuration_form)
 
+
+def _beside(*names: str) -> dict[str, Any]:
+    """The first of these JSON files that lies beside this one; {} where none does."""
+    paths = [Path(__file__).resolve().parent / name for name in names]
+    found = next((path for path in paths if path.exists()), None)
+    return dict(json.loads(found.read_text(encoding="utf-8"))) if found else {}
+
+
 if __name__ == "__main__":
-    connector.debug()
+    # An IDE runs this file; `fivetran debug` would read the same files by itself.
+    connector.debug(
+        project_path=str(Path(__file__).resolve().parent),
+        configuration=_beside("configuration.local.json", "configuration.json"),
+        state=_beside("files/state.json"),
+    )

@@ -98,4 +98,5 @@ STREAMS: Final[tuple[Stream, ...]] = (
     ),
 )
 
-BY_TABLE: Final[dict[str, Stream]] = {stream.table: stream for stream in (*STREAMS, *FURTHER)}
+ALL: Final[tuple[Stream, ...]] = (*STREAMS, *FURTHER)
+BY_TABLE: Final[dict[str, Stream]] = {stream.table: stream for stream in ALL}
