@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+import connector
 from courier_async.catalog.schema import schema_of
 from courier_async.catalog.stream import Stream
 from courier_async.catalog.streams import BY_TABLE, STREAMS
@@ -186,7 +187,7 @@ def test_tables_are_the_same_under_both_naming_options_and_without_a_record(
     assert found == [declared] * 3
 
 
-def test_the_connector_declares_the_core_tables() -> None:
-    import connector
-
-    assert connector.schema({}) == schema_of(STREAMS)
+def test_the_connector_declares_the_tables_that_its_configuration_names() -> None:
+    assert connector.schema({"api_key": "k"}) == schema_of(STREAMS)
+    every_table = connector.schema({"api_key": "k", "streams": "all"})
+    assert every_table == schema_of(BY_TABLE.values())
