@@ -67,7 +67,7 @@ _LISTINGS: Final = (
     ),
     Stream(
         table="preference_section",
-        about="A section of the preference page, with its subscription topics.",
+        about="A section of the preference page, which groups subscription topics.",
         path="/preferences/sections",
         arrays=("results",),
         family=Family.WHOLE,

@@ -1,7 +1,7 @@
-"""Whether a value fits a column's type, and how it is sent then.
+"""Converts JSON values to the types of columns.
 
-What Fivetran's SDK refuses fails the whole sync, so whatever JSON holds comes out of here as a
-value that it takes, as None (no value), or as MISFIT.
+A value that Fivetran's SDK refuses fails the whole sync. So each function here takes any JSON
+value and returns one that the SDK accepts, None for null, or MISFIT.
 """
 
 import math
@@ -19,7 +19,7 @@ MISFIT: Final = object()
 
 INT64_END: Final = 2**63
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-# The parts of a time of day, written once.
+# The parts of a time of day, formatted once.
 _MINUTES: Final = tuple(f"T{minute // 60:02d}:{minute % 60:02d}:" for minute in range(1440))
 _SECONDS: Final = tuple(f"{second:02d}." for second in range(60))
 _MILLISECONDS: Final = tuple(f"{ms:03d}Z" for ms in range(1000))
@@ -64,7 +64,7 @@ def fit_time(value: Any) -> Any:
     """ISO text in UTC of epoch milliseconds or an ISO text; one without an offset is UTC."""
     kind = type(value)
     if kind is int and _YEAR_1_MS <= value < _YEAR_10000_MS:
-        # Written out: a message has up to six times, and a call costs as much as half of this.
+        # Inlined: a message has up to six times, and a call would add half of the cost.
         day, rest_ms = divmod(value, DAY_MS)
         minute, rest_ms = divmod(rest_ms, 60_000)
         second, rest_ms = divmod(rest_ms, 1000)

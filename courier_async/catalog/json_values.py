@@ -1,4 +1,4 @@
-"""JSON values as they can be sent: exact numbers, no secrets, nested no deeper than 200."""
+"""Prepares JSON values for sending: exact numbers, no secrets, at most 200 levels deep."""
 
 import json
 import math
@@ -38,7 +38,7 @@ class TooDeep(Exception):
 
 
 class JsonValues:
-    """Copies of JSON values as they are sent; counts the secrets that it has redacted."""
+    """Copies JSON values for sending, and counts the secrets that it redacts."""
 
     def __init__(self, *, redact_secrets: bool, left_out: Iterable[str] = ()) -> None:
         """left_out: the names of fields that are not copied, wherever they stand."""
@@ -110,7 +110,7 @@ class JsonValues:
         return "".join(done)
 
     def _pieces(self, value: Any) -> Iterator[Any]:
-        """An object or list as finished text and, in between, the values in it."""
+        """An object or list: encoded punctuation and names, and the values between them."""
         if type(value) is list:
             for place, inner in enumerate(value):
                 yield _Piece("," if place else "[")
@@ -126,7 +126,7 @@ class JsonValues:
 
 
 class _Piece(str):
-    """Finished text among values that still have to be written."""
+    """JSON that is already encoded."""
 
 
 def _scalar(value: Any) -> Any:

@@ -107,7 +107,7 @@ def test_every_hostile_value_lands_in_and_beside_every_column(folder: CatalogFol
 
 
 @settings(
-    max_examples=5,
+    max_examples=4,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
     suppress_health_check=list(HealthCheck),
 )
