@@ -30,6 +30,7 @@ class FakeCourierProcess:
         sizes: Mapping[str, int] | None = None,
         orders: Mapping[str, str] | None = None,
         targets: str = "mixed",
+        hostile_names: bool = True,
         span_days: float = 30.0,
         cluster_share: float = 0.0,
         now_ms: int | None = None,
@@ -49,6 +50,7 @@ class FakeCourierProcess:
             f"--targets={targets}", f"--span-days={span_days}", f"--cluster-share={cluster_share}",
             f"--port={port}", f"--key={key}", f"--latency-ms={latency_ms}", "--exit-with-parent",
         ]  # fmt: skip
+        self._arguments += ["--hostile-names"] if hostile_names else []
         self._arguments += [] if now_ms is None else [f"--now-ms={now_ms}"]
         for name, value in (options or {}).items():
             self._arguments.append(f"--option={name}={json.dumps(value)}")
