@@ -4,17 +4,18 @@ import argparse
 import asyncio
 import contextlib
 import dataclasses
+import json
 import os
 import signal
 import textwrap
 
-import orjson
-
-from tests.support.fake_courier.account import CHANGES, DEFAULT_SIZES, Account
+from tests.support.fake_courier.account import Account
+from tests.support.fake_courier.changes import CHANGES
 from tests.support.fake_courier.options import DEFAULT_KEY, Options
 from tests.support.fake_courier.replies import ANSWERS
 from tests.support.fake_courier.rules import Rule
 from tests.support.fake_courier.server import serve
+from tests.support.fake_courier.tables import DEFAULT_SIZES
 
 
 def main() -> None:
@@ -33,7 +34,7 @@ def main() -> None:
             targets=given.targets,
             hostile_names=given.hostile_names,
         )
-        changes = {name: orjson.loads(text) for name, text in _each(given.option)}
+        changes = {name: json.loads(text) for name, text in _each(given.option)}
         options = Options(key=given.key, latency_ms=given.latency_ms).changed(changes)
     except (ValueError, TypeError) as error:
         parser.error(str(error))
@@ -72,7 +73,7 @@ def _epilog() -> str:
         "Options (--option NAME=JSON; what each does: options.py): " + _names(Options),
         "Of a rule in the option `rules` (rules.py): " + _names(Rule),
         "Answers with a name, for a rule: " + ", ".join(ANSWERS),
-        "Changes (POST /_fake/change; account.py): " + ", ".join(CHANGES),
+        "Changes (POST /_fake/change; changes.py): " + ", ".join(CHANGES),
         "While it runs, GET /_fake/stats shows its traffic, PATCH /_fake/options sets options.",
     )
     examples = (

@@ -10,42 +10,23 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from random import Random
 from typing import Any
 
+from tests.support.fake_courier.changes import apply_change, renamed, updated
 from tests.support.fake_courier.children import Children
-from tests.support.fake_courier.maker import Record, iso
-from tests.support.fake_courier.member_changes import MEMBER_CHANGES, MemberChanges
+from tests.support.fake_courier.maker import Record
+from tests.support.fake_courier.member_changes import MemberChanges
 from tests.support.fake_courier.names import Names
-from tests.support.fake_courier.preferences import preference_makers
-from tests.support.fake_courier.records import makers
 from tests.support.fake_courier.streams import EVERY_STREAM, MEMBER_STREAMS
 from tests.support.fake_courier.table import ABSENT, Place, Row, Table
-from tests.support.fake_courier.timeline import DAY_MS, Timeline
+from tests.support.fake_courier.tables import (
+    DEFAULT_ORDERS,
+    DEFAULT_SIZES,
+    OTHER_SPAN_DAYS,
+    make_tables,
+    over,
+)
+from tests.support.fake_courier.timeline import DAY_MS
 
 __all__ = ["ABSENT", "Account"]
-
-DEFAULT_SIZES = {
-    "brand": 25, "audience": 25, "audit_event": 60, "list": 25, "message": 500,
-    "notification": 30, "tenant": 40,
-    "preference_change": 40, "preference_section": 3, "subscription_topic": 9,
-    # A parent, at the mean.
-    "list_subscription": 6, "audience_member": 4, "tenant_user": 3,
-}  # fmt: skip
-DEFAULT_ORDERS = {
-    "brand": "shuffled", "audience": "newest", "audit_event": "newest", "list": "oldest",
-    "message": "newest", "notification": "newest", "tenant": "oldest",
-    "preference_change": "newest", "preference_section": "oldest", "subscription_topic": "oldest",
-    "list_subscription": "newest", "audience_member": "newest", "tenant_user": "oldest",
-}  # fmt: skip
-SPAN_DAYS = {"audit_event": 365.0, "preference_change": 90.0}
-OTHER_SPAN_DAYS = 700.0
-CHANGES = (
-    "add", "add_late", "add_settled", "edit", "touch", "move", "revert", "progress_messages",
-    "change_at_age", "delete", "hide", "archive", "restore", "retention", "advance",
-    *MEMBER_CHANGES,
-)  # fmt: skip
-
-WITHOUT_ROWS = {
-    "add", "add_late", "add_settled", "progress_messages", "change_at_age", "retention", "advance",
-}  # fmt: skip
 
 
 class Account:
@@ -74,14 +55,13 @@ class Account:
         hostile_names: bool = True,
     ) -> None:
         self.seed = seed
-        self.sizes = _over(DEFAULT_SIZES, sizes)
-        self.orders = _over(DEFAULT_ORDERS, orders)
+        self.sizes = over(DEFAULT_SIZES, sizes)
+        self.orders = over(DEFAULT_ORDERS, orders)
         self._offset_ms = 0
         self._clock = _clock(now_ms)
         self.made_ms = self.now_ms()
         self._changes = 0
         self._archived: set[tuple[str, int]] = set()
-        self._tables: dict[str, Table] = {}
         self.children = Children(
             seed=seed,
             sizes=self.sizes,
@@ -92,22 +72,16 @@ class Account:
         self.members = MemberChanges(
             self.children, parents=self.parents, now_ms=self.now_ms, seed=seed
         )
-        sections = self.sizes["preference_section"]
-        names = Names(seed, is_hostile=hostile_names)
-        every_maker = makers(seed, names, targets=targets)
-        every_maker |= preference_makers(seed, sections=sections)
-        for number, (stream, maker) in enumerate(every_maker.items()):
-            days = span_days if stream == "message" else SPAN_DAYS.get(stream, OTHER_SPAN_DAYS)
-            timeline = Timeline(
-                self.sizes[stream],
-                start_ms=self.made_ms - round(days * DAY_MS),
-                end_ms=self.made_ms - 60_000,
-                cluster_share=cluster_share if stream == "message" else 0.0,
-                salt=seed * 7 + number,
-            )
-            self._tables[stream] = Table(
-                maker, timeline, order=self.orders[stream], as_of_ms=self.made_ms, seed=seed
-            )
+        self._tables = make_tables(
+            seed=seed,
+            sizes=self.sizes,
+            orders=self.orders,
+            made_ms=self.made_ms,
+            span_days=span_days,
+            cluster_share=cluster_share,
+            targets=targets,
+            names=Names(seed, is_hostile=hostile_names),
+        )
 
     # -- the clock ---------------------------------------------------------------------------
 
@@ -226,26 +200,6 @@ class Account:
             ids.append(table.add(time_ms, as_of_ms=now, position=position))
         return ids
 
-    def add_settled(self, n: int = 1, age_ms: int = 0) -> list[str]:
-        """Messages that become visible now, `age_ms` after all of their own times: DELIVERED."""
-        ids = self.add_late(n, age_ms)
-        for id_ in ids:
-            at = self.now_ms() - age_ms
-            unset = ("opened", "clicked", "canceledAt", "error", "reason", "reasonCode")
-            fields: Record = dict.fromkeys(unset, ABSENT)
-            fields |= {"status": "DELIVERED", "sent": at + 1000, "delivered": at + 2000}
-            self.edit("message", id_, **fields)
-        return ids
-
-    def change_at_age(self, age_ms: int, n: int = 1, status: str = "OPENED") -> list[str]:
-        """The n messages of that age, or the next older ones, are OPENED (CLICKED ...) now."""
-        place = (self.now_ms() - age_ms, "~")
-        ids = [row[1] for row in self.rows("message", place, n)]
-        for id_ in ids:
-            fields: Record = {"status": status, status.lower(): self.now_ms()}
-            self.edit("message", id_, **fields)
-        return ids
-
     def edit(
         self,
         stream: str,
@@ -265,9 +219,9 @@ class Account:
         table = self._tables[stream]
         if not fields:
             self._changes += 1
-            fields = self._renamed(stream, table.record(index))
+            fields = renamed(stream, table.record(index), self._changes)
         if not keep_updated:
-            fields = self._updated(stream, id_, now_ms=self.now_ms()) | fields
+            fields = updated(stream, id_, self.now_ms()) | fields
         table.patch(index, fields)
         if move is not None:
             table.move(index, move, now_ms=self.now_ms())
@@ -275,7 +229,7 @@ class Account:
     def touch(self, stream: str, id_: str, /, *, move: str | None = "head") -> None:
         """Give a row a new updated time, if it carries one, and move it."""
         index = self._listed(stream, id_)
-        self._tables[stream].patch(index, self._updated(stream, id_, now_ms=self.now_ms()))
+        self._tables[stream].patch(index, updated(stream, id_, self.now_ms()))
         if move is not None:
             self._tables[stream].move(index, move, now_ms=self.now_ms())
 
@@ -313,8 +267,12 @@ class Account:
         return moved
 
     def delete(self, stream: str, id_: str, /) -> None:
-        """The row leaves its listing, and is 404 by id."""
-        self._tables[stream].hide(self._listed(stream, id_))
+        """The row leaves its listing, and is 404 by id; one that is hidden becomes 404."""
+        index = self.find(stream, id_)
+        if (stream, index) in self._archived:
+            self._archived.remove((stream, index))
+        else:
+            self._tables[stream].hide(self._listed(stream, id_))
 
     def hide(self, stream: str, id_: str, /) -> None:
         """The row leaves its listing, and is still answered by id."""
@@ -350,24 +308,7 @@ class Account:
         neither `id` nor `ids` is given, `n` rows (1) are picked. Returns the ids changed.
         Raises ValueError for an unknown change, TypeError for wrong arguments.
         """
-        arguments = dict(change)
-        name = arguments.pop("do", None)
-        if name not in CHANGES:
-            raise ValueError(f"do: {name!r}, not one of {', '.join(CHANGES)}")
-        if name in MEMBER_CHANGES:
-            return list(getattr(self.members, name)(**arguments))
-        method = getattr(self, name)
-        if name in WITHOUT_ROWS:
-            return method(**arguments) or []
-        stream = arguments.pop("stream", "notification")
-        ids = arguments.pop("ids", None) or [arguments.pop("id", None)]
-        if ids == [None]:
-            ids = self.pick(stream, arguments.pop("n", 1))
-        fields = arguments.pop("fields", {})
-        for id_ in ids:
-            target = (id_,) if name == "archive" else (stream, id_)
-            method(*target, **arguments, **fields)
-        return list(ids)
+        return apply_change(self, change)
 
     # -- inside ------------------------------------------------------------------------------
 
@@ -394,21 +335,6 @@ class Account:
             raise KeyError(f"{stream} {id_!r} is not listed")
         return index
 
-    def _renamed(self, stream: str, record: Record) -> Record:
-        if stream in ("message", "audit_event", "preference_change"):
-            raise TypeError(f"an edit of {stream} needs fields")
-        name = "title" if "title" in record else "name"
-        return {name: f"{record.get(name)} (edit {self._changes})"}
-
-    def _updated(self, stream: str, id_: str, *, now_ms: int) -> Record:
-        if stream == "audience":
-            return {"updated_at": iso(now_ms)}
-        if stream in ("list", "preference_section", "subscription_topic"):
-            return {"updated": iso(now_ms)}
-        if stream == "brand" or id_.startswith("nt_"):
-            return {"updated": now_ms}
-        return {"updated_at": now_ms} if stream == "notification" else {}
-
 
 NEXT_STEP = {
     "ENQUEUED": ("SENT", "sent"),
@@ -416,13 +342,6 @@ NEXT_STEP = {
     "DELIVERED": ("OPENED", "opened"),
     "OPENED": ("CLICKED", "clicked"),
 }
-
-
-def _over(defaults: Mapping[str, Any], given: Mapping[str, Any] | None) -> dict[str, Any]:
-    unknown = set(given or {}) - set(defaults)
-    if unknown:
-        raise ValueError(f"no such stream: {', '.join(sorted(unknown))}")
-    return {**defaults, **(given or {})}
 
 
 def _clock(now_ms: int | Callable[[], int] | None) -> Callable[[], int]:

@@ -198,6 +198,10 @@ def test_hidden_rows_are_not_listed_and_200_by_id() -> None:
             assert api.answer(path, {}, AUTH).status == 200
             api.account.restore(stream, id_)
         assert walk(api, stream) == before
+        api.account.hide(stream, hidden[0])
+        api.account.delete(stream, hidden[0])
+        path = f"{STREAMS[stream].path}/{quote(hidden[0], safe='')}"
+        assert api.answer(path, {}, AUTH).status == 404
 
 
 def test_a_row_moves_between_pages_as_it_is() -> None:
