@@ -1,7 +1,7 @@
 """`make demo`: the real connector and the real `fivetran debug` against a fake Courier API.
 
 Everything happens on this machine, in a folder that is removed at the end: no account, no key,
-no internet.
+no internet. KEEP=1 keeps its warehouse in files/demo/.
 """
 
 import os
@@ -20,7 +20,11 @@ from unicodedata import east_asian_width
 from tests.support.end_to_end import DebugFolder, Run
 from tests.support.fake_courier.process import FakeCourierProcess
 from tests.support.warehouse import KEYS, Cells
+from tools.configuration import LOCAL
+from tools.console import Digest, lines
+from tools.local_run import FILES
 from tools.questions import run_three
+from tools.stage import ROOT
 
 WIDTH = 99
 GUTTER = 15
@@ -58,15 +62,30 @@ def main() -> int:
         folder = Path(tempfile.mkdtemp(prefix="courier-demo-"))
         try:
             status = demo(folder)
+            kept = keep(folder) if os.environ.get("KEEP") == "1" and status == 0 else None
         finally:
             remove(folder)
     except KeyboardInterrupt:
         print("\nStopped. No process and no file is left behind.")
         return 130
     print("The fake is stopped, and the folder of the demo is removed.")
+    if kept is not None:
+        print(f"The warehouse is kept in {kept.relative_to(ROOT)} (DuckDB, schema tester).")
+        print("'make questions' answers more questions with it; 'make sql' opens a prompt on it.")
+    elif status == 0:
+        print("KEEP=1 keeps the tables: make demo KEEP=1")
     if status == 0:
-        print("With a key of your own: put it into configuration.json, then run 'make debug'.")
+        print(f"With a key of your own: put it into {LOCAL}, then run 'make debug'.")
     return status
+
+
+def keep(folder: Path) -> Path:
+    """Copies the demo's warehouse to where 'make questions' and 'make sql' find it."""
+    target = FILES / "demo" / "warehouse.db"
+    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    shutil.copyfile(folder / "connector" / "files" / "warehouse.db", target)
+    target.chmod(0o600)
+    return target
 
 
 def remove(folder: Path, *, seconds: float = 5.0) -> None:
@@ -93,8 +112,8 @@ def demo(folder: Path) -> int:
             print_rows(table, rows)
 
         step("3. Something happens in Courier")
-        for line in change_some(fake, before):
-            print(f"   {line}")
+        for sentence in change_some(fake, before):
+            print(f"   {sentence}")
 
         step("4. Second sync ...")
         fake.reset_stats()
@@ -143,7 +162,10 @@ def change_some(fake: FakeCourierProcess, tables: Tables) -> list[str]:
 
 
 def failed(run: Run) -> int:
-    print(f"\n{run.output[-4000:]}\nThe sync failed; what it said is above.\n")
+    digest = Digest()
+    for line in lines(run.output.splitlines()):
+        digest.take(line)
+    print("", digest.failure or "\n".join(digest.recent), "The sync failed.", "", sep="\n")
     return 1
 
 
@@ -180,8 +202,7 @@ def print_comparison(
         lines.append([name, *(f"{count:,}" if count else "-" for count in counts)])
     for line in _aligned(lines, numbers=True):
         print(f"   {line}")
-    print("\n   Messages carry no time of change, so the last three days of them are sent again.")
-    print("   Elsewhere only new and changed rows are sent: Fivetran bills by the rows it gets.")
+    print("\n   Only new and changed rows are sent: Fivetran bills by the rows it gets.")
 
 
 def print_changes(table: str, before: Mapping[str, Cells], after: Mapping[str, Cells]) -> None:
