@@ -32,6 +32,7 @@ def main() -> None:
             cluster_share=given.cluster_share,
             orders=_pairs(given.orders),
             targets=given.targets,
+            daily={name: float(rate) for name, rate in _pairs(given.daily).items()},
             hostile_names=given.hostile_names,
         )
         changes = {name: json.loads(text) for name, text in _each(given.option)}
@@ -55,6 +56,9 @@ def _parser() -> argparse.ArgumentParser:
     add("--sizes", default="", metavar="STREAM=N,...", help=f"records a stream, over {sizes}")
     add("--orders", default="", metavar="STREAM=ORDER,...", help="newest, oldest, shuffled ...")
     add("--targets", default="mixed", help="of audit events: mixed, string, object, empty, absent")
+    add(
+        "--daily", default="", metavar="STREAM=N,...", help="records that come a day, by the clock"
+    )
     names = "ids and names that encoding, typing or a terminal gets wrong, in place of plain ones"
     add("--hostile-names", action="store_true", help=names)
     add("--span-days", type=float, default=30.0, help="age of the oldest message (default 30)")

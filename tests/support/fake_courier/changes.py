@@ -1,6 +1,6 @@
 """Changes of an account by name, as JSON has them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tests.support.fake_courier.maker import Record, iso
@@ -67,6 +67,31 @@ def change_at_age(
         fields: Record = {"status": status, status.lower(): account.now_ms()}
         account.edit("message", id_, **fields)
     return ids
+
+
+NEXT_STEP = {
+    "ENQUEUED": ("SENT", "sent"),
+    "SENT": ("DELIVERED", "delivered"),
+    "DELIVERED": ("OPENED", "opened"),
+    "OPENED": ("CLICKED", "clicked"),
+}
+
+
+def progress(account: "Account", n: int, *, ids: Sequence[str] | None, newest: int) -> list[str]:
+    """See Account.progress_messages."""
+    if ids is None:
+        rows = account.rows("message", None, newest)
+        account.random("progress").shuffle(rows)
+        ids = [row[1] for row in rows]
+    table = account.table("message")
+    moved: list[str] = []
+    for id_ in ids:
+        index = account.listed_index("message", id_)
+        step = NEXT_STEP.get(table.record(index)["status"])
+        if step is not None and len(moved) < n:
+            table.patch(index, {"status": step[0], step[1]: account.now_ms()})
+            moved.append(id_)
+    return moved
 
 
 def renamed(stream: str, record: Record, number: int) -> Record:

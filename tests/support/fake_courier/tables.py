@@ -1,5 +1,6 @@
 """The tables of an account as it is made: sizes, orders, spans of time."""
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -61,3 +62,21 @@ def over(defaults: Mapping[str, Any], given: Mapping[str, Any] | None) -> dict[s
     if unknown:
         raise ValueError(f"no such stream: {', '.join(sorted(unknown))}")
     return {**defaults, **(given or {})}
+
+
+class Growth:
+    """Records that come as time goes on: so many a day, evenly, from when the account was made."""
+
+    def __init__(self, daily: Mapping[str, float], made_ms: int) -> None:
+        self._daily = over(dict.fromkeys(DEFAULT_SIZES, 0.0), daily)
+        self._made_ms = made_ms
+        self._come: Counter[str] = Counter()
+
+    def reach(self, stream: str, table: Table, now_ms: int) -> None:
+        """Add what has come by now, each record with the moment at which it came as its time."""
+        rate = self._daily[stream]
+        due = int((now_ms - self._made_ms) * rate / DAY_MS)
+        while self._come[stream] < due:
+            self._come[stream] += 1
+            at = self._made_ms + round(self._come[stream] * DAY_MS / rate)
+            table.add(at, as_of_ms=at, position=at)
