@@ -94,8 +94,7 @@ class Account:
     def truth(self, stream: str) -> Iterator[Record]:
         """The records that the API would list now, in its order: what must land.
 
-        Templates carry their `note`, as with notes=true, subscriptions the id of their list,
-        topics that of their section. The account may change meanwhile.
+        Templates carry their `note`, subscriptions their list's id, topics their section's.
         """
         if stream in MEMBER_STREAMS:
             yield from self.children.truth(stream, self.parents(stream))
