@@ -5,7 +5,6 @@ no internet. KEEP=1 keeps its warehouse in files/demo/.
 """
 
 import os
-import re
 import shutil
 import signal
 import sys
@@ -27,8 +26,6 @@ from tools.local_run import FILES
 from tools.questions import run_three
 from tools.stage import ROOT
 
-# The fake API with names that people recognise.
-FAMILIAR = "tests.support.fake_courier.familiar"
 WIDTH = 99
 GUTTER = 15
 LONGEST_CELL = 24
@@ -46,6 +43,12 @@ COLUMNS = {
 }
 TIMES = ("timestamp", "created", "created_at", "updated", "updated_at", "enqueued", "sent",
          "delivered", "opened", "clicked")  # fmt: skip
+
+# Small enough to be read, with messages enough that a second sync is seen to ask for less.
+SIZES = {
+    "brand": 6, "audience": 6, "audit_event": 40, "list": 8, "message": 500, "notification": 12,
+    "tenant": 10,
+}  # fmt: skip
 
 Tables = dict[str, dict[str, Cells]]
 
@@ -96,7 +99,7 @@ def remove(folder: Path, *, seconds: float = 5.0) -> None:
 def demo(folder: Path) -> int:
     """Sync, change, sync again; what each did is printed."""
     print("A Fivetran connector for Courier, shown on this machine alone: no account, no key.")
-    with FakeCourierProcess(program=FAMILIAR) as fake:
+    with FakeCourierProcess(sizes=SIZES, hostile_names=False) as fake:
         step(f"1. A fake Courier API with made-up data is up at {fake.url}")
         connector = DebugFolder(folder, {"api_key": fake.key, "base_url": fake.url})
         step("2. First sync, by the real 'fivetran debug' ...")
@@ -140,18 +143,20 @@ def change_some(fake: FakeCourierProcess, tables: Tables) -> list[str]:
     """Changes data in the fake; a sentence for each change."""
     added = fake.change("add", stream="message", n=4)
     moved = fake.change("progress_messages", n=6, newest=40)
-    brand = _plain_row(tables["brand"])
+    brand = _named_row(tables["brand"])
     fake.change("edit", stream="brand", id=brand, fields={"name": "Spring campaign"})
-    tenant = _plain_row(tables["tenant"], "parent_tenant_id")
-    parent = next(key for key in tables["tenant"] if key != tenant)
+    tenant = _named_row(tables["tenant"], "parent_tenant_id")
+    family = (tenant, tables["tenant"][tenant]["parent_tenant_id"])
+    parent = next(key for key in tables["tenant"] if key not in family)
     fake.change("edit", stream="tenant", id=tenant, fields={"parent_tenant_id": parent})
-    list_ = _plain_row(tables["list"])
+    list_ = _named_row(tables["list"])
     fake.change("delete", stream="list", id=list_)
     fake.change("add", stream="audience")
     return [
         f"{len(added)} messages are sent, and {len(moved)} earlier ones get a step further.",
         f"The brand '{tables['brand'][brand]['name']}' is renamed, and "
-        f"the tenant '{tables['tenant'][tenant]['name']}' moves below another.",
+        f"the tenant '{tables['tenant'][tenant]['name']}' moves below "
+        f"'{tables['tenant'][parent]['name']}'.",
         f"The list '{tables['list'][list_]['name']}' is deleted, and an audience is made.",
     ]
 
@@ -177,7 +182,7 @@ def print_rows(table: str, rows: Mapping[str, Cells]) -> None:
     columns = COLUMNS[table]
     full = sorted(
         rows.values(),
-        key=lambda row: (sum(not _cell(row, c) for c in columns), not _is_plain(row)),
+        key=lambda row: sum(not _cell(row, c) for c in columns),
     )
     shown = [[_cell(row, column) for column in columns] for row in full[:SHOWN_ROWS]]
     lines = _aligned([[column.partition("/")[0] for column in columns], *shown])
@@ -276,14 +281,9 @@ def _called(row: Cells) -> str:
     return f"{row.get('status')} to {row.get('recipient')}"
 
 
-def _plain_row(rows: Mapping[str, Cells], column: str = "name") -> str:
-    """The key of a row with a plain name and something in the column."""
-    return next(key for key, row in rows.items() if column in row and _is_plain(row))
-
-
-def _is_plain(row: Cells) -> bool:
-    name = row.get("name") or row.get("title") or ""
-    return re.fullmatch(r"[A-Z][a-z ]+ [0-9]+", name) is not None
+def _named_row(rows: Mapping[str, Cells], column: str = "name") -> str:
+    """The key of a row with a name and something in the column."""
+    return next(key for key, row in rows.items() if row.get("name") and row.get(column))
 
 
 def _cut(text: str, length: int = LONGEST_CELL) -> str:

@@ -7,7 +7,7 @@ from itertools import islice, takewhile
 from math import gcd
 from typing import Any, Final
 
-from tests.support.fake_courier.records import Maker, Record
+from tests.support.fake_courier.maker import Maker, Record
 from tests.support.fake_courier.timeline import Timeline
 
 ORDERS = ("newest", "nearly_newest", "oldest", "shuffled")
@@ -65,6 +65,14 @@ class Table:
                 found = takewhile(lambda row: row[0] > newer_than_ms, found)
             found = (row for row in found if self.time(row[2]) > newer_than_ms)
         return list(islice(found, limit))
+
+    def records(self) -> Iterator[Record]:
+        """All listed records; the table may change meanwhile."""
+        after = None
+        while rows := self.page(after, 500):
+            for row in rows:
+                yield self.record(row[2])
+            after = rows[-1][:2]
 
     def rank(self, after: Place | None) -> int:
         """About how many rows lie before a place: exact where nothing was changed."""
