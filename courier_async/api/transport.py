@@ -168,21 +168,23 @@ def _of_answer(error: Exception) -> str:
 async def _read(response: aiohttp.ClientResponse, hold: Hold, deadline: asyncio.Timeout) -> bytes:
     """The body, unpacked, in pieces so that its length is known before it fills the memory."""
     # Of a packed body the length on the wire, which is less.
-    await _grow(hold, response.content_length or 0, deadline)
+    await _grow(hold, response.content_length or 0, response, deadline)
     unpacker = Unpacker(response.headers.get("Content-Encoding", ""))
     pieces: list[bytes] = []
     length = 0
     while packed := await response.content.readany():
         for piece in unpacker.pieces(packed):
             length += len(piece)
-            await _grow(hold, length, deadline)
+            await _grow(hold, length, response, deadline)
             pieces.append(piece)
     unpacker.finish()
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
-async def _grow(hold: Hold, size_bytes: int, deadline: asyncio.Timeout) -> None:
-    """Waits for the memory, which is not the server's fault and so does not count as its time."""
+async def _grow(
+    hold: Hold, size_bytes: int, response: aiohttp.ClientResponse, deadline: asyncio.Timeout
+) -> None:
+    """Waits for the memory with all clocks stopped: it is not the server that keeps us waiting."""
     if size_bytes > MAX_BODY_BYTES:
         raise BodyTooLarge
     if hold.fits(size_bytes):
@@ -190,6 +192,14 @@ async def _grow(hold: Hold, size_bytes: int, deadline: asyncio.Timeout) -> None:
     loop = asyncio.get_running_loop()
     ends_at, began = deadline.when(), loop.time()
     deadline.reschedule(None)
+    protocol = response.connection.protocol if response.connection else None
+    read_timeout = protocol.read_timeout if protocol else None
+    if protocol:
+        protocol.read_timeout = None
+        protocol.start_timeout()
     await hold.grow_to(size_bytes)
+    if protocol:
+        protocol.read_timeout = read_timeout
+        protocol.start_timeout()
     if ends_at is not None:
         deadline.reschedule(ends_at + loop.time() - began)

@@ -519,6 +519,34 @@ async def test_waiting_for_memory_takes_nothing_of_the_time_that_an_answer_has(
         assert (await waiting).body == body
 
 
+async def test_a_server_may_pause_while_an_answer_waits_for_memory() -> None:
+    body = b"x" * 200_000
+    goes_on = asyncio.Event()
+
+    async def pause(writer: asyncio.StreamWriter) -> None:
+        writer.write(answer(body)[:10_000])
+        await goes_on.wait()
+        writer.write(answer(body)[10_000:])
+
+    budget = MemoryBudget()
+    first = await budget.take("brand", lane=False)
+    await first.grow_to(MAX_BODY_BYTES)
+    hold = await budget.take("list", lane=False)
+    async with (
+        serving(pause) as server,
+        HttpTransport(base_url=server.url, api_key=KEY, timeout_seconds=0.2) as transport,
+    ):
+        waiting = asyncio.create_task(transport.get(PATH, hold))
+        await asyncio.sleep(1)
+        goes_on.set()
+        first.release()
+        assert (await waiting).body == body
+        # Its clocks run again afterwards.
+        goes_on.clear()
+        with pytest.raises(ConnectionTrouble, match=r"no answer within 0\.2 s"):
+            await transport.get(PATH, hold)
+
+
 # Bodies that are too large.
 
 
