@@ -192,13 +192,13 @@ async def _grow(
     loop = asyncio.get_running_loop()
     ends_at, began = deadline.when(), loop.time()
     deadline.reschedule(None)
-    protocol = response.connection.protocol if response.connection else None
-    read_timeout = protocol.read_timeout if protocol else None
-    if protocol:
+    protocol = None if response.connection is None else response.connection.protocol
+    read_timeout = None if protocol is None else protocol.read_timeout
+    if protocol is not None:
         protocol.read_timeout = None
         protocol.start_timeout()
     await hold.grow_to(size_bytes)
-    if protocol:
+    if protocol is not None:
         protocol.read_timeout = read_timeout
         protocol.start_timeout()
     if ends_at is not None:
