@@ -262,11 +262,12 @@ class Walk:
         lane.known_below = lane.known_below or selected.holds_known
         if lane.pages_below < _PAGES_BELOW or not lane.order.is_newest_first:
             return False
-        messages = self._changes.messages
+        recent = self._changes.recent
         if (
-            messages is not None
+            recent is not None
+            and self._stream.changes_late
             and lane.target > self._depth.floor
-            and messages.is_above_given_up(lane.target)
+            and recent.is_above_given_up(lane.target)
             and not lane.known_below
         ):
             return False
