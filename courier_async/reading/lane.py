@@ -7,7 +7,10 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final, NamedTuple
 
+from msgspec.structs import replace
+
 from courier_async.api.pages import Page
+from courier_async.catalog.stream import DAY_MS
 from courier_async.errors import BadAnswer, CourierError
 from courier_async.reading.judge import JudgedPage, PageOrder
 from courier_async.state.position import Lane
@@ -124,6 +127,29 @@ class LiveLane:
     @property
     def can_go_on(self) -> bool:
         return not (self.dropped or self.done or self.stuck or self.asking)
+
+    @property
+    def place(self) -> int:
+        """How far it has come: its oldest time, or -1 where none can be told."""
+        return -1 if self.saved.oldest is None else self.saved.oldest
+
+    def may_renew(self, now: int) -> bool:
+        """Whether its cursor may be at fault; a place that fails again is at fault itself."""
+        if self.saved.cursor is None:
+            return False
+        if self.is_saved_cursor:
+            renewed_at = self.saved.renewed_at
+            return renewed_at is None or now - renewed_at >= DAY_MS
+        if self.renewed_from is None:
+            return True
+        return self.saved.oldest is not None and self.saved.oldest < self.renewed_from
+
+    def renew_at(self, cursor: str, *, now: int) -> None:
+        """Goes on at its own place by another cursor."""
+        self.renewed_from = self.place
+        self.stuck = self.is_saved_cursor = False
+        self.guard = EndlessGuard()
+        self.saved = replace(self.saved, cursor=cursor, renewed_at=now)
 
     def note_density(self, page: JudgedPage) -> None:
         if page.newest is None or page.oldest is None:

@@ -4,34 +4,26 @@ Requests are made by `Fetches`; their answers come here one after another, and h
 move. What an answer leads to is worked out without waiting, so no two answers mix.
 """
 
-import asyncio
-import logging
 from collections.abc import AsyncIterator, Callable
-from typing import Final
 
 from msgspec.structs import replace
 
-from courier_async.catalog.stream import DAY_MS, HOUR_MS, Key, Stream
+from courier_async.catalog.stream import HOUR_MS, Key, Stream
 from courier_async.counts import Counts
 from courier_async.errors import BadAnswer, CourierError, KeyRefused, Limited
 from courier_async.handover import Batch, Notice
 from courier_async.reading import seams
 from courier_async.reading.changes import Changes, Selected
+from courier_async.reading.course import Course
 from courier_async.reading.judge import JudgedPage, judge_page
-from courier_async.reading.lane import Arrival, Asked, EndlessGuard, Fetches, LiveLane, Purpose
+from courier_async.reading.lane import Arrival, Asked, Fetches, LiveLane, Purpose
 from courier_async.reading.lane_count import LaneCount
 from courier_async.reading.lane_set import LaneSet
 from courier_async.reading.outcome import ended_state, with_given_up, with_unusable, without_seen
 from courier_async.reading.probe import NO_LANES_MS, Probe, Verdict, is_end
+from courier_async.reading.server_clock import ServerClock
 from courier_async.state.plan import Depth, plan_walk
 from courier_async.state.position import Lane, Reading, StreamState
-
-log = logging.getLogger(__name__)
-
-# Pages in a row below the bound that show that nothing above it is left.
-_PAGES_BELOW: Final = 2
-_MOST_WASTED_LANES: Final = 3
-_LONGEST_TAIL: Final = 100
 
 Output = Batch | Notice
 
@@ -71,10 +63,6 @@ class Walk:
         self.unusable_to: int | None = None
         self.clock = ServerClock()
         self._is_rest = resumed is not None
-        presumed = stream.presumed_newest_first
-        self._may_stop = not self._is_rest and (
-            presumed if state.newest_first is None else state.newest_first
-        )
         head = LiveLane(resumed or Lane(started_at=0), opened=self._is_rest)
         head.is_saved_cursor = self._is_rest
         self._lanes = LaneSet(head, depth)
@@ -82,10 +70,18 @@ class Walk:
         # One for all lanes of this walk, though the clock's may still turn out to be earlier.
         self._started_at = 0
         self._probe = Probe(stream)
+        is_learned = state.newest_first is not None
+        presumed = state.newest_first if is_learned else stream.presumed_newest_first
+        self._course = Course(
+            stream,
+            self._lanes,
+            self._probe,
+            depth=depth,
+            recent=changes.recent,
+            may_stop=bool(presumed) and not self._is_rest,
+            is_learned=is_learned,
+        )
         self._waiting_for_probe: list[tuple[LiveLane, CourierError]] = []
-        # Nothing older was found below this time.
-        self._bottom = seams.FIRST_MESSAGE_MS
-        self._wasted_lanes = 0
         self._records = 0
         self._error: CourierError | None = None
         self._over = False
@@ -147,7 +143,7 @@ class Walk:
         self._started_at = self.clock.start
         self._probe.begin(self.state, self._started_at)
         head.saved = replace(head.saved, started_at=self._started_at)
-        if self._may_stop:
+        if self._course.may_stop:
             self._lanes.begin(plan_walk(self.state, self.clock.start, self._depth))
 
     def _read(self, lane: LiveLane, asked: Asked, page: JudgedPage) -> list[Output]:
@@ -158,7 +154,7 @@ class Walk:
             self._fetch(lane)
             return []
         lane.asked_again = False
-        if lane.is_made_up and not lane.opened and not self._is_as_asked(lane, page):
+        if lane.is_made_up and not lane.opened and not self._course.is_as_asked(lane, page):
             asked.release()
             return [Batch(stream=self._stream, state=self._saved())]
         if page.unusable:
@@ -178,8 +174,8 @@ class Walk:
         if lane is self._lanes.head and not lane.is_saved_cursor:
             self._probe.add(page)
             self._drop_replaced(lane)
-        self._move(lane, page)
-        self._place(lane, page, selected)
+        self._course.move(lane, page)
+        self._course.place(lane, page, selected)
         if self._lanes.head.done:
             return self._end([batch])
         batch.state = self._saved()
@@ -204,125 +200,6 @@ class Walk:
         self.unusable_to = time if self.unusable_to is None else min(time, self.unusable_to)
         self.state = with_unusable(self.state, time, self.clock.start)
 
-    def _move(self, lane: LiveLane, page: JudgedPage) -> None:
-        """What is known of the lane behind the page, but for the cursor."""
-        lane.order.add(page.median)
-        lane.note_density(page)
-        lane.tail = [*lane.tail, *page.names][-_LONGEST_TAIL:]
-        if not lane.opened:
-            lane.opened = True
-            self._lanes.unopened -= lane.is_made_up
-        saved = lane.saved
-        newest, oldest = saved.newest, saved.oldest
-        if page.newest is not None and page.oldest is not None:
-            newest = page.newest if newest is None else max(newest, page.newest)
-            oldest = page.oldest if oldest is None else min(oldest, page.oldest)
-        first = saved.first
-        if lane.is_made_up and len(first) < seams.SEAM_RECORDS:
-            first = seams.first_names(page, first)
-        lane.saved = replace(
-            saved,
-            newest=newest,
-            oldest=oldest,
-            pages=lane.order.pages,
-            in_order=lane.order.in_order,
-            first=first,
-        )
-
-    def _place(self, lane: LiveLane, page: JudgedPage, selected: Selected) -> None:
-        """Whether the lane has come to its end, to its target, or to the lane below it."""
-        if page.next_cursor is None:
-            lane.done = lane.ended = True
-            lane.reached = self._depth.floor
-            self._lanes.drop_below(lane)
-            return
-        lower = self._lanes.below(lane)
-        if self._is_below_target(lane, page, selected):
-            lane.done, lane.reached = True, lane.target
-            if lower is not None and not lower.is_made_up:
-                self._lanes.merge(lane, lower)
-            else:
-                self._lanes.drop_below(lane)
-            return
-        lane.saved = replace(lane.saved, cursor=page.next_cursor)
-        lane.is_saved_cursor = False
-        if lower is not None and lower.is_made_up:
-            self._meet(lane, lower, page)
-        if lane.order.is_hopeless:
-            self._give_up_order()
-
-    def _is_below_target(self, lane: LiveLane, page: JudgedPage, selected: Selected) -> bool:
-        """Whether two pages in a row show that nothing above the lane's target is left."""
-        if not self._may_stop or not lane.target or not page.records:
-            return False
-        if selected.shows_news or not page.is_below(lane.target):
-            lane.pages_below, lane.known_below = 0, False
-            return False
-        lane.pages_below += 1
-        lane.known_below = lane.known_below or selected.holds_known
-        if lane.pages_below < _PAGES_BELOW or not lane.order.is_newest_first:
-            return False
-        recent = self._changes.recent
-        if (
-            recent is not None
-            and self._stream.changes_late
-            and lane.target > self._depth.floor
-            and recent.is_above_given_up(lane.target)
-            and not lane.known_below
-        ):
-            return False
-        newest = self._lanes.head.saved.newest
-        is_learned = self.state.newest_first is not None
-        return is_learned or (newest is not None and newest >= lane.target)
-
-    def _meet(self, lane: LiveLane, lower: LiveLane, page: JudgedPage) -> None:
-        """Whether the lane has come to the first records of the one below it, or past them."""
-        if lower.opened:
-            lane.seam_met = seams.follow(lane, lower, page)
-        if lane.seam_met == seams.SEAM_RECORDS:
-            self._lanes.merge(lane, lower)
-        elif seams.has_passed(lane, lower, page):
-            # What it has read is read over.
-            self._wasted_lanes += lower.opened
-            self._lanes.drop([lower])
-            if self._wasted_lanes >= _MOST_WASTED_LANES:
-                self._refuse_lanes("answers made-up cursors from elsewhere")
-
-    def _is_as_asked(self, lane: LiveLane, page: JudgedPage) -> bool:
-        """Whether a made-up cursor was answered from where it points; else lanes are no use."""
-        begins_at = lane.saved.begins_at or 0
-        if page.newest is not None and page.newest > begins_at:
-            self._refuse_lanes("answers a made-up cursor with newer records")
-            return False
-        if not page.records and page.next_cursor is None:
-            # Nothing is older: only a hint for where to look next.
-            self._bottom = max(self._bottom, begins_at)
-            self._lanes.drop([lane])
-            return False
-        return True
-
-    def _refuse_lanes(self, why: str) -> None:
-        """One lane reads on alone; remembered, so that the next syncs do not try."""
-        if self._probe.verdict is not Verdict.REFUSED:
-            log.info(
-                "%s: Courier %s, so its pages are read one after another for a week.",
-                self._stream.table,
-                why,
-            )
-        self._probe.verdict = Verdict.REFUSED
-        self.state = replace(self.state, no_lanes_until=self.clock.start + NO_LANES_MS)
-        self._lanes.drop_made_up()
-
-    def _give_up_order(self) -> None:
-        """The stream is not newest first after all: one lane reads all of it."""
-        if self._may_stop:
-            log.info(
-                "%s: its pages do not come newest first, so all of them are read.",
-                self._stream.table,
-            )
-        self._may_stop = False
-        self._lanes.drop_below(self._lanes.head)
-
     # -- failures ---------------------------------------------------------------------------
 
     def _fail(self, lane: LiveLane, error: CourierError) -> list[Output]:
@@ -331,25 +208,14 @@ class Walk:
             raise error
         if lane.is_made_up:
             self._lanes.drop([lane])
-            self._refuse_lanes("refuses made-up cursors")
+            self._course.refuse_lanes("refuses made-up cursors")
             return [Batch(stream=self._stream, state=self._saved())]
-        if isinstance(error, Limited) or not self._may_renew(lane):
+        if isinstance(error, Limited) or self._is_rest or not lane.may_renew(self.clock.start):
             # The lane stays where it is; every sync tries it again, and fails.
             lane.stuck = True
             self._error = self._error or error
             return []
         return self._renew(lane, error)
-
-    def _may_renew(self, lane: LiveLane) -> bool:
-        """Whether the cursor may be at fault; a place that fails again is at fault itself."""
-        saved = lane.saved
-        if self._is_rest or saved.cursor is None:
-            return False
-        if lane.is_saved_cursor:
-            return saved.renewed_at is None or self.clock.start - saved.renewed_at >= DAY_MS
-        if lane.renewed_from is None:
-            return True
-        return saved.oldest is not None and saved.oldest < lane.renewed_from
 
     def _renew(self, lane: LiveLane, error: CourierError) -> list[Output]:
         """The part of a lane whose cursor failed is read on by another cursor."""
@@ -359,12 +225,15 @@ class Walk:
                 self._waiting_for_probe.append((lane, error))
                 return []
             if self._probe.verdict is Verdict.HELD:
-                self._renew_in_place(lane, lane.saved.oldest)
+                # Records of the same hour may stand behind the cursor that failed.
+                cursor = self._stream.cursor_at(lane.saved.oldest + HOUR_MS)
+                lane.renew_at(cursor, now=self.clock.start)
+                self._lanes.rest(lane)
                 return []
         upper = self._lanes.above(lane)
         if upper is not None and not (upper.stuck or upper.done):
             upper.saved = replace(upper.saved, renewed_at=self.clock.start)
-            upper.renewed_from = _place_of(lane)
+            upper.renewed_from = lane.place
             self._lanes.drop([lane])
             return [self._notice(error), Batch(stream=self._stream, state=self._saved())]
         # Kept until the head has answered: where it does not, the fault is not the cursor's.
@@ -372,7 +241,7 @@ class Walk:
         head = LiveLane(
             Lane(started_at=self._started_at, renewed_at=self.clock.start), opened=False
         )
-        head.renewed_from = _place_of(lane)
+        head.renewed_from = lane.place
         self._lanes.insert_head(head)
         self._fetch(head)
         return [self._notice(error)]
@@ -383,18 +252,6 @@ class Walk:
             f"to go on ({error}), so that part is read again from the newest records. Nothing is "
             "lost."
         )
-
-    def _renew_in_place(self, lane: LiveLane, oldest: int) -> None:
-        """A cursor made up for the lane's own place, where this walk's probe has held."""
-        if self._stream.cursor_at is None:
-            return
-        lane.renewed_from = oldest
-        lane.stuck = lane.is_saved_cursor = False
-        lane.guard = EndlessGuard()
-        # Records of the same hour may stand behind the cursor that failed.
-        cursor = self._stream.cursor_at(oldest + HOUR_MS)
-        lane.saved = replace(lane.saved, cursor=cursor, renewed_at=self.clock.start)
-        self._lanes.rest(lane)
 
     def _drop_replaced(self, head: LiveLane) -> None:
         """The head has answered, so the lane that it replaces had a bad cursor."""
@@ -421,7 +278,7 @@ class Walk:
         if self._probe.verdict is Verdict.UNTRIED and self._start_probe():
             return []
         if self._probe.verdict is Verdict.REFUSED:
-            self._refuse_lanes("does not take made-up cursors")
+            self._course.refuse_lanes("does not take made-up cursors")
         outputs: list[Output] = []
         for lane, error in self._waiting_for_probe:
             if not lane.dropped:
@@ -493,7 +350,7 @@ class Walk:
 
     def _lanes_may_open(self) -> bool:
         return (
-            self._may_stop
+            self._course.may_stop
             and self._lane_count.wanted > 1
             and self._probe.verdict is not Verdict.REFUSED
             and self._lanes.head.order.is_newest_first
@@ -502,7 +359,7 @@ class Walk:
     def _open_lanes(self) -> None:
         """Gives lanes the widest gaps; at most as many at once as have been of use before."""
         lanes = self._lanes
-        bottom = max(self._bottom, lanes.bound)
+        bottom = max(self._course.bottom, lanes.bound)
         while self._has_room():
             if lanes.unopened >= max(len(lanes) - lanes.unopened, seams.SCATTERED):
                 return
@@ -537,6 +394,9 @@ class Walk:
             reading = Reading(min(began, self.clock.start), reached)
             self.state = with_given_up(self.state, reading, self._depth)
         self._lanes.given_up.clear()
+        if self._course.lanes_refused:
+            until = self.clock.start + NO_LANES_MS
+            self.state = replace(self.state, no_lanes_until=until)
         self.state = replace(self.state, lanes=self._lanes.saved())
         return self.state
 
@@ -545,26 +405,6 @@ class Walk:
         counts.reached_ms, counts.newest_ms = head.oldest, head.newest
         counts.bound_ms = self._lanes.bound or None
         counts.lanes = len(self._lanes) - 1
-
-
-class ServerClock:
-    """The server's time at a walk's start: the smallest that any of its answers tells."""
-
-    def __init__(self) -> None:
-        self._first_at: float | None = None
-        self.start = 0
-        self.now_ms = 0
-
-    def note(self, server_ms: int) -> None:
-        now = asyncio.get_running_loop().time()
-        if self._first_at is None:
-            self._first_at, self.start = now, server_ms
-        self.start = min(self.start, server_ms - int((now - self._first_at) * 1000))
-        self.now_ms = max(self.now_ms, server_ms)
-
-
-def _place_of(lane: LiveLane) -> int:
-    return -1 if lane.saved.oldest is None else lane.saved.oldest
 
 
 def _no_usable(page: JudgedPage) -> BadAnswer | None:

@@ -1,0 +1,174 @@
+"""How a page moves the lanes of one walk: to the end, to a bound, or to the lane below.
+
+Nothing here asks for a page or writes a row.
+"""
+
+import logging
+from typing import Final
+
+from msgspec.structs import replace
+
+from courier_async.catalog.stream import Stream
+from courier_async.reading import seams
+from courier_async.reading.changes import Selected
+from courier_async.reading.judge import JudgedPage
+from courier_async.reading.lane import LiveLane
+from courier_async.reading.lane_set import LaneSet
+from courier_async.reading.probe import Probe, Verdict
+from courier_async.state.plan import Depth
+from courier_async.state.sent_rows import SentByHour
+
+log = logging.getLogger(__name__)
+
+# Pages in a row below the bound that show that nothing above it is left.
+_PAGES_BELOW: Final = 2
+_MOST_WASTED_LANES: Final = 3
+_LONGEST_TAIL: Final = 100
+
+
+class Course:
+    """The lanes, whether the walk may stop before the end, and what made-up cursors are worth.
+
+    recent: the entries of rows that have been sent, of streams that change late.
+    is_learned: the order was seen in a complete walk, not only presumed.
+    bottom: nothing older was found below this time. lanes_refused: made-up cursors do not work.
+    """
+
+    def __init__(
+        self,
+        stream: Stream,
+        lanes: LaneSet,
+        probe: Probe,
+        *,
+        depth: Depth,
+        recent: SentByHour | None,
+        may_stop: bool,
+        is_learned: bool,
+    ) -> None:
+        self._stream = stream
+        self.lanes = lanes
+        self._probe = probe
+        self._depth = depth
+        self._recent = recent if stream.changes_late else None
+        self.may_stop = may_stop
+        self._is_learned = is_learned
+        self.bottom = seams.FIRST_MESSAGE_MS
+        self.lanes_refused = False
+        self._wasted_lanes = 0
+
+    def move(self, lane: LiveLane, page: JudgedPage) -> None:
+        """What is known of the lane behind the page, but for the cursor."""
+        lane.order.add(page.median)
+        lane.note_density(page)
+        lane.tail = [*lane.tail, *page.names][-_LONGEST_TAIL:]
+        if not lane.opened:
+            lane.opened = True
+            self.lanes.unopened -= lane.is_made_up
+        saved = lane.saved
+        newest, oldest = saved.newest, saved.oldest
+        if page.newest is not None and page.oldest is not None:
+            newest = page.newest if newest is None else max(newest, page.newest)
+            oldest = page.oldest if oldest is None else min(oldest, page.oldest)
+        first = saved.first
+        if lane.is_made_up and len(first) < seams.SEAM_RECORDS:
+            first = seams.first_names(page, first)
+        lane.saved = replace(
+            saved,
+            newest=newest,
+            oldest=oldest,
+            pages=lane.order.pages,
+            in_order=lane.order.in_order,
+            first=first,
+        )
+
+    def place(self, lane: LiveLane, page: JudgedPage, selected: Selected) -> None:
+        """Whether the lane has come to its end, to its target, or to the lane below it."""
+        if page.next_cursor is None:
+            lane.done = lane.ended = True
+            lane.reached = self._depth.floor
+            self.lanes.drop_below(lane)
+            return
+        lower = self.lanes.below(lane)
+        if self._is_below_target(lane, page, selected):
+            lane.done, lane.reached = True, lane.target
+            if lower is not None and not lower.is_made_up:
+                self.lanes.merge(lane, lower)
+            else:
+                self.lanes.drop_below(lane)
+            return
+        lane.saved = replace(lane.saved, cursor=page.next_cursor)
+        lane.is_saved_cursor = False
+        if lower is not None and lower.is_made_up:
+            self._meet(lane, lower, page)
+        if lane.order.is_hopeless:
+            self._give_up_order()
+
+    def _is_below_target(self, lane: LiveLane, page: JudgedPage, selected: Selected) -> bool:
+        """Whether two pages in a row show that nothing above the lane's target is left."""
+        if not self.may_stop or not lane.target or not page.records:
+            return False
+        if selected.shows_news or not page.is_below(lane.target):
+            lane.pages_below, lane.known_below = 0, False
+            return False
+        lane.pages_below += 1
+        lane.known_below = lane.known_below or selected.holds_known
+        if lane.pages_below < _PAGES_BELOW or not lane.order.is_newest_first:
+            return False
+        recent = self._recent
+        if (
+            recent is not None
+            and lane.target > self._depth.floor
+            and recent.is_above_given_up(lane.target)
+            and not lane.known_below
+        ):
+            return False
+        newest = self.lanes.head.saved.newest
+        return self._is_learned or (newest is not None and newest >= lane.target)
+
+    def _meet(self, lane: LiveLane, lower: LiveLane, page: JudgedPage) -> None:
+        """Whether the lane has come to the first records of the one below it, or past them."""
+        if lower.opened:
+            lane.seam_met = seams.follow(lane, lower, page)
+        if lane.seam_met == seams.SEAM_RECORDS:
+            self.lanes.merge(lane, lower)
+        elif seams.has_passed(lane, lower, page):
+            # What it has read is read over.
+            self._wasted_lanes += lower.opened
+            self.lanes.drop([lower])
+            if self._wasted_lanes >= _MOST_WASTED_LANES:
+                self.refuse_lanes("answers made-up cursors from elsewhere")
+
+    def is_as_asked(self, lane: LiveLane, page: JudgedPage) -> bool:
+        """Whether a made-up cursor was answered from where it points; else lanes are no use."""
+        begins_at = lane.saved.begins_at or 0
+        if page.newest is not None and page.newest > begins_at:
+            self.refuse_lanes("answers a made-up cursor with newer records")
+            return False
+        if not page.records and page.next_cursor is None:
+            # Nothing is older: only a hint for where to look next.
+            self.bottom = max(self.bottom, begins_at)
+            self.lanes.drop([lane])
+            return False
+        return True
+
+    def refuse_lanes(self, why: str) -> None:
+        """One lane reads on alone; remembered, so that the next syncs do not try."""
+        if self._probe.verdict is not Verdict.REFUSED:
+            log.info(
+                "%s: Courier %s, so its pages are read one after another for a week.",
+                self._stream.table,
+                why,
+            )
+        self._probe.verdict = Verdict.REFUSED
+        self.lanes_refused = True
+        self.lanes.drop_made_up()
+
+    def _give_up_order(self) -> None:
+        """The stream is not newest first after all: one lane reads all of it."""
+        if self.may_stop:
+            log.info(
+                "%s: its pages do not come newest first, so all of them are read.",
+                self._stream.table,
+            )
+        self.may_stop = False
+        self.lanes.drop_below(self.lanes.head)
