@@ -13,9 +13,9 @@ from hypothesis import example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from courier_async.catalog.positions import message_cursor_at
 from courier_async.catalog.stream import DAY_MS, Family
 from courier_async.catalog.streams import BY_TABLE, STREAMS
-from courier_async.reading.walk import made_up_cursor
 from courier_async.sync import SyncFailed
 from courier_async.sync import sync as sync_over_http
 from tests.support.fake_courier import Account, FakeApi, Options, Reply, server
@@ -329,7 +329,7 @@ JSON = st.recursive(
 )
 # Never earned, or of no row: a time between would be a claim that no reader can refute.
 TIMES = st.sampled_from([-(2**53) + 1, -1, 0, 1, 10**12, NOW_MS + DAY_MS, 2**53 - 1])
-CURSORS = ALL_TEXT | st.sampled_from([made_up_cursor(NOW_MS + 1), "x" * 8_192, "\ud800"])
+CURSORS = ALL_TEXT | st.sampled_from([message_cursor_at(NOW_MS + 1), "x" * 8_192, "\ud800"])
 LANES = st.fixed_dictionaries(
     {"cursor": CURSORS},
     optional={
@@ -372,7 +372,7 @@ STATES = (
 )
 FAR = NOW_MS + DAY_MS
 HEAD = {
-    "cursor": made_up_cursor(NOW_MS + 1),
+    "cursor": message_cursor_at(NOW_MS + 1),
     "started_at": NOW_MS - 1,
     "deep": True,
     "ordered": True,

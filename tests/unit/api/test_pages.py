@@ -1,5 +1,6 @@
 """The two families of envelopes, each odd form that was seen, and what no page can be."""
 
+import functools
 from typing import Any
 
 import pytest
@@ -11,27 +12,28 @@ from courier_async.catalog.stream import Family, Stream
 from courier_async.errors import BadAnswer
 
 BASE = "https://api.courier.com"
+stream = functools.partial(Stream, about="", columns=())
 STREAMS = (
-    Stream(table="message", path="/messages", arrays=("results",)),
-    Stream(table="list", path="/lists", arrays=("items", "results")),
-    Stream(table="tenant", path="/tenants", arrays=("items",), family=Family.LIST),
+    stream(table="message", path="/messages", arrays=("results",)),
+    stream(table="list", path="/lists", arrays=("items", "results")),
+    stream(table="tenant", path="/tenants", arrays=("items",), family=Family.LIST),
 )
 CHILDREN = (
-    Stream(
+    stream(
         table="tenant_user",
         path="/tenants/{id}/users",
         arrays=("items",),
         family=Family.LIST,
         null_is_empty=True,
     ),
-    Stream(
+    stream(
         table="message_event",
         path="/messages/{id}/history",
         arrays=("results",),
         family=Family.WHOLE,
     ),
 )
-BY_TABLE = {stream.table: stream for stream in (*STREAMS, *CHILDREN)}
+BY_TABLE = {known.table: known for known in (*STREAMS, *CHILDREN)}
 PAGING = ["message", "list"]
 CURSOR = "MTU4OTQ5NTI1ODY4NywxLTVl+/A=="
 

@@ -12,7 +12,6 @@ import pytest
 
 from courier_async.api.memory import SHARE_BYTES, Hold
 from courier_async.api.transport import Answer, ConnectionTrouble
-from courier_async.catalog.stream import Stream
 from courier_async.settings import OPTIONS, Settings
 from courier_async.setup import connection_test
 from courier_async.setup.connection_test import ask, trouble_with_key, trouble_with_streams
@@ -199,11 +198,9 @@ async def test_only_the_chosen_streams_are_asked_for() -> None:
 
 
 async def test_streams_below_a_parents_row_are_left_out_and_stay_in_the_advice() -> None:
-    parent, child, other = (
-        Stream(table="brand", path="/brands", arrays=("results",)),
-        Stream(table="x", path="/brands/{id}/x", arrays=("results",), parent="brand"),
-        Stream(table="y", path="/lists/{id}/y", arrays=("results",), parent="list"),
-    )
+    parent = SETTINGS.streams[0]
+    child = dataclasses.replace(parent, table="x", path="/brands/{id}/x", parent="brand")
+    other = dataclasses.replace(parent, table="y", path="/lists/{id}/y", parent="list")
     only = dataclasses.replace(SETTINGS, streams=(parent, child, *SETTINGS.streams[1:], other))
     transport = Answers(brand=403)
     text = str(trouble_with_streams(only, await ask(only, transport)))
