@@ -12,6 +12,7 @@ from fivetran_connector_sdk import ConfigurationForm, Connector, Test, form_fiel
 from fivetran_connector_sdk import Logging as sdk_log
 from fivetran_connector_sdk import Operations as op
 
+from courier_async.catalog.schema import schema_of
 from courier_async.catalog.streams import STREAMS
 from courier_async.settings import Settings, unknown_settings
 from courier_async.setup.connection_test import key_trouble, streams_trouble
@@ -25,15 +26,12 @@ def validate_configuration(configuration: dict[str, Any]) -> Settings:
 
 
 def schema(configuration: dict[str, Any]) -> list[dict[str, Any]]:
-    """Seven tables: their keys, and the columns whose text the destination would misread."""
-    return [
-        {
-            "table": stream.table,
-            "primary_key": [stream.key],
-            "columns": dict.fromkeys((stream.key, *stream.text_columns), "STRING"),
-        }
-        for stream in STREAMS
-    ]
+    """The tables that the configuration names, their keys, and every column with its type."""
+    try:
+        return schema_of(validate_configuration(configuration).streams)
+    except ValueError:
+        # Asked for before a sync too, which then says what is wrong.
+        return schema_of(STREAMS)
 
 
 def update(configuration: dict[str, Any], state: dict[str, Any]) -> None:

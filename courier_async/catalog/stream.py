@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Final
 
+from courier_async.catalog.text import key_text
+
 HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 24 * HOUR_MS
 
@@ -35,16 +37,19 @@ class Type(Enum):
 class Column:
     """One column of a table.
 
-    path: where its value stands in a record. meaning, source: for docs/schema.md.
-    free_form: a JSON column whose keys customers choose, so that it may hold secrets.
+    path: where its value stands in a record; () where no field of a record is its own.
+    meaning, source: for docs/schema.md.
+    first_of: the columns of which it repeats the first that is filled.
+    refers_to: the table whose id it holds.
     """
 
     name: str
     path: tuple[str, ...]
     type: Type
     meaning: str
-    source: str = "SDK"
-    free_form: bool = False
+    source: str
+    first_of: tuple[str, ...] = ()
+    refers_to: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,8 +57,11 @@ class Stream:
     """One endpoint and the table that it fills.
 
     table: name of the table, and of the stream in the configuration and the state.
+    about: what a row is, for docs/schema.md.
+    path: of the endpoint; of a child with its parent's id as {id}.
     arrays: where the records may stand in an answer, the likeliest first.
-    key: the record's fields that form the table's primary key.
+    key: the record's fields that form the table's primary key. Of a child, the first takes the
+        parent's id and `position` the place in the answer, which the record need not hold.
     params: sent with every page, beside the cursor.
     time_field: the field that orders the stream and carries its watermark. None: every sync
         reads every page.
@@ -65,13 +73,20 @@ class Stream:
     keeps_rows: the state keeps a fingerprint a row, so that only changes are sent and
         rows that have gone are deleted.
     id_tells: the answer to a row's id says whether it is still there.
-    null_is_empty: the API documents null for an empty array.
+    deletes: rows that the API no longer returns are deleted. Needs keeps_rows.
+    null_is_empty: the API documents that an empty array may be null or missing.
     cursor_at: makes a cursor up for a time in epoch milliseconds, so that one long reading goes
         on in several places at once. None: cursors are opaque.
     parent: the table whose rows' ids stand in `path` as {id}; None for a stream of its own.
+    since_param: the parameter that takes a time, ISO, below which the API leaves records out.
+    flatten: makes the table's records of one element of the array, whatever that is.
+    requests_per_second: a limit of its own, below the shared one.
+    us_only: the EU region does not have the endpoint.
+    left_out: names of fields that never land, at whatever depth they stand.
     """
 
     table: str
+    about: str
     path: str
     arrays: tuple[str, ...]
     key: tuple[str, ...] = ("id",)
@@ -85,23 +100,26 @@ class Stream:
     own_times: tuple[str, ...] = ()
     keeps_rows: bool = True
     id_tells: bool = True
+    deletes: bool = True
     null_is_empty: bool = False
     cursor_at: Callable[[int], str] | None = None
     parent: str | None = None
-    columns: tuple[Column, ...] = ()
-    text_columns: tuple[str, ...] = ()
+    since_param: str | None = None
+    flatten: Callable[[Any], list[Any]] | None = None
+    requests_per_second: float | None = None
+    us_only: bool = False
+    left_out: tuple[str, ...] = ()
+    columns: tuple[Column, ...]
+
+    @property
+    def key_columns(self) -> tuple[str, ...]:
+        """The columns of the table's primary key, in the order of `key`."""
+        by_path = {column.path: column.name for column in self.columns}
+        return tuple(by_path[(name,)] for name in self.key)
 
     def key_of(self, record: Any) -> Key | None:
         """The record's key, or None where it lacks one and so cannot be stored."""
         if not isinstance(record, dict):
             return None
-        key = tuple([_key_text(record.get(name)) for name in self.key])
+        key = tuple([key_text(record.get(name)) for name in self.key])
         return key if all(key) else None
-
-
-def _key_text(value: Any) -> str:
-    """A key field as text; "" where it is none."""
-    if isinstance(value, str):
-        # The destination drops NUL, and would take two such keys for one.
-        return value.replace("\x00", "")
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else ""

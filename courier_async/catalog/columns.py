@@ -1,0 +1,50 @@
+"""How a column is written down: its path in a record gives it its name."""
+
+import re
+from typing import Final
+
+from courier_async.catalog.stream import Column, Type
+
+# Where the fact that a field exists comes from.
+SDK: Final = "SDK"
+DOCS: Final = "docs"
+ANSWERS: Final = "answers"
+CONNECTOR: Final = "connector"
+
+_WORD_ENDS: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+
+
+def column(
+    path: str,
+    type_: Type,
+    meaning: str,
+    *,
+    source: str = SDK,
+    refers_to: str | None = None,
+) -> Column:
+    """The column for a path such as `settings.email.header.barColor`, in snake_case."""
+    return Column(
+        name=_WORD_ENDS.sub("_", path.replace(".", "_")).lower(),
+        path=tuple(path.split(".")),
+        type=type_,
+        meaning=meaning,
+        source=source,
+        refers_to=refers_to,
+    )
+
+
+def first_of(name: str, copied: tuple[str, ...], type_: Type, meaning: str) -> Column:
+    """The column that repeats the first filled one of others."""
+    return Column(
+        name=name, path=(), type=type_, meaning=meaning, source=CONNECTOR, first_of=copied
+    )
+
+
+ADDITIONAL_FIELDS: Final = Column(
+    name="additional_fields",
+    path=(),
+    type=Type.JSON,
+    meaning="Fields without a column, and values that do not fit their column's type, "
+    "nested as Courier sent them.",
+    source=CONNECTOR,
+)
