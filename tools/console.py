@@ -15,6 +15,7 @@ _UNEXPECTED: Final = re.compile(r"was stopped by \w+ at ")
 _CRASH_REPORT: Final = re.compile(r"crash report saved to (.+)")
 _DUMP: Final = re.compile(r"checkpoint recorded: |previous state:|\{")
 _HEADING: Final = re.compile(r"stream\s+read\s+sent\s")
+_COUNT: Final = re.compile(r"[\d,]+")
 _MOMENT: Final = re.compile(r"(\d{4}-\d\d-\d\d) (\d\d:\d\d)(?: UTC)?")
 _PROGRESS: Final = re.compile(r"(?P<stream>\w+): (?P<records>[\d,]+) records\b")
 _RATE: Final = re.compile(r"([\d.]+) requests/s")
@@ -94,10 +95,11 @@ def progress(line: Line) -> Progress | None:
 
 @dataclass
 class Digest:
-    """What matters of a run: its warnings, its last table by column, and how it failed."""
+    """What matters of a run: its warnings, its last table by column with the remarks below it, and how it failed."""
 
     warnings: list[str] = field(default_factory=list)
     table: list[dict[str, str]] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
     failure: str = ""
     crash_report: str = ""
     recent: list[str] = field(default_factory=list)
@@ -107,8 +109,9 @@ class Digest:
     def take(self, line: Line) -> None:
         """Remember what a line says."""
         if line.source == "connector":
-            self._take_table(line.text)
-            if line.level != "INFO":
+            if line.level == "INFO":
+                self._take_table(line.text)
+            else:
                 self.warnings.append(line.text)
         elif found := _FAILURE.search(line.text):
             self.failure = self.failure or found[1] or found[2]
@@ -135,11 +138,11 @@ class Digest:
         elif self._heading:
             # A time is one cell, and the outcome, which is the last, may be of several words.
             cells = _MOMENT.sub(r"\1T\2", text).split(maxsplit=len(self._heading) - 1)
-            if len(cells) < len(self._heading):
-                self._heading = []
-                return
-            moments = [re.sub(r"(?<=\d)T(?=\d\d:\d\d$)", " ", cell) for cell in cells]
-            self.table.append(dict(zip(self._heading, moments, strict=True)))
+            if len(cells) == len(self._heading) and _COUNT.fullmatch(cells[1]):
+                moments = [re.sub(r"(?<=\d)T(?=\d\d:\d\d$)", " ", cell) for cell in cells]
+                self.table.append(dict(zip(self._heading, moments, strict=True)))
+            elif not text.startswith("elapsed:"):
+                self.remarks.append(text)
 
 
 def duration(seconds: float) -> str:

@@ -12,6 +12,7 @@ WIDTH: Final = 99
 MOST_TABLES: Final = 17
 MOST_SAMPLES: Final = 7
 MOST_WARNINGS: Final = 3
+MOST_REMARKS: Final = 3
 # Column of the connector's last table -> what it is called here.
 COUNTS: Final = {"sent": "sent", "unchanged": "unchanged", "deleted": "deleted"}
 
@@ -21,6 +22,7 @@ def summary(run: LocalRun, digest: Digest, *, seconds: float, interrupted: bool)
     landed = {sample.table: sample for sample in samples(run.warehouse)}
     lines = ["", f"What landed in {shown(run.warehouse)} (schema tester)"]
     lines += table(*_landed(landed, digest), most_rows=MOST_TABLES)
+    lines += [cut(remark, WIDTH) for remark in digest.remarks[:MOST_REMARKS]]
     requests = sum(_number(row.get("requests", "")) for row in digest.table)
     lines += [f"{requests:,} requests, {duration(seconds)}"]
     newest = [sample for sample in landed.values() if sample.newest]

@@ -16,6 +16,7 @@ FAILED_RUN = f"""\
 {STAMP} connector stream   read   sent unchanged deleted  requests  complete up to        outcome
 {STAMP} connector brand      25  1,025         0       0         3  -                     complete
 {STAMP} connector message     9      9         0       0         3  2026-08-14 09:31 UTC  not read
+{STAMP} connector brand: 3 secret values redacted, which the connector counts in many words
 {STAMP} connector elapsed: 4.6 s
 13:20:49.308 SEVERE   ⚡ sdk       SYNC FAILED — elapsed 00:00:00.500
                                    Upserts         | 0
@@ -53,6 +54,9 @@ def test_a_failed_run_is_known_by_its_sentence_its_warnings_and_its_table() -> N
     assert digest.table[0]["sent"] == "1,025"
     assert digest.table[1]["complete"] == "2026-08-14 09:31"
     assert digest.table[1]["outcome"] == "not read"
+    assert digest.remarks == [
+        "brand: 3 secret values redacted, which the connector counts in many words"
+    ]
     assert not any("checkpoint recorded" in text for text in digest.recent)
 
 
@@ -76,7 +80,7 @@ def test_a_run_that_breaks_off_has_no_failure_and_keeps_its_last_lines() -> None
 
 PROGRESS_TEXT = (
     "message: 1,520 records on 152 pages, 25.4 requests/s, has reached 2026-08-14 09:31 UTC "
-    "(40% of the way back to 2026-07-15 00:00 UTC)"
+    "(40% of the way to 2026-07-15 00:00 UTC)"
 )
 
 
