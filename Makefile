@@ -24,13 +24,14 @@ help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # Where the folder has moved, or the Python behind the environment is gone, it is made anew.
-IS_FRESH := grep -qsF "$$(cd $(VENV) 2>/dev/null && pwd -P)/bin/python" $(BIN)/pip && \
+# Recursive (=), so that `$$` becomes `$` once, in a recipe and in $(shell) alike.
+IS_FRESH = grep -qsF "$$(cd $(VENV) 2>/dev/null && pwd -P)/bin/python" $(BIN)/pip && \
 	$(BIN)/python -Ic 'import pip' 2>/dev/null
 $(READY): requirements.txt requirements-dev.txt $(if $(shell $(IS_FRESH) && echo fresh),,stale)
 	@PATH="$(OUTER_PATH)" $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or later is needed: make PYTHON=python3.12 ..."; exit 1; }
-	@echo "Making the virtual environment in $(VENV) (once) ..."
-	@PATH="$(OUTER_PATH)" $(PYTHON) -m venv --clear $(VENV)
+	@{ $(IS_FRESH); } || { echo "Making the virtual environment in $(VENV) (once) ..." && \
+		PATH="$(OUTER_PATH)" $(PYTHON) -m venv --clear $(VENV); }
 	@$(BIN)/python $(PIP) -r requirements-dev.txt
 	@touch $@
 

@@ -95,7 +95,7 @@ def progress(line: Line) -> Progress | None:
 
 @dataclass
 class Digest:
-    """What matters of a run: its warnings, its last table by column with the remarks below it, and how it failed."""
+    """What matters of a run: warnings, the last table and the remarks below it, the failure."""
 
     warnings: list[str] = field(default_factory=list)
     table: list[dict[str, str]] = field(default_factory=list)

@@ -15,7 +15,6 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from courier_async.catalog.rows import column_name
 from courier_async.catalog.streams import STREAMS
 from tests.support.checkout import checkout, shipped_names
 from tests.support.clean_python import clean_python
@@ -504,7 +503,7 @@ def test_the_uploaded_archive_syncs_in_an_environment_of_its_own_pins(
         )
         assert synced.returncode == 0, synced.stdout + synced.stderr
         wanted = {
-            stream.table: {record[stream.key] for record in courier.truth(stream.table)}
+            stream.table: {record[stream.key[0]] for record in courier.truth(stream.table)}
             for stream in STREAMS
         }
     with duckdb.connect(str(unpacked / "files" / "warehouse.db"), read_only=True) as warehouse:
@@ -512,7 +511,7 @@ def test_the_uploaded_archive_syncs_in_an_environment_of_its_own_pins(
             stream.table: {
                 row[0]
                 for row in warehouse.execute(
-                    f'SELECT "{column_name(stream.key)}" FROM tester."{stream.table}"'
+                    f'SELECT "{stream.key_columns[0]}" FROM tester."{stream.table}"'
                 ).fetchall()
             }
             for stream in STREAMS

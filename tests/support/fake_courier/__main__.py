@@ -31,6 +31,7 @@ def main() -> None:
             cluster_share=given.cluster_share,
             orders=_pairs(given.orders),
             targets=given.targets,
+            hostile_names=given.hostile_names,
         )
         changes = {name: orjson.loads(text) for name, text in _each(given.option)}
         options = Options(key=given.key, latency_ms=given.latency_ms).changed(changes)
@@ -53,6 +54,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--sizes", default="", metavar="STREAM=N,...", help=f"records a stream, over {sizes}")
     add("--orders", default="", metavar="STREAM=ORDER,...", help="newest, oldest, shuffled ...")
     add("--targets", default="mixed", help="of audit events: mixed, string, object, empty, absent")
+    names = "ids and names that encoding, typing or a terminal gets wrong, in place of plain ones"
+    add("--hostile-names", action="store_true", help=names)
     add("--span-days", type=float, default=30.0, help="age of the oldest message (default 30)")
     add("--cluster-share", type=float, default=0.0, help="share of the messages in one week")
     add("--now-ms", type=int, help="a clock that stands still at this epoch ms (default: real)")

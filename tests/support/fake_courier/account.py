@@ -11,9 +11,11 @@ from random import Random
 from typing import Any
 
 from tests.support.fake_courier.children import Children
+from tests.support.fake_courier.maker import Record, iso
 from tests.support.fake_courier.member_changes import MEMBER_CHANGES, MemberChanges
+from tests.support.fake_courier.names import Names
 from tests.support.fake_courier.preferences import preference_makers
-from tests.support.fake_courier.records import Record, iso, makers
+from tests.support.fake_courier.records import makers
 from tests.support.fake_courier.streams import EVERY_STREAM, MEMBER_STREAMS
 from tests.support.fake_courier.table import ABSENT, Place, Row, Table
 from tests.support.fake_courier.timeline import DAY_MS, Timeline
@@ -91,7 +93,9 @@ class Account:
             self.children, parents=self.parents, now_ms=self.now_ms, seed=seed
         )
         sections = self.sizes["preference_section"]
-        every_maker = makers(seed, targets=targets) | preference_makers(seed, sections=sections)
+        names = Names(seed, is_hostile=hostile_names)
+        every_maker = makers(seed, names, targets=targets)
+        every_maker |= preference_makers(seed, sections=sections)
         for number, (stream, maker) in enumerate(every_maker.items()):
             days = span_days if stream == "message" else SPAN_DAYS.get(stream, OTHER_SPAN_DAYS)
             timeline = Timeline(
@@ -155,6 +159,9 @@ class Account:
 
     def record(self, stream: str, index: int) -> Record:
         return self._tables[stream].record(index)
+
+    def descends(self, stream: str) -> bool:
+        return self._tables[stream].step < 0
 
     def find(self, stream: str, id_: str) -> int:
         """The index of a row that is or ever was listed; KeyError if there was none."""

@@ -8,9 +8,9 @@ from typing import Any
 
 from tests.support.fake_courier.account import Account
 from tests.support.fake_courier.forms import in_form
+from tests.support.fake_courier.maker import Record
 from tests.support.fake_courier.options import Options
 from tests.support.fake_courier.pages import Pages
-from tests.support.fake_courier.records import Record
 from tests.support.fake_courier.replies import (
     ANSWERS,
     Reply,

@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from tests.support.fake_courier.drawing import Draw, seed_key
-from tests.support.fake_courier.records import Record
+from tests.support.fake_courier.maker import Record
 
 # Provider, channel, and what goes wrong there.
 CHANNELS = (
@@ -58,7 +58,9 @@ def history(seed: int, message: Record, opens: Sequence[int]) -> list[Record]:
     """All events of a message, ascending; opens: every time at which it was opened."""
     draw = Draw(seed_key(seed, "history of " + message["id"]), 0)
     at = message["enqueued"]
-    person = {"email": f"{message['recipient']}@acme.example", "phone_number": "+15551234567"}
+    recipient = message["recipient"]
+    email = recipient if "@" in recipient else f"{recipient}@acme.example"
+    person = {"email": email, "phone_number": "+15551234567"}
     events: list[Record] = [
         {"type": "ENQUEUED", "ts": at, "data": {"order": draw.take(9000)}, "profile": person},
         {

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from tests.support.fake_courier.records import Record, iso
+from tests.support.fake_courier.maker import Record, iso
 
 TIME_FORMS = ("ms", "float", "seconds", "microseconds", "digits", "iso", "naive_iso", "nonsense")
 TIME_FIELDS = {

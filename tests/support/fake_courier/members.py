@@ -3,7 +3,7 @@
 from typing import Any
 
 from tests.support.fake_courier.drawing import Draw, seed_key
-from tests.support.fake_courier.records import Maker, Record, iso
+from tests.support.fake_courier.maker import Maker, Record, iso
 
 USERS = 20_000
 STRIDE = 7919  # has no divisor in common with USERS: no user comes twice

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from tests.support.fake_courier.drawing import Draw, seed_key
-from tests.support.fake_courier.records import Record
+from tests.support.fake_courier.maker import Record
 
 DAY = timedelta(days=1)
 VIA = (("sendgrid", "email", True), ("twilio", "sms", False), ("firebase-fcm", "push", False))

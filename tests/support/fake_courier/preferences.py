@@ -1,8 +1,9 @@
 """Preferences of a workspace: sections, their topics, and the log of what users chose."""
 
 from tests.support.fake_courier.drawing import Coder, Draw, seed_key
+from tests.support.fake_courier.maker import Maker, Record, iso
 from tests.support.fake_courier.members import USERS
-from tests.support.fake_courier.records import BASE32, Maker, Record, iso
+from tests.support.fake_courier.names import BASE32
 
 SECTIONS = ("Marketing", "Account", "Product", "Billing", "Security")
 TOPICS = (

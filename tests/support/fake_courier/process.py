@@ -30,6 +30,7 @@ class FakeCourierProcess:
         sizes: Mapping[str, int] | None = None,
         orders: Mapping[str, str] | None = None,
         targets: str = "mixed",
+        hostile_names: bool = True,
         span_days: float = 30.0,
         cluster_share: float = 0.0,
         now_ms: int | None = None,
@@ -38,12 +39,10 @@ class FakeCourierProcess:
         latency_ms: float = 0.0,
         options: Mapping[str, Any] | None = None,
         start_seconds: float = 30.0,
-        program: str = "tests.support.fake_courier",
     ) -> None:
         self.key = key
         self.url = ""
         self._start_seconds = start_seconds
-        self._program = program
         self._process: subprocess.Popen[str] | None = None
         self._opener = build_opener(ProxyHandler({}))
         self._arguments = [
@@ -51,12 +50,13 @@ class FakeCourierProcess:
             f"--targets={targets}", f"--span-days={span_days}", f"--cluster-share={cluster_share}",
             f"--port={port}", f"--key={key}", f"--latency-ms={latency_ms}", "--exit-with-parent",
         ]  # fmt: skip
+        self._arguments += ["--hostile-names"] if hostile_names else []
         self._arguments += [] if now_ms is None else [f"--now-ms={now_ms}"]
         for name, value in (options or {}).items():
             self._arguments.append(f"--option={name}={json.dumps(value)}")
 
     def __enter__(self) -> "FakeCourierProcess":
-        command = [sys.executable, "-m", self._program, *self._arguments]
+        command = [sys.executable, "-m", "tests.support.fake_courier", *self._arguments]
         self._process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
         # A server that hangs before it is ready is killed, which ends the line that we wait for.
         alarm = threading.Timer(self._start_seconds, self._process.kill)

@@ -7,7 +7,7 @@ from itertools import islice, takewhile
 from math import gcd
 from typing import Any, Final
 
-from tests.support.fake_courier.records import Maker, Record
+from tests.support.fake_courier.maker import Maker, Record
 from tests.support.fake_courier.timeline import Timeline
 
 ORDERS = ("newest", "nearly_newest", "oldest", "shuffled")

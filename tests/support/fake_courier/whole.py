@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator, Mapping
 
 from tests.support.fake_courier.account import Account
 from tests.support.fake_courier.details import history, providers
+from tests.support.fake_courier.maker import Record
 from tests.support.fake_courier.metrics import Window, metrics_body
 from tests.support.fake_courier.options import Options
-from tests.support.fake_courier.records import Record
 from tests.support.fake_courier.replies import Reply, error_reply, json_reply, made_reply
 from tests.support.fake_courier.timeline import DAY_MS
 

@@ -8,7 +8,7 @@ from urllib.parse import quote
 import pytest
 
 from tests.support.fake_courier import ABSENT, STREAMS, Options
-from tests.support.fake_courier.records import iso
+from tests.support.fake_courier.maker import iso
 from tests.unit.support.walks import (
     ALL,
     AUTH,

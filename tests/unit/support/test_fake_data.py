@@ -4,10 +4,14 @@ import gc
 import time
 import tracemalloc
 from collections import Counter
+from collections.abc import Iterator
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
+from tests.support.fake_courier import STREAMS
+from tests.support.fake_courier.names import AWKWARD
 from tests.unit.support.walks import (
     ALL,
     DAY_MS,
@@ -138,3 +142,28 @@ def test_notes_come_only_when_asked_for() -> None:
     without = [row for found in pages(api, "notification") for row in found[0]]
     assert not any("note" in row for row in without)
     assert any("note" in row for row in walk(api, "notification"))
+
+
+def test_plain_names_are_those_that_people_recognise() -> None:
+    made = account(sizes=dict.fromkeys(ALL, 60), hostile_names=False)
+    texts = set()
+    for stream in ALL:
+        rows = list(made.truth(stream))
+        assert len({row[STREAMS[stream].key] for row in rows}) == 60
+        texts |= {value for row in rows for value in leaves(row) if isinstance(value, str)}
+        for row in rows:
+            assert made.id_at(stream, made.find(stream, row[STREAMS[stream].key]))
+    assert texts.isdisjoint(AWKWARD)
+    assert {"Acme", "Globex 2", "acme", "globex-2", "Welcome email", "Beta testers"} < texts
+    assert all(text.isprintable() and "/" not in text for text in texts if " " in text)
+
+
+def leaves(value: Any) -> Iterator[Any]:
+    """The values in an object or a list, at any depth."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if not isinstance(value, list):
+        yield value
+        return
+    for inner in value:
+        yield from leaves(inner)
