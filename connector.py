@@ -14,10 +14,11 @@ from fivetran_connector_sdk import Operations as op
 
 from courier_async.catalog.schema import schema_of
 from courier_async.catalog.streams import STREAMS
+from courier_async.ending import SyncFailed
 from courier_async.settings import Settings, unknown_settings
 from courier_async.setup.connection_test import key_trouble, streams_trouble
 from courier_async.setup.form import FIELDS, KEY_TEST, STREAMS_TEST, Field, Kind
-from courier_async.sync import SyncFailed, sync
+from courier_async.sync import sync
 
 
 def validate_configuration(configuration: dict[str, Any]) -> Settings:
@@ -50,6 +51,11 @@ def _sync(configuration: dict[str, Any], state: dict[str, Any]) -> str | None:
         settings = validate_configuration(configuration)
     except ValueError as error:
         return str(error)
+    if _runs_in_event_loop():
+        return (
+            "update() was called inside a running event loop, as in a notebook, where a sync "
+            "cannot start one of its own. Call it from a plain function or another thread."
+        )
     try:
         for warning in unknown_settings(configuration):
             sdk_log.warning(warning)
@@ -58,7 +64,7 @@ def _sync(configuration: dict[str, Any], state: dict[str, Any]) -> str | None:
     except SyncFailed as error:
         return str(error)
     except KeyboardInterrupt:
-        return "The sync was interrupted. The next one goes on from what was saved."
+        return "The sync was interrupted. What was read is saved; the next sync continues there."
     # A BaseException that left `update` would look like a success in production.
     except BaseException as error:
         where = " < ".join(
@@ -70,6 +76,14 @@ def _sync(configuration: dict[str, Any], state: dict[str, Any]) -> str | None:
             "stays true, and the next sync goes on from there. If it comes again, report it."
         )
     return None
+
+
+def _runs_in_event_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def configuration_form() -> ConfigurationForm:

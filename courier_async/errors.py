@@ -4,6 +4,7 @@ Every text here is read by a person. It says what happened, never what a record 
 never a header, never a cursor, never the key.
 """
 
+from collections.abc import Mapping
 from typing import Final
 
 KEY_ADVICE: Final = (
@@ -72,6 +73,13 @@ class Denied(CourierError):
         return _advice_by_status(self.status)
 
 
+class NotInRegion(Denied):
+    """The EU region does not have the endpoint, so it is not asked."""
+
+    def __init__(self) -> None:
+        super().__init__(404)
+
+
 class AccessLost(CourierError):
     """402, 403 or 404 to a stream that has been read before."""
 
@@ -84,6 +92,23 @@ class AccessLost(CourierError):
     @property
     def advice(self) -> str:
         return DENIED_ADVICE
+
+
+class ParentsFailed(CourierError):
+    """The children of some rows could not be read.
+
+    errors: the row's id -> why; ids are the customer's own, and only one is named.
+    """
+
+    def __init__(self, parent: str, errors: Mapping[str, CourierError]) -> None:
+        row_id, error = next(iter(errors.items()))
+        rows = "1 row" if len(errors) == 1 else f"{len(errors):,} rows"
+        super().__init__(f"for {rows} of {parent}, such as {row_id!r}: {error}")
+        self._advice = error.advice
+
+    @property
+    def advice(self) -> str:
+        return self._advice
 
 
 class Limited(CourierError):

@@ -8,6 +8,8 @@ from courier_async.catalog.stream import Key, Stream
 from courier_async.state.position import StreamState
 
 Row = dict[str, Any]
+# Gives the memory of a page back; again does nothing.
+Release = Callable[[], None]
 
 
 class Entry(NamedTuple):
@@ -25,6 +27,8 @@ class Batch:
 
     rows: as op.upsert takes them. entries: one for each row that is remembered.
     deletes: keys of rows that have gone. forgotten: keys of which nothing is remembered any more.
+    due: of messages, id -> time of those whose children are to be read. done: of children of
+    messages, the ids of messages whose children have been read.
     state: the stream's whole next state, adopted once the rows are out; None: it stays.
     ends_walk: a checkpoint is worth its cost now.
     release: gives the page's memory back.
@@ -34,9 +38,12 @@ class Batch:
     rows: list[Row] = field(default_factory=list)
     entries: list[Entry] = field(default_factory=list)
     deletes: list[Key] = field(default_factory=list)
+    forgotten: list[Key] = field(default_factory=list)
+    due: dict[str, int] = field(default_factory=dict)
+    done: list[str] = field(default_factory=list)
     state: StreamState | None = None
     ends_walk: bool = False
-    release: Callable[[], None] | None = None
+    release: Release | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,14 +84,13 @@ _NUMBERS: Final = (
 
 
 def end_table(counts: Collection[Counts], *, elapsed_seconds: float) -> list[str]:
-    """The last lines of a sync: a row a stream, and what was left out or redacted.
+    """The last lines of a sync: remarks, then a row a stream.
 
-    "complete up to" is when the stream's records are complete; of messages, "re-read" tells how
-    long ago the place within the lookback that waits longest was last read.
+    complete_to is the time up to which everything that was visible has been read.
     """
     width = max((len(stream.table) for stream in counts), default=0) + 1
     heading = "stream".ljust(width) + "".join(name.rjust(size) for name, size in _NUMBERS)
-    lines = [heading + "  " + "complete up to".ljust(21) + "outcome"]
+    lines = [*_remarks(counts), heading + "  " + "complete_to".ljust(19) + "outcome"]
     for stream in counts:
         numbers = (
             stream.read,
@@ -107,11 +106,14 @@ def end_table(counts: Collection[Counts], *, elapsed_seconds: float) -> list[str
             for number, (_, size) in zip(numbers, _NUMBERS[:-1], strict=True)
         )
         waited = f"{stream.limiter_seconds:.1f}s".rjust(_NUMBERS[-1][1])
-        complete = "-" if stream.complete_to_ms is None else utc(stream.complete_to_ms)
-        lines.append(f"{stream.table:<{width}}{cells}{waited}  {complete:<21}{stream.outcome}")
-    lines += _remarks(counts)
+        complete = "-" if stream.complete_to_ms is None else _minute(stream.complete_to_ms)
+        lines.append(f"{stream.table:<{width}}{cells}{waited}  {complete:<19}{stream.outcome}")
     lines.append(f"elapsed: {elapsed_seconds:.1f} s")
     return lines
+
+
+def _minute(epoch_ms: int) -> str:
+    return utc(epoch_ms).replace(" UTC", "Z").replace(" ", "T")
 
 
 def _remarks(counts: Collection[Counts]) -> list[str]:
@@ -119,8 +121,8 @@ def _remarks(counts: Collection[Counts]) -> list[str]:
     for stream in counts:
         if stream.stalest_ms is not None:
             remarks.append(
-                f"{stream.table}: every message within the lookback was read again since "
-                f"{utc(stream.stalest_ms)} or is younger"
+                f"{stream.table}: every message within the lookback was last read at "
+                f"{utc(stream.stalest_ms)} or later"
             )
         if stream.redacted:
             remarks.append(f"{stream.table}: {stream.redacted:,} secret values redacted")

@@ -25,6 +25,9 @@ class Page:
     next_cursor: str | None
     trouble: BadAnswer | None = None
 
+    def with_records(self, records: list[Any]) -> "Page":
+        return Page(records, self.next_cursor, self.trouble)
+
 
 def parse_page(stream: Stream, body: Any, *, base_url: str) -> Page:
     """The page in `body`. Raises BadAnswer where it holds no records as the stream has them."""
@@ -43,6 +46,8 @@ def parse_page(stream: Stream, body: Any, *, base_url: str) -> Page:
 
 def _records(stream: Stream, body: dict[str, Any]) -> list[Any]:
     names = [name for name in stream.arrays if name in body]
+    if not names and stream.null_is_empty:
+        return []
     if not names:
         texts = " or ".join(repr(name) for name in stream.arrays)
         raise BadAnswer(f"the answer has no {texts}; has the API changed?")

@@ -166,6 +166,7 @@ _OF_A_MESSAGE: Final = (
         arrays=("results",),
         key=("message_id", "position"),
         family=Family.WHOLE,
+        time_field="ts",
         keeps_rows=False,
         deletes=False,
         parent="message",

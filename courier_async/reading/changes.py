@@ -3,6 +3,7 @@
 Decided against what reading has put on the queue already, which is ahead of what is written.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -12,10 +13,12 @@ from courier_async.handover import Entry, Row
 from courier_async.reading.judge import EARLIEST_MS, JudgedPage, time_of
 from courier_async.state.plan import last_read, unusable_now
 from courier_async.state.position import StreamState
-from courier_async.state.sent_rows import SentMessages, SentRows, fingerprint
+from courier_async.state.sent_rows import BLANK, SentMessages, SentRows, fingerprint
 
 # Provider retries and status checks last up to 72 hours (docs, delivery pipeline).
 SETTLING_MS: Final = 3 * DAY_MS
+# A message's history may show this long after its own times.
+HISTORY_LAG_MS: Final = 10 * 60 * 1000
 
 
 @dataclass(slots=True)
@@ -23,6 +26,7 @@ class Selected:
     """rows: to be sent, with their entries. unchanged: records that need not be.
 
     shows_news: some record is known to be new or changed. holds_known: some has an entry.
+    due: id -> time of messages whose children are to be read.
     """
 
     rows: list[Row] = field(default_factory=list)
@@ -30,6 +34,7 @@ class Selected:
     unchanged: int = 0
     shows_news: bool = False
     holds_known: bool = False
+    due: dict[str, int] = field(default_factory=dict)
 
 
 class Changes:
@@ -37,6 +42,7 @@ class Changes:
 
     rows, messages: what has been sent before; changed here as batches are made.
     since_ms: records older than that are left out.
+    may_owe: where children of messages are read, whether another message's can be noted as due.
     """
 
     def __init__(
@@ -48,6 +54,7 @@ class Changes:
         rows: SentRows | None = None,
         messages: SentMessages | None = None,
         since_ms: int | None = None,
+        may_owe: Callable[[], bool] | None = None,
     ) -> None:
         self._stream = stream
         self._mapper = mapper
@@ -55,8 +62,9 @@ class Changes:
         self.rows = rows
         self.messages = messages
         self._since_ms = since_ms
+        self._may_owe = may_owe
 
-    def select(self, page: JudgedPage, state: StreamState) -> Selected:
+    def select(self, page: JudgedPage, state: StreamState, now_ms: int) -> Selected:
         """What of the page must be sent, and noted as sent from now on."""
         selected = Selected()
         for at, record in enumerate(page.records):
@@ -68,7 +76,7 @@ class Changes:
             if self.rows is not None:
                 self._select_row(selected, record, entry, self.rows)
             elif self.messages is not None and time is not None:
-                self._select_message(selected, record, entry, self.messages, state)
+                self._select_message(selected, record, entry, self.messages, state, now_ms)
             else:
                 selected.rows.append(self._mapper.row(record))
         return selected
@@ -92,6 +100,7 @@ class Changes:
         entry: Entry,
         messages: SentMessages,
         state: StreamState,
+        now_ms: int,
     ) -> None:
         time = entry.time_ms or 0
         mark = fingerprint(record, self._salt)
@@ -108,9 +117,30 @@ class Changes:
         selected.shows_news = (
             selected.shows_news or known is not None or messages.is_above_given_up(time)
         )
+        if self._may_owe is not None:
+            newest = self._newest_own_time(record, time, now_ms)
+            if self._owes_children(time, newest, messages, state):
+                if newest <= now_ms - HISTORY_LAG_MS and self._may_owe():
+                    selected.due[entry.key[0]] = time
+                else:
+                    # Sent again when it is next read, and its children are read then.
+                    mark = BLANK
         messages.set(entry.name, time, mark)
         selected.entries.append(entry._replace(mark=mark))
         selected.rows.append(self._mapper.row(record))
+
+    def _newest_own_time(self, record: Record, time: int, now_ms: int) -> int:
+        times = [time_of(record.get(name), now_ms + DAY_MS) for name in self._stream.own_times]
+        return max([time, *[moment for moment in times if moment is not None]])
+
+    def _owes_children(
+        self, time: int, newest: int, messages: SentMessages, state: StreamState
+    ) -> bool:
+        """Where nothing is remembered, only a message that has changed since it was last read."""
+        if messages.is_above_given_up(time):
+            return True
+        covered_at = last_read(state.readings, time)
+        return covered_at is None or newest >= covered_at - HISTORY_LAG_MS
 
     def _is_settled(self, record: Record, time: int, state: StreamState) -> bool:
         """Whether the last reading of its place has surely landed the record as it is."""

@@ -15,6 +15,7 @@ from courier_async.counts import Counts
 from courier_async.errors import AccessLost, CourierError, Denied, KeyRefused, Refused
 from courier_async.handover import Batch, Notice
 from courier_async.reading.changes import Changes
+from courier_async.reading.children import Parents
 from courier_async.reading.deletes import find_gone
 from courier_async.reading.lane import Asked, Fetches
 from courier_async.reading.lane_count import LaneCount
@@ -47,6 +48,7 @@ class StreamReader:
         pacer: Pacer,
         put: Put,
         counts: Counts,
+        has_children: bool = False,
     ) -> None:
         self._stream = stream
         self.state = state
@@ -56,37 +58,50 @@ class StreamReader:
         self._pacer = pacer
         self._put = put
         self._counts = counts
-        self._was_read = state != StreamState() or bool(changes.rows)
-        self.seen: set[Key] | None = None
+        self._has_children = has_children
+        self._known = set(changes.rows.marks) if changes.rows is not None else None
+        self._was_read = state != StreamState() or bool(self._known)
+        self._seen: set[Key] = set()
+        self._is_whole = False
+        self._gone: list[Key] = []
+        self._started_at = 0
         query = urlencode(stream.params)
         self._target = f"{stream.path}?{query}" if query else stream.path
         self._target_at = f"{self._target}{'&' if query else '?'}cursor="
 
-    async def read(self) -> CourierError | None:
-        """None when all is read, else why not. Raises KeyRefused alone: it concerns them all."""
-        counts = self._counts
+    async def read(self) -> None:
+        """Raises CourierError where the stream was not read to the end."""
         try:
             await self._read()
-        except KeyRefused:
-            counts.outcome = "key refused"
-            raise
-        except Denied as denial:
-            counts.outcome = f"skipped ({denial.status})"
-            return denial
-        except CourierError as error:
-            counts.outcome = "FAILED"
-            log.error("%s: %s. %s", self._stream.table, error, error.advice)
-            return error
         finally:
-            counts.complete_to_ms = complete_to(self.state)
+            self._counts.complete_to_ms = complete_to(self.state)
             if self._stream.changes_late:
-                counts.stalest_ms = stalest(self.state)
-        counts.outcome = "complete"
-        return None
+                self._counts.stalest_ms = stalest(self.state)
+
+    def parents(self) -> Parents:
+        """What this sync has found, for the readers of children."""
+        listed = {key[0] for key in self._seen}
+        known = {key[0] for key in self._known} if self._known is not None else listed
+        return Parents(
+            listed=listed,
+            whole=self._is_whole,
+            new=listed - known,
+            gone={key[0] for key in self._gone},
+            now=self._started_at,
+        )
 
     async def _read(self) -> None:
+        was_timeless = self.state.timeless
         rest_error = await self._read_rest()
         walk = await self._walk(None)
+        if self.state.timeless and not was_timeless:
+            await self._put(
+                Notice(
+                    f"{self._stream.table}: no record has a time that can be read in "
+                    f"{self._stream.time_field!r}, so every sync reads and sends all of them. "
+                    "Look for a newer version of this connector; if there is none, report it."
+                )
+            )
         if rest_error is not None and walk.head_answered:
             await self._put(
                 Notice(
@@ -95,8 +110,11 @@ class StreamReader:
                     "is lost."
                 )
             )
-        if walk.complete:
-            await self._delete_what_has_gone(walk)
+        self._started_at = walk.clock.start
+        if walk.complete and walk.seen is not None:
+            self._seen, self._is_whole = walk.seen, True
+            if self._stream.deletes and self._settings.capture_deletes:
+                await self._delete_what_has_gone(walk, walk.seen)
 
     async def _read_rest(self) -> CourierError | None:
         """Of a stream without order the rest of a walk comes first, since the head proves nothing.
@@ -118,7 +136,8 @@ class StreamReader:
 
     async def _walk(self, resumed: Lane | None) -> Walk:
         """One walk to its end, all of its batches put on the queue."""
-        is_watched = self._stream.deletes and self._changes.rows is not None and resumed is None
+        deletes = self._stream.deletes and self._changes.rows is not None
+        is_watched = resumed is None and (deletes or self._has_children)
         async with Fetches(self._ask) as fetches:
             walk = Walk(
                 self._stream,
@@ -156,18 +175,15 @@ class StreamReader:
             floor=settings.sync_since_ms or 0,
         )
 
-    async def _delete_what_has_gone(self, walk: Walk) -> None:
-        self.seen = walk.seen
+    async def _delete_what_has_gone(self, walk: Walk, seen: set[Key]) -> None:
         rows = self._changes.rows
-        if rows is None or walk.seen is None or not self._settings.capture_deletes:
-            return
-        if walk.unusable_to is not None and not self._stream.id_tells:
+        if rows is None or (walk.unusable_to is not None and not self._stream.id_tells):
             # A row that came unusable is not gone, and its id would not say so.
             return
         gone = await find_gone(
             self._stream,
             known=rows.marks,
-            seen=walk.seen,
+            seen=seen,
             missing=self.state.missing,
             now=walk.clock.start,
             ask_path=self._ask_path,
@@ -176,6 +192,7 @@ class StreamReader:
         if gone.warning is not None:
             await self._put(Notice(gone.warning))
         if gone.keys or gone.missing != self.state.missing:
+            self._gone = gone.keys
             for key in gone.keys:
                 rows.forget(key)
             self.state = replace(self.state, missing=gone.missing)
@@ -205,6 +222,16 @@ class StreamReader:
     async def _ask_path(self, path: str) -> None:
         reply = await self._client.get(path, self._counts)
         reply.hold.release()
+
+
+def outcome_of(table: str, ending: CourierError | None) -> str:
+    """How a stream has ended, for the last table; a failure is logged."""
+    if ending is None:
+        return "complete"
+    if isinstance(ending, Denied):
+        return f"skipped ({ending.status})"
+    log.error("%s: %s. %s", table, ending, ending.advice)
+    return "FAILED"
 
 
 def _encoded(cursor: str) -> str:

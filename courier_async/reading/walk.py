@@ -162,6 +162,7 @@ class Walk:
             stream=self._stream,
             rows=selected.rows,
             entries=selected.entries,
+            due=selected.due,
             release=asked.release,
         )
         trouble = asked.page.trouble or _no_usable(page) or lane.guard.trouble(page)
@@ -187,7 +188,7 @@ class Walk:
             self.seen.update(page.keys)
         if self.state.missing:
             self.state = without_seen(self.state, page.keys)
-        selected = self._changes.select(page, self.state)
+        selected = self._changes.select(page, self.state, self.clock.now_ms)
         self._counts.unchanged += selected.unchanged
         return selected
 

@@ -6,11 +6,11 @@ One page of each stream, with the sync's own client, but bounded: a person waits
 import asyncio
 from collections.abc import Mapping
 from typing import Any, Final
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from courier_async.api.client import CourierClient
 from courier_async.api.pacer import Pacer
-from courier_async.api.pages import parse_page
+from courier_async.api.pages import Page, parse_page
 from courier_async.api.transport import HttpTransport, Transport
 from courier_async.catalog.stream import Stream
 from courier_async.counts import Counts
@@ -19,6 +19,7 @@ from courier_async.errors import (
     BadAnswer,
     CourierError,
     KeyRefused,
+    NotInRegion,
     Refused,
     Unavailable,
 )
@@ -96,10 +97,14 @@ def trouble_with_key(settings: Settings, findings: Findings) -> str | None:
 
 
 def _is_denial(error: CourierError | None) -> bool:
+    if isinstance(error, NotInRegion):
+        return True
     return isinstance(error, Refused) and error.status in _DENIALS
 
 
 def _reason(error: CourierError) -> str:
+    if isinstance(error, NotInRegion):
+        return "region: only the US region has it"
     if isinstance(error, Refused):
         return _DENIALS.get(error.status, str(error))
     if isinstance(error, Unavailable):
@@ -117,29 +122,52 @@ async def _ask(settings: Settings) -> Findings:
 async def ask(settings: Settings, transport: Transport) -> Findings:
     """What the first page of each stream comes to. Raises nothing of Courier.
 
-    Streams below a parent's row are left out: without an id there is nothing to ask for.
+    Children are asked for one row of their parent; where there is no such row, they can be read.
     """
     client = CourierClient(
         transport, Pacer(per_second=settings.requests_per_second), max_retries=_MAX_RETRIES
     )
-    streams = [stream for stream in settings.streams if stream.parent is None]
-    errors = await asyncio.gather(*(_ask_one(stream, settings, client) for stream in streams))
-    return dict(zip((stream.table for stream in streams), errors, strict=True))
+    errors: dict[str, CourierError | None] = {}
+    first_ids: dict[str, str | None] = {}
+
+    async def ask_stream(stream: Stream) -> None:
+        parent_id = None if stream.parent is None else first_ids[stream.parent]
+        if stream.us_only and not settings.is_us:
+            errors[stream.table] = NotInRegion()
+        elif stream.parent is not None and parent_id is None:
+            errors[stream.table] = None
+        else:
+            path = stream.path.replace("{id}", quote(parent_id or "", safe=""))
+            page = await _first_page(stream, path, settings, client)
+            errors[stream.table] = page if isinstance(page, CourierError) else page.trouble
+            first_ids[stream.table] = _first_id(stream, page)
+
+    parents = [stream for stream in settings.streams if stream.parent is None]
+    await asyncio.gather(*map(ask_stream, parents))
+    await asyncio.gather(*(ask_stream(s) for s in settings.streams if s.parent is not None))
+    return {stream.table: errors[stream.table] for stream in settings.streams}
 
 
-async def _ask_one(
-    stream: Stream, settings: Settings, client: CourierClient
-) -> CourierError | None:
-    target = f"{stream.path}?{urlencode(stream.params)}" if stream.params else stream.path
+def _first_id(stream: Stream, page: Page | CourierError) -> str | None:
+    records = page.records if isinstance(page, Page) else []
+    keys = (stream.key_of(record) for record in records)
+    return next((key[0] for key in keys if key is not None), None)
+
+
+async def _first_page(
+    stream: Stream, path: str, settings: Settings, client: CourierClient
+) -> Page | CourierError:
+    target = f"{path}?{urlencode(stream.params)}" if stream.params else path
+    arrays = () if stream.null_is_empty else stream.arrays
     try:
         async with asyncio.timeout(_WHOLE_TEST_SECONDS):
-            reply = await client.get(target, Counts(stream.table), arrays=stream.arrays)
+            reply = await client.get(target, Counts(stream.table), arrays=arrays)
     except TimeoutError:
         return Unavailable(f"no usable answer within {_WHOLE_TEST_SECONDS:g} s")
     except CourierError as error:
         return error
     try:
-        return parse_page(stream, reply.body, base_url=settings.base_url).trouble
+        return parse_page(stream, reply.body, base_url=settings.base_url)
     except BadAnswer as error:
         return error
     finally:

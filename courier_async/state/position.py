@@ -71,11 +71,12 @@ class Missing(NamedTuple):
 class Round(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Where a round over all parents of a table of children stands.
 
-    done_to: the last parent's id with all before it done; None: no round is under way.
+    done_to: the last parent's id with all before it done; "" where none is. over: all are.
     """
 
     began: Time
-    done_to: str | None = None
+    done_to: str = ""
+    over: bool = False
 
 
 class StreamState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -86,7 +87,8 @@ class StreamState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     lanes: newest first; only while a walk is under way.
     no_lanes_until: made-up cursors were seen not to work. timeless: told that no time is readable.
     missing: rows that may have gone, by key.
-    owed: of children, ids of parents to read first -> whether the last try failed.
+    round, owed: of children, the round over all parents, and the ids of parents that are to be
+    read first -> whether the last try failed.
     """
 
     read_at: Time | None = None
@@ -98,7 +100,6 @@ class StreamState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     no_lanes_until: Time | None = None
     timeless: bool = False
     unusable: Unusable | None = None
-    missing: dict[str, Missing] = {}
+    missing: dict[str, Missing] = msgspec.field(default_factory=dict)
     round: Round | None = None
-    owed: dict[str, bool] = {}
-    children_due: dict[str, int] = {}
+    owed: dict[str, bool] = msgspec.field(default_factory=dict)

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from courier_async.catalog.stream import Stream
 from courier_async.catalog.streams import BY_TABLE
 from courier_async.errors import StateRefused
-from courier_async.state.position import StreamState
+from courier_async.state.position import StreamState, Time
 from courier_async.state.sent_rows import (
     MOST_BYTES,
     MOST_ROWS,
@@ -25,11 +25,13 @@ class _SavedStream(StreamState, frozen=True, kw_only=True, omit_defaults=True):
 
     open: rows may have been sent since the last checkpoint but one that ended a sync.
     sent_whole: too large for its rows to be remembered; told once.
+    due: of children of messages, id -> time of the messages to be read.
     """
 
     open: bool = False
     sent_whole: bool = False
     sent: str | dict[str, str] | None = None
+    due: dict[str, Time] = msgspec.field(default_factory=dict)
 
 
 class State:
@@ -45,6 +47,7 @@ class State:
         self.messages = SentMessages()
         self.open: set[str] = set()
         self.sent_whole: set[str] = set()
+        self.due: dict[str, dict[str, int]] = {}
 
     def of(self, table: str) -> StreamState:
         return self.streams.get(table) or StreamState()
@@ -54,7 +57,8 @@ class State:
 
     def as_json(self) -> dict[str, Any]:
         """A new object each time, which the SDK may keep."""
-        tables = [*BY_TABLE.keys() & {*self.streams, *self.rows, *self.sent_whole, *self.open}]
+        parts = (self.streams, self.rows, self.sent_whole, self.open, self.due)
+        tables = BY_TABLE.keys() & {table for part in parts for table in part}
         return {
             "version": VERSION,
             "source": self.source,
@@ -67,6 +71,8 @@ class State:
             if len(self.messages) or self.messages.given_up >= 0:
                 values["sent"] = self.messages.as_json()
             return values
+        if self.due.get(table):
+            values["due"] = dict(self.due[table])
         if table in self.open:
             values["open"] = True
         if table in self.sent_whole:
@@ -164,6 +170,8 @@ def _load_stream(state: State, stream: Stream, part: Any) -> None:
             raise ValueError("keys are not the stream's")
         if saved.open:
             rows.blank_all()
+    if saved.due:
+        state.due[stream.table] = saved.due
     fields = {name: getattr(saved, name) for name in StreamState.__struct_fields__}
     state.streams[stream.table] = StreamState(**fields)
 
@@ -172,5 +180,6 @@ def _forget(state: State, table: str) -> None:
     state.streams.pop(table, None)
     state.rows.pop(table, None)
     state.sent_whole.discard(table)
+    state.due.pop(table, None)
     if BY_TABLE[table].changes_late:
         state.messages = SentMessages()

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final, Protocol
 
 from courier_async.catalog.stream import Stream
+from courier_async.catalog.streams import BY_TABLE
 from courier_async.counts import Counts
 from courier_async.handover import Batch, Notice
 from courier_async.state.saved import State
@@ -58,6 +59,9 @@ class Writer:
         self._state = state
         self._counts = counts
         self._streams = tuple(streams)
+        self._children_of_messages = [
+            s.table for s in self._streams if s.parent and BY_TABLE[s.parent].changes_late
+        ]
         self._interval_seconds = checkpoint_interval_seconds
         self._clock = clock
         self._saved_at = clock()
@@ -162,14 +166,21 @@ class Writer:
     def _remember(self, batch: Batch) -> None:
         """Notes what has been sent; of a stream too large to be remembered, nothing."""
         table = batch.stream.table
+        for message_id in batch.done:
+            self._state.due.get(table, {}).pop(message_id, None)
         if batch.stream.changes_late:
             for entry in batch.entries:
                 self._state.messages.set(entry.name, entry.time_ms or 0, entry.mark)
-        elif batch.stream.keeps_rows and table not in self._state.sent_whole:
+        for child in self._children_of_messages if batch.stream.changes_late else (table,):
+            if batch.due:
+                self._state.due.setdefault(child, {}).update(batch.due)
+        if batch.stream.changes_late:
+            return
+        if batch.stream.keeps_rows and table not in self._state.sent_whole:
             rows = self._state.rows_of(table)
             for entry in batch.entries:
                 rows.set(entry.key, entry.mark)
-            for key in batch.deletes:
+            for key in (*batch.deletes, *batch.forgotten):
                 rows.forget(key)
 
     def _mark_open(self, stream: Stream) -> None:
