@@ -39,7 +39,7 @@ def _landed(
 ) -> tuple[list[str], Sequence[Sequence[Any]]]:
     """The names of the columns, and a row a table that this sync read or that holds rows."""
     told = {row["stream"]: row for row in digest.table}
-    has_times = any("complete" in row for row in digest.table)
+    has_times = any("complete_to" in row for row in digest.table)
     names = ["table", "rows", *COUNTS.values()]
     names += ["complete up to"] if has_times else []
     rows = []
@@ -47,9 +47,14 @@ def _landed(
         row = told.get(name, {})
         cells: list[Any] = [name, landed[name].rows if name in landed else 0]
         cells += [_number(row.get(column, "0")) for column in COUNTS]
-        cells += [row.get("complete", "")] if has_times else []
+        cells += [_moment(row.get("complete_to", "-"))] if has_times else []
         rows.append([*cells, row.get("outcome", "not read by this sync")])
     return [*names, "outcome"], rows
+
+
+def _moment(text: str) -> str:
+    """An ISO minute as "2026-08-14 09:31 UTC"."""
+    return text.replace("T", " ").replace("Z", " UTC")
 
 
 def _number(text: str) -> int:
