@@ -18,7 +18,7 @@ export PYTHONUTF8 := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help demo debug questions sql reset quick test test-all lint format clean package deploy \
-	fake-fivetran release schema dbt picture benchmark simulate soak audit mutants stale
+	fake-fivetran release schema dbt picture benchmark simulate soak weekly audit mutants stale
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -139,6 +139,9 @@ soak: $(READY)  ## the long runs: planted bugs, real kills, a million messages (
 	@$(BIN)/python -m tests.simulation 0-1999 --planted
 	@$(BIN)/python -m tests.support.kills --syncs 25
 	@$(BIN)/python -m tests.support.soak
+
+weekly: $(READY)  ## the long runs with this week's seeds; writes docs/reliability.md (4 hours)
+	@$(BIN)/python -m tools.weekly
 
 # mutmut brings a dozen packages along, so it has an environment of its own.
 .venv-mutants/.ready: requirements.txt requirements-dev.txt tests/mutation/requirements.txt
