@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from courier_async import __version__
@@ -70,6 +71,21 @@ async def run(
         log.info(start_line(stream, state.of(stream.table)))
     readers = Readers(settings, state, client, pacer, writer.queue.put, counts)
     try:
+        await _read_and_write(readers, writer, counts, warnings)
+    except asyncio.CancelledError:
+        # Told to stop, as by Ctrl-C: what has been written is saved first.
+        await writer.save()
+        raise
+    for line in end_table(counts.values(), elapsed_seconds=time.monotonic() - started_at):
+        log.info(line)
+    raise_if_failed(readers.endings, readers.refusal)
+
+
+async def _read_and_write(
+    readers: Readers, writer: Writer, counts: Mapping[str, Counts], warnings: list[str]
+) -> None:
+    """All readers and the one writer, until everything that was read is written and saved."""
+    try:
         async with asyncio.TaskGroup() as group:
             group.create_task(writer.run())
             reporter = group.create_task(report_progress(counts.values()))
@@ -83,13 +99,6 @@ async def run(
     except* Exception as group_error:
         # One of ours raised; the group has ended the rest. The first is the reason.
         raise _as_failure(_first(group_error)) from None
-    except* asyncio.CancelledError:
-        # Told to stop: what has been written is saved first.
-        await writer.save()
-        raise
-    for line in end_table(counts.values(), elapsed_seconds=time.monotonic() - started_at):
-        log.info(line)
-    raise_if_failed(readers.endings, readers.refusal)
 
 
 def _as_failure(error: BaseException) -> BaseException:

@@ -51,7 +51,7 @@ def _with(record: Any, **fields: Any) -> Any:
 
 _LISTINGS: Final = (
     Stream(
-        # Newest first (SDK resources/preferences), which is learned all the same.
+        # "Newest first" (SDK resources/workspace_preferences), which is learned all the same.
         table="preference_change",
         about="A user's opt-in or opt-out of a subscription topic.",
         path="/preferences/logs",
@@ -67,7 +67,7 @@ _LISTINGS: Final = (
     ),
     Stream(
         table="preference_section",
-        about="A section of the preference page, with its subscription topics.",
+        about="A section of the preference page, which groups subscription topics.",
         path="/preferences/sections",
         arrays=("results",),
         family=Family.WHOLE,
@@ -115,7 +115,7 @@ _CHILDREN: Final = (
         key=("tenant_id", "user_id"),
         family=Family.LIST,
         params=(("limit", "100"),),
-        # `items` is optional and nullable (SDK types/tenants).
+        # `items` is optional and nullable (SDK types/tenant_list_users_response.py).
         null_is_empty=True,
         parent="tenant",
         # The user's profile within the tenant: personal, and perhaps with tokens.
@@ -144,7 +144,7 @@ _CHILDREN: Final = (
 
 _OF_A_MESSAGE: Final = (
     Stream(
-        # The message itself, whose `providers` is optional (SDK).
+        # The message itself; `providers` is optional (SDK types/message_retrieve_response.py).
         table="message_provider",
         about="An attempt to deliver a message, by provider.",
         path="/messages/{id}",

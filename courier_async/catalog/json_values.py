@@ -1,4 +1,4 @@
-"""JSON values as they can be sent: exact numbers, no secrets, nested no deeper than 200."""
+"""Prepares JSON values for sending: exact numbers, no secrets, at most 200 levels deep."""
 
 import json
 import math
@@ -13,23 +13,22 @@ from courier_async.catalog.text import sendable
 # Destinations limit how deep their JSON may be nested; this is below all of them.
 DEEPEST: Final = 200
 REDACTED: Final = "[redacted]"
-# Whole names, without separators and in lower case: `token_count` is no secret.
-_SECRETS: Final = frozenset(
-    {
-        "token",
-        "accesstoken",
-        "refreshtoken",
-        "idtoken",
-        "secret",
-        "clientsecret",
-        "password",
-        "passwd",
-        "privatekey",
-        "apikey",
-        "authorization",
-    }
+# Whole names, of any case and with any separator: `token_count` is no secret.
+SECRET_NAMES: Final = (
+    "token",
+    "access_token",
+    "refresh_token",
+    "id_token",
+    "secret",
+    "client_secret",
+    "password",
+    "passwd",
+    "private_key",
+    "api_key",
+    "authorization",
 )
 _SEPARATORS: Final = re.compile(r"[\W_]+")
+_PLAIN_SECRET_NAMES: Final = frozenset(name.replace("_", "") for name in SECRET_NAMES)
 # Longer names are no secrets' names, and need not be kept in the cache.
 _LONGEST_NAME: Final = 64
 
@@ -39,7 +38,7 @@ class TooDeep(Exception):
 
 
 class JsonValues:
-    """Copies of JSON values as they are sent; counts the secrets that it has redacted."""
+    """Copies JSON values for sending, and counts the secrets that it redacts."""
 
     def __init__(self, *, redact_secrets: bool, left_out: Iterable[str] = ()) -> None:
         """left_out: the names of fields that are not copied, wherever they stand."""
@@ -111,7 +110,7 @@ class JsonValues:
         return "".join(done)
 
     def _pieces(self, value: Any) -> Iterator[Any]:
-        """An object or list as finished text and, in between, the values in it."""
+        """An object or list: encoded punctuation and names, and the values between them."""
         if type(value) is list:
             for place, inner in enumerate(value):
                 yield _Piece("," if place else "[")
@@ -127,7 +126,7 @@ class JsonValues:
 
 
 class _Piece(str):
-    """Finished text among values that still have to be written."""
+    """JSON that is already encoded."""
 
 
 def _scalar(value: Any) -> Any:
@@ -145,4 +144,4 @@ def _dumps(value: Any) -> str:
 
 @lru_cache(maxsize=4096)
 def _is_secret(name: str) -> bool:
-    return _SEPARATORS.sub("", name).lower() in _SECRETS
+    return _SEPARATORS.sub("", name).lower() in _PLAIN_SECRET_NAMES

@@ -1,4 +1,4 @@
-"""A record as a row of its table. The hot path: one pass over the record, no plan per shape."""
+"""Maps a record to a row of its table. This is the hot path: one pass over the record."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -29,7 +29,7 @@ class _Place:
 
 
 class RowMapper:
-    """Makes a stream's records rows whose every value Fivetran's SDK takes."""
+    """Maps the records of one stream to rows that Fivetran's SDK accepts, whatever they hold."""
 
     def __init__(self, stream: Stream, *, redact_secrets: bool) -> None:
         self._json = JsonValues(redact_secrets=redact_secrets, left_out=stream.left_out)
@@ -80,7 +80,7 @@ class RowMapper:
         columns = place.columns
         for name, value in record.items():
             column, fit = columns.get(name, _NO_COLUMN)
-            # Most values of a message: nothing to be done, so not worth a call.
+            # Most values of a message are plain text: save the call.
             if fit is fit_string and type(value) is str and value.isascii():
                 row[column] = value
                 continue

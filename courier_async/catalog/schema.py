@@ -1,4 +1,4 @@
-"""The tables as others need them: Fivetran's schema, and what marks a change of a table."""
+"""The schema that Fivetran is told, and a salt that changes with it."""
 
 import hashlib
 from collections.abc import Iterable

@@ -104,6 +104,9 @@ class Walk:
                 yield output
         if self._error is not None:
             raise self._error
+        if not self._over:
+            # Never to be taken for a complete reading.
+            raise RuntimeError(f"{self._stream.table}: its walk stopped before its end")
 
     # -- answers ----------------------------------------------------------------------------
 
@@ -123,7 +126,7 @@ class Walk:
         if lane is not self._lanes.head:
             self._lane_count.answered(waiting=self._waiting(), seconds=arrival.seconds)
         if asked is None:
-            lane.done = False
+            lane.done = lane.ended = False
             return self._fail(lane, arrival.error or BadAnswer("nothing was answered"))
         if not self._began:
             self._begin(lane)

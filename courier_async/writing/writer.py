@@ -25,6 +25,8 @@ QUEUE_PAGES: Final = 64
 # others, unless so many wait already or the destination takes longer than that.
 _GATHER_SECONDS: Final = 0.03
 _ENOUGH_PAGES: Final = 8
+# How long a sync that is told to stop waits for its last checkpoint.
+_SAVE_SECONDS: Final = 30.0
 
 
 class Operations(Protocol):
@@ -93,7 +95,10 @@ class Writer:
         """Saves what has been written, for a sync that is told to stop."""
         self._stopped = False
         try:
-            await self._worker.run(self._checkpoint)
+            async with asyncio.timeout(_SAVE_SECONDS):
+                await self._worker.run(self._checkpoint)
+        except TimeoutError:
+            log.warning("The destination did not take a last checkpoint in time.")
         finally:
             self._stopped = True
 
