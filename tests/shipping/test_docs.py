@@ -51,3 +51,17 @@ def test_every_setting_is_documented_and_no_other() -> None:
 def test_the_readme_s_settings_are_among_them() -> None:
     section = README.read_text().split("## Configuration file")[1].split("\n## ")[0]
     assert set(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)) <= set(OPTIONS)
+
+
+def test_every_file_that_contributing_names_exists() -> None:
+    table = (ROOT / "CONTRIBUTING.md").read_text().split("| To change | Edit |")[1].split("## ")[0]
+    named: list[Path] = []
+    for line in table.splitlines():
+        folder = ROOT
+        for name in re.findall(r"`([\w./]+\.(?:py|md))`", line):
+            # A bare name lies beside the one before it.
+            path = ROOT / name if "/" in name or folder == ROOT else folder / name
+            named.append(path if path.exists() else ROOT / name)
+            folder = named[-1].parent
+    assert len(named) > 20
+    assert [str(path.relative_to(ROOT)) for path in named if not path.exists()] == []
