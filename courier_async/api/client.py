@@ -9,7 +9,7 @@ from typing import Any, Final
 import backoff
 
 from courier_async.api.answers import BadKey, Body, Failed, TooMany, meaning_of
-from courier_async.api.headers import LONGEST_WAIT_SECONDS, server_ms
+from courier_async.api.headers import LONGEST_WAIT_SECONDS, now_ms, server_ms
 from courier_async.api.limits import Limits
 from courier_async.api.memory import Hold, MemoryBudget
 from courier_async.api.pacer import Pacer
@@ -24,7 +24,8 @@ _FIRST_DELAY_SECONDS: Final = 1.0
 class Reply:
     """A 200 and its decoded JSON.
 
-    server_ms: the answer's Date in epoch milliseconds, by our clock where it has none.
+    server_ms: the answer's Date in epoch milliseconds; where it has none, when it was asked for,
+        since a walk must not be dated too late.
     hold: the memory that it takes, released by whoever ends the page's way.
     """
 
@@ -148,6 +149,7 @@ class CourierClient:
 
     async def _ask(self, request: _Request, hold: Hold) -> Reply | Failed | BadKey | _Limit:
         sent_at = await self._turn_of(request)
+        asked_ms = now_ms()
         try:
             answer = await self._transport.get(request.path_and_query, hold)
         except ConnectionTrouble as trouble:
@@ -166,7 +168,9 @@ class CourierClient:
             return meaning
         self._key_accepted = True
         request.counts.bytes_read += len(answer.body)
-        return Reply(meaning.value, server_ms(answer.headers), answer.headers, hold)
+        answered_ms = server_ms(answer.headers)
+        moment_ms = asked_ms if answered_ms is None else answered_ms
+        return Reply(meaning.value, moment_ms, answer.headers, hold)
 
     async def _turn_of(self, request: _Request) -> float:
         """Returns the time on the loop's clock at which the request was let go."""

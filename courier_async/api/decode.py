@@ -53,6 +53,8 @@ def _float_or_text(number: str) -> float | str:
     value = float(number)
     if len(number) <= _SURE_LENGTH and "e" not in number and "E" not in number:
         return value
+    if repr(value) == number:
+        return value
     if not math.isfinite(value):
         return number
     try:

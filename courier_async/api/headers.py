@@ -10,10 +10,13 @@ from typing import Final
 LONGEST_WAIT_SECONDS: Final = 300.0
 
 
-def server_ms(headers: Mapping[str, str]) -> int:
-    """The moment of the answer by the server's clock, or by ours where it does not say."""
-    moment_ms = _epoch_ms(headers.get("date", ""))
-    return int(time.time() * 1000) if moment_ms is None else moment_ms
+def now_ms() -> int:
+    return int(time.time() * 1000)
+
+
+def server_ms(headers: Mapping[str, str]) -> int | None:
+    """The moment of the answer by the server's clock, or None where it does not say."""
+    return _epoch_ms(headers.get("date", ""))
 
 
 def retry_after_seconds(headers: Mapping[str, str]) -> float | None:
@@ -25,7 +28,8 @@ def retry_after_seconds(headers: Mapping[str, str]) -> float | None:
         moment_ms = _epoch_ms(headers.get("retry-after", ""))
         if moment_ms is None:
             return None
-        seconds = (moment_ms - server_ms(headers)) / 1000
+        answered_ms = server_ms(headers)
+        seconds = (moment_ms - (now_ms() if answered_ms is None else answered_ms)) / 1000
     if not seconds >= 0:  # also NaN
         return None
     return min(seconds, LONGEST_WAIT_SECONDS)

@@ -13,6 +13,7 @@ from yarl import URL
 from courier_async import __version__
 from courier_async.api.machine import certificate_advice, network_advice
 from courier_async.api.memory import Hold
+from courier_async.api.unpack import BadlyPacked, Unpacker
 from courier_async.errors import COURIER_ADVICE
 
 # Far above any page of the API, whose gateway passes 10 MB (AWS API Gateway quotas).
@@ -22,6 +23,7 @@ _WHOLE_ANSWER_FACTOR: Final = 5
 # Policies, traces and tokens of gateways pass aiohttp's own 8 KB and 128 headers.
 _MAX_HEADER_BYTES: Final = 64 * 1024
 _MAX_HEADERS: Final = 4096
+_READ_AHEAD_BYTES: Final = 32 * 1024
 _TIMEOUT_ADVICE: Final = (
     "The next sync tries again. If it stays, raise request_timeout_seconds in the configuration."
 )
@@ -69,7 +71,7 @@ class HttpTransport:
         self._headers = {
             "Authorization": f"Bearer {api_key}",
             "Accept": "application/json",
-            # What aiohttp unpacks in pieces; it would ask for more where more is installed.
+            # What Unpacker knows; aiohttp would ask for more where more is installed.
             "Accept-Encoding": "gzip, deflate",
             "User-Agent": f"fivetran-courier-connector/{__version__}",
         }
@@ -88,6 +90,9 @@ class HttpTransport:
             max_line_size=_MAX_HEADER_BYTES,
             max_field_size=_MAX_HEADER_BYTES,
             max_headers=_MAX_HEADERS,
+            # Unpacked here, and little read ahead: 128 lanes may wait for memory at once.
+            auto_decompress=False,
+            read_bufsize=_READ_AHEAD_BYTES,
             # Proxy and .netrc settings of the environment must not send the key elsewhere.
             trust_env=False,
             # No cookie of one answer changes the next.
@@ -115,7 +120,7 @@ class HttpTransport:
                 body = await _read(response, hold, deadline)
                 return Answer(response.status, response.headers, body)
         # LookupError: aiohttp's, where the names are forgotten while another task looks one up.
-        except (aiohttp.ClientError, OSError, ValueError, LookupError) as error:
+        except (aiohttp.ClientError, OSError, ValueError, LookupError, BadlyPacked) as error:
             trouble = self._trouble(error)
         # The name may lead elsewhere by now.
         self._connector.clear_dns_cache()
@@ -149,7 +154,7 @@ class HttpTransport:
 
 def _of_answer(error: Exception) -> str:
     """What was wrong with an answer that began to come."""
-    if isinstance(error, aiohttp.ClientPayloadError):
+    if isinstance(error, aiohttp.ClientPayloadError | BadlyPacked):
         return "the answer was cut short or badly packed"
     # The parser's own words, of which none are shown.
     said = error.message if isinstance(error, aiohttp.ClientResponseError) else ""
@@ -163,18 +168,23 @@ def _of_answer(error: Exception) -> str:
 async def _read(response: aiohttp.ClientResponse, hold: Hold, deadline: asyncio.Timeout) -> bytes:
     """The body, unpacked, in pieces so that its length is known before it fills the memory."""
     # Of a packed body the length on the wire, which is less.
-    await _grow(hold, response.content_length or 0, deadline)
+    await _grow(hold, response.content_length or 0, response, deadline)
+    unpacker = Unpacker(response.headers.get("Content-Encoding", ""))
     pieces: list[bytes] = []
     length = 0
-    while piece := await response.content.readany():
-        length += len(piece)
-        await _grow(hold, length, deadline)
-        pieces.append(piece)
+    while packed := await response.content.readany():
+        for piece in unpacker.pieces(packed):
+            length += len(piece)
+            await _grow(hold, length, response, deadline)
+            pieces.append(piece)
+    unpacker.finish()
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
-async def _grow(hold: Hold, size_bytes: int, deadline: asyncio.Timeout) -> None:
-    """Waits for the memory, which is not the server's fault and so does not count as its time."""
+async def _grow(
+    hold: Hold, size_bytes: int, response: aiohttp.ClientResponse, deadline: asyncio.Timeout
+) -> None:
+    """Waits for the memory with all clocks stopped: it is not the server that keeps us waiting."""
     if size_bytes > MAX_BODY_BYTES:
         raise BodyTooLarge
     if hold.fits(size_bytes):
@@ -182,6 +192,14 @@ async def _grow(hold: Hold, size_bytes: int, deadline: asyncio.Timeout) -> None:
     loop = asyncio.get_running_loop()
     ends_at, began = deadline.when(), loop.time()
     deadline.reschedule(None)
+    protocol = None if response.connection is None else response.connection.protocol
+    read_timeout = None if protocol is None else protocol.read_timeout
+    if protocol is not None:
+        protocol.read_timeout = None
+        protocol.start_timeout()
     await hold.grow_to(size_bytes)
+    if protocol is not None:
+        protocol.read_timeout = read_timeout
+        protocol.start_timeout()
     if ends_at is not None:
         deadline.reschedule(ends_at + loop.time() - began)

@@ -112,6 +112,11 @@ class Stream:
     columns: tuple[Column, ...]
 
     @property
+    def keeps_recent(self) -> bool:
+        """Whether the youngest rows are remembered, since a sync reads only the youngest."""
+        return self.time_field is not None and self.parent is None
+
+    @property
     def key_columns(self) -> tuple[str, ...]:
         """The columns of the table's primary key, in the order of `key`."""
         by_path = {column.path: column.name for column in self.columns}

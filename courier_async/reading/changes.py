@@ -13,7 +13,7 @@ from courier_async.handover import Entry, Row
 from courier_async.reading.judge import EARLIEST_MS, JudgedPage, time_of
 from courier_async.state.plan import last_read, unusable_now
 from courier_async.state.position import StreamState
-from courier_async.state.sent_rows import BLANK, SentMessages, SentRows, fingerprint
+from courier_async.state.sent_rows import BLANK, SentByHour, SentRows, fingerprint
 
 # Provider retries and status checks last up to 72 hours (docs, delivery pipeline).
 SETTLING_MS: Final = 3 * DAY_MS
@@ -40,7 +40,7 @@ class Selected:
 class Changes:
     """Tells, for one stream and one sync, what must be sent.
 
-    rows, messages: what has been sent before; changed here as batches are made.
+    rows, recent: what has been sent before; changed here as batches are made.
     since_ms: records older than that are left out.
     may_owe: where children of messages are read, whether another message's can be noted as due.
     """
@@ -52,7 +52,7 @@ class Changes:
         mapper: RowMapper,
         salt: bytes,
         rows: SentRows | None = None,
-        messages: SentMessages | None = None,
+        recent: SentByHour | None = None,
         since_ms: int | None = None,
         may_owe: Callable[[], bool] | None = None,
     ) -> None:
@@ -60,7 +60,7 @@ class Changes:
         self._mapper = mapper
         self._salt = salt
         self.rows = rows
-        self.messages = messages
+        self.recent = recent
         self._since_ms = since_ms
         self._may_owe = may_owe
 
@@ -75,8 +75,8 @@ class Changes:
             entry = Entry(page.keys[at], page.names[at], b"", time)
             if self.rows is not None:
                 self._select_row(selected, record, entry, self.rows)
-            elif self.messages is not None and time is not None:
-                self._select_message(selected, record, entry, self.messages, state, now_ms)
+            elif self.recent is not None and time is not None:
+                self._select_recent(selected, record, entry, self.recent, state, now_ms)
             else:
                 selected.rows.append(self._mapper.row(record))
         return selected
@@ -93,39 +93,39 @@ class Changes:
         selected.entries.append(entry._replace(mark=mark))
         selected.rows.append(self._mapper.row(record))
 
-    def _select_message(
+    def _select_recent(
         self,
         selected: Selected,
         record: Record,
         entry: Entry,
-        messages: SentMessages,
+        recent: SentByHour,
         state: StreamState,
         now_ms: int,
     ) -> None:
         time = entry.time_ms or 0
         mark = fingerprint(record, self._salt)
-        known = messages.get(entry.name, time)
+        known = recent.get(entry.name, time)
         if known is not None:
             selected.holds_known = True
         if known == mark or (
             known is None
-            and not messages.is_above_given_up(time)
+            and not recent.is_above_given_up(time)
             and self._is_settled(record, time, state)
         ):
             selected.unchanged += 1
             return
         selected.shows_news = (
-            selected.shows_news or known is not None or messages.is_above_given_up(time)
+            selected.shows_news or known is not None or recent.is_above_given_up(time)
         )
         if self._may_owe is not None:
             newest = self._newest_own_time(record, time, now_ms)
-            if self._owes_children(time, newest, messages, state):
+            if self._owes_children(time, newest, recent, state):
                 if newest <= now_ms - HISTORY_LAG_MS and self._may_owe():
                     selected.due[entry.key[0]] = time
                 else:
                     # Sent again when it is next read, and its children are read then.
                     mark = BLANK
-        messages.set(entry.name, time, mark)
+        recent.set(entry.name, time, mark)
         selected.entries.append(entry._replace(mark=mark))
         selected.rows.append(self._mapper.row(record))
 
@@ -134,10 +134,10 @@ class Changes:
         return max([time, *[moment for moment in times if moment is not None]])
 
     def _owes_children(
-        self, time: int, newest: int, messages: SentMessages, state: StreamState
+        self, time: int, newest: int, recent: SentByHour, state: StreamState
     ) -> bool:
         """Where nothing is remembered, only a message that has changed since it was last read."""
-        if messages.is_above_given_up(time):
+        if recent.is_above_given_up(time):
             return True
         covered_at = last_read(state.readings, time)
         return covered_at is None or newest >= covered_at - HISTORY_LAG_MS

@@ -166,7 +166,7 @@ class Readers:
             mapper=mapper,
             salt=salt_of(stream, settings.redact_secrets),
             rows=state.rows_of(stream.table).copy() if keeps else None,
-            messages=state.messages.copy() if is_message else None,
+            recent=state.recent_of(stream).copy() if stream.keeps_recent else None,
             since_ms=settings.sync_since_ms if stream.time_field is not None else None,
             may_owe=self._may_owe if is_message and self._due else None,
         )

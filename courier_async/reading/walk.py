@@ -24,7 +24,7 @@ from courier_async.reading.lane_set import LaneSet
 from courier_async.reading.outcome import ended_state, with_given_up, with_unusable, without_seen
 from courier_async.reading.probe import NO_LANES_MS, Probe, Verdict, is_end
 from courier_async.state.plan import Depth, plan_walk
-from courier_async.state.position import Lane, StreamState
+from courier_async.state.position import Lane, Reading, StreamState
 
 log = logging.getLogger(__name__)
 
@@ -79,6 +79,8 @@ class Walk:
         head.is_saved_cursor = self._is_rest
         self._lanes = LaneSet(head, depth)
         self._began = self._is_rest
+        # One for all lanes of this walk, though the clock's may still turn out to be earlier.
+        self._started_at = 0
         self._probe = Probe(stream)
         self._waiting_for_probe: list[tuple[LiveLane, CourierError]] = []
         # Nothing older was found below this time.
@@ -142,8 +144,9 @@ class Walk:
     def _begin(self, head: LiveLane) -> None:
         """The head has answered: now the server's time, and so the plan, is known."""
         self._began = True
-        self._probe.begin(self.state, self.clock.start)
-        head.saved = replace(head.saved, started_at=self.clock.start)
+        self._started_at = self.clock.start
+        self._probe.begin(self.state, self._started_at)
+        head.saved = replace(head.saved, started_at=self._started_at)
         if self._may_stop:
             self._lanes.begin(plan_walk(self.state, self.clock.start, self._depth))
 
@@ -259,11 +262,12 @@ class Walk:
         lane.known_below = lane.known_below or selected.holds_known
         if lane.pages_below < _PAGES_BELOW or not lane.order.is_newest_first:
             return False
-        messages = self._changes.messages
+        recent = self._changes.recent
         if (
-            messages is not None
+            recent is not None
+            and self._stream.changes_late
             and lane.target > self._depth.floor
-            and messages.is_above_given_up(lane.target)
+            and recent.is_above_given_up(lane.target)
             and not lane.known_below
         ):
             return False
@@ -366,7 +370,7 @@ class Walk:
         # Kept until the head has answered: where it does not, the fault is not the cursor's.
         lane.stuck = True
         head = LiveLane(
-            Lane(started_at=self.clock.start, renewed_at=self.clock.start), opened=False
+            Lane(started_at=self._started_at, renewed_at=self.clock.start), opened=False
         )
         head.renewed_from = _place_of(lane)
         self._lanes.insert_head(head)
@@ -515,10 +519,12 @@ class Walk:
     def _open_lane(self, begins_at: int) -> None:
         if self._stream.cursor_at is None:
             return
-        cursor = self._stream.cursor_at(begins_at)
-        lane = LiveLane(
-            Lane(started_at=self.clock.start, cursor=cursor, begins_at=begins_at), opened=False
+        saved = Lane(
+            started_at=self._started_at,
+            cursor=self._stream.cursor_at(begins_at),
+            begins_at=begins_at,
         )
+        lane = LiveLane(saved, opened=False)
         self._lanes.insert(lane, begins_at)
         self._fetch(lane)
 
@@ -527,7 +533,8 @@ class Walk:
 
     def _saved(self) -> StreamState:
         """The state with the lanes as they stand now, and what dropped lanes have read."""
-        for reading in self._lanes.given_up:
+        for began, reached in self._lanes.given_up:
+            reading = Reading(min(began, self.clock.start), reached)
             self.state = with_given_up(self.state, reading, self._depth)
         self._lanes.given_up.clear()
         self.state = replace(self.state, lanes=self._lanes.saved())

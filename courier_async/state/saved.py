@@ -12,8 +12,10 @@ from courier_async.errors import StateRefused
 from courier_async.state.position import StreamState, Time
 from courier_async.state.sent_rows import (
     MOST_BYTES,
+    MOST_IMMUTABLE,
+    MOST_MESSAGES,
     MOST_ROWS,
-    SentMessages,
+    SentByHour,
     SentRows,
 )
 
@@ -44,7 +46,7 @@ class State:
         self.source = source
         self.streams: dict[str, StreamState] = {}
         self.rows: dict[str, SentRows] = {}
-        self.messages = SentMessages()
+        self.recent: dict[str, SentByHour] = {}
         self.open: set[str] = set()
         self.sent_whole: set[str] = set()
         self.due: dict[str, dict[str, int]] = {}
@@ -52,12 +54,16 @@ class State:
     def of(self, table: str) -> StreamState:
         return self.streams.get(table) or StreamState()
 
+    def recent_of(self, stream: Stream) -> SentByHour:
+        """The youngest rows of a stream that have been sent."""
+        return self.recent.setdefault(stream.table, _empty(stream))
+
     def rows_of(self, table: str) -> SentRows:
         return self.rows.setdefault(table, SentRows())
 
     def as_json(self) -> dict[str, Any]:
         """A new object each time, which the SDK may keep."""
-        parts = (self.streams, self.rows, self.sent_whole, self.open, self.due)
+        parts = (self.streams, self.rows, self.recent, self.sent_whole, self.open, self.due)
         tables = BY_TABLE.keys() & {table for part in parts for table in part}
         return {
             "version": VERSION,
@@ -67,10 +73,9 @@ class State:
 
     def _stream_as_json(self, table: str) -> dict[str, Any]:
         values: dict[str, Any] = msgspec.to_builtins(self.of(table))
-        if BY_TABLE[table].changes_late:
-            if len(self.messages) or self.messages.given_up >= 0:
-                values["sent"] = self.messages.as_json()
-            return values
+        recent = self.recent.get(table)
+        if recent is not None and (len(recent) or recent.given_up >= 0):
+            values["sent"] = recent.as_json()
         if self.due.get(table):
             values["due"] = dict(self.due[table])
         if table in self.open:
@@ -156,10 +161,11 @@ def _load_stream(state: State, stream: Stream, part: Any) -> None:
     saved = msgspec.convert(part, _SavedStream)
     if any(lane.cursor is None and lane.begins_at is None for lane in saved.lanes):
         raise ValueError("a lane has no cursor")
-    if stream.changes_late:
+    if stream.keeps_recent:
         if isinstance(saved.sent, str):
-            raise ValueError("messages are kept by the hour")
-        state.messages = SentMessages.from_json(saved.sent or {})
+            raise ValueError("recent rows are kept by the hour")
+        most = _most_recent(stream)
+        state.recent[stream.table] = SentByHour.from_json(saved.sent or {}, most)
     elif isinstance(saved.sent, dict):
         raise ValueError("rows are kept as text")
     elif saved.sent_whole:
@@ -181,5 +187,12 @@ def _forget(state: State, table: str) -> None:
     state.rows.pop(table, None)
     state.sent_whole.discard(table)
     state.due.pop(table, None)
-    if BY_TABLE[table].changes_late:
-        state.messages = SentMessages()
+    state.recent.pop(table, None)
+
+
+def _empty(stream: Stream) -> SentByHour:
+    return SentByHour(_most_recent(stream))
+
+
+def _most_recent(stream: Stream) -> int:
+    return MOST_MESSAGES if stream.changes_late else MOST_IMMUTABLE

@@ -1,7 +1,7 @@
 """What the destination is sure to hold: a short fingerprint of each row, so that only changes go.
 
 Fivetran bills by the distinct rows that a month's syncs send. Small streams are kept whole, by
-key; of messages the youngest are kept, by the hour in which they were enqueued.
+key; of streams that are read newest first the youngest are kept, by the hour of their time.
 """
 
 import base64
@@ -18,6 +18,8 @@ from courier_async.catalog.stream import HOUR_MS, Key, Record
 MOST_ROWS: Final = 50_000
 MOST_BYTES: Final = 4_000_000
 MOST_MESSAGES: Final = 50_000
+# Of records that never change, enough for what each sync reads again.
+MOST_IMMUTABLE: Final = 5_000
 
 # Known to have been sent, but not as what: the row is sent when it is next seen.
 BLANK: Final = b""
@@ -117,13 +119,15 @@ class SentRows:
         return rows
 
 
-class SentMessages:
-    """Hashed id -> fingerprint of the youngest messages, by the hour of their enqueuing.
+class SentByHour:
+    """Hashed id -> fingerprint of the youngest rows of a stream, by the hour of their time.
 
-    given_up: the youngest hour whose entries have given way; nothing up to it is known.
+    most: how many are kept. given_up: the youngest hour whose entries have given way; nothing up
+    to it is known.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = MOST_MESSAGES) -> None:
+        self._most = most
         self.hours: dict[int, dict[bytes, bytes]] = {}
         self.given_up = -1
         self._count = 0
@@ -146,18 +150,18 @@ class SentMessages:
         self._count += name not in entries
         entries[name] = mark or bytes(_HASH_BYTES)
         self._texts.pop(hour, None)
-        while self._count > MOST_MESSAGES and len(self.hours) > 1:
+        while self._count > self._most and len(self.hours) > 1:
             oldest = min(self.hours)
             self._count -= len(self.hours.pop(oldest))
             self._texts.pop(oldest, None)
             self.given_up = oldest
 
     def is_above_given_up(self, time_ms: int) -> bool:
-        """Whether a message of that time has an entry if it has been sent."""
+        """Whether a row of that time has an entry if it has been sent."""
         return time_ms // HOUR_MS > self.given_up
 
-    def copy(self) -> "SentMessages":
-        twin = SentMessages()
+    def copy(self) -> "SentByHour":
+        twin = SentByHour(self._most)
         twin.hours = {hour: entries.copy() for hour, entries in self.hours.items()}
         twin.given_up, twin._count = self.given_up, self._count
         return twin
@@ -172,9 +176,9 @@ class SentMessages:
         return texts | {"given_up": str(self.given_up)} if self.given_up >= 0 else texts
 
     @classmethod
-    def from_json(cls, texts: dict[str, str]) -> "SentMessages":
+    def from_json(cls, texts: dict[str, str], most: int = MOST_MESSAGES) -> "SentByHour":
         """Raises ValueError where `texts` are not of this form."""
-        sent = cls()
+        sent = cls(most)
         sent.given_up = int(texts.get("given_up", "-1"))
         for hour, text in texts.items():
             if hour == "given_up":

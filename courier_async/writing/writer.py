@@ -173,9 +173,10 @@ class Writer:
         table = batch.stream.table
         for message_id in batch.done:
             self._state.due.get(table, {}).pop(message_id, None)
-        if batch.stream.changes_late:
+        if batch.stream.keeps_recent:
+            recent = self._state.recent_of(batch.stream)
             for entry in batch.entries:
-                self._state.messages.set(entry.name, entry.time_ms or 0, entry.mark)
+                recent.set(entry.name, entry.time_ms or 0, entry.mark)
         for child in self._children_of_messages if batch.stream.changes_late else (table,):
             if batch.due:
                 self._state.due.setdefault(child, {}).update(batch.due)

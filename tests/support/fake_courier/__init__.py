@@ -4,10 +4,11 @@
 `server` and `process` put that on a loopback port. Only `server` needs aiohttp.
 """
 
-from tests.support.fake_courier.account import ABSENT, Account
+from tests.support.fake_courier.account import Account
 from tests.support.fake_courier.api import FakeApi
 from tests.support.fake_courier.options import DEFAULT_KEY, Options
 from tests.support.fake_courier.replies import Reply
 from tests.support.fake_courier.streams import STREAMS
+from tests.support.fake_courier.table import ABSENT
 
 __all__ = ["ABSENT", "DEFAULT_KEY", "STREAMS", "Account", "FakeApi", "Options", "Reply"]

@@ -4,17 +4,18 @@ import argparse
 import asyncio
 import contextlib
 import dataclasses
+import json
 import os
 import signal
 import textwrap
 
-import orjson
-
-from tests.support.fake_courier.account import CHANGES, DEFAULT_SIZES, Account
+from tests.support.fake_courier.account import Account
+from tests.support.fake_courier.changes import CHANGES
 from tests.support.fake_courier.options import DEFAULT_KEY, Options
 from tests.support.fake_courier.replies import ANSWERS
 from tests.support.fake_courier.rules import Rule
 from tests.support.fake_courier.server import serve
+from tests.support.fake_courier.tables import DEFAULT_SIZES
 
 
 def main() -> None:
@@ -31,9 +32,10 @@ def main() -> None:
             cluster_share=given.cluster_share,
             orders=_pairs(given.orders),
             targets=given.targets,
+            daily={name: float(rate) for name, rate in _pairs(given.daily).items()},
             hostile_names=given.hostile_names,
         )
-        changes = {name: orjson.loads(text) for name, text in _each(given.option)}
+        changes = {name: json.loads(text) for name, text in _each(given.option)}
         options = Options(key=given.key, latency_ms=given.latency_ms).changed(changes)
     except (ValueError, TypeError) as error:
         parser.error(str(error))
@@ -54,6 +56,9 @@ def _parser() -> argparse.ArgumentParser:
     add("--sizes", default="", metavar="STREAM=N,...", help=f"records a stream, over {sizes}")
     add("--orders", default="", metavar="STREAM=ORDER,...", help="newest, oldest, shuffled ...")
     add("--targets", default="mixed", help="of audit events: mixed, string, object, empty, absent")
+    add(
+        "--daily", default="", metavar="STREAM=N,...", help="records that come a day, by the clock"
+    )
     names = "ids and names that encoding, typing or a terminal gets wrong, in place of plain ones"
     add("--hostile-names", action="store_true", help=names)
     add("--span-days", type=float, default=30.0, help="age of the oldest message (default 30)")
@@ -72,7 +77,7 @@ def _epilog() -> str:
         "Options (--option NAME=JSON; what each does: options.py): " + _names(Options),
         "Of a rule in the option `rules` (rules.py): " + _names(Rule),
         "Answers with a name, for a rule: " + ", ".join(ANSWERS),
-        "Changes (POST /_fake/change; account.py): " + ", ".join(CHANGES),
+        "Changes (POST /_fake/change; changes.py): " + ", ".join(CHANGES),
         "While it runs, GET /_fake/stats shows its traffic, PATCH /_fake/options sets options.",
     )
     examples = (

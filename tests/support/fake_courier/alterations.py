@@ -1,9 +1,10 @@
 """What a rule does to a page that is otherwise right: its paging, its records."""
 
+import json
 from random import Random
 from typing import Any
 
-import orjson
+import msgspec
 
 from tests.support.fake_courier.replies import Reply
 
@@ -21,7 +22,7 @@ LEADING_ON = ("has_more", "cursor", "next_url")
 def alter(reply: Reply, paging: str, records: str, share: float, random: Random) -> None:
     """Change a page in place; what is no page of JSON stays as it is."""
     try:
-        body = orjson.loads(reply.body)
+        body = json.loads(reply.body)
     except ValueError:
         return
     array = next((name for name in ARRAYS if isinstance(body, dict) and name in body), None)
@@ -34,7 +35,7 @@ def alter(reply: Reply, paging: str, records: str, share: float, random: Random)
         _change_paging(body, array, paging)
     if paging in ("false_end", "no_records", "array_null", "array_absent"):
         reply.records, reply.rows = 0, ()
-    reply.body = orjson.dumps(body)
+    reply.body = msgspec.json.encode(body)
 
 
 def _spoilt(row: Any, how: str) -> Any:

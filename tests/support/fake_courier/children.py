@@ -1,10 +1,11 @@
 """The members of every list, audience and tenant: a table for each parent, made when asked for."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from random import Random
 from typing import Any
 
 from tests.support.fake_courier.drawing import Draw, seed_key
+from tests.support.fake_courier.maker import Record
 from tests.support.fake_courier.members import Users, member_maker
 from tests.support.fake_courier.table import Table
 from tests.support.fake_courier.timeline import DAY_MS, Timeline
@@ -20,7 +21,6 @@ class Children:
 
     def __init__(
         self,
-        *,
         seed: int,
         sizes: Mapping[str, int],
         orders: Mapping[str, str],
@@ -54,6 +54,12 @@ class Children:
                 seed=self._seed,
             )
         return self._tables[place]
+
+    def truth(self, stream: str, parents: Iterable[str]) -> Iterator[Record]:
+        """All rows of these parents; a subscription with the id of its list."""
+        for parent in parents:
+            for record in self.table(stream, parent).records():
+                yield {"list_id": parent, **record} if stream == "list_subscription" else record
 
     def add(self, stream: str, parent: str, now_ms: int, user: str | None = None) -> str:
         """A new row, of a user by name if one is given; one that was removed comes back."""

@@ -19,7 +19,6 @@ class MemberChanges:
     def __init__(
         self,
         children: Children,
-        *,
         parents: Callable[[str], list[str]],
         now_ms: Callable[[], int],
         seed: int,

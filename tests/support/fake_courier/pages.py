@@ -2,29 +2,28 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
 from tests.support.fake_courier.account import Account
+from tests.support.fake_courier.bounds import newer_than_ms
+from tests.support.fake_courier.cursor_lives import CursorLives
 from tests.support.fake_courier.cursors import Cursor, decode, encode
 from tests.support.fake_courier.envelopes import list_object_body, paging_body
 from tests.support.fake_courier.forms import in_form
 from tests.support.fake_courier.options import Options
-from tests.support.fake_courier.replies import Reply, error_reply, json_reply, made_reply
+from tests.support.fake_courier.replies import (
+    Refused,
+    Reply,
+    error_reply,
+    json_reply,
+    made_reply,
+)
 from tests.support.fake_courier.streams import EVERY_STREAM
 from tests.support.fake_courier.table import Place, Row, Table
 
 MADE_UP_STATUS = {"refused": 400, "not_found": 404, "gone": 410}
 HOUR_MS = 3_600_000
-
-
-class Refused(Exception):
-    """A request that gets an error: `reply` is the answer."""
-
-    def __init__(self, reply: Reply) -> None:
-        super().__init__(reply.status)
-        self.reply = reply
 
 
 @dataclass(frozen=True)
@@ -99,7 +98,7 @@ class Pages:
             if asked.is_due(options.empty_page_every) and not asked.is_fresh:
                 cursor = self._cursor(stream, asked.after or _head(asked.table), fresh=1)
                 return self._reply(asked, [], cursor, more=True)
-            return self._page(asked, _newer_than_ms(stream, query, options))
+            return self._page(asked, newer_than_ms(stream, query, options))
         except Refused as refused:
             return refused.reply
 
@@ -175,7 +174,8 @@ class Pages:
             cursor, more = asked.cursor or cursor, True
         reply = self._reply(asked, self._records(asked, rows), cursor, more=more)
         reply.records = len(rows)
-        reply.rows = tuple((row[1], asked.table.time(row[2])) for row in rows)
+        if options.rules:
+            reply.rows = tuple((row[1], asked.table.time(row[2])) for row in rows)
         return reply
 
     def _made_up_rows(self, after: Place, size: int) -> list[Row]:
@@ -259,24 +259,6 @@ class Pages:
         self._lives.requests += 1
 
 
-class CursorLives:
-    """When each cursor was given out, for an API whose cursors do not live for ever."""
-
-    def __init__(self) -> None:
-        self.requests = 0
-        self._given: dict[str, tuple[int, int]] = {}  # epoch ms, number of requests by then
-
-    def given_out(self, text: str, now_ms: int) -> None:
-        self._given[text] = (now_ms, self.requests)
-
-    def serves(self, text: str, now_ms: int, most_seconds: float, most_requests: int) -> bool:
-        if text not in self._given:
-            return True
-        given_ms, requests = self._given[text]
-        is_old = most_seconds and now_ms - given_ms > most_seconds * 1000
-        return not is_old and not (most_requests and self.requests - requests > most_requests)
-
-
 def _head(table: Table) -> Place:
     """A place before all others."""
     return (1 << 60, "") if table.step < 0 else (-(1 << 60), "")
@@ -305,31 +287,3 @@ def _forgotten_reply(status: int) -> Reply:
     """The refusal of a cursor; 200: an error inside a 200."""
     body = {"message": "Invalid cursor", "type": "invalid_request_error"}
     return made_reply(status, body if status == 200 else None, {})
-
-
-def _newer_than_ms(stream: str, query: Mapping[str, str], options: Options) -> int | None:
-    """The bound in epoch ms that `enqueued_after` sets, as far as the options let it."""
-    if stream == "preference_change":
-        return _since_ms(query)
-    text = query.get("enqueued_after")
-    if stream != "message" or text is None or options.enqueued_after == "ignored":
-        return None
-    is_ms = text.isascii() and text.isdigit()
-    if options.enqueued_after not in ("refused", "refuse_ms" if is_ms else "refuse_iso"):
-        try:
-            return int(text) if is_ms else round(datetime.fromisoformat(text).timestamp() * 1000)
-        except ValueError:
-            pass
-    raise Refused(error_reply(400, "Invalid enqueued_after"))
-
-
-def _since_ms(query: Mapping[str, str]) -> int | None:
-    """`since` of the preference log is inclusive: an ISO date or date-time, UTC."""
-    if "since" not in query:
-        return None
-    try:
-        since = datetime.fromisoformat(query["since"])
-    except ValueError:
-        raise Refused(error_reply(400, "Invalid since")) from None
-    aware = since if since.tzinfo else since.replace(tzinfo=UTC)
-    return round(aware.timestamp() * 1000) - 1

@@ -30,6 +30,7 @@ class FakeCourierProcess:
         sizes: Mapping[str, int] | None = None,
         orders: Mapping[str, str] | None = None,
         targets: str = "mixed",
+        daily: Mapping[str, float] | None = None,
         hostile_names: bool = True,
         span_days: float = 30.0,
         cluster_share: float = 0.0,
@@ -47,7 +48,8 @@ class FakeCourierProcess:
         self._opener = build_opener(ProxyHandler({}))
         self._arguments = [
             f"--seed={seed}", f"--sizes={_joined(sizes)}", f"--orders={_joined(orders)}",
-            f"--targets={targets}", f"--span-days={span_days}", f"--cluster-share={cluster_share}",
+            f"--targets={targets}", f"--daily={_joined(daily)}",
+            f"--span-days={span_days}", f"--cluster-share={cluster_share}",
             f"--port={port}", f"--key={key}", f"--latency-ms={latency_ms}", "--exit-with-parent",
         ]  # fmt: skip
         self._arguments += ["--hostile-names"] if hostile_names else []

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from email.utils import formatdate
 from typing import Any
 
-import orjson
+import msgspec
 
 JSON_TYPE = "application/json"
 HTML_TYPE = "text/html"
@@ -36,7 +36,7 @@ class Reply:
 
 
 def json_reply(data: Any, status: int = 200) -> Reply:
-    return Reply(status, orjson.dumps(data), {"Content-Type": JSON_TYPE})
+    return Reply(status, msgspec.json.encode(data), {"Content-Type": JSON_TYPE})
 
 
 ERRORS = {
@@ -137,3 +137,11 @@ def faulty(
     if kind == "gateway_timeout":
         return error_reply(504, "Endpoint request timed out")
     return error_reply(int(kind), "Bad Gateway" if kind == "502" else None)
+
+
+class Refused(Exception):
+    """A request that gets an error: `reply` is the answer."""
+
+    def __init__(self, reply: Reply) -> None:
+        super().__init__(reply.status)
+        self.reply = reply

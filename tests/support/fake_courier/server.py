@@ -6,6 +6,7 @@ POST forget-cursors, GET truth/<stream> (a record a line).
 """
 
 import asyncio
+import json
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl
 
-import orjson
+import msgspec
 from aiohttp import web
 
 from tests.support.fake_courier.account import Account
@@ -100,11 +101,11 @@ async def _send(request: web.BaseRequest, reply: Reply) -> web.StreamResponse:
 async def _control(
     api: FakeApi, route: str, query: dict[str, str], request: web.BaseRequest
 ) -> web.StreamResponse:
-    data = orjson.loads(await request.read() or b"{}")
+    data = json.loads(await request.read() or b"{}")
     try:
         if route.startswith("truth/") and route.removeprefix("truth/") in EVERY_STREAM:
             return await _truth(api, route.removeprefix("truth/"), request)
-        return web.json_response(body=orjson.dumps(_steer(api, route, query, data)))
+        return web.json_response(body=msgspec.json.encode(_steer(api, route, query, data)))
     except (ValueError, TypeError, KeyError) as error:
         return web.json_response({"error": str(error)}, status=400)
 
@@ -133,7 +134,7 @@ async def _truth(api: FakeApi, stream: str, request: web.BaseRequest) -> web.Str
     await response.prepare(request)
     lines: list[bytes] = []
     for record in api.truth(stream):
-        lines.append(orjson.dumps(record))
+        lines.append(msgspec.json.encode(record))
         if len(lines) == 500:
             await response.write(b"\n".join(lines) + b"\n")
             lines = []

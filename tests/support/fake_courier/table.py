@@ -66,6 +66,14 @@ class Table:
             found = (row for row in found if self.time(row[2]) > newer_than_ms)
         return list(islice(found, limit))
 
+    def records(self) -> Iterator[Record]:
+        """All listed records; the table may change meanwhile."""
+        after = None
+        while rows := self.page(after, 500):
+            for row in rows:
+                yield self.record(row[2])
+            after = rows[-1][:2]
+
     def rank(self, after: Place | None) -> int:
         """About how many rows lie before a place: exact where nothing was changed."""
         if after is None:

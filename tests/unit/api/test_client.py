@@ -3,6 +3,7 @@
 import asyncio
 import json
 import math
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from email.utils import formatdate
@@ -17,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from courier_async.api.client import CourierClient, Reply
-from courier_async.api.memory import Hold
+from courier_async.api.memory import SHARE_BYTES, Hold
 from courier_async.api.pacer import Pacer
 from courier_async.api.transport import Answer, BodyTooLarge, ConnectionTrouble, HttpTransport
 from courier_async.counts import Counts
@@ -115,6 +116,21 @@ def test_an_answer_without_a_usable_date_is_dated_by_our_clock(
     assert ask(Answer(200, headers, b"{}")).result == ({}, 1234500)
 
 
+async def test_an_answer_without_a_date_is_dated_before_it_waits_for_memory() -> None:
+    class Undated:
+        async def get(self, path_and_query: str, hold: Hold) -> Answer:
+            await hold.grow_to(SHARE_BYTES + 1)
+            return Answer(200, {}, b"{}")
+
+    client = CourierClient(Undated(), Pacer(per_second=1000), max_retries=0)
+    first = await client.get("/brands", Counts("brand"))
+    asked_ms = time.time() * 1000
+    waiting = asyncio.create_task(client.get("/lists", Counts("list")))
+    await asyncio.sleep(0.5)
+    first.hold.release()
+    assert (await waiting).server_ms - asked_ms < 250
+
+
 TROUBLE = ConnectionTrouble("the connection was dropped before an answer")
 HTML = status(200, b"<html><body>Service temporarily unavailable</body></html>")
 
@@ -136,6 +152,7 @@ def test_a_passing_failure_is_tried_again(failure: Answer | Exception) -> None:
 
     lasting = ask(failure, max_retries=2)
     assert isinstance(lasting.error, Unavailable)
+    assert "api_key" not in lasting.error.advice
     assert "after 3 tries" in str(lasting.error)
     assert (lasting.tries, lasting.counts.retries) == (3, 2)
 
@@ -263,6 +280,22 @@ def test_a_200_that_is_no_error_is_passed_on(body: Any, arrays: tuple[str, ...])
     assert outcome.reply is not None
     assert outcome.reply.body == body
     assert outcome.tries == 1
+
+
+def test_the_advice_of_a_connection_that_fails_reaches_the_reader() -> None:
+    trouble = ConnectionTrouble("the connection failed", "Check the network.")
+    outcome = ask(trouble, max_retries=1)
+    assert outcome.error is not None
+    assert outcome.error.advice == "Check the network."
+
+
+@pytest.mark.parametrize("code", [301, 400, 402, 403, 404, 410, 422, 501])
+def test_only_402_and_403_of_the_refusals_speak_of_the_key(code: int) -> None:
+    outcome = ask(status(code, ERROR_403))
+    assert isinstance(outcome.error, Refused)
+    assert ("the key" in outcome.error.advice) == (code in (402, 403))
+    assert outcome.error.advice == outcome.error.advice.strip()
+    assert outcome.error.advice.endswith(".")
 
 
 def test_no_retries_means_one_try() -> None:

@@ -3,7 +3,9 @@
 import asyncio
 import contextlib
 import gzip
+import random
 import socket
+import ssl
 import time
 import traceback
 import tracemalloc
@@ -13,8 +15,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
+import trustme
 
+from courier_async import __version__
 from courier_async.api.memory import MemoryBudget
 from courier_async.api.transport import (
     MAX_BODY_BYTES,
@@ -123,6 +128,7 @@ async def test_the_address_goes_out_as_it_was_encoded_and_the_key_in_its_header(
     assert head.count(KEY) == 1
     assert head.count("Accept-Encoding: gzip, deflate\r\n") == 1
     assert f"Authorization: Bearer {KEY}\r\n" in head
+    assert f"User-Agent: fivetran-courier-connector/{__version__}\r\n" in head
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -279,6 +285,266 @@ async def test_a_server_that_only_speaks_ipv6_is_reached() -> None:
     async with listening:
         port = listening.sockets[0].getsockname()[1]
         assert (await get(f"http://[::1]:{port}")).body == b"{}"
+
+
+# Names and addresses.
+
+
+def no_name(host: str) -> list[Any]:
+    raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+
+def resolve_by(monkeypatch: pytest.MonkeyPatch, resolve: Callable[[str], list[Any]]) -> None:
+    async def getaddrinfo(host: str, port: int, **more: Any) -> list[Any]:
+        return [
+            (socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))
+            for address in resolve(host)
+        ]
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
+
+
+async def test_an_address_that_moves_in_mid_sync_is_looked_up_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[str] = []
+    address = "127.0.0.1"
+
+    def resolve(host: str) -> list[str]:
+        asked.append(host)
+        return [address]
+
+    async def reply(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer(b"{}"))
+        writer.close()
+
+    old = await asyncio.start_server(reply, "127.0.0.1", 0)
+    port = old.sockets[0].getsockname()[1]
+    try:
+        new = await asyncio.start_server(reply, "127.0.0.2", port)
+    except OSError:
+        pytest.skip("this machine has one loopback address")
+    resolve_by(monkeypatch, resolve)
+    async with (
+        new,
+        HttpTransport(
+            base_url=f"http://courier.example:{port}", api_key=KEY, timeout_seconds=5
+        ) as transport,
+    ):
+        hold = await MemoryBudget().take("message", lane=False)
+        for _ in range(3):
+            await transport.get(PATH, hold)
+        assert len(asked) == 1, "a name is remembered while its address answers"
+        old.close()
+        address = "127.0.0.2"
+        with pytest.raises(ConnectionTrouble, match=r"the connection to courier\.example failed"):
+            await transport.get(PATH, hold)
+        assert (await transport.get(PATH, hold)).status == 200
+        assert len(asked) == 2
+
+
+async def test_names_that_are_forgotten_while_another_task_looks_one_up_are_a_failed_try(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def forgotten(*asked: Any, **more: Any) -> Any:
+        raise KeyError(("courier.example", 443))
+
+    monkeypatch.setattr(aiohttp.TCPConnector, "_resolve_host", forgotten)
+    with pytest.raises(ConnectionTrouble):
+        await get("https://courier.example")
+
+
+# What is said to help.
+
+
+async def advice(base_url: str, *, timeout_seconds: float = 2) -> str:
+    with pytest.raises(ConnectionTrouble) as caught:
+        await get(base_url, timeout_seconds=timeout_seconds)
+    assert "api_key" not in caught.value.advice
+    return caught.value.advice
+
+
+async def test_an_address_that_is_not_reached_is_about_the_address_and_the_network(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        refused = await advice(f"http://127.0.0.1:{unused.getsockname()[1]}")
+    resolve_by(monkeypatch, no_name)
+    unknown = await advice("https://api.courier.example")
+    for text, host in ((refused, "127.0.0.1"), (unknown, "api.courier.example")):
+        assert text == (
+            "Check region and base_url in the configuration, and whether this machine's network "
+            f"reaches {host} directly."
+        )
+
+
+async def test_a_proxy_variable_that_is_set_is_named_without_its_value(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    resolve_by(monkeypatch, no_name)
+    monkeypatch.setenv("https_proxy", "http://user:password@proxy.example:3128")
+    said = await advice("https://api.courier.example")
+    assert "https_proxy is set, but this connector uses no proxy" in said
+    assert "password" not in said
+    assert "proxy.example" not in said
+
+
+async def test_a_python_without_trusted_certificates_is_told_as_that(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
+
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    listening = await asyncio.start_server(hang_up, "127.0.0.1", 0, ssl=context)
+    async with listening:
+        url = f"https://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+        ca = tmp_path / "ca.pem"
+        trustme.CA().cert_pem.write_to_path(str(ca))
+        monkeypatch.setenv("SSL_CERT_FILE", str(ca))
+        assert "Check base_url, this machine's clock" in await advice(url)
+        for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+            monkeypatch.setenv(name, str(tmp_path / "nothing"))
+        said = await advice(url)
+        assert "no trusted certificates: install them" in said
+        assert "SSL_CERT_FILE" in said
+
+
+async def test_a_slow_answer_is_about_the_time_that_it_may_take() -> None:
+    async def silence(writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(30)
+
+    async with serving(silence) as server:
+        said = await advice(server.url, timeout_seconds=0.2)
+    assert "raise request_timeout_seconds" in said
+
+
+# Headers.
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        b"X-Policy: " + b"a" * 8_300 + b"\r\n",
+        b"X-Policy: " + b"a" * 65_000 + b"\r\n",
+        b"".join(b"X-Trace-%d: a\r\n" % number for number in range(4_000)),
+    ],
+    ids=["8 KB", "64 KB", "4,000"],
+)
+async def test_headers_of_64_kilobytes_are_taken(headers: bytes) -> None:
+    async with serving(answer(b"{}", headers=headers)) as server:
+        assert (await get(server.url)).body == b"{}"
+
+
+@pytest.mark.parametrize(
+    ("headers", "text"),
+    [
+        (b"X: " + b"a" * 70_000 + b"\r\n", "a header of it is longer than 64 KB"),
+        (b"X: a\r\n" * 5_000, "it has more than 4,096 headers"),
+    ],
+)
+async def test_longer_headers_are_told_as_that(headers: bytes, text: str) -> None:
+    async with serving(answer(b"{}", headers=headers)) as server:
+        assert await trouble(server.url) == f"the answer could not be read: {text}"
+
+
+# Packed bodies.
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "raw deflate"])
+@pytest.mark.parametrize("size", [0, 1, 1_000, 3_000_000])
+async def test_a_body_of_any_size_is_unpacked(encoding: str, size: int) -> None:
+    body = random.Random(size).randbytes(size // 2) + b"x" * (size - size // 2)
+    if encoding == "gzip":
+        # In two parts, as some servers send it.
+        packed = gzip.compress(body[: size // 2]) + gzip.compress(body[size // 2 :])
+    elif encoding == "deflate":
+        packed = zlib.compress(body)
+    else:
+        packer = zlib.compressobj(wbits=-15)
+        packed = packer.compress(body) + packer.flush()
+    headers = f"Content-Encoding: {encoding.split()[-1]}\r\n".encode()
+    async with serving(answer(packed, headers=headers)) as server:
+        assert (await get(server.url)).body == body
+
+
+@pytest.mark.parametrize(
+    ("encoding", "packed"),
+    [
+        ("gzip", gzip.compress(b"x" * 1_000)[:-9]),
+        ("gzip", gzip.compress(b"x" * 1_000)[:-9] + bytes(9)),
+        ("deflate", zlib.compress(b"x" * 1_000)[:-5]),
+        ("br", b"x"),
+        ("gzip, gzip", gzip.compress(gzip.compress(b"x"))),
+    ],
+)
+async def test_a_badly_packed_body_is_told_as_that(encoding: str, packed: bytes) -> None:
+    headers = f"Content-Encoding: {encoding}\r\n".encode()
+    async with serving(answer(packed, headers=headers)) as server:
+        assert await trouble(server.url) == "the answer was cut short or badly packed"
+
+
+# Memory.
+
+
+@pytest.mark.parametrize("packed", [False, True])
+async def test_waiting_for_memory_takes_nothing_of_the_time_that_an_answer_has(
+    packed: bool,
+) -> None:
+    body = random.Random(1).randbytes(3_000_000)
+    sent = (
+        answer(gzip.compress(body), headers=b"Content-Encoding: gzip\r\n")
+        if packed
+        else answer(body)
+    )
+    budget = MemoryBudget()
+    first = await budget.take("brand", lane=False)
+    await first.grow_to(MAX_BODY_BYTES)
+    async with (
+        serving(sent) as server,
+        HttpTransport(base_url=server.url, api_key=KEY, timeout_seconds=0.2) as transport,
+    ):
+        hold = await budget.take("list", lane=False)
+        waiting = asyncio.create_task(transport.get(PATH, hold))
+        await asyncio.sleep(1.5)
+        assert not waiting.done()
+        first.release()
+        assert (await waiting).body == body
+
+
+async def test_a_server_may_pause_while_an_answer_waits_for_memory() -> None:
+    body = b"x" * 200_000
+    goes_on = asyncio.Event()
+
+    async def pause(writer: asyncio.StreamWriter) -> None:
+        writer.write(answer(body)[:10_000])
+        await goes_on.wait()
+        writer.write(answer(body)[10_000:])
+
+    budget = MemoryBudget()
+    first = await budget.take("brand", lane=False)
+    await first.grow_to(MAX_BODY_BYTES)
+    hold = await budget.take("list", lane=False)
+    async with (
+        serving(pause) as server,
+        HttpTransport(base_url=server.url, api_key=KEY, timeout_seconds=0.2) as transport,
+    ):
+        waiting = asyncio.create_task(transport.get(PATH, hold))
+        await asyncio.sleep(1)
+        goes_on.set()
+        first.release()
+        assert (await waiting).body == body
+        # Its clocks run again afterwards.
+        goes_on.clear()
+        with pytest.raises(ConnectionTrouble, match=r"no answer within 0\.2 s"):
+            await transport.get(PATH, hold)
 
 
 # Bodies that are too large.

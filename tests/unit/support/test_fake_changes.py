@@ -198,6 +198,10 @@ def test_hidden_rows_are_not_listed_and_200_by_id() -> None:
             assert api.answer(path, {}, AUTH).status == 200
             api.account.restore(stream, id_)
         assert walk(api, stream) == before
+        api.account.hide(stream, hidden[0])
+        api.account.delete(stream, hidden[0])
+        path = f"{STREAMS[stream].path}/{quote(hidden[0], safe='')}"
+        assert api.answer(path, {}, AUTH).status == 404
 
 
 def test_a_row_moves_between_pages_as_it_is() -> None:
@@ -267,3 +271,19 @@ def test_times_come_in_another_form(form: str, expected: Callable[[int], Any]) -
     assert read == list(api.truth("message"))
     assert walk(api, "brand") == list(api.truth("brand"))
     assert walk(api, "list") == truth(api, "list")
+
+
+@pytest.mark.parametrize("stream", ["message", "preference_change"])
+def test_records_come_as_time_goes_on(stream: str) -> None:
+    api = fake(daily={stream: 24})
+    before = truth(api, stream)
+    api.account.advance(30 * 60_000)
+    assert truth(api, stream) == before
+    api.account.advance(5 * 3_600_000)
+    rows = truth(api, stream)
+    assert len(rows) == len(before) + 5 == api.account.count(stream)
+    assert rows[5:] == before
+    times = [api.account.table(stream).time(row[2]) for row in api.account.rows(stream, None, 5)]
+    assert times == [NOW_MS + hour * 3_600_000 for hour in (5, 4, 3, 2, 1)]
+    api.account.delete(stream, rows[0]["id"])
+    assert truth(api, stream) == rows[1:]

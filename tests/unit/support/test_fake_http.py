@@ -1,8 +1,10 @@
 """The fake Courier API over real HTTP, and in a process of its own."""
 
 import asyncio
+import dataclasses
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,12 +18,13 @@ import aiohttp
 import pytest
 from yarl import URL
 
-from tests.support.fake_courier import (
-    STREAMS,
-    Options,
-)
+from tests.support.fake_courier import STREAMS, FakeApi, Options
+from tests.support.fake_courier.changes import CHANGES
 from tests.support.fake_courier.process import FakeCourierProcess
+from tests.support.fake_courier.replies import ANSWERS
+from tests.support.fake_courier.rules import Rule
 from tests.support.fake_courier.server import serve
+from tests.support.fake_courier.streams import EVERY_STREAM
 from tests.unit.support.walks import (
     ALL,
     AUTH,
@@ -195,3 +198,20 @@ def test_a_bad_command_line_is_a_sentence() -> None:
         ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
         assert ended.returncode == 2
         assert "Traceback" not in ended.stderr
+
+
+def test_the_help_names_every_switch() -> None:
+    command = [sys.executable, "-m", "tests.support.fake_courier", "--help"]
+    shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout
+    names = {one.name for kind in (Options, Rule) for one in dataclasses.fields(kind)}
+    words = set(re.findall(r"[a-z_]+", shown))
+    assert names | set(ANSWERS) | set(CHANGES) <= words
+
+
+async def test_the_truth_of_every_stream_is_told_over_http() -> None:
+    with FakeCourierProcess(now_ms=NOW_MS, sizes={"message": 40}) as process:
+        same = FakeApi(account(sizes={"message": 40}))
+        for stream in EVERY_STREAM:
+            assert list(process.truth(stream)) == list(same.truth(stream))
+        assert process.change("add_members", stream="tenant_user", n=2)
+        assert len(list(process.truth("tenant_user"))) == len(list(same.truth("tenant_user"))) + 2
