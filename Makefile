@@ -18,19 +18,20 @@ export PYTHONUTF8 := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help demo debug questions sql reset quick test test-all lint format clean package deploy \
-	fake-fivetran release schema dbt picture benchmark simulate soak audit mutants stale
+	fake-fivetran release schema dbt picture benchmark simulate soak weekly audit mutants stale
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # Where the folder has moved, or the Python behind the environment is gone, it is made anew.
-IS_FRESH := grep -qsF "$$(cd $(VENV) 2>/dev/null && pwd -P)/bin/python" $(BIN)/pip && \
+# Recursive (=), so that `$$` becomes `$` once, in a recipe and in $(shell) alike.
+IS_FRESH = grep -qsF "$$(cd $(VENV) 2>/dev/null && pwd -P)/bin/python" $(BIN)/pip && \
 	$(BIN)/python -Ic 'import pip' 2>/dev/null
 $(READY): requirements.txt requirements-dev.txt $(if $(shell $(IS_FRESH) && echo fresh),,stale)
 	@PATH="$(OUTER_PATH)" $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or later is needed: make PYTHON=python3.12 ..."; exit 1; }
-	@echo "Making the virtual environment in $(VENV) (once) ..."
-	@PATH="$(OUTER_PATH)" $(PYTHON) -m venv --clear $(VENV)
+	@{ $(IS_FRESH); } || { echo "Making the virtual environment in $(VENV) (once) ..." && \
+		PATH="$(OUTER_PATH)" $(PYTHON) -m venv --clear $(VENV); }
 	@$(BIN)/python $(PIP) -r requirements-dev.txt
 	@touch $@
 
@@ -138,6 +139,9 @@ soak: $(READY)  ## the long runs: planted bugs, real kills, a million messages (
 	@$(BIN)/python -m tests.simulation 0-1999 --planted
 	@$(BIN)/python -m tests.support.kills --syncs 25
 	@$(BIN)/python -m tests.support.soak
+
+weekly: $(READY)  ## the long runs with this week's seeds; writes docs/reliability.md (4 hours)
+	@$(BIN)/python -m tools.weekly
 
 # mutmut brings a dozen packages along, so it has an environment of its own.
 .venv-mutants/.ready: requirements.txt requirements-dev.txt tests/mutation/requirements.txt

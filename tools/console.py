@@ -15,7 +15,7 @@ _UNEXPECTED: Final = re.compile(r"was stopped by \w+ at ")
 _CRASH_REPORT: Final = re.compile(r"crash report saved to (.+)")
 _DUMP: Final = re.compile(r"checkpoint recorded: |previous state:|\{")
 _HEADING: Final = re.compile(r"stream\s+read\s+sent\s")
-_MOMENT: Final = re.compile(r"(\d{4}-\d\d-\d\d) (\d\d:\d\d)(?: UTC)?")
+_REMARK: Final = re.compile(r"\w+: (every message within|[\d,]+ secret values)")
 _PROGRESS: Final = re.compile(r"(?P<stream>\w+): (?P<records>[\d,]+) records\b")
 _RATE: Final = re.compile(r"([\d.]+) requests/s")
 _REACHED: Final = re.compile(r"(?:reached|back to) (\d{4}-\d\d-\d\d(?: \d\d:\d\d)?)")
@@ -94,10 +94,11 @@ def progress(line: Line) -> Progress | None:
 
 @dataclass
 class Digest:
-    """What matters of a run: its warnings, its last table by column, and how it failed."""
+    """What matters of a run: warnings, the last table and the remarks above it, the failure."""
 
     warnings: list[str] = field(default_factory=list)
     table: list[dict[str, str]] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
     failure: str = ""
     crash_report: str = ""
     recent: list[str] = field(default_factory=list)
@@ -107,8 +108,9 @@ class Digest:
     def take(self, line: Line) -> None:
         """Remember what a line says."""
         if line.source == "connector":
-            self._take_table(line.text)
-            if line.level != "INFO":
+            if line.level == "INFO":
+                self._take_table(line.text)
+            else:
                 self.warnings.append(line.text)
         elif found := _FAILURE.search(line.text):
             self.failure = self.failure or found[1] or found[2]
@@ -130,16 +132,15 @@ class Digest:
         return self._is_orderly and _UNEXPECTED.search(self.failure) is None
 
     def _take_table(self, text: str) -> None:
-        if _HEADING.match(text):
-            self._heading, self.table = text.replace("complete up to", "complete").split(), []
+        if _REMARK.match(text):
+            self.remarks.append(text)
+        elif _HEADING.match(text):
+            self._heading, self.table = text.split(), []
         elif self._heading:
-            # A time is one cell, and the outcome, which is the last, may be of several words.
-            cells = _MOMENT.sub(r"\1T\2", text).split(maxsplit=len(self._heading) - 1)
-            if len(cells) < len(self._heading):
-                self._heading = []
-                return
-            moments = [re.sub(r"(?<=\d)T(?=\d\d:\d\d$)", " ", cell) for cell in cells]
-            self.table.append(dict(zip(self._heading, moments, strict=True)))
+            # The outcome, which is the last cell, may be of several words.
+            cells = text.split(maxsplit=len(self._heading) - 1)
+            if len(cells) == len(self._heading):
+                self.table.append(dict(zip(self._heading, cells, strict=True)))
 
 
 def duration(seconds: float) -> str:

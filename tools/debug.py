@@ -100,7 +100,7 @@ def _show(line: Line, digest: Digest, live: Live) -> None:
         live.take(found)
     elif line.source == "connector" and line.level != "INFO":
         live.say(f"{line.level.lower()}: {line.text}")
-    elif line.source == "connector" and not digest.has_ended:
+    elif line.source == "connector" and not digest.has_ended and line.text not in digest.remarks:
         live.say(f"  {line.text}")
 
 

@@ -10,47 +10,29 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
-from itertools import zip_longest
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-from unicodedata import east_asian_width
 
 from tests.support.end_to_end import DebugFolder, Run
 from tests.support.fake_courier.process import FakeCourierProcess
 from tests.support.warehouse import KEYS, Cells
 from tools.configuration import LOCAL
 from tools.console import Digest, lines
+from tools.demo_tables import Tables, print_changes, print_comparison, print_rows
 from tools.local_run import FILES
 from tools.questions import run_three
 from tools.stage import ROOT
 
-WIDTH = 99
-GUTTER = 15
-LONGEST_CELL = 24
-SHOWN_ROWS = 3
-SHOWN_CHANGES = 2  # of a kind
-# Table -> the columns that are shown; "/" stands between those of the two shapes of templates.
-COLUMNS = {
-    "brand": ("id", "name", "settings_colors_primary"),
-    "audience": ("id", "name", "filter_path", "filter_value", "updated_at"),
-    "audit_event": ("audit_event_id", "timestamp", "type", "actor_id"),
-    "list": ("id", "name", "created", "updated"),
-    "message": ("id", "status", "enqueued", "recipient"),
-    "notification": ("id", "title/name", "created/created_at", "updated/updated_at"),
-    "tenant": ("id", "name", "parent_tenant_id", "properties_seats"),
-}
-TIMES = ("timestamp", "created", "created_at", "updated", "updated_at", "enqueued", "sent",
-         "delivered", "opened", "clicked")  # fmt: skip
-
+HOUR_MS = 3_600_000
 # Small enough to be read, with messages enough that a second sync is seen to ask for less.
 SIZES = {
     "brand": 6, "audience": 6, "audit_event": 40, "list": 8, "message": 500, "notification": 12,
     "tenant": 10,
 }  # fmt: skip
 
-Tables = dict[str, dict[str, Cells]]
+
+class SyncFailed(Exception):
+    """What a sync that failed has said."""
 
 
 def main() -> int:
@@ -97,40 +79,63 @@ def remove(folder: Path, *, seconds: float = 5.0) -> None:
 
 
 def demo(folder: Path) -> int:
-    """Sync, change, sync again; what each did is printed."""
+    """Sync, change, sync again, and once more two hours later; what each did is printed."""
     print("A Fivetran connector for Courier, shown on this machine alone: no account, no key.")
     with FakeCourierProcess(sizes=SIZES, hostile_names=False) as fake:
         step(f"1. A fake Courier API with made-up data is up at {fake.url}")
         connector = DebugFolder(folder, {"api_key": fake.key, "base_url": fake.url})
-        step("2. First sync, by the real 'fivetran debug' ...")
-        first = connector.sync()
-        if first.status:
-            return failed(first)
-        before, first_asked = _tables(connector), _asked(fake)
-        print(f"   {_summary(first, first_asked)} The warehouse now holds:")
-        for table, rows in before.items():
-            print_rows(table, rows)
-
-        step("3. Something happens in Courier")
-        for sentence in change_some(fake, before):
-            print(f"   {sentence}")
-
-        step("4. Second sync ...")
-        fake.reset_stats()
-        second = connector.sync()
-        if second.status:
-            return failed(second)
-        after, second_asked = _tables(connector), _asked(fake)
-        print(f"   {_summary(second, second_asked)}\n")
-        print_comparison(after, first_asked, second_asked, second)
-        step("5. What that changed in the warehouse")
-        for table in KEYS:
-            print_changes(table, before[table], after[table])
-        step("6. First questions, from docs/queries.sql")
-        for line in answers(connector):
-            print(line.rstrip())
+        try:
+            show(fake, connector)
+        except SyncFailed as failure:
+            print("", failure, "The sync failed.", "", sep="\n")
+            return 1
     print()
     return 0
+
+
+def show(fake: FakeCourierProcess, connector: DebugFolder) -> None:
+    """The demo itself. Raises SyncFailed."""
+    step("2. First sync, by the real 'fivetran debug' ...")
+    first = synced(connector)
+    before, first_asked = _tables(connector), _asked(fake)
+    print(f"   {_summary(first, first_asked)} The warehouse now holds:")
+    for table, rows in before.items():
+        print_rows(table, rows)
+
+    step("3. Something happens in Courier")
+    for sentence in change_some(fake, before):
+        print(f"   {sentence}")
+
+    step("4. Second sync ...")
+    fake.reset_stats()
+    second = synced(connector)
+    second_asked = _asked(fake)
+    print(f"   {_summary(second, second_asked)}\n")
+    print_comparison(_tables(connector), first_asked, second_asked, second)
+
+    step("5. Third sync, two hours later on the fake's clock ...")
+    print("   A row is marked deleted once two complete reads, an hour apart, did not find it.")
+    fake.change("advance", ms=2 * HOUR_MS)
+    synced(connector)
+
+    step("6. What all that changed in the warehouse")
+    after = _tables(connector)
+    for table in KEYS:
+        print_changes(table, before[table], after[table])
+    step("7. First questions, from docs/queries.sql")
+    for line in answers(connector):
+        print(line.rstrip())
+
+
+def synced(connector: DebugFolder) -> Run:
+    """One sync. Raises SyncFailed with what it said where it failed."""
+    run = connector.sync()
+    if run.status:
+        digest = Digest()
+        for line in lines(run.output.splitlines()):
+            digest.take(line)
+        raise SyncFailed(digest.failure or "\n".join(digest.recent))
+    return run
 
 
 def answers(connector: DebugFolder) -> list[str]:
@@ -161,124 +166,9 @@ def change_some(fake: FakeCourierProcess, tables: Tables) -> list[str]:
     ]
 
 
-def failed(run: Run) -> int:
-    digest = Digest()
-    for line in lines(run.output.splitlines()):
-        digest.take(line)
-    print("", digest.failure or "\n".join(digest.recent), "The sync failed.", "", sep="\n")
-    return 1
-
-
-# -- what is shown -----------------------------------------------------------------------------
-
-
 def step(title: str) -> None:
     bold, plain = ("\033[1m", "\033[0m") if _in_colour() else ("", "")
     print(f"\n{bold}{title}{plain}", flush=True)
-
-
-def print_rows(table: str, rows: Mapping[str, Cells]) -> None:
-    """The first of the rows that have most to show, beside the table's name and size."""
-    columns = COLUMNS[table]
-    full = sorted(
-        rows.values(),
-        key=lambda row: sum(not _cell(row, c) for c in columns),
-    )
-    shown = [[_cell(row, column) for column in columns] for row in full[:SHOWN_ROWS]]
-    lines = _aligned([[column.partition("/")[0] for column in columns], *shown])
-    print()
-    for left, line in zip_longest((table, f"{len(rows):,} rows"), lines, fillvalue=""):
-        print(f"   {left:<{GUTTER}}{line}".rstrip())
-
-
-def print_comparison(
-    tables: Tables, first: Mapping[str, int], second: Mapping[str, int], run: Run
-) -> None:
-    """A line a table: what both syncs asked, and what the second one sent."""
-    sent, unchanged, deleted = (run.counts(name) for name in ("sent", "unchanged", "deleted"))
-    lines = [["table", "requests, 1st", "2nd", "rows sent", "unchanged", "deleted", "in table"]]
-    for name, rows in tables.items():
-        counts = (first[name], second[name], sent[name], unchanged[name], deleted[name], len(rows))
-        lines.append([name, *(f"{count:,}" if count else "-" for count in counts)])
-    for line in _aligned(lines, numbers=True):
-        print(f"   {line}")
-    print("\n   Only new and changed rows are sent: Fivetran bills by the rows it gets.")
-
-
-def print_changes(table: str, before: Mapping[str, Cells], after: Mapping[str, Cells]) -> None:
-    changed = [
-        (f"~ {_cut(key)}", _change(before[key], after[key]))
-        for key in after
-        if key in before and before[key] != after[key]
-    ]
-    new = [
-        (f"+ {_cut(key)}", f"new: {_called(after[key])}") for key in sorted(after.keys() - before)
-    ]
-    gone = [
-        (f"- {_cut(key)}", f"marked deleted: {_called(before[key])}")
-        for key in sorted(before.keys() - after)
-    ]
-    lines = []
-    for kind in (changed, new, gone):
-        lines += kind[:SHOWN_CHANGES]
-        if len(kind) > SHOWN_CHANGES:
-            lines.append((kind[0][0][:2] + f"{len(kind) - SHOWN_CHANGES} more", ""))
-    for left, line in zip_longest((table,), _aligned(lines) or ["= as it was"], fillvalue=""):
-        print(_cut(f"   {left:<{GUTTER}}{line}".rstrip(), WIDTH))
-
-
-def _summary(run: Run, asked: Mapping[str, int]) -> str:
-    rows = sum(run.counts("sent").values())
-    return f"{sum(asked.values())} requests, {rows:,} rows sent."
-
-
-def _aligned(lines: Sequence[Sequence[str]], *, numbers: bool = False) -> list[str]:
-    """Cells under one another; all but the first to the right where they are numbers."""
-    widths = [max(map(terminal_width, column)) for column in zip(*lines, strict=True)]
-    aligned = []
-    for line in lines:
-        padded = []
-        for place, (cell, width) in enumerate(zip(line, widths, strict=True)):
-            blanks = " " * (width - terminal_width(cell))
-            padded.append(blanks + cell if numbers and place else cell + blanks)
-        aligned.append("  ".join(padded))
-    return aligned
-
-
-def terminal_width(text: str) -> int:
-    """Columns on a terminal: letters of East Asia and emojis take two."""
-    return sum(2 if east_asian_width(letter) in "WF" else 1 for letter in text)
-
-
-def _cell(row: Cells, columns: str) -> str:
-    found = next((column for column in columns.split("/") if column in row), "")
-    return _cut(_shown(found, row.get(found)))
-
-
-def _shown(column: str, value: Any) -> str:
-    """A value as people read it; a time, in epoch ms or (landed as a time) µs, as a date."""
-    if isinstance(value, int) and column in TIMES:
-        seconds = value / (1_000_000 if value > 10**14 else 1_000)
-        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M")
-    return "" if value is None else str(value)
-
-
-def _change(before: Cells, after: Cells) -> str:
-    """The cells of a row that changed; times only where nothing else did."""
-    columns = [name for name in before | after if before.get(name) != after.get(name)]
-    telling = [name for name in columns if name not in TIMES] or columns
-    return ", ".join(
-        f"{name}: {_shown(name, before.get(name)) or '(empty)'} -> "
-        f"{_shown(name, after.get(name)) or '(empty)'}"
-        for name in telling
-    )
-
-
-def _called(row: Cells) -> str:
-    """What people call a row; of a message its status and recipient."""
-    if "name" in row:
-        return str(row["name"])
-    return f"{row.get('status')} to {row.get('recipient')}"
 
 
 def _named_row(rows: Mapping[str, Cells], column: str = "name") -> str:
@@ -286,11 +176,9 @@ def _named_row(rows: Mapping[str, Cells], column: str = "name") -> str:
     return next(key for key, row in rows.items() if row.get("name") and row.get(column))
 
 
-def _cut(text: str, length: int = LONGEST_CELL) -> str:
-    return text if len(text) <= length else text[: length - 1] + "…"
-
-
-# -- what is read ------------------------------------------------------------------------------
+def _summary(run: Run, asked: Mapping[str, int]) -> str:
+    rows = sum(run.counts("sent").values())
+    return f"{sum(asked.values())} requests, {rows:,} rows sent."
 
 
 def _tables(connector: DebugFolder) -> Tables:

@@ -1,6 +1,7 @@
 """docs/queries.sql as data, and its answers for a terminal: all of them in `make questions`."""
 
 import re
+import signal
 import unicodedata
 from collections.abc import Sequence
 from datetime import date, datetime
@@ -14,6 +15,7 @@ from tools.stage import ROOT
 QUERIES = ROOT / "docs" / "queries.sql"
 WIDTH = 100
 MOST_ROWS = 8
+MOST_ANSWERS = 20
 _WIDEST_CELL = 28
 _BLOCKS = " ▏▎▍▌▋▊▉█"
 
@@ -137,6 +139,8 @@ def cut(text: str, width: int) -> str:
 
 def main() -> None:
     """`make questions`: every question answered by the newest local warehouse."""
+    # As other tools: `make questions | head` ends without a traceback.
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     path = latest_warehouse()
     print(f"Answered by {path.relative_to(ROOT)}")
     with duckdb.connect(str(path), read_only=True) as connection:
@@ -144,7 +148,8 @@ def main() -> None:
         for number, question in enumerate(questions(), 1):
             print(f"\n{number}. {question.title}")
             try:
-                print(*table(*_answer(connection, question)), sep="\n")
+                names, rows = _answer(connection, question)
+                print(*table(names, rows, most_rows=MOST_ANSWERS), sep="\n")
             except (duckdb.CatalogException, duckdb.BinderException):
                 print("Not answered: a table or a column that it needs has not landed yet.")
 

@@ -12,6 +12,7 @@ WIDTH: Final = 99
 MOST_TABLES: Final = 17
 MOST_SAMPLES: Final = 7
 MOST_WARNINGS: Final = 3
+MOST_REMARKS: Final = 3
 # Column of the connector's last table -> what it is called here.
 COUNTS: Final = {"sent": "sent", "unchanged": "unchanged", "deleted": "deleted"}
 
@@ -21,6 +22,7 @@ def summary(run: LocalRun, digest: Digest, *, seconds: float, interrupted: bool)
     landed = {sample.table: sample for sample in samples(run.warehouse)}
     lines = ["", f"What landed in {shown(run.warehouse)} (schema tester)"]
     lines += table(*_landed(landed, digest), most_rows=MOST_TABLES)
+    lines += [cut(remark, WIDTH) for remark in digest.remarks[:MOST_REMARKS]]
     requests = sum(_number(row.get("requests", "")) for row in digest.table)
     lines += [f"{requests:,} requests, {duration(seconds)}"]
     newest = [sample for sample in landed.values() if sample.newest]
@@ -37,7 +39,7 @@ def _landed(
 ) -> tuple[list[str], Sequence[Sequence[Any]]]:
     """The names of the columns, and a row a table that this sync read or that holds rows."""
     told = {row["stream"]: row for row in digest.table}
-    has_times = any("complete" in row for row in digest.table)
+    has_times = any("complete_to" in row for row in digest.table)
     names = ["table", "rows", *COUNTS.values()]
     names += ["complete up to"] if has_times else []
     rows = []
@@ -45,9 +47,14 @@ def _landed(
         row = told.get(name, {})
         cells: list[Any] = [name, landed[name].rows if name in landed else 0]
         cells += [_number(row.get(column, "0")) for column in COUNTS]
-        cells += [row.get("complete", "")] if has_times else []
+        cells += [_moment(row.get("complete_to", "-"))] if has_times else []
         rows.append([*cells, row.get("outcome", "not read by this sync")])
     return [*names, "outcome"], rows
+
+
+def _moment(text: str) -> str:
+    """An ISO minute as "2026-08-14 09:31 UTC"."""
+    return text.replace("T", " ").replace("Z", " UTC")
 
 
 def _number(text: str) -> int:

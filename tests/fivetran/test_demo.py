@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.checkout import checkout
 from tests.support.warehouse import KEYS
-from tools.demo import terminal_width
+from tools.demo_tables import terminal_width
 from tools.questions import questions
 from tools.stage import ROOT
 
@@ -98,7 +98,7 @@ def test_a_demo_that_is_kept_can_be_asked_further_questions(tmp_path: Path) -> N
         text=True,
     )
     assert prompt.returncode == 0, prompt.stderr
-    assert "rows: 40" in prompt.stdout
+    assert "rows: 10" in prompt.stdout
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs /proc to see processes")

@@ -87,12 +87,12 @@ def test_the_key_of_the_configuration_is_in_no_member_and_in_nothing_that_packag
     assert {path for path in files if found(KEY, path.read_bytes())} == set(planted)
 
 
-def test_the_archive_is_under_100_kilobytes_and_what_it_is_is_said(
+def test_the_archive_is_under_150_kilobytes_and_what_it_is_is_said(
     folder: Path, package: Package
 ) -> None:
     done = package()
     size_bytes = (folder / "build" / "courier_connector.zip").stat().st_size
-    assert size_bytes < 100_000
+    assert size_bytes < 150_000
     assert f"build/courier_connector.zip: {size_bytes:,} bytes" in done.stdout
     assert all(f"  {name}\n" in done.stdout for name in shipped_names())
 

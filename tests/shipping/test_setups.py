@@ -66,6 +66,14 @@ def test_an_environment_that_is_fresh_is_kept(made: Path) -> None:
     assert MADE not in make(made, ".venv/.ready").stdout
 
 
+def test_changed_requirements_are_installed_into_the_environment_there_is(made: Path) -> None:
+    inode = (made / ".venv" / "bin" / "pip").stat().st_ino
+    (made / ".venv" / ".ready").unlink()
+    assert MADE not in make(made, ".venv/.ready").stdout
+    assert (made / ".venv" / ".ready").exists()
+    assert (made / ".venv" / "bin" / "pip").stat().st_ino == inode
+
+
 def test_an_environment_is_made_anew_where_the_folder_has_moved(
     made: Path, tmp_path: Path
 ) -> None:

@@ -8,7 +8,6 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from itertools import takewhile
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 from tests.support.fake_courier.process import FakeCourierProcess
 from tests.support.hermetic import hermetic_environment
 from tests.support.warehouse import KEYS, Warehouse
+from tools.console import Digest, lines
 from tools.stage import stage
 
 _UPDATE_BEGINS = "calling update()"
@@ -31,11 +31,10 @@ class Run:
 
     def counts(self, column: str) -> dict[str, int]:
         """Stream -> a column of the table that ends a sync, such as "sent"."""
-        lines = [line.partition(" connector ")[2].split() for line in self.output.splitlines()]
-        start = next(number for number, words in enumerate(lines) if words[:1] == ["stream"])
-        heading = lines[start]
-        rows = takewhile(lambda words: words[:1] != ["elapsed:"], lines[start + 1 :])
-        return {row[0]: int(row[heading.index(column)].replace(",", "")) for row in rows}
+        digest = Digest()
+        for line in lines(self.output.splitlines()):
+            digest.take(line)
+        return {row["stream"]: int(row[column].replace(",", "")) for row in digest.table}
 
 
 def succeeded(run: Run) -> Run:

@@ -13,9 +13,10 @@ FAILED_RUN = f"""\
                                    {{"version": 2}}
 {STAMP} sdk       checkpoint recorded: {{"version": 2, "streams": {{}}}}
 13:20:49.440 WARNING  ⚡ connector list: Courier answered 402, so this stream was skipped
-{STAMP} connector stream   read   sent unchanged deleted  requests  complete up to        outcome
-{STAMP} connector brand      25  1,025         0       0         3  -                     complete
-{STAMP} connector message     9      9         0       0         3  2026-08-14 09:31 UTC  not read
+{STAMP} connector brand: 3 secret values redacted
+{STAMP} connector stream   read   sent unchanged deleted  requests  complete_to        outcome
+{STAMP} connector brand      25  1,025         0       0         3  -                  complete
+{STAMP} connector message     9      9         0       0         3  2026-08-14T09:31Z  not read
 {STAMP} connector elapsed: 4.6 s
 13:20:49.308 SEVERE   ⚡ sdk       SYNC FAILED — elapsed 00:00:00.500
                                    Upserts         | 0
@@ -51,8 +52,9 @@ def test_a_failed_run_is_known_by_its_sentence_its_warnings_and_its_table() -> N
     assert digest.is_orderly
     assert [row["stream"] for row in digest.table] == ["brand", "message"]
     assert digest.table[0]["sent"] == "1,025"
-    assert digest.table[1]["complete"] == "2026-08-14 09:31"
+    assert digest.table[1]["complete_to"] == "2026-08-14T09:31Z"
     assert digest.table[1]["outcome"] == "not read"
+    assert digest.remarks == ["brand: 3 secret values redacted"]
     assert not any("checkpoint recorded" in text for text in digest.recent)
 
 
@@ -76,7 +78,7 @@ def test_a_run_that_breaks_off_has_no_failure_and_keeps_its_last_lines() -> None
 
 PROGRESS_TEXT = (
     "message: 1,520 records on 152 pages, 25.4 requests/s, has reached 2026-08-14 09:31 UTC "
-    "(40% of the way back to 2026-07-15 00:00 UTC)"
+    "(40% of the way to 2026-07-15 00:00 UTC)"
 )
 
 

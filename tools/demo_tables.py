@@ -1,0 +1,133 @@
+"""What `make demo` shows of the tables: rows, counts and changes, at most 99 columns wide."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from itertools import zip_longest
+from typing import Any
+from unicodedata import east_asian_width
+
+from tests.support.end_to_end import Run
+from tests.support.warehouse import Cells
+
+WIDTH = 99
+GUTTER = 15
+LONGEST_CELL = 24
+SHOWN_ROWS = 3
+SHOWN_CHANGES = 2  # of a kind
+# Table -> the columns that are shown; "/" stands between those of the two shapes of templates.
+COLUMNS = {
+    "brand": ("id", "name", "settings_colors_primary"),
+    "audience": ("id", "name", "filter_path", "filter_value", "updated_at"),
+    "audit_event": ("audit_event_id", "timestamp", "type", "actor_id"),
+    "list": ("id", "name", "created", "updated"),
+    "message": ("id", "status", "enqueued", "recipient"),
+    "notification": ("id", "title/name", "created/created_at", "updated/updated_at"),
+    "tenant": ("id", "name", "parent_tenant_id", "properties_seats"),
+}
+TIMES = ("timestamp", "created", "created_at", "updated", "updated_at", "enqueued", "sent",
+         "delivered", "opened", "clicked")  # fmt: skip
+
+Tables = dict[str, dict[str, Cells]]
+
+
+def print_rows(table: str, rows: Mapping[str, Cells]) -> None:
+    """The first of the rows that have most to show, beside the table's name and size."""
+    columns = COLUMNS[table]
+    full = sorted(
+        rows.values(),
+        key=lambda row: sum(not _cell(row, c) for c in columns),
+    )
+    shown = [[_cell(row, column) for column in columns] for row in full[:SHOWN_ROWS]]
+    lines = _aligned([[column.partition("/")[0] for column in columns], *shown])
+    print()
+    for left, line in zip_longest((table, f"{len(rows):,} rows"), lines, fillvalue=""):
+        print(f"   {left:<{GUTTER}}{line}".rstrip())
+
+
+def print_comparison(
+    tables: Tables, first: Mapping[str, int], second: Mapping[str, int], run: Run
+) -> None:
+    """A line a table: what both syncs asked, and what the second one sent."""
+    sent, unchanged = run.counts("sent"), run.counts("unchanged")
+    lines = [["table", "requests, 1st", "2nd", "rows sent", "unchanged", "in table"]]
+    for name, rows in tables.items():
+        counts = (first[name], second[name], sent[name], unchanged[name], len(rows))
+        lines.append([name, *(f"{count:,}" if count else "-" for count in counts)])
+    for line in _aligned(lines, numbers=True):
+        print(f"   {line}")
+    print("\n   Unchanged rows are not sent again: Fivetran bills by the rows it receives.")
+
+
+def print_changes(table: str, before: Mapping[str, Cells], after: Mapping[str, Cells]) -> None:
+    changed = [
+        (f"~ {_cut(key)}", _change(before[key], after[key]))
+        for key in after
+        if key in before and before[key] != after[key]
+    ]
+    new = [
+        (f"+ {_cut(key)}", f"new: {_called(after[key])}") for key in sorted(after.keys() - before)
+    ]
+    gone = [
+        (f"- {_cut(key)}", f"marked deleted: {_called(before[key])}")
+        for key in sorted(before.keys() - after)
+    ]
+    lines = []
+    for kind in (changed, new, gone):
+        lines += kind[:SHOWN_CHANGES]
+        if len(kind) > SHOWN_CHANGES:
+            lines.append((kind[0][0][:2] + f"{len(kind) - SHOWN_CHANGES} more", ""))
+    for left, line in zip_longest((table,), _aligned(lines) or ["= as it was"], fillvalue=""):
+        print(_cut(f"   {left:<{GUTTER}}{line}".rstrip(), WIDTH))
+
+
+def _aligned(lines: Sequence[Sequence[str]], *, numbers: bool = False) -> list[str]:
+    """Cells under one another; all but the first to the right where they are numbers."""
+    widths = [max(map(terminal_width, column)) for column in zip(*lines, strict=True)]
+    aligned = []
+    for line in lines:
+        padded = []
+        for place, (cell, width) in enumerate(zip(line, widths, strict=True)):
+            blanks = " " * (width - terminal_width(cell))
+            padded.append(blanks + cell if numbers and place else cell + blanks)
+        aligned.append("  ".join(padded))
+    return aligned
+
+
+def terminal_width(text: str) -> int:
+    """Columns on a terminal: letters of East Asia and emojis take two."""
+    return sum(2 if east_asian_width(letter) in "WF" else 1 for letter in text)
+
+
+def _cell(row: Cells, columns: str) -> str:
+    found = next((column for column in columns.split("/") if column in row), "")
+    return _cut(_shown(found, row.get(found)))
+
+
+def _shown(column: str, value: Any) -> str:
+    """A value as people read it; a time, in epoch ms or (landed as a time) µs, as a date."""
+    if isinstance(value, int) and column in TIMES:
+        seconds = value / (1_000_000 if value > 10**14 else 1_000)
+        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M")
+    return "" if value is None else str(value)
+
+
+def _change(before: Cells, after: Cells) -> str:
+    """The cells of a row that changed; times only where nothing else did."""
+    columns = [name for name in before | after if before.get(name) != after.get(name)]
+    telling = [name for name in columns if name not in TIMES] or columns
+    return ", ".join(
+        f"{name}: {_shown(name, before.get(name)) or '(empty)'} -> "
+        f"{_shown(name, after.get(name)) or '(empty)'}"
+        for name in telling
+    )
+
+
+def _called(row: Cells) -> str:
+    """What people call a row; of a message its status and recipient."""
+    if "name" in row:
+        return str(row["name"])
+    return f"{row.get('status')} to {row.get('recipient')}"
+
+
+def _cut(text: str, length: int = LONGEST_CELL) -> str:
+    return text if len(text) <= length else text[: length - 1] + "…"
