@@ -1,0 +1,155 @@
+"""Records of the tables beside the core ones, made up to go with the records of an account."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from courier_async.catalog.columns import ADDITIONAL_FIELDS, column
+from courier_async.catalog.stream import Column, Type
+from tests.support.fake_courier.records import iso
+
+Record = dict[str, Any]
+
+DAY_MS = 86_400_000
+S, B, T, J, L = Type.STRING, Type.BOOLEAN, Type.UTC_DATETIME, Type.JSON, Type.LONG
+
+
+def _columns(**types: Type) -> tuple[Column, ...]:
+    named = [column(name.replace("__", "."), type_, "") for name, type_ in types.items()]
+    return (*named, ADDITIONAL_FIELDS)
+
+
+FURTHER: dict[str, tuple[Column, ...]] = {
+    "message_provider": _columns(
+        message_id=S, position=L, provider=S, status=S, sent=T, delivered=T, opened=T, clicked=T,
+        error=S, channel__key=S, channel__name=S, channel__template=S,
+    ),
+    "message_event": _columns(
+        message_id=S, position=L, type=S, ts=T, channel__id=S, channel__label=S,
+        integration__id=S, integration__provider=S, event_id=S, notification_id=S, reason=S,
+        reasonCode=S, error_message=S,
+    ),
+    "notification_metric": _columns(
+        notification_id=S, granularity=S, period=T, provider=S, channel=S, sent=L, delivered=L,
+        opened=L, clicked=L, errors=L, undeliverable=L,
+    ),
+    "preference_change": _columns(
+        id=S, user_id=S, tenant_id=S, topic_id=S, topic_name=S, status=S, has_custom_routing=B,
+        custom_routing=J, timestamp=T, previous__status=S, previous__has_custom_routing=B,
+        previous__custom_routing=J,
+    ),
+    "preference_section": _columns(
+        id=S, name=S, description=S, has_custom_routing=B, routing_options=J, created=T,
+        creator=S, updated=T, updater=S,
+    ),
+    "subscription_topic": _columns(
+        id=S, section_id=S, name=S, description=S, default_status=S, routing_options=J,
+        allowed_preferences=J, include_unsubscribe_header=B, topic_data=J, digest=J, created=T,
+        creator=S, updated=T, updater=S,
+    ),
+    "list_subscription": _columns(list_id=S, recipient_id=S, created=T, preferences=J),
+    "audience_member": _columns(audience_id=S, member_id=S, added_at=T, audience_version=L),
+    "tenant_user": _columns(tenant_id=S, user_id=S, type=S),
+}  # fmt: skip
+
+
+def further_records(core: dict[str, list[Record]], *, now_ms: int) -> dict[str, list[Record]]:
+    """Records of every further table that fit the records of the core tables."""
+    users = sorted({m["recipientId"] for m in core["message"] if m.get("recipientId")})[:60]
+    return {
+        "message_provider": [row for m in core["message"] for row in _attempts(m)],
+        "message_event": [row for m in core["message"] for row in _history(m)],
+        "notification_metric": list(_metrics(core["notification"], now_ms)),
+        "preference_change": list(_changes(users, now_ms)),
+        "preference_section": _sections(now_ms),
+        "subscription_topic": _topics(now_ms),
+        "list_subscription": [
+            {"list_id": row["id"], "recipient_id": user, "created": now_ms - DAY_MS * at}
+            for row in core["list"]
+            for at, user in enumerate(users[:9])
+        ],
+        "audience_member": [
+            {"audience_id": row["id"], "member_id": user, "added_at": iso(now_ms)}
+            for row in core["audience"]
+            for user in users[:3]
+        ],
+        "tenant_user": [
+            {"tenant_id": row["id"], "user_id": user, "type": "user"}
+            for row in core["tenant"]
+            for user in users[:2]
+        ],
+    }
+
+
+def _attempts(message: Record) -> Iterator[Record]:
+    """A failed attempt now and then, and the one that went through where there was one."""
+    if "sent" not in message:
+        return
+    turn = message["enqueued"] % 4
+    if turn == 0:
+        yield {
+            "message_id": message["id"], "position": 0, "provider": "mailgun",
+            "status": "UNDELIVERABLE", "channel": {"key": "email:mailgun", "name": ""},
+            "error": "421 Service not available",
+        }  # fmt: skip
+    # Courier leaves out the channel's key of some attempts.
+    channel = {"name": ""} if turn == 1 else {"key": "email:sendgrid", "name": ""}
+    row = {
+        "message_id": message["id"], "position": int(turn == 0), "provider": "sendgrid",
+        "status": message["status"], "sent": message["sent"], "channel": channel,
+    }  # fmt: skip
+    yield row | {step: message.get(step) for step in ("delivered", "opened", "clicked")}
+
+
+def _history(message: Record) -> Iterator[Record]:
+    """Where a message was opened, it was opened for the first time a minute after sending."""
+    events = [("ENQUEUED", message["enqueued"])]
+    if "sent" in message:
+        events.append(("SENT", message["sent"]))
+    if "opened" in message:
+        events += [("OPENED", message["sent"] + 60_000), ("OPENED", message["opened"])]
+    for position, (kind, ts) in enumerate(events):
+        yield {"message_id": message["id"], "position": position, "type": kind, "ts": ts}
+
+
+def _metrics(templates: list[Record], now_ms: int) -> Iterator[Record]:
+    today = now_ms // DAY_MS * DAY_MS
+    for number, template in enumerate(templates):
+        for age in range(3):
+            for provider, channel in (("sendgrid", "email"), ("twilio", "sms")):
+                sent = 10 * (number % 5)
+                yield {
+                    "notification_id": template["id"], "granularity": "DAY",
+                    "period": today - age * DAY_MS, "provider": provider, "channel": channel,
+                    "sent": sent, "delivered": sent * 9 // 10, "opened": sent // 2,
+                    "clicked": sent // 5, "errors": number % 2, "undeliverable": sent // 10,
+                }  # fmt: skip
+
+
+def _sections(now_ms: int) -> list[Record]:
+    return [{"id": "section-1", "name": "Marketing", "created": now_ms - 90 * DAY_MS}]
+
+
+def _topics(now_ms: int) -> list[Record]:
+    return [
+        {
+            "id": f"topic-{number}", "section_id": "section-1", "name": f"Topic {number}",
+            "default_status": "OPTED_IN", "created": now_ms - 90 * DAY_MS,
+        }
+        for number in range(3)
+    ]  # fmt: skip
+
+
+def _changes(users: list[str], now_ms: int) -> Iterator[Record]:
+    """Every user opts out; every other one changes routing then, and every third comes back."""
+    for at, user in enumerate(users):
+        steps = ["OPTED_OUT"]
+        steps += ["OPTED_OUT"] if at % 2 else []
+        steps += ["OPTED_IN"] if at % 3 == 0 else []
+        before = "OPTED_IN"
+        for step, status in enumerate(steps):
+            yield {
+                "id": f"change-{at}-{step}", "user_id": user, "topic_id": f"topic-{at % 4}",
+                "topic_name": "Name at the time", "status": status,
+                "timestamp": now_ms - (30 - step) * DAY_MS + at, "previous": {"status": before},
+            }  # fmt: skip
+            before = status
