@@ -3,35 +3,54 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+PIP := -m pip install --quiet --disable-pip-version-check
+OUTER_PATH := $(PATH)
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 # Telemetry of the SDK's command line stays off in a checkout.
 export DO_NOT_TRACK := 1
+# Settings of pip and Python that break a checkout: recipes do not inherit them.
+unexport PIP_TARGET PIP_PREFIX PYTHONSAFEPATH PYTHONHOME PYTHONPATH PYTHONSTARTUP
+unexport PYTHONOPTIMIZE PYTHONIOENCODING
+export PIP_USER := 0
+export PYTHONNOUSERSITE := 1
+export PYTHONUTF8 := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo debug reset test test-all lint format clean package deploy picture benchmark simulate soak audit mutants
+.PHONY: help demo debug questions sql reset quick test test-all lint format clean package deploy \
+	fake-fivetran release schema dbt picture benchmark simulate soak audit mutants stale
 
 help:  ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-$(READY): requirements.txt requirements-dev.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+# Where the folder has moved, or the Python behind the environment is gone, it is made anew.
+IS_FRESH := grep -qsF "$$(cd $(VENV) 2>/dev/null && pwd -P)/bin/python" $(BIN)/pip && \
+	$(BIN)/python -Ic 'import pip' 2>/dev/null
+$(READY): requirements.txt requirements-dev.txt $(if $(shell $(IS_FRESH) && echo fresh),,stale)
+	@PATH="$(OUTER_PATH)" $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or later is needed: make PYTHON=python3.12 ..."; exit 1; }
 	@echo "Making the virtual environment in $(VENV) (once) ..."
-	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@PATH="$(OUTER_PATH)" $(PYTHON) -m venv --clear $(VENV)
+	@$(BIN)/python $(PIP) -r requirements-dev.txt
 	@touch $@
 
-demo: $(READY)  ## show two syncs against a fake Courier API: no account, no key, no internet
+demo: $(READY)  ## show two syncs against a fake Courier API, no key needed (KEEP=1 keeps the tables)
 	@PYTHONDONTWRITEBYTECODE=1 $(BIN)/python -m tools.demo
 
-debug: $(READY)  ## sync with the key in configuration.json into files/warehouse.db
+debug: $(READY)  ## sync with your key into files/warehouse.db (CONFIGURATION=..., VERBOSE=1)
 	@$(BIN)/python -m tools.debug
 
-reset: $(READY)  ## remove what local syncs have landed and saved, to start afresh
-	@if [ -d files ]; then $(BIN)/fivetran reset "$(CURDIR)" --non-interactive; \
-	else echo "Nothing to reset: there is no files/ folder."; fi
-	@rm -rf crash-reports
+questions: $(READY)  ## answer docs/queries.sql from the newest local warehouse
+	@$(BIN)/python -m tools.questions
+
+sql: $(READY)  ## open a DuckDB prompt on the newest local warehouse
+	@$(BIN)/python -m tools.sql
+
+reset: $(READY)  ## remove what local syncs have landed and saved (CONFIGURATION=...)
+	@$(BIN)/python -m tools.local_run
+
+quick: lint  ## run lint and the unit tests (under 20 seconds)
+	@$(BIN)/python -m pytest -n 2 tests/unit
 
 test: lint  ## run every check and every test
 	@$(BIN)/python -m pytest -n 2
@@ -47,47 +66,69 @@ test-all:  ## run the tests on every supported Python on this machine
 		$(MAKE) --no-print-directory test VENV=.venv-$$version PYTHON=python$$version; \
 	done
 
-lint: $(READY)  ## check style and types, changing nothing
+lint: $(READY)  ## check style, types and imports, changing nothing
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check --quiet . || { echo "Run 'make format'."; exit 1; }
 	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
 
 format: $(READY)  ## put the code into its one style
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .
 
-clean:  ## remove what runs and tests left behind (the virtual environment too)
-	@rm -rf $(VENV) .venv-benchmark .venv-audit .venv-mutants mutants files crash-reports build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+clean:  ## remove what runs and tests left behind (the virtual environments too)
+	@rm -rf $(VENV) .venv-benchmark .venv-audit .venv-mutants .venv-dbt mutants files crash-reports \
+		build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
 package: $(READY)  ## make the archive that Fivetran would get, in build/
 	@$(BIN)/python -m tools.package
 
-deploy: $(READY)  ## send the connector to Fivetran; asks for what is missing
+deploy: $(READY)  ## send the connector to Fivetran (DRY_RUN=1, PROFILE=..., CONFIGURATION=...)
 	@$(BIN)/python -m tools.deploy
+
+fake-fivetran: $(READY)  ## start a fake of Fivetran's API to rehearse 'make deploy' against
+	@$(BIN)/python -m tests.support.fake_fivetran
+
+release: $(READY)  ## check the tree, tag it and print the notes (VERSION=1.2.3)
+	@$(BIN)/python -m tools.release "$(VERSION)"
+
+schema: $(READY)  ## write docs/schema.md from the catalog
+	@$(BIN)/python -m tools.schema_docs
+
+# dbt needs other versions than the SDK, and a Python from 3.11 to 3.13.
+.venv-dbt/.ready: dbt_courier/requirements.txt
+	@for version in 3.13 3.12 3.11; do \
+		python$$version -c '' 2>/dev/null && exec python$$version -m venv --clear .venv-dbt; \
+	done; echo "dbt needs python3.11, python3.12 or python3.13 on PATH."; exit 1
+	@.venv-dbt/bin/python $(PIP) -r dbt_courier/requirements.txt
+	@touch $@
+
+dbt: $(READY) .venv-dbt/.ready  ## build and test the dbt models on a demo warehouse
+	@$(BIN)/python -m pytest -n 0 tests/fivetran/test_dbt.py
 
 # The SDK of another version needs an environment of its own; without it that sink is left out.
 .venv-benchmark/.ready: requirements.txt benchmark/requirements.txt
 	@$(PYTHON) -m venv .venv-benchmark
-	@.venv-benchmark/bin/pip install --quiet --disable-pip-version-check \
-		-r benchmark/requirements.txt
+	@.venv-benchmark/bin/python $(PIP) -r benchmark/requirements.txt
 	@touch $@
 
 # What pip-audit needs is kept out of the environment that the tests run in.
 .venv-audit/.ready: tools/audit-requirements.txt
 	@$(PYTHON) -m venv .venv-audit
-	@.venv-audit/bin/pip install --quiet --disable-pip-version-check -r tools/audit-requirements.txt
+	@.venv-audit/bin/python $(PIP) -r tools/audit-requirements.txt
 	@touch $@
 
 audit:  ## look up known advisories against what ships (asks PyPI; status 3: left out)
 	@$(MAKE) --silent .venv-audit/.ready || rm -rf .venv-audit
 	@$(PYTHON) -m tools.audit
 
-picture: $(READY)  ## draw one sync in time, from a real run, into docs/sync.svg
+picture: $(READY)  ## draw docs/sync.svg and docs/reread.svg from real runs
 	@$(BIN)/python -m tools.picture
 
 benchmark: $(READY)  ## measure everything against the fake API (about an hour; ONLY="cpu chain")
 	@$(MAKE) --silent .venv-benchmark/.ready || \
 		{ rm -rf .venv-benchmark; echo "The 2.13.1 runtime is not to be had: left out."; }
 	@$(BIN)/python -m benchmark --results benchmark/results $(if $(ONLY),--only $(ONLY))
+
 SEEDS ?= 0-1999
 
 simulate: $(READY)  ## simulate disasters: SEEDS=17 replays one, SEEDS=0-1999 runs a range
@@ -101,8 +142,7 @@ soak: $(READY)  ## the long runs: planted bugs, real kills, a million messages (
 # mutmut brings a dozen packages along, so it has an environment of its own.
 .venv-mutants/.ready: requirements.txt requirements-dev.txt tests/mutation/requirements.txt
 	@$(PYTHON) -m venv .venv-mutants
-	@.venv-mutants/bin/pip install --quiet --disable-pip-version-check \
-		-r tests/mutation/requirements.txt
+	@.venv-mutants/bin/python $(PIP) -r tests/mutation/requirements.txt
 	@touch $@
 
 mutants: .venv-mutants/.ready  ## change the code in 1,800 small ways that the tests must notice (40 minutes)

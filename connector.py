@@ -1,9 +1,11 @@
 """What Fivetran imports: the schema, and one sync. All else is in courier_async."""
 
 import asyncio
+import json
 import logging
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from fivetran_connector_sdk import ConfigurationForm, Connector, Test, form_field
@@ -12,10 +14,11 @@ from fivetran_connector_sdk import Operations as op
 
 from courier_async.catalog.schema import schema_of
 from courier_async.catalog.streams import STREAMS
+from courier_async.ending import SyncFailed
 from courier_async.settings import Settings, unknown_settings
 from courier_async.setup.connection_test import key_trouble, streams_trouble
 from courier_async.setup.form import FIELDS, KEY_TEST, STREAMS_TEST, Field, Kind
-from courier_async.sync import SyncFailed, sync
+from courier_async.sync import sync
 
 
 def validate_configuration(configuration: dict[str, Any]) -> Settings:
@@ -24,8 +27,12 @@ def validate_configuration(configuration: dict[str, Any]) -> Settings:
 
 
 def schema(configuration: dict[str, Any]) -> list[dict[str, Any]]:
-    """The tables, their keys, and every column with its type."""
-    return schema_of(STREAMS)
+    """The tables that the configuration names, their keys, and every column with its type."""
+    try:
+        return schema_of(validate_configuration(configuration).streams)
+    except ValueError:
+        # Asked for before a sync too, which then says what is wrong.
+        return schema_of(STREAMS)
 
 
 def update(configuration: dict[str, Any], state: dict[str, Any]) -> None:
@@ -44,6 +51,11 @@ def _sync(configuration: dict[str, Any], state: dict[str, Any]) -> str | None:
         settings = validate_configuration(configuration)
     except ValueError as error:
         return str(error)
+    if _runs_in_event_loop():
+        return (
+            "update() was called inside a running event loop, as in a notebook, where a sync "
+            "cannot start one of its own. Call it from a plain function or another thread."
+        )
     try:
         for warning in unknown_settings(configuration):
             sdk_log.warning(warning)
@@ -52,7 +64,7 @@ def _sync(configuration: dict[str, Any], state: dict[str, Any]) -> str | None:
     except SyncFailed as error:
         return str(error)
     except KeyboardInterrupt:
-        return "The sync was interrupted. The next one goes on from what was saved."
+        return "The sync was interrupted. What was read is saved; the next sync continues there."
     # A BaseException that left `update` would look like a success in production.
     except BaseException as error:
         where = " < ".join(
@@ -64,6 +76,14 @@ def _sync(configuration: dict[str, Any], state: dict[str, Any]) -> str | None:
             "stays true, and the next sync goes on from there. If it comes again, report it."
         )
     return None
+
+
+def _runs_in_event_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def configuration_form() -> ConfigurationForm:
@@ -135,5 +155,18 @@ def _forward_logs() -> None:
 
 connector = Connector(update=update, schema=schema, configuration_form=configuration_form)
 
+
+def _beside(*names: str) -> dict[str, Any]:
+    """The first of these JSON files that lies beside this one; {} where none does."""
+    paths = [Path(__file__).resolve().parent / name for name in names]
+    found = next((path for path in paths if path.exists()), None)
+    return dict(json.loads(found.read_text(encoding="utf-8"))) if found else {}
+
+
 if __name__ == "__main__":
-    connector.debug()
+    # An IDE runs this file; `fivetran debug` would read the same files by itself.
+    connector.debug(
+        project_path=str(Path(__file__).resolve().parent),
+        configuration=_beside("configuration.local.json", "configuration.json"),
+        state=_beside("files/state.json"),
+    )

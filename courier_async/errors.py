@@ -1,36 +1,64 @@
-"""What can go wrong, named by what follows from it.
+"""What can go wrong, named by what follows from it, and what the reader can do about it.
 
-Every text here is read by a person: it says what happened, never what a record held,
-never a header, never the key.
+Every text here is read by a person. It says what happened, never what a record held,
+never a header, never a cursor, never the key.
 """
 
+from collections.abc import Mapping
 from typing import Final
 
 KEY_ADVICE: Final = (
     "Check api_key in the configuration against Settings > API Keys in Courier, and region or "
     "base_url against the region of the account (EU: https://api.eu.courier.com)."
 )
+DENIED_ADVICE: Final = (
+    "The plan may not include this stream, or the key may not read it: change the plan or the "
+    "key, or leave the stream out of 'streams'."
+)
+LIMIT_ADVICE: Final = (
+    "Lower requests_per_second, or sync when others use the account less. Where a firewall "
+    "answers instead of Courier, ask its owner to let this machine through."
+)
+COURIER_ADVICE: Final = (
+    "The fault is on Courier's side: the next sync tries again. If it stays, see Courier's "
+    "status page or ask Courier's support."
+)
+CONTRACT_ADVICE: Final = "Look for a newer version of this connector; if there is none, report it."
 
 
 class CourierError(Exception):
-    """Anything about Courier's answers that ends the reading of a stream."""
+    """Anything about Courier's answers that ends the reading of a stream.
+
+    advice: what the person who reads the error can do, in whole sentences.
+    """
+
+    @property
+    def advice(self) -> str:
+        return COURIER_ADVICE
 
 
 class KeyRefused(CourierError):
-    """401: no stream can be read with this key, so the whole sync ends at once."""
+    """The key is not accepted, so no stream can be read and the whole sync ends at once."""
+
+    def __init__(self, status: int = 401) -> None:
+        super().__init__(f"Courier does not accept the key (it answered {status})")
+        self.status = status
+
+    @property
+    def advice(self) -> str:
+        return KEY_ADVICE
 
 
 class Refused(CourierError):
-    """A 4xx that no retry can change. `status` decides what follows (see walk.py)."""
+    """An answer that no retry can change. `status` decides what follows."""
 
     def __init__(self, status: int, kind: str) -> None:
         super().__init__(f"Courier answered {status}{kind}")
         self.status = status
 
     @property
-    def may_mean_cursor(self) -> bool:
-        """Whether it can say, of a page at a cursor, that the cursor is no longer known."""
-        return self.status in (400, 404, 410)
+    def advice(self) -> str:
+        return _advice_by_status(self.status)
 
 
 class Denied(CourierError):
@@ -40,10 +68,86 @@ class Denied(CourierError):
         super().__init__(f"Courier answered {status}")
         self.status = status
 
+    @property
+    def advice(self) -> str:
+        return _advice_by_status(self.status)
+
+
+class NotInRegion(Denied):
+    """The EU region does not have the endpoint, so it is not asked."""
+
+    def __init__(self) -> None:
+        super().__init__(404)
+
+
+class AccessLost(CourierError):
+    """402, 403 or 404 to a stream that has been read before."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(
+            f"Courier answered {status}, though this stream was read before: access to it is lost"
+        )
+        self.status = status
+
+    @property
+    def advice(self) -> str:
+        return DENIED_ADVICE
+
+
+class ParentsFailed(CourierError):
+    """The children of some rows could not be read.
+
+    errors: the row's id -> why; ids are the customer's own, and only one is named.
+    """
+
+    def __init__(self, parent: str, errors: Mapping[str, CourierError]) -> None:
+        row_id, error = next(iter(errors.items()))
+        rows = "1 row" if len(errors) == 1 else f"{len(errors):,} rows"
+        super().__init__(f"for {rows} of {parent}, such as {row_id!r}: {error}")
+        self._advice = error.advice
+
+    @property
+    def advice(self) -> str:
+        return self._advice
+
+
+class Limited(CourierError):
+    """Nothing but refusals for too many requests, for as long as a stream bears with them."""
+
+    @property
+    def advice(self) -> str:
+        return LIMIT_ADVICE
+
 
 class Unavailable(CourierError):
     """Still no usable answer after every retry."""
 
+    def __init__(self, text: str, advice: str = COURIER_ADVICE) -> None:
+        super().__init__(text)
+        self._advice = advice
+
+    @property
+    def advice(self) -> str:
+        return self._advice
+
 
 class BadAnswer(CourierError):
     """A well-formed answer that breaks the API's own contract; a retry would not help."""
+
+    @property
+    def advice(self) -> str:
+        return CONTRACT_ADVICE
+
+
+def _advice_by_status(status: int) -> str:
+    if status in (402, 403):
+        return DENIED_ADVICE
+    if 300 <= status < 400:
+        return "Set base_url to the address to which Courier has moved, or remove it."
+    if status == 404:
+        return "Check region and base_url; if they are right, this account has no such data."
+    return CONTRACT_ADVICE
+
+
+class StateRefused(Exception):
+    """The saved state must not be replaced by this sync. The text says what to do."""

@@ -1,64 +1,66 @@
-"""What a person sees while a sync runs: counts a stream, a line now and then, a last table."""
+"""What a person reads of a sync: where it resumes, a line now and then, a last table."""
 
+import asyncio
+import logging
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Final
+
+from courier_async.catalog.stream import Stream
+from courier_async.counts import Counts
+from courier_async.state.position import StreamState
+
+log = logging.getLogger(__name__)
 
 PROGRESS_INTERVAL_SECONDS: Final = 10.0
 
 
-@dataclass(slots=True)
-class Tally:
-    """The counts of one stream in one sync."""
+def start_line(stream: Stream, state: StreamState) -> str:
+    """Where the reading of a stream resumes."""
+    if state.lanes:
+        return f"{stream.table}: continues a walk that began {utc(state.lanes[0].started_at)}"
+    if state.watermark is not None:
+        return f"{stream.table}: complete up to {utc(state.watermark)}"
+    if state.read_at is not None:
+        return f"{stream.table}: last read {utc(state.read_at)}"
+    return f"{stream.table}: first sync, reads everything"
 
-    table: str
-    read: int = 0
-    sent: int = 0
-    unchanged: int = 0
-    deleted: int = 0
-    unusable: int = 0
-    pages: int = 0
-    requests: int = 0
-    bytes_read: int = 0
-    retries: int = 0
-    refusals: int = 0
-    limiter_seconds: float = 0.0
-    # Where a newest-first walk stands, and where it began and means to end; epoch ms.
-    reached_ms: int | None = None
-    newest_ms: int | None = None
-    stop_at_ms: int | None = None
-    # Places further back in the history at which a long reading goes on as well.
-    lanes: int = 0
-    outcome: str = "under way"
-    _told: int = field(default=0, repr=False)
 
-    def news(self, elapsed_seconds: float) -> str | None:
-        """A line on what has moved since the last call, or None where nothing has."""
-        if self.requests == self._told:
-            return None
-        self._told = self.requests
-        rate = self.requests / elapsed_seconds if elapsed_seconds > 0 else 0.0
-        line = (
-            f"{self.table}: {self.read:,} records on {self.pages:,} pages, {rate:.1f} requests/s"
-        )
-        if self.reached_ms is not None:
-            line += f", has reached {utc(self.reached_ms)}"
-            line += self._share()
-        if self.lanes > 0:
-            line += f"; goes on at {self.lanes} more places further back"
-        return line
+async def report_progress(counts: Collection[Counts]) -> None:
+    """A line a stream that has moved, every ten seconds, so that slow can be told from stuck."""
+    started_at = time.monotonic()
+    told: dict[str, int] = {}
+    while True:
+        await asyncio.sleep(PROGRESS_INTERVAL_SECONDS)
+        for stream in counts:
+            if stream.requests != told.get(stream.table, 0):
+                told[stream.table] = stream.requests
+                log.info(progress_line(stream, time.monotonic() - started_at))
 
-    def _share(self) -> str:
-        """How much of the time between newest and bound is read, where there is a bound."""
-        if self.newest_ms is None or self.stop_at_ms is None or self.reached_ms is None:
-            return ""
-        span = self.newest_ms - self.stop_at_ms
-        if span <= 0:
-            return ""
-        share = min(1.0, (self.newest_ms - self.reached_ms) / span)
-        return f" ({share:.0%} of the way back to {utc(self.stop_at_ms)})"
+
+def progress_line(counts: Counts, elapsed_seconds: float) -> str:
+    """Records, pages, rate, and how far back a newest-first stream has been read."""
+    rate = counts.requests / elapsed_seconds if elapsed_seconds > 0 else 0.0
+    line = (
+        f"{counts.table}: {counts.read:,} records, {counts.pages:,} pages, {rate:.1f} requests/s"
+    )
+    if counts.reached_ms is not None:
+        line += f", back to {utc(counts.reached_ms)}{_share(counts)}"
+    if counts.lanes > 0:
+        line += f", {counts.lanes} lanes further back"
+    return line
+
+
+def _share(counts: Counts) -> str:
+    """How much of the time between newest and bound is read, where there is a bound."""
+    if counts.newest_ms is None or counts.bound_ms is None or counts.reached_ms is None:
+        return ""
+    span = counts.newest_ms - counts.bound_ms
+    if span <= 0:
+        return ""
+    share = min(1.0, (counts.newest_ms - counts.reached_ms) / span)
+    return f" ({share:.0%} of the way to {utc(counts.bound_ms)})"
 
 
 def utc(epoch_ms: int) -> str:
@@ -69,8 +71,7 @@ def utc(epoch_ms: int) -> str:
         return f"{epoch_ms} ms"
 
 
-_COLUMNS: Final = (
-    ("stream", 12),
+_NUMBERS: Final = (
     ("read", 11),
     ("sent", 11),
     ("unchanged", 10),
@@ -82,30 +83,47 @@ _COLUMNS: Final = (
 )
 
 
-def table(tallies: Iterable[Tally], *, started_at: float) -> list[str]:
-    """The last lines of a sync: a row a stream, at most 100 columns wide.
+def end_table(counts: Collection[Counts], *, elapsed_seconds: float) -> list[str]:
+    """The last lines of a sync: remarks, then a row a stream.
 
-    `started_at` is a reading of time.monotonic().
+    complete_to is the time up to which everything that was visible has been read.
     """
-    heading = "".join(
-        name.ljust(width) if name == "stream" else name.rjust(width) for name, width in _COLUMNS
-    )
-    lines = [heading + "  outcome"]
-    for tally in tallies:
-        counts = (
-            tally.read,
-            tally.sent,
-            tally.unchanged,
-            tally.deleted,
-            tally.pages,
-            tally.requests,
-            tally.retries + tally.refusals,
+    width = max((len(stream.table) for stream in counts), default=0) + 1
+    heading = "stream".ljust(width) + "".join(name.rjust(size) for name, size in _NUMBERS)
+    lines = [*_remarks(counts), heading + "  " + "complete_to".ljust(19) + "outcome"]
+    for stream in counts:
+        numbers = (
+            stream.read,
+            stream.sent,
+            stream.unchanged,
+            stream.deleted,
+            stream.pages,
+            stream.requests,
+            stream.retries + stream.refusals,
         )
         cells = "".join(
-            f"{count:,}".rjust(width)
-            for count, (_, width) in zip(counts, _COLUMNS[1:-1], strict=True)
+            f"{number:,}".rjust(size)
+            for number, (_, size) in zip(numbers, _NUMBERS[:-1], strict=True)
         )
-        waited = f"{tally.limiter_seconds:.1f}s".rjust(_COLUMNS[-1][1])
-        lines.append(f"{tally.table:<12}{cells}{waited}  {tally.outcome}")
-    lines.append(f"elapsed: {time.monotonic() - started_at:.1f} s")
+        waited = f"{stream.limiter_seconds:.1f}s".rjust(_NUMBERS[-1][1])
+        complete = "-" if stream.complete_to_ms is None else _minute(stream.complete_to_ms)
+        lines.append(f"{stream.table:<{width}}{cells}{waited}  {complete:<19}{stream.outcome}")
+    lines.append(f"elapsed: {elapsed_seconds:.1f} s")
     return lines
+
+
+def _minute(epoch_ms: int) -> str:
+    return utc(epoch_ms).replace(" UTC", "Z").replace(" ", "T")
+
+
+def _remarks(counts: Collection[Counts]) -> list[str]:
+    remarks = []
+    for stream in counts:
+        if stream.stalest_ms is not None:
+            remarks.append(
+                f"{stream.table}: every message within the lookback was last read at "
+                f"{utc(stream.stalest_ms)} or later"
+            )
+        if stream.redacted:
+            remarks.append(f"{stream.table}: {stream.redacted:,} secret values redacted")
+    return remarks

@@ -1,6 +1,5 @@
 """The configuration, checked and typed before anything is asked of the network."""
 
-import difflib
 import math
 import re
 from collections.abc import Callable, Mapping
@@ -10,12 +9,15 @@ from ipaddress import ip_address
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from courier_async.catalog.streams import BY_TABLE, DAY_MS, STREAMS, Stream
+from courier_async.catalog.stream import DAY_MS, HOUR_MS, Stream
+from courier_async.catalog.streams import ALL, BY_TABLE, STREAMS
 
 PLACEHOLDER: Final = "<YOUR_COURIER_API_KEY>"
 # Presets of Courier's own client SDKs.
 REGIONS: Final = {"us": "https://api.courier.com", "eu": "https://api.eu.courier.com"}
-OTHER_ADDRESS: Final = "other"
+# Stand for several tables in `streams`.
+CORE: Final = "core"
+EVERY: Final = "all"
 # The only part of a key that may ever be told: which environment it opens (docs, API keys).
 KEY_PREFIXES: Final = ("pk_prod", "dk_prod", "pk_test", "dk_test")
 
@@ -34,19 +36,25 @@ class Settings:
     max_retries: int = 3
     request_timeout_seconds: float = 60.0
     sync_since_ms: int | None = None
-    message_lookback_days: float = 3.0
-    message_deep_lookback_days: float = 30.0
+    message_lookback_days: float = 30.0
+    message_lanes: int | None = None
+    children_refresh_hours: float = 24.0
     capture_deletes: bool = True
+    redact_secrets: bool = True
     checkpoint_interval_seconds: float = 60.0
-    message_lanes: int = 8
 
     @property
     def message_lookback_ms(self) -> int:
         return int(self.message_lookback_days * DAY_MS)
 
     @property
-    def message_deep_lookback_ms(self) -> int:
-        return int(self.message_deep_lookback_days * DAY_MS)
+    def children_refresh_ms(self) -> int:
+        return int(self.children_refresh_hours * HOUR_MS)
+
+    @property
+    def is_us(self) -> bool:
+        """Whether endpoints that only the US region has can be asked."""
+        return self.base_url != REGIONS["eu"]
 
     @property
     def source(self) -> str:
@@ -64,6 +72,7 @@ class Settings:
         """
         if not isinstance(configuration, Mapping):
             raise ValueError("The configuration must be a JSON object of text values.")
+        _refuse_misspelled(configuration)
         values: dict[str, Any] = {}
         for name, (target, parse) in OPTIONS.items():
             text = configuration.get(name)
@@ -75,21 +84,43 @@ class Settings:
                 raise ValueError(f"{name} holds an API key, which belongs into api_key alone.")
             elif text is not None and text.strip():
                 values[target] = parse(name, text.strip())
-        values["base_url"] = _address(values.pop("region", None), values.get("base_url"))
+        region = values.pop("region", None)
+        if region is not None and "base_url" in values:
+            raise ValueError("Set region or base_url, not both: each names Courier's address.")
+        if region is not None:
+            values["base_url"] = REGIONS[region]
         return cls(**values)
 
 
 def unknown_settings(configuration: Mapping[str, Any]) -> list[str]:
     """A sentence for each key of the configuration that nothing reads."""
-    sentences = []
-    for name in configuration:
-        if name not in OPTIONS:
-            near = difflib.get_close_matches(str(name), OPTIONS, n=1)
-            hint = f" Did you mean {near[0]}?" if near else ""
-            key = str(configuration.get("api_key") or "")
-            shown = "(not shown)" if _holds_key(str(name), key) else name
-            sentences.append(f"The configuration has a setting that is not known: {shown}.{hint}")
-    return sentences
+    key = str(configuration.get("api_key") or "")
+    return [
+        "The configuration has a setting that is not known: "
+        f"{'(not shown)' if _holds_key(str(name), key) else name}."
+        for name in configuration
+        if name not in OPTIONS
+    ]
+
+
+def _refuse_misspelled(configuration: Mapping[str, Any]) -> None:
+    """A name that differs by case, a separator or one letter would silently be left out."""
+    for name in map(str, configuration):
+        if name in OPTIONS:
+            continue
+        right = next((known for known in OPTIONS if _is_misspelled(name, known)), None)
+        if right is not None:
+            raise ValueError(f"The configuration has {name!r}: the setting is called {right}.")
+
+
+def _is_misspelled(name: str, known: str) -> bool:
+    name, known = (re.sub(r"[^a-z0-9]", "", text.lower()) for text in (name, known))
+    if abs(len(name) - len(known)) > 1:
+        return False
+    shorter, longer = sorted((name, known), key=len)
+    if len(shorter) == len(longer):
+        return sum(a != b for a, b in zip(shorter, longer, strict=True)) <= 1
+    return any(longer[:at] + longer[at + 1 :] == shorter for at in range(len(longer)))
 
 
 def _key(text: Any) -> str:
@@ -130,24 +161,9 @@ def _base_url(name: str, text: str) -> str:
 
 
 def _region(name: str, text: str) -> str:
-    region = text.lower()
-    if region not in (*REGIONS, OTHER_ADDRESS):
-        raise ValueError(f"{name} is {text!r}. Allowed: US, EU or {OTHER_ADDRESS}.")
-    return region
-
-
-def _address(region: str | None, base_url: str | None) -> str:
-    """Where both are set they must agree: to guess would send the key to the wrong host."""
-    if region is None or region == OTHER_ADDRESS:
-        if region is not None and base_url is None:
-            raise ValueError(f"region is {region!r}, so base_url must hold the address.")
-        return base_url or REGIONS["us"]
-    if base_url not in (None, REGIONS[region]):
-        raise ValueError(
-            f"region is {region.upper()!r}, but base_url is {base_url!r}. Empty base_url "
-            f"to use the region's own address, or set region to {OTHER_ADDRESS!r} to use base_url."
-        )
-    return REGIONS[region]
+    if text.lower() not in REGIONS:
+        raise ValueError(f"{name} is {text!r}. Allowed: US or EU.")
+    return text.lower()
 
 
 def _is_loopback(host: str) -> bool:
@@ -160,12 +176,25 @@ def _is_loopback(host: str) -> bool:
 
 
 def _streams(name: str, text: str) -> tuple[Stream, ...]:
-    tables = [table.strip() for table in text.split(",") if table.strip()]
-    unknown = [table for table in tables if table not in BY_TABLE]
-    if unknown or not tables:
-        shown = ", ".join(unknown) or text
-        raise ValueError(f"{name} names {shown!r}. Allowed: any of {', '.join(BY_TABLE)}.")
-    return tuple(stream for stream in STREAMS if stream.table in tables)
+    """The tables that `text` names, in the catalog's order."""
+    names = {table.strip() for table in text.split(",") if table.strip()}
+    unknown = names - {CORE, EVERY, *BY_TABLE}
+    if unknown or not names:
+        raise ValueError(
+            f"{name} names {', '.join(sorted(unknown)) or text!r}. Allowed: {CORE} (the seven "
+            f"tables), {EVERY}, or any of {', '.join(BY_TABLE)}."
+        )
+    if CORE in names:
+        names |= {stream.table for stream in STREAMS}
+    chosen = tuple(s for s in ALL if EVERY in names or s.table in names)
+    tables = {stream.table for stream in chosen}
+    for stream in chosen:
+        if stream.parent is not None and stream.parent not in tables:
+            raise ValueError(
+                f"{name} names {stream.table}, which is read for each row of {stream.parent}. "
+                f"Add {stream.parent} to {name}."
+            )
+    return chosen
 
 
 def _number(low: float, high: float) -> Callable[[str, str], float]:
@@ -227,8 +256,9 @@ OPTIONS: Final[dict[str, tuple[str, Callable[[str, str], Any]]]] = {
     "request_timeout_seconds": ("request_timeout_seconds", _number(1, 600)),
     "sync_since": ("sync_since_ms", _date),
     "message_lookback_days": ("message_lookback_days", _number(0, 365)),
-    "message_deep_lookback_days": ("message_deep_lookback_days", _number(0, 365)),
+    "message_lanes": ("message_lanes", _whole_number(1, 128)),
+    "children_refresh_hours": ("children_refresh_hours", _number(0, 720)),
     "capture_deletes": ("capture_deletes", _yes_or_no),
+    "redact_secrets": ("redact_secrets", _yes_or_no),
     "checkpoint_interval_seconds": ("checkpoint_interval_seconds", _number(0, 3600)),
-    "message_lanes": ("message_lanes", _whole_number(1, 32)),
 }

@@ -1,52 +1,107 @@
-"""`make debug`: one local sync with configuration.json, by the real `fivetran debug`.
+"""`make debug`: one local sync by the real `fivetran debug`, shown briefly.
 
 The tables land in files/warehouse.db of the project, and the next run goes on from there.
+VERBOSE=1 shows everything that the SDK prints.
 """
 
-import json
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import FrameType
 
-from courier_async.settings import Settings
+from tools.configuration import LOCAL, BadConfiguration, checked, chosen
+from tools.console import Digest, Line, lines, progress
+from tools.live import Live
+from tools.local_run import LocalRun
 from tools.package import sdk_environment
-from tools.stage import ROOT
+from tools.summary import summary
+
+PRIVATE_UMASK = 0o077
 
 
-def trouble_with(configuration: Path) -> str | None:
-    """What keeps a sync from starting, in a sentence; None where nothing does."""
-    try:
-        settings = json.loads(configuration.read_text(encoding="utf-8-sig"))
-        Settings.from_configuration(settings)
-    except FileNotFoundError:
-        return 'There is no such file. It holds {"api_key": "..."}, and other settings if need be.'
-    except UnicodeDecodeError:
-        return "It is not text in UTF-8."
-    except json.JSONDecodeError as error:
-        return f"It is not JSON (line {error.lineno}, column {error.colno})."
-    except ValueError as error:
-        return str(error)
-    return None
+class Stopper:
+    """Passes Ctrl-C and SIGTERM on to the sync once, as SIGINT; the second time it is killed."""
+
+    def __init__(self) -> None:
+        self.is_asked = False
+        self._child: subprocess.Popen[str] | None = None
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._ask)
+
+    def watch(self, child: subprocess.Popen[str]) -> None:
+        self._child = child
+        if self.is_asked:
+            child.send_signal(signal.SIGINT)
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        if self._child is not None and self.is_asked:
+            self._child.kill()
+        elif self._child is not None:
+            self._child.send_signal(signal.SIGINT)
+        self.is_asked = True
 
 
 def debug() -> int:
-    """The status of `fivetran debug`; 1, and a sentence, before anything else is done."""
-    configuration = ROOT / "configuration.json"
-    trouble = trouble_with(configuration)
-    if trouble:
-        print(f"{configuration.name}: {trouble}")
-        if "api_key" in trouble:
-            print("Without a key, 'make demo' shows a sync.")
+    """The exit status: 0, 1 after a failure, 130 after Ctrl-C or SIGTERM."""
+    path = chosen(os.environ)
+    try:
+        checked(path)
+    except BadConfiguration as trouble:
+        print(f"{path.name}: {trouble}")
+        if "api_key" in str(trouble):
+            print(f"Keep your key in {LOCAL}, which git ignores. Without one, try 'make demo'.")
         return 1
-    command = ["fivetran", "debug", str(ROOT), "--configuration", str(configuration)]
-    with subprocess.Popen(command, env=sdk_environment()) as run:
-        try:
-            return run.wait()
-        except KeyboardInterrupt:
-            # The same Ctrl-C has reached the sync, which says its own last words.
-            run.wait()
-    print("Stopped. 'make debug' goes on from the last checkpoint; 'make reset' starts afresh.")
-    return 130
+    run = LocalRun(path)
+    with run.alone():
+        for oddity in run.prepare():
+            print(oddity)
+        return _sync(run)
+
+
+def _sync(run: LocalRun) -> int:
+    stopper, digest, live = Stopper(), Digest(), Live(sys.stdout)
+    print(f"Syncing with {run.configuration.name} ...", flush=True)
+    command = ["fivetran", "debug", str(run.project), "--configuration", str(run.configuration)]
+    with subprocess.Popen(
+        command,
+        env=sdk_environment() | {"TMPDIR": str(run.temporary)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+        # Of its own group: Ctrl-C on a terminal would end the runner before the last checkpoint.
+        start_new_session=True,
+        umask=PRIVATE_UMASK,
+    ) as child:
+        stopper.watch(child)
+        for line in lines(child.stdout or ()):
+            digest.take(line)
+            _show(line, digest, live)
+        status = child.wait()
+    seconds = live.end()
+    interrupted = stopper.is_asked and status != 0
+    if status and not digest.failure and not interrupted:
+        print(*digest.recent, sep="\n")
+        digest.failure = f"'fivetran debug' ended with status {status}; its last lines are above."
+    if digest.crash_report and (digest.is_orderly or interrupted):
+        Path(digest.crash_report).unlink(missing_ok=True)
+    print(*summary(run, digest, seconds=seconds, interrupted=interrupted), sep="\n")
+    return 130 if interrupted else int(status != 0)
+
+
+def _show(line: Line, digest: Digest, live: Live) -> None:
+    """What a person needs to see at once; the summary has the rest."""
+    if os.environ.get("VERBOSE") == "1":
+        live.say(line.text)
+    elif found := progress(line):
+        live.take(found)
+    elif line.source == "connector" and line.level != "INFO":
+        live.say(f"{line.level.lower()}: {line.text}")
+    elif line.source == "connector" and not digest.has_ended:
+        live.say(f"  {line.text}")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """`make demo`: the real connector and the real `fivetran debug` against a fake Courier API.
 
 Everything happens on this machine, in a folder that is removed at the end: no account, no key,
-no internet.
+no internet. KEEP=1 keeps its warehouse in files/demo/.
 """
 
 import os
@@ -21,8 +21,14 @@ from unicodedata import east_asian_width
 from tests.support.end_to_end import DebugFolder, Run
 from tests.support.fake_courier.process import FakeCourierProcess
 from tests.support.warehouse import KEYS, Cells
+from tools.configuration import LOCAL
+from tools.console import Digest, lines
+from tools.local_run import FILES
 from tools.questions import run_three
+from tools.stage import ROOT
 
+# The fake API with names that people recognise.
+FAMILIAR = "tests.support.fake_courier.familiar"
 WIDTH = 99
 GUTTER = 15
 LONGEST_CELL = 24
@@ -53,15 +59,30 @@ def main() -> int:
         folder = Path(tempfile.mkdtemp(prefix="courier-demo-"))
         try:
             status = demo(folder)
+            kept = keep(folder) if os.environ.get("KEEP") == "1" and status == 0 else None
         finally:
             remove(folder)
     except KeyboardInterrupt:
         print("\nStopped. No process and no file is left behind.")
         return 130
     print("The fake is stopped, and the folder of the demo is removed.")
+    if kept is not None:
+        print(f"The warehouse is kept in {kept.relative_to(ROOT)} (DuckDB, schema tester).")
+        print("'make questions' answers more questions with it; 'make sql' opens a prompt on it.")
+    elif status == 0:
+        print("KEEP=1 keeps the tables: make demo KEEP=1")
     if status == 0:
-        print("With a key of your own: put it into configuration.json, then run 'make debug'.")
+        print(f"With a key of your own: put it into {LOCAL}, then run 'make debug'.")
     return status
+
+
+def keep(folder: Path) -> Path:
+    """Copies the demo's warehouse to where 'make questions' and 'make sql' find it."""
+    target = FILES / "demo" / "warehouse.db"
+    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    shutil.copyfile(folder / "connector" / "files" / "warehouse.db", target)
+    target.chmod(0o600)
+    return target
 
 
 def remove(folder: Path, *, seconds: float = 5.0) -> None:
@@ -75,7 +96,7 @@ def remove(folder: Path, *, seconds: float = 5.0) -> None:
 def demo(folder: Path) -> int:
     """Sync, change, sync again; what each did is printed."""
     print("A Fivetran connector for Courier, shown on this machine alone: no account, no key.")
-    with FakeCourierProcess() as fake:
+    with FakeCourierProcess(program=FAMILIAR) as fake:
         step(f"1. A fake Courier API with made-up data is up at {fake.url}")
         connector = DebugFolder(folder, {"api_key": fake.key, "base_url": fake.url})
         step("2. First sync, by the real 'fivetran debug' ...")
@@ -88,8 +109,8 @@ def demo(folder: Path) -> int:
             print_rows(table, rows)
 
         step("3. Something happens in Courier")
-        for line in change_some(fake, before):
-            print(f"   {line}")
+        for sentence in change_some(fake, before):
+            print(f"   {sentence}")
 
         step("4. Second sync ...")
         fake.reset_stats()
@@ -122,7 +143,8 @@ def change_some(fake: FakeCourierProcess, tables: Tables) -> list[str]:
     brand = _plain_row(tables["brand"])
     fake.change("edit", stream="brand", id=brand, fields={"name": "Spring campaign"})
     tenant = _plain_row(tables["tenant"], "parent_tenant_id")
-    fake.change("edit", stream="tenant", id=tenant, fields={"parent_tenant_id": "acme/eu"})
+    parent = next(key for key in tables["tenant"] if key != tenant)
+    fake.change("edit", stream="tenant", id=tenant, fields={"parent_tenant_id": parent})
     list_ = _plain_row(tables["list"])
     fake.change("delete", stream="list", id=list_)
     fake.change("add", stream="audience")
@@ -135,7 +157,10 @@ def change_some(fake: FakeCourierProcess, tables: Tables) -> list[str]:
 
 
 def failed(run: Run) -> int:
-    print(f"\n{run.output[-4000:]}\nThe sync failed; what it said is above.\n")
+    digest = Digest()
+    for line in lines(run.output.splitlines()):
+        digest.take(line)
+    print("", digest.failure or "\n".join(digest.recent), "The sync failed.", "", sep="\n")
     return 1
 
 
@@ -172,8 +197,7 @@ def print_comparison(
         lines.append([name, *(f"{count:,}" if count else "-" for count in counts)])
     for line in _aligned(lines, numbers=True):
         print(f"   {line}")
-    print("\n   Messages carry no time of change, so the last three days of them are sent again.")
-    print("   Elsewhere only new and changed rows are sent: Fivetran bills by the rows it gets.")
+    print("\n   Only new and changed rows are sent: Fivetran bills by the rows it gets.")
 
 
 def print_changes(table: str, before: Mapping[str, Cells], after: Mapping[str, Cells]) -> None:

@@ -1,10 +1,11 @@
-"""The one question that `fivetran deploy` answers too late: does the connection exist already?
+"""What `fivetran deploy` finds out too late: the connection that a deploy would replace.
 
-The requests are ones that the SDK itself makes (GET /v1/groups, then its connectors), to the
-same address, with the same key; nothing is changed by them.
+Every request is a GET, to the address that the SDK uses, with the same key.
 """
 
 import json
+import socket
+import ssl
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -12,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-# Where the SDK's own settings name another API than Fivetran's, as tests do.
+# Where the SDK's own settings name another API than Fivetran's, as tests and rehearsals do.
 SDK_SETTINGS = Path(".fivetran") / "connector_sdk" / "_config.json"
 FIVETRAN_URL = "https://api.fivetran.com"
+TIMEOUT_SECONDS = 30
 
 
 class FivetranRefused(Exception):
@@ -23,11 +25,16 @@ class FivetranRefused(Exception):
 
 @dataclass(frozen=True)
 class Connection:
-    """What a redeploy would replace; `succeeded_at` is ISO text, or "" before the first sync."""
+    """What a redeploy would replace.
+
+    `succeeded_at` is ISO text, or "" before the first sync; `state_version` is None where
+    nothing is saved, or where this connector did not save it.
+    """
 
     id: str
     python_version: str
     succeeded_at: str
+    state_version: int | None
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
@@ -53,11 +60,18 @@ def find_connection(api_key: str, destination: str, name: str) -> Connection | N
             "which this would break: choose another FIVETRAN_CONNECTION_NAME."
         )
     details = _get(api_key, f"/v1/connectors/{found['id']}")
+    saved = _get(api_key, f"/v1/connections/{found['id']}/state")
     return Connection(
         id=found["id"],
         python_version=details.get("config", {}).get("python_version") or "",
         succeeded_at=details.get("succeeded_at") or "",
+        state_version=_version_of(saved.get("state")),
     )
+
+
+def _version_of(state: Any) -> int | None:
+    version = state.get("version") if isinstance(state, dict) else None
+    return version if isinstance(version, int) else None
 
 
 def _group_id(api_key: str, destination: str) -> str:
@@ -84,7 +98,8 @@ def _get(api_key: str, path: str) -> dict[str, Any]:
         base_url + path, headers={"Authorization": f"Basic {api_key}"}
     )
     try:
-        with urllib.request.build_opener(_NoRedirect).open(request, timeout=30) as answer:
+        opener = urllib.request.build_opener(_NoRedirect)
+        with opener.open(request, timeout=TIMEOUT_SECONDS) as answer:
             data: dict[str, Any] = json.load(answer)["data"]
             return data
     except urllib.error.HTTPError as error:
@@ -96,5 +111,22 @@ def _get(api_key: str, path: str) -> dict[str, Any]:
         raise FivetranRefused(f"Fivetran answered {error.code}; nothing was deployed.") from None
     except (OSError, ValueError, KeyError) as error:
         raise FivetranRefused(
-            f"Fivetran's API at {base_url} cannot be read ({type(error).__name__})."
+            f"Fivetran's API at {base_url} cannot be reached: {_cause(error)}. "
+            "Nothing was deployed."
         ) from None
+
+
+def _cause(error: BaseException) -> str:
+    """Why a request had no answer, in words."""
+    reason = error.reason if isinstance(error, urllib.error.URLError) else error
+    if isinstance(reason, socket.gaierror):
+        return "its name cannot be resolved (is this machine offline?)"
+    if isinstance(reason, ConnectionRefusedError):
+        return "the connection was refused"
+    if isinstance(reason, TimeoutError):
+        return f"no answer within {TIMEOUT_SECONDS} s"
+    if isinstance(reason, ssl.SSLError):
+        return "its certificate is not trusted here"
+    if isinstance(reason, (ValueError, KeyError)):
+        return "the answer is not Fivetran's"
+    return type(reason).__name__

@@ -15,7 +15,7 @@ def sdk_environment() -> dict[str, str]:
     """The caller's environment, in which the SDK's commands are found and keep to our pins.
 
     The SDK compares requirements.txt with what pipreqs says, and `--yes` rewrites it by that;
-    but pipreqs does not find aiolimiter, backoff or orjson where they are installed (they have
+    but pipreqs does not find aiolimiter, backoff or msgspec where they are installed (they have
     no top_level.txt) and takes the newest on the index. A pipreqs that says nothing leaves the
     file alone; that the pins cover the imports is tested here.
     """
@@ -31,30 +31,41 @@ def sdk_environment() -> dict[str, str]:
     }
 
 
-def package() -> Path:
+def package(*, quiet: bool = False) -> Path:
     """Stage and package the connector; return the archive's path.
 
-    Raises SystemExit with the SDK's status where that is not 0.
+    `quiet` shows what the SDK prints only where it fails. Raises SystemExit with the SDK's
+    status where that is not 0.
     """
     ARCHIVE.unlink(missing_ok=True)
     folder = stage()
     command = ["fivetran", "package", str(folder), "--non-interactive"]
-    status = subprocess.run(command, env=sdk_environment(), check=False).returncode
-    if status:
-        sys.exit(status)
+    done = subprocess.run(
+        command,
+        env=sdk_environment(),
+        check=False,
+        stdout=subprocess.PIPE if quiet else None,
+        stderr=subprocess.STDOUT if quiet else None,
+    )
+    if done.returncode:
+        sys.stdout.write((done.stdout or b"").decode(errors="replace"))
+        sys.exit(done.returncode)
     # The SDK names the archive after the folder.
     return (folder / "files" / f"{folder.name}.zip").replace(ARCHIVE)
 
 
+def size(archive: Path) -> str:
+    """How large the archive is."""
+    with zipfile.ZipFile(archive) as opened:
+        return f"{archive.stat().st_size:,} bytes, {len(opened.namelist())} files"
+
+
 def describe(archive: Path) -> str:
-    """The archive's path, size in bytes and names, a name a line."""
+    """The archive's path, size and names, a name a line."""
     with zipfile.ZipFile(archive) as opened:
         names = sorted(opened.namelist())
-    size_bytes = archive.stat().st_size
     shown = archive.relative_to(ROOT)
-    return "\n".join(
-        [f"{shown}: {size_bytes:,} bytes, {len(names)} files", *map("  {}".format, names)]
-    )
+    return "\n".join([f"{shown}: {size(archive)}", *map("  {}".format, names)])
 
 
 if __name__ == "__main__":

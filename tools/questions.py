@@ -1,4 +1,4 @@
-"""docs/queries.sql as data, and three of its answers for a terminal."""
+"""docs/queries.sql as data, and its answers for a terminal: all of them in `make questions`."""
 
 import re
 import unicodedata
@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from datetime import date, datetime
 from typing import Any, NamedTuple, Protocol
 
+import duckdb
+
+from tools.local_run import latest_warehouse
 from tools.stage import ROOT
 
 QUERIES = ROOT / "docs" / "queries.sql"
@@ -65,9 +68,11 @@ def _answer(connection: Cursor, question: Question) -> tuple[list[str], list[tup
     return names, connection.fetchall()
 
 
-def table(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
+def table(
+    names: Sequence[str], rows: Sequence[Sequence[Any]], *, most_rows: int = MOST_ROWS
+) -> list[str]:
     """The first rows under their names, each line at most 100 columns, numbers to the right."""
-    shown = [[_text(value) for value in row] for row in rows[:MOST_ROWS]]
+    shown = [[_text(value) for value in row] for row in rows[:most_rows]]
     numeric = [all(isinstance(row[at], (int, float)) for row in rows) for at in range(len(names))]
     widths = [
         min(max(len(name), *(_columns(row[at]) for row in shown), 1), _WIDEST_CELL)
@@ -82,8 +87,8 @@ def table(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
             for cell, width, number in zip(cells, widths, numeric, strict=True)
         ]
         lines.append("  ".join(padded).rstrip())
-    if len(rows) > MOST_ROWS:
-        lines.append(f"… and {len(rows) - MOST_ROWS:,} more")
+    if len(rows) > most_rows:
+        lines.append(f"… and {len(rows) - most_rows:,} more")
     return lines
 
 
@@ -116,9 +121,33 @@ def _columns(text: str) -> int:
 
 def _padded(text: str, width: int, *, right: bool) -> str:
     """The text in so many columns, cut where it is longer."""
-    if _columns(text) > width:
-        while _columns(text) > width - 1:
-            text = text[:-1]
-        text += "…"
+    text = cut(text, width)
     blanks = " " * (width - _columns(text))
     return blanks + text if right else text + blanks
+
+
+def cut(text: str, width: int) -> str:
+    """At most so many columns of a text, with an ellipsis where something is missing."""
+    if _columns(text) <= width:
+        return text
+    while _columns(text) > width - 1:
+        text = text[:-1]
+    return text + "…"
+
+
+def main() -> None:
+    """`make questions`: every question answered by the newest local warehouse."""
+    path = latest_warehouse()
+    print(f"Answered by {path.relative_to(ROOT)}")
+    with duckdb.connect(str(path), read_only=True) as connection:
+        connection.execute("USE tester")
+        for number, question in enumerate(questions(), 1):
+            print(f"\n{number}. {question.title}")
+            try:
+                print(*table(*_answer(connection, question)), sep="\n")
+            except (duckdb.CatalogException, duckdb.BinderException):
+                print("Not answered: a table or a column that it needs has not landed yet.")
+
+
+if __name__ == "__main__":
+    main()

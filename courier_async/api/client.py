@@ -1,60 +1,80 @@
 """What a request to Courier comes to: paced, retried, and its failures named."""
 
 import asyncio
-import json
-import math
 import random
-import time
-from collections.abc import Generator
-from datetime import UTC
-from email.utils import parsedate_to_datetime
-from functools import lru_cache
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 import backoff
-import orjson
 
-from courier_async.api.large_answers import LargeAnswers
+from courier_async.api.answers import BadKey, Body, Failed, TooMany, meaning_of
+from courier_async.api.headers import LONGEST_WAIT_SECONDS, server_ms
+from courier_async.api.limits import Limits
+from courier_async.api.memory import Hold, MemoryBudget
 from courier_async.api.pacer import Pacer
-from courier_async.api.transport import Answer, BodyTooLarge, ConnectionTrouble, Transport
-from courier_async.errors import BadAnswer, KeyRefused, Refused, Unavailable
-from courier_async.report import Tally
+from courier_async.api.transport import BodyTooLarge, ConnectionTrouble, Transport
+from courier_async.counts import Counts
+from courier_async.errors import BadAnswer, KeyRefused, Limited, Refused, Unavailable
 
-_RETRIED_STATUSES: Final = frozenset({408, 500, 502, 503, 504})
-_LONGEST_WAIT_SECONDS: Final = 300.0
-# Error types that the documentation names; any other text of an error body is not shown,
-# since nobody knows what it may hold.
-_KNOWN_KINDS: Final = frozenset(
-    {
-        "invalid_request_error",
-        "authentication_error",
-        "authorization_error",
-        "rate_limit_error",
-        "api_error",
-    }
-)
-# Each digit as 0 and what may stand before a number as a comma: a long number is then found at
-# a third of what a regular expression costs, and long runs of digits in ids are not taken for one.
-_DIGITS_ALIKE: Final = bytes.maketrans(b"0123456789[:", b"0000000000,,")
-_LONG_NUMBERS: Final = (b"," + b"0" * 20, b",-" + b"0" * 19)
+_FIRST_DELAY_SECONDS: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A 200 and its decoded JSON.
+
+    server_ms: the answer's Date in epoch milliseconds, by our clock where it has none.
+    hold: the memory that it takes, released by whoever ends the page's way.
+    """
+
+    body: Any
+    server_ms: int
+    headers: Mapping[str, str]
+    hold: Hold
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    path_and_query: str
+    counts: Counts
+    lane: bool
+    own_pacer: Pacer | None
+    arrays: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Limit:
+    """A limit was met. wait_seconds: how long this stream alone is to wait."""
+
+    wait_seconds: float
 
 
 class _Retry(Exception):
-    """One try failed in a way that another may not. The text says how."""
+    """One try failed in a way that another may not."""
 
-    def __init__(self, reason: str, retry_after_seconds: float | None = None) -> None:
-        super().__init__(reason)
-        self.retry_after_seconds = retry_after_seconds
+    def __init__(self, failed: Failed) -> None:
+        super().__init__(failed.reason)
+        self.failed = failed
 
 
 class CourierClient:
     """GETs over one transport, one pacer and one rule of retries for all streams."""
 
-    def __init__(self, transport: Transport, pacer: Pacer, *, max_retries: int) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        pacer: Pacer,
+        *,
+        max_retries: int,
+        budget: MemoryBudget | None = None,
+    ) -> None:
         self._transport = transport
         self._pacer = pacer
         self._tries = max_retries + 1
-        self._large = LargeAnswers()
+        self._budget = budget or MemoryBudget()
+        self._limits = Limits()
+        self._key_accepted = False
         # Made once: making it costs more than parsing a page.
         self._try = backoff.on_exception(
             _delays,
@@ -65,184 +85,131 @@ class CourierClient:
             logger=None,
         )(self._try_once)
 
-    async def get(self, path_and_query: str, tally: Tally) -> tuple[Any, int]:
-        """The parsed JSON of a 200, and the server's time in epoch milliseconds.
+    async def get(
+        self,
+        path_and_query: str,
+        counts: Counts,
+        *,
+        lane: bool = False,
+        own_pacer: Pacer | None = None,
+        arrays: tuple[str, ...] = (),
+    ) -> Reply:
+        """The answer to one request, whose `hold` the caller releases.
 
-        A large one is waited for while another task holds such, until it is put away.
-        Raises KeyRefused on 401, Refused on any other status that no retry changes, Unavailable
-        when the retries are used up, BadAnswer on a body that is too large.
+        lane: one of many requests of one stream at once, which give way to all others.
+        own_pacer: of a table with a rate of its own, which waits there alone.
+        arrays: where the records may stand; a 200 with none of them and with an error is tried
+            again. Empty: any JSON will do.
+        Raises KeyRefused, Refused on a status that no retry changes, Limited on a limit that
+        stayed ten minutes, Unavailable when the retries are used up, BadAnswer on a body that is
+        too large.
         """
-        self._large.release()
         try:
-            return await self._try(path_and_query, tally)
-        except _Retry as failure:
-            times = "try" if self._tries == 1 else "tries"
-            raise Unavailable(f"no usable answer after {self._tries} {times}: {failure}") from None
+            return await self._try(_Request(path_and_query, counts, lane, own_pacer, arrays))
+        except _Retry as retry:
+            failed = retry.failed
+        times = "try" if self._tries == 1 else "tries"
+        text = f"no usable answer after {self._tries} {times}: {failed.reason}"
+        raise Unavailable(text, failed.advice)
 
-    def put_away(self) -> None:
-        """What this task was answered is on the queue, so another may have a large answer."""
-        self._large.release()
+    async def _try_once(self, request: _Request) -> Reply:
+        # Raised here, where no local holds the body: a traceback lives while a retry waits.
+        outcome = await self._reply_or_failure(request)
+        if isinstance(outcome, Failed):
+            raise _Retry(outcome)
+        return outcome
 
-    async def _try_once(self, path_and_query: str, tally: Tally) -> tuple[Any, int]:
+    async def _reply_or_failure(self, request: _Request) -> Reply | Failed:
+        """Asks until the answer is no limit, and once more after a 401 that may be a stray one."""
+        asked_again = False
+        while True:
+            outcome = await self._ask_within_budget(request)
+            if isinstance(outcome, Reply | Failed):
+                return outcome
+            if isinstance(outcome, _Limit):
+                await asyncio.sleep(outcome.wait_seconds)
+                continue
+            if asked_again or not self._key_accepted:
+                raise KeyRefused(outcome.status)
+            asked_again = True
+            request.counts.retries += 1
+
+    async def _ask_within_budget(self, request: _Request) -> Reply | Failed | BadKey | _Limit:
+        """One request; what it holds of the memory is kept by a reply alone."""
+        hold = await self._budget.take(request.counts.table, lane=request.lane)
+        is_kept = False
         try:
-            answer = await self._unless_refused(path_and_query, tally)
+            outcome = await self._ask(request, hold)
+            is_kept = isinstance(outcome, Reply)
+            return outcome
+        finally:
+            if not is_kept:
+                hold.release()
+
+    async def _ask(self, request: _Request, hold: Hold) -> Reply | Failed | BadKey | _Limit:
+        sent_at = await self._turn_of(request)
+        try:
+            answer = await self._transport.get(request.path_and_query, hold)
         except ConnectionTrouble as trouble:
-            raise _Retry(str(trouble)) from None
+            return Failed(str(trouble), advice=trouble.advice)
         except BodyTooLarge:
             raise BadAnswer("an answer is larger than any page should be (over 16 MB)") from None
-        status = answer.status
-        if status in _RETRIED_STATUSES:
-            raise _Retry(f"Courier answered {status}", _retry_after_seconds(answer))
-        if status == 401:
-            raise KeyRefused("Courier does not accept the key (it answered 401)")
-        if 300 <= status < 400:
-            raise Refused(status, ", a redirect, which is not followed; check base_url")
-        if status != 200:
-            raise Refused(status, _kind(answer.body))
-        # Where there is no Date, now: before a wait that would date the walk's start too late.
-        server_ms = _server_ms(answer)
-        await self._large.admit(size_bytes=len(answer.body))
-        tally.bytes_read += len(answer.body)
-        try:
-            body = parse_json(answer.body)
-        except ValueError:
-            raise _Retry("Courier answered with something that is not JSON") from None
-        return body, server_ms
+        meaning = meaning_of(answer.status, answer.headers, answer.body, arrays=request.arrays)
+        if isinstance(meaning, TooMany):
+            return self._limited(request, meaning, sent_at)
+        self._limits.answered(request.counts.table)
+        for pacer in filter(None, (self._pacer, request.own_pacer)):
+            pacer.answered(sent_at=sent_at)
+        if isinstance(meaning, Refused):
+            raise meaning
+        if not isinstance(meaning, Body):
+            return meaning
+        self._key_accepted = True
+        request.counts.bytes_read += len(answer.body)
+        return Reply(meaning.value, server_ms(answer.headers), answer.headers, hold)
 
-    async def _unless_refused(self, path_and_query: str, tally: Tally) -> Answer:
-        """The first answer that is not a 429, which costs no retry: the pacer slows down."""
-        loop = asyncio.get_running_loop()
-        while True:
-            asked_at = loop.time()
-            sent_at = await self._pacer.wait_for_turn()
-            tally.limiter_seconds += sent_at - asked_at
-            tally.requests += 1
-            answer = await self._transport.get(path_and_query)
-            if answer.status != 429:
-                self._pacer.answered()
-                return answer
-            tally.refusals += 1
-            if not self._pacer.refused(
-                sent_at=sent_at, retry_after_seconds=_retry_after_seconds(answer)
-            ):
-                raise Unavailable("Courier answered nothing but 429 for ten minutes")
+    async def _turn_of(self, request: _Request) -> float:
+        """Returns the time on the loop's clock at which the request was let go."""
+        counts = request.counts
+        asked_at = asyncio.get_running_loop().time()
+        if request.own_pacer is not None:
+            await request.own_pacer.wait_for_turn()
+        sent_at = await self._pacer.wait_for_turn(lane=request.lane)
+        counts.limiter_seconds += sent_at - asked_at
+        counts.requests += 1
+        return sent_at
+
+    def _limited(self, request: _Request, refusal: TooMany, sent_at: float) -> _Limit:
+        """Slows down whom the limit concerns. It costs no retry. Raises Limited in the end."""
+        now = asyncio.get_running_loop().time()
+        table, told = request.counts.table, refusal.retry_after_seconds
+        request.counts.refusals += 1
+        alone_seconds = self._limits.refused(table, sent_at=sent_at, now=now, told=told)
+        if self._limits.gives_up(table, now):
+            raise Limited(f"Courier answered nothing but {refusal.status} for ten minutes")
+        if request.own_pacer is not None:
+            request.own_pacer.refused(sent_at=sent_at, retry_after_seconds=told)
+        elif alone_seconds > 0:
+            return _Limit(alone_seconds)
+        else:
+            self._pacer.refused(sent_at=sent_at, retry_after_seconds=told)
+        return _Limit(0.0)
 
 
 def _count_retry(details: Any) -> None:
-    _, tally = details["args"]
-    tally.retries += 1
+    (request,) = details["args"]
+    request.counts.retries += 1
 
 
 def _delays() -> Generator[float, Any, None]:
-    """Seconds before each further try: 1, 2, 4 … and up to half as much again; or as told."""
-    failure: _Retry = yield 0.0  # backoff primes the generator and drops this
-    seconds = 1.0
+    """Seconds before each further try: 1, 2, 4 … and up to half as much again.
+
+    What the server asks for lengthens them and never shortens them.
+    """
+    retry: _Retry = yield 0.0  # backoff primes the generator and drops this
+    seconds = _FIRST_DELAY_SECONDS
     while True:
-        wait = failure.retry_after_seconds
         # Jitter, so that streams that failed together do not come back together.
-        failure = yield seconds * random.uniform(1.0, 1.5) if wait is None else wait  # noqa: S311
-        seconds = min(seconds * 2, _LONGEST_WAIT_SECONDS)
-
-
-def parse_json(body: bytes) -> Any:
-    """The parsed body. Raises ValueError on what is not JSON, however it fails to be."""
-    # orjson turns an integer beyond 64 bits into a float without a word: such a body is parsed
-    # by the standard library, which keeps every digit.
-    if not _has_long_number(body):
-        try:
-            return orjson.loads(body)
-        except ValueError:
-            pass  # perhaps only a lone surrogate, which the standard library can read
-    try:
-        return _without_surrogates(
-            json.loads(
-                body,
-                parse_constant=_no_constant,
-                parse_float=_float_or_text,
-                parse_int=_int_or_text,
-            )
-        )
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
-
-
-def _has_long_number(body: bytes) -> bool:
-    """Whether an integer beyond 64 bits may be in it; never False where one is."""
-    numbers = (b"," + body).translate(_DIGITS_ALIKE, b" \t\r\n")
-    return any(long in numbers for long in _LONG_NUMBERS)
-
-
-def _without_surrogates(value: Any) -> Any:
-    """The same JSON with each half of a broken pair, which no database stores, replaced."""
-    if isinstance(value, str):
-        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    if isinstance(value, list):
-        return [_without_surrogates(item) for item in value]
-    if isinstance(value, dict):
-        return {_without_surrogates(k): _without_surrogates(v) for k, v in value.items()}
-    return value
-
-
-def _float_or_text(number: str) -> float | str:
-    """A number beyond what a float holds stays as it was written."""
-    value = float(number)
-    return value if math.isfinite(value) else number
-
-
-def _int_or_text(number: str) -> int | str:
-    try:
-        return int(number)
-    except ValueError:  # beyond 4,300 digits, Python's bound
-        return number
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _kind(body: bytes) -> str:
-    """The documented type of an error, as " (type)", or nothing."""
-    try:
-        kind = orjson.loads(body)["type"]
-    except (ValueError, TypeError, KeyError):
-        return ""
-    return f" ({kind})" if isinstance(kind, str) and kind in _KNOWN_KINDS else ""
-
-
-def _server_ms(answer: Answer) -> int:
-    """The moment of the answer by the server's clock, or by ours where it does not say."""
-    moment_ms = _epoch_ms(answer.headers.get("date", ""))
-    return int(time.time() * 1000) if moment_ms is None else moment_ms
-
-
-# The answers of one second all carry the same text.
-@lru_cache(maxsize=8)
-def _epoch_ms(http_date: str) -> int | None:
-    try:
-        moment = parsedate_to_datetime(http_date)
-        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-        return int(moment.timestamp() * 1000)
-    except (ValueError, TypeError, OverflowError, IndexError):
-        return None
-
-
-def _number(text: str, *, scale: float = 1.0) -> float | None:
-    try:
-        return float(text) * scale
-    except ValueError:
-        return None
-
-
-def _retry_after_seconds(answer: Answer) -> float | None:
-    """How long the server asks to wait, at most five minutes; None where it does not say."""
-    seconds = _number(answer.headers.get("retry-after-ms", ""), scale=0.001)
-    if seconds is None:
-        seconds = _number(answer.headers.get("retry-after", ""))
-    if seconds is None:
-        moment_ms = _epoch_ms(answer.headers.get("retry-after", ""))
-        if moment_ms is None:
-            return None
-        seconds = (moment_ms - _server_ms(answer)) / 1000
-    if not seconds >= 0:  # also NaN
-        return None
-    return min(seconds, _LONGEST_WAIT_SECONDS)
+        own = seconds * random.uniform(1.0, 1.5)  # noqa: S311
+        retry = yield max(own, retry.failed.retry_after_seconds or 0.0)
+        seconds = min(seconds * 2, LONGEST_WAIT_SECONDS)

@@ -1,14 +1,14 @@
 """An answer's body as a page: its records, and the cursor of the next one.
 
-Two families of envelopes exist (streams.Family); a body that fits neither is an error with a
-name, since an empty page in its place would lose rows without a word.
+Three families of envelopes exist (stream.Family). A body that fits none is an error with a name,
+since an empty page in its place would lose rows without a word.
 """
 
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import SplitResult, unquote, urljoin, urlsplit
 
-from courier_async.catalog.streams import Family, Stream
+from courier_async.catalog.stream import Family, Stream
 from courier_async.errors import BadAnswer
 
 _DEFAULT_PORTS: Final = {"https": 443, "http": 80}
@@ -16,31 +16,45 @@ _DEFAULT_PORTS: Final = {"https": 443, "http": 80}
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """records as they came (anything JSON); next_cursor None on the last page."""
+    """records as they came (anything JSON); next_cursor None on the last page.
+
+    trouble: why the way to the next page cannot be told; raised once the records are written.
+    """
 
     records: list[Any]
     next_cursor: str | None
+    trouble: BadAnswer | None = None
+
+    def with_records(self, records: list[Any]) -> "Page":
+        return Page(records, self.next_cursor, self.trouble)
 
 
 def parse_page(stream: Stream, body: Any, *, base_url: str) -> Page:
-    """The page in `body`. Raises BadAnswer where the envelope is not the stream's."""
+    """The page in `body`. Raises BadAnswer where it holds no records as the stream has them."""
     if not isinstance(body, dict):
         raise BadAnswer("the answer is JSON, but not an object")
-    if stream.family is Family.LIST:
-        return Page(_records(stream, body), _next_of_list(body, base_url + stream.path))
-    return Page(_records(stream, body), _next_of_paging(body))
+    records = _records(stream, body)
+    try:
+        if stream.family is Family.PAGING:
+            return Page(records, _next_of_paging(body))
+        if stream.family is Family.LIST:
+            return Page(records, _next_of_list(body, base_url + stream.path))
+    except BadAnswer as trouble:
+        return Page(records, None, trouble)
+    return Page(records, None)
 
 
 def _records(stream: Stream, body: dict[str, Any]) -> list[Any]:
     names = [name for name in stream.arrays if name in body]
+    if not names and stream.null_is_empty:
+        return []
     if not names:
         texts = " or ".join(repr(name) for name in stream.arrays)
         raise BadAnswer(f"the answer has no {texts}; has the API changed?")
     # An API that renames its array may for a while leave an empty one under the other name.
     name = max(names, key=lambda name: (bool(body[name]), body[name] is not None))
     records = body[name]
-    # Sibling endpoints of this family answer `items: null` where there is none.
-    if records is None and stream.family is Family.LIST:
+    if records is None and stream.null_is_empty:
         return []
     if not isinstance(records, list):
         raise BadAnswer(f"{name!r} is not a list of records")
@@ -48,34 +62,36 @@ def _records(stream: Stream, body: dict[str, Any]) -> list[Any]:
 
 
 def _next_of_paging(body: dict[str, Any]) -> str | None:
-    """Fixtures show `paging` as null, as {} and without `more`: each means the last page."""
-    paging = body.get("paging")
+    if "paging" not in body:
+        raise BadAnswer("the answer has no 'paging'; has the API changed?")
+    paging = body["paging"]
     if paging is None:
         return None
     if not isinstance(paging, dict):
         raise BadAnswer("'paging' is not an object")
-    if not _flag(paging, "more"):
-        return None
-    cursor = _cursor(paging)
-    if cursor is None:
-        raise BadAnswer("'more' says that there is another page, but there is no cursor to it")
-    return cursor
+    more = _flag(paging, "more")
+    return None if more is False else _checked(_cursor(paging), more, "more")
 
 
 def _next_of_list(body: dict[str, Any], url: str) -> str | None:
-    if not _flag(body, "has_more"):
+    more = _flag(body, "has_more")
+    if more is False:
         return None
     cursor = _cursor(body) or _cursor_of_url(body.get("next_url"), url)
-    if cursor is None:
-        raise BadAnswer("'has_more' says that there is another page, but there is no cursor to it")
+    return _checked(cursor, more, "has_more")
+
+
+def _checked(cursor: str | None, more: bool | None, name: str) -> str | None:
+    """The cursor; without a word on more, a cursor says that there is."""
+    if more and cursor is None:
+        raise BadAnswer(f"{name!r} says that there is another page, but there is no cursor to it")
     return cursor
 
 
-def _flag(holder: dict[str, Any], name: str) -> bool:
+def _flag(holder: dict[str, Any], name: str) -> bool | None:
+    """None where it is missing."""
     value = holder.get(name)
-    if value is None:
-        return False
-    if not isinstance(value, bool):
+    if value is not None and not isinstance(value, bool):
         raise BadAnswer(f"{name!r} is neither true nor false")
     return value
 

@@ -1,4 +1,4 @@
-"""One HTTP request and its answer, over aiohttp. What an answer means is client.py's."""
+"""One HTTP request and its answer, over aiohttp. What an answer means is answers.py's."""
 
 import asyncio
 import ssl
@@ -10,11 +10,21 @@ from typing import Final, Protocol
 import aiohttp
 from yarl import URL
 
-# Far above any page of the API, whose gateway passes 10 MB (AWS API Gateway quotas); parsed at
-# its densest, a page of this size still fits into production's memory (large_answers.py).
+from courier_async import __version__
+from courier_async.api.machine import certificate_advice, network_advice
+from courier_async.api.memory import Hold
+from courier_async.errors import COURIER_ADVICE
+
+# Far above any page of the API, whose gateway passes 10 MB (AWS API Gateway quotas).
 MAX_BODY_BYTES: Final = 16 * 1024 * 1024
 # A whole answer may take this many times the time allowed between two pieces of it.
 _WHOLE_ANSWER_FACTOR: Final = 5
+# Policies, traces and tokens of gateways pass aiohttp's own 8 KB and 128 headers.
+_MAX_HEADER_BYTES: Final = 64 * 1024
+_MAX_HEADERS: Final = 4096
+_TIMEOUT_ADVICE: Final = (
+    "The next sync tries again. If it stays, raise request_timeout_seconds in the configuration."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +39,10 @@ class Answer:
 class ConnectionTrouble(Exception):
     """No whole answer came. The text says why and is safe to show; a retry may help."""
 
+    def __init__(self, text: str, advice: str = COURIER_ADVICE) -> None:
+        super().__init__(text)
+        self.advice = advice
+
 
 class BodyTooLarge(Exception):
     """The answer is longer than MAX_BODY_BYTES; a retry would only cost as much again."""
@@ -37,8 +51,12 @@ class BodyTooLarge(Exception):
 class Transport(Protocol):
     """The seam below limiter, retries and the classing of failures."""
 
-    async def get(self, path_and_query: str) -> Answer:
-        """Raises ConnectionTrouble or BodyTooLarge."""
+    async def get(self, path_and_query: str, hold: Hold) -> Answer:
+        """Raises ConnectionTrouble or BodyTooLarge.
+
+        `hold` has a share of the memory. Before more than that of a body is read,
+        hold.grow_to(size_bytes) is awaited.
+        """
         ...
 
 
@@ -47,24 +65,29 @@ class HttpTransport:
 
     def __init__(self, *, base_url: str, api_key: str, timeout_seconds: float) -> None:
         self._base_url = base_url
-        self._host = URL(base_url).host
+        self._host = URL(base_url).host or base_url
         self._headers = {
             "Authorization": f"Bearer {api_key}",
             "Accept": "application/json",
             # What aiohttp unpacks in pieces; it would ask for more where more is installed.
             "Accept-Encoding": "gzip, deflate",
+            "User-Agent": f"fivetran-courier-connector/{__version__}",
         }
         self._timeout_seconds = timeout_seconds
 
     async def __aenter__(self) -> "HttpTransport":
         seconds = self._timeout_seconds
+        # The limiter and the number of walks bound what is under way, not the pool.
+        self._connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=300)
         self._session = aiohttp.ClientSession(
             # No total: it would also count the time in which this process did not run.
             timeout=aiohttp.ClientTimeout(
                 total=None, connect=seconds, sock_connect=seconds, sock_read=seconds
             ),
-            # The limiter and the number of walks bound what is under way, not the pool.
-            connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=300),
+            connector=self._connector,
+            max_line_size=_MAX_HEADER_BYTES,
+            max_field_size=_MAX_HEADER_BYTES,
+            max_headers=_MAX_HEADERS,
             # Proxy and .netrc settings of the environment must not send the key elsewhere.
             trust_env=False,
             # No cookie of one answer changes the next.
@@ -80,52 +103,85 @@ class HttpTransport:
     ) -> None:
         await self._session.close()
 
-    async def get(self, path_and_query: str) -> Answer:
+    async def get(self, path_and_query: str, hold: Hold) -> Answer:
         """One GET, never redirected: a redirect would take the key to where it points."""
         url = URL(self._base_url + path_and_query, encoded=True)
-        trouble: str
         try:
             async with (
-                asyncio.timeout(self._timeout_seconds * _WHOLE_ANSWER_FACTOR),
+                asyncio.timeout(self._timeout_seconds * _WHOLE_ANSWER_FACTOR) as deadline,
                 # The key travels with the request alone: the session and its repr never hold it.
                 self._session.get(url, headers=self._headers, allow_redirects=False) as response,
             ):
-                body = await _read(response)
+                body = await _read(response, hold, deadline)
                 return Answer(response.status, response.headers, body)
-        # The texts are ours: aiohttp's may name the whole address, and with it a cursor.
-        except aiohttp.ConnectionTimeoutError:
-            trouble = f"no connection to {self._host} within {self._timeout_seconds:g} s"
-        except TimeoutError:
-            trouble = f"no answer within {self._timeout_seconds:g} s"
-        except aiohttp.ClientConnectorDNSError:
-            trouble = f"the host name {self._host} could not be resolved; check base_url"
-        except aiohttp.ClientConnectorCertificateError as error:
+        # LookupError: aiohttp's, where the names are forgotten while another task looks one up.
+        except (aiohttp.ClientError, OSError, ValueError, LookupError) as error:
+            trouble = self._trouble(error)
+        # The name may lead elsewhere by now.
+        self._connector.clear_dns_cache()
+        raise trouble
+
+    def _trouble(self, error: Exception) -> ConnectionTrouble:
+        """The error in words of ours: aiohttp's may name the whole address, and so a cursor."""
+        host, seconds = self._host, f"{self._timeout_seconds:g} s"
+        if isinstance(error, aiohttp.ClientConnectorCertificateError):
             # OpenSSL's words: what is wrong, and at most the name of the host.
             reason = str(getattr(error.certificate_error, "verify_message", "")).rstrip(".")
-            trouble = f"the certificate of {self._host} is not valid ({reason})"
-        except (aiohttp.ClientSSLError, ssl.SSLError):
-            trouble = f"{self._host} did not agree on a TLS connection; check base_url"
-        except aiohttp.ClientConnectorError as error:
-            reason = error.os_error.strerror or "unexplained"
-            trouble = f"the connection to {self._host} failed ({reason})"
-        except aiohttp.ServerDisconnectedError:
-            trouble = "the connection was dropped before an answer"
-        except aiohttp.ClientPayloadError:
-            trouble = "the answer was cut short or badly packed"
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            trouble = f"the answer could not be read ({type(error).__name__})"
-        raise ConnectionTrouble(trouble)
+            return ConnectionTrouble(
+                f"the certificate of {host} is not valid ({reason})", certificate_advice(host)
+            )
+        if isinstance(error, aiohttp.ConnectionTimeoutError):
+            text = f"no connection to {host} within {seconds}"
+        elif isinstance(error, TimeoutError):
+            return ConnectionTrouble(f"no answer within {seconds}", _TIMEOUT_ADVICE)
+        elif isinstance(error, aiohttp.ClientConnectorDNSError):
+            text = f"the host name {host} could not be resolved"
+        elif isinstance(error, aiohttp.ClientSSLError | ssl.SSLError):
+            text = f"{host} did not agree on a TLS connection"
+        elif isinstance(error, aiohttp.ClientConnectorError):
+            text = f"the connection to {host} failed ({error.os_error.strerror or 'unexplained'})"
+        elif isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError):
+            text = "the connection was dropped before an answer"
+        else:
+            return ConnectionTrouble(_of_answer(error))
+        return ConnectionTrouble(text, network_advice(host))
 
 
-async def _read(response: aiohttp.ClientResponse) -> bytes:
+def _of_answer(error: Exception) -> str:
+    """What was wrong with an answer that began to come."""
+    if isinstance(error, aiohttp.ClientPayloadError):
+        return "the answer was cut short or badly packed"
+    # The parser's own words, of which none are shown.
+    said = error.message if isinstance(error, aiohttp.ClientResponseError) else ""
+    if said.startswith("Got more than"):
+        return "the answer could not be read: a header of it is longer than 64 KB"
+    if said.startswith("Too many headers"):
+        return f"the answer could not be read: it has more than {_MAX_HEADERS:,} headers"
+    return f"the answer could not be read ({type(error).__name__})"
+
+
+async def _read(response: aiohttp.ClientResponse, hold: Hold, deadline: asyncio.Timeout) -> bytes:
     """The body, unpacked, in pieces so that its length is known before it fills the memory."""
-    if (response.content_length or 0) > MAX_BODY_BYTES:
-        raise BodyTooLarge
+    # Of a packed body the length on the wire, which is less.
+    await _grow(hold, response.content_length or 0, deadline)
     pieces: list[bytes] = []
     length = 0
     while piece := await response.content.readany():
         length += len(piece)
-        if length > MAX_BODY_BYTES:
-            raise BodyTooLarge
+        await _grow(hold, length, deadline)
         pieces.append(piece)
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+async def _grow(hold: Hold, size_bytes: int, deadline: asyncio.Timeout) -> None:
+    """Waits for the memory, which is not the server's fault and so does not count as its time."""
+    if size_bytes > MAX_BODY_BYTES:
+        raise BodyTooLarge
+    if hold.fits(size_bytes):
+        return
+    loop = asyncio.get_running_loop()
+    ends_at, began = deadline.when(), loop.time()
+    deadline.reschedule(None)
+    await hold.grow_to(size_bytes)
+    if ends_at is not None:
+        deadline.reschedule(ends_at + loop.time() - began)

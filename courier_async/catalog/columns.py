@@ -1,4 +1,4 @@
-"""How a column is written down: its path in a record gives it its name."""
+"""Helpers that define columns: the path in the record gives the column its name."""
 
 import re
 from typing import Final

@@ -37,7 +37,7 @@ BRAND: Final[tuple[Column, ...]] = (
         BOOLEAN,
         "Whether emails use the HTML head of the default brand.",
     ),
-    column("settings.email.footer.content", STRING, "Footer of emails."),
+    column("settings.email.footer.content", STRING, "Footer of emails.", source=DOCS),
     column("settings.email.footer.markdown", STRING, "Footer of emails, in Markdown."),
     column(
         "settings.email.footer.inheritDefault",

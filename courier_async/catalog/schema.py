@@ -1,9 +1,13 @@
-"""What the catalog says to others: the schema that Fivetran is told."""
+"""The schema that Fivetran is told, and a salt that changes with it."""
 
+import hashlib
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 from courier_async.catalog.stream import Stream
+
+# Raise it when the same columns hold other values: every row is then sent once more.
+_CONVERSIONS: Final = 1
 
 
 def schema_of(streams: Iterable[Stream]) -> list[dict[str, Any]]:
@@ -16,3 +20,13 @@ def schema_of(streams: Iterable[Stream]) -> list[dict[str, Any]]:
         }
         for stream in streams
     ]
+
+
+def salt_of(stream: Stream, redact_secrets: bool) -> bytes:
+    """8 bytes for the fingerprints of a stream's rows, which differ where its rows would.
+
+    After a change of the columns or of `redact_secrets`, each row is sent once more.
+    """
+    columns = [(c.name, c.path, c.type.value, c.first_of) for c in stream.columns]
+    definition = (_CONVERSIONS, stream.key, sorted(columns), stream.left_out, redact_secrets)
+    return hashlib.blake2b(repr(definition).encode(), digest_size=8).digest()

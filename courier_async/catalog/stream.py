@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Final
 
+from courier_async.catalog.text import key_text
+
 HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 24 * HOUR_MS
 
@@ -59,7 +61,7 @@ class Stream:
     path: of the endpoint; of a child with its parent's id as {id}.
     arrays: where the records may stand in an answer, the likeliest first.
     key: the record's fields that form the table's primary key. Of a child, the first takes the
-        parent's id, which the record need not hold.
+        parent's id and `position` the place in the answer, which the record need not hold.
     params: sent with every page, beside the cursor.
     time_field: the field that orders the stream and carries its watermark. None: every sync
         reads every page.
@@ -77,10 +79,10 @@ class Stream:
         on in several places at once. None: cursors are opaque.
     parent: the table whose rows' ids stand in `path` as {id}; None for a stream of its own.
     since_param: the parameter that takes a time, ISO, below which the API leaves records out.
-    flatten: makes the table's records of one element of the array.
+    flatten: makes the table's records of one element of the array, whatever that is.
     requests_per_second: a limit of its own, below the shared one.
     us_only: the EU region does not have the endpoint.
-    left_out: paths that never land. The last name is left out at any depth below the first.
+    left_out: names of fields that never land, at whatever depth they stand.
     """
 
     table: str
@@ -103,10 +105,10 @@ class Stream:
     cursor_at: Callable[[int], str] | None = None
     parent: str | None = None
     since_param: str | None = None
-    flatten: Callable[[Record], list[Record]] | None = None
+    flatten: Callable[[Any], list[Any]] | None = None
     requests_per_second: float | None = None
     us_only: bool = False
-    left_out: tuple[tuple[str, ...], ...] = ()
+    left_out: tuple[str, ...] = ()
     columns: tuple[Column, ...]
 
     @property
@@ -119,13 +121,5 @@ class Stream:
         """The record's key, or None where it lacks one and so cannot be stored."""
         if not isinstance(record, dict):
             return None
-        key = tuple([_key_text(record.get(name)) for name in self.key])
+        key = tuple([key_text(record.get(name)) for name in self.key])
         return key if all(key) else None
-
-
-def _key_text(value: Any) -> str:
-    """A key field as text; "" where it is none."""
-    if isinstance(value, str):
-        # The destination drops NUL, and would take two such keys for one.
-        return value.replace("\x00", "")
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else ""

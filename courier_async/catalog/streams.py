@@ -72,7 +72,7 @@ STREAMS: Final[tuple[Stream, ...]] = (
         deletes=False,
         cursor_at=message_cursor_at,
         # Webhooks carry `providers`; if the listing ever does, these are raw and personal.
-        left_out=(("providers", "providerResponse"), ("providers", "reference")),
+        left_out=("providerResponse", "reference"),
         columns=core_columns.MESSAGE,
     ),
     Stream(
@@ -98,4 +98,5 @@ STREAMS: Final[tuple[Stream, ...]] = (
     ),
 )
 
-BY_TABLE: Final[dict[str, Stream]] = {stream.table: stream for stream in (*STREAMS, *FURTHER)}
+ALL: Final[tuple[Stream, ...]] = (*STREAMS, *FURTHER)
+BY_TABLE: Final[dict[str, Stream]] = {stream.table: stream for stream in ALL}

@@ -1,95 +1,185 @@
-"""Which rows have gone from the source: missing from a whole walk, and confirmed by id."""
+"""Which rows have gone from the source: missed by two whole walks, and vetoed by id.
 
-import bisect
+A row goes when a whole walk does not hold it, no walk has held it since another whole walk missed
+it at least an hour before, and the API does not answer 200 to its id. Where ids tell nothing, the
+two walks lie a day apart and the head of the listing is read once more.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Final
 from urllib.parse import quote
 
-from courier_async.api.client import CourierClient
-from courier_async.catalog.streams import Stream
-from courier_async.errors import BadAnswer, Refused, Unavailable
-from courier_async.report import Tally
-from courier_async.state.sent_rows import Deletions, KnownRows
+from courier_async.catalog.stream import DAY_MS, HOUR_MS, Key, Stream
+from courier_async.errors import BadAnswer, CourierError, KeyRefused, Refused
+from courier_async.reading.lane import Ask
+from courier_async.state.position import Missing
+from courier_async.state.sent_rows import key_of_text, key_text
 
 MOST_ASKED: Final = 500
 # So many at once look more like a fault of the source than like deletes.
-_FEW: Final = 20
-_MOST_ODD_ANSWERS: Final = 5
+_MANY: Final = 20
+_ASKED_AT_ONCE: Final = 8
+# An id that has told nothing for so long, and so often, is taken to tell nothing.
+_SILENT_MS: Final = 7 * DAY_MS
+_SILENT_ASKS: Final = 10
+_MOST_HEAD_PAGES: Final = 50
+
+# Asks for a path; returns once it answers 200. Raises CourierError.
+AskPath = Callable[[str], Awaitable[None]]
+
+
+class Says(Enum):
+    """What the answer to a row's id says."""
+
+    ALIVE = "alive"
+    GONE = "gone"
+    NOTHING = "nothing"
 
 
 @dataclass(slots=True)
-class _Answers:
-    gone: list[str] = field(default_factory=list)
-    present: list[str] = field(default_factory=list)
-    last_asked: str | None = None
+class Gone:
+    """keys: of rows to delete. missing: what is to be kept of the others. warning: to be told."""
+
+    keys: list[Key] = field(default_factory=list)
+    missing: dict[str, Missing] = field(default_factory=dict)
+    warning: str | None = None
 
 
-async def find_deletions(
+async def find_gone(
     stream: Stream,
-    known: KnownRows,
     *,
-    known_ids: frozenset[str],
-    missing: set[str],
-    client: CourierClient,
-    tally: Tally,
-) -> tuple[Deletions, str | None]:
-    """What has gone of `known_ids`, of which a whole walk did not see `missing`; and a warning.
-
-    An id is gone when the API answers 404 to it; or twice 200, after two walks that did not
-    see it: then it has left the listing, as an archived template does (SDK, notifications).
-    Any other answer leaves it for the next sync. Raises KeyRefused.
-    """
-    many = len(missing) >= _FEW and 2 * len(missing) > len(known_ids)
-    still_left = known.left & missing
-    if many and not known.half_gone:
-        waiting = Deletions(left=tuple(still_left), asked_after=known.asked_after, half_gone=True)
-        return waiting, (
-            f"{stream.table}: {len(missing):,} of {len(known_ids):,} rows are missing from "
-            "Courier's answers at once. Nothing is deleted until the next sync finds the same."
+    known: Iterable[Key],
+    seen: set[Key],
+    missing: dict[str, Missing],
+    now: int,
+    ask_path: AskPath,
+    ask: Ask,
+) -> Gone:
+    """What has gone after a whole walk that began at `now` and held `seen`. Raises KeyRefused."""
+    known = set(known)
+    missed = known - seen
+    gone = Gone()
+    for key in missed:
+        text = key_text(key)
+        gone.missing[text] = missing.get(text) or Missing(now)
+    is_many = len(missed) >= _MANY and 2 * len(missed) > len(known)
+    if is_many and any(record.since == now for record in gone.missing.values()):
+        gone.warning = (
+            f"{stream.table}: {len(missed):,} of {len(known):,} rows are missing from Courier's "
+            "answers at once. They are marked deleted only if they are still missing in a day."
         )
-    answers = await _ask(stream, _in_turn(missing, known.asked_after), client, tally)
-    gone = [*answers.gone, *(key for key in answers.present if key in still_left)]
-    left = (still_left | set(answers.present)) - set(gone)
-    return (
-        Deletions(
-            gone=tuple(gone),
-            left=tuple(left),
-            asked_after=answers.last_asked or known.asked_after,
-            # Agreed once, it stays agreed until all that is missing has been asked for.
-            half_gone=many,
-        ),
-        None,
+    after_an_hour = _waiting_since(gone.missing, now - HOUR_MS)
+    after_a_day = _waiting_since(gone.missing, now - DAY_MS)
+    if not after_an_hour:
+        return gone
+    asked = after_a_day if is_many or not seen else after_an_hour
+    do_ids_tell = stream.id_tells and await _do_ids_tell(stream, seen, ask_path)
+    if do_ids_tell is None:
+        return gone
+    silent = set(after_a_day)
+    if do_ids_tell:
+        silent = await _ask_ids(stream, gone, asked, now=now, ask_path=ask_path)
+        silent &= set(after_a_day)
+    if silent:
+        for key in silent - await _found_at_head(stream, seen, ask):
+            gone.keys.append(key)
+    for key in gone.keys:
+        gone.missing.pop(key_text(key), None)
+    return gone
+
+
+def _waiting_since(missing: dict[str, Missing], latest: int) -> list[Key]:
+    return [key_of_text(text) for text, record in missing.items() if record.since <= latest]
+
+
+async def _do_ids_tell(stream: Stream, seen: set[Key], ask_path: AskPath) -> bool | None:
+    """Whether a row that the walk has just held answers to its id; None: not to be told now."""
+    witness = next((key for key in sorted(seen) if _path(stream, key) is not None), None)
+    if witness is None:
+        return False
+    said = await _says(stream, witness, ask_path)
+    return None if said is Says.NOTHING else said is Says.ALIVE
+
+
+async def _ask_ids(
+    stream: Stream, gone: Gone, keys: list[Key], *, now: int, ask_path: AskPath
+) -> set[Key]:
+    """Asks for rows by id. Returns those whose id tells nothing."""
+    silent = {key for key in keys if _path(stream, key) is None}
+    turn = [key for key in keys if key not in silent and _may_ask(gone, key, now)]
+    turn.sort(key=lambda key: gone.missing[key_text(key)].asked_at or 0)
+    for at in range(0, min(len(turn), MOST_ASKED), _ASKED_AT_ONCE):
+        some = turn[at : min(at + _ASKED_AT_ONCE, MOST_ASKED)]
+        answers = await asyncio.gather(*[_says(stream, key, ask_path) for key in some])
+        for key, said in zip(some, answers, strict=True):
+            if said is Says.GONE:
+                gone.keys.append(key)
+            else:
+                gone.missing[key_text(key)] = _asked(gone.missing[key_text(key)], said, now)
+    for key in keys:
+        record = gone.missing[key_text(key)]
+        since = record.failing_since
+        if since is not None and now - since >= _SILENT_MS and record.failed_asks >= _SILENT_ASKS:
+            silent.add(key)
+    return silent
+
+
+def _may_ask(gone: Gone, key: Key, now: int) -> bool:
+    """One that has answered 200 is asked again after a day."""
+    record = gone.missing[key_text(key)]
+    answered_200 = record.asked_at is not None and record.failing_since is None
+    return not answered_200 or now - (record.asked_at or 0) >= DAY_MS
+
+
+def _asked(record: Missing, said: Says, now: int) -> Missing:
+    if said is Says.ALIVE:
+        return record._replace(asked_at=now, failing_since=None, failed_asks=0)
+    return record._replace(
+        asked_at=now,
+        failing_since=now if record.failing_since is None else record.failing_since,
+        failed_asks=record.failed_asks + 1,
     )
 
 
-def _in_turn(missing: set[str], asked_after: str | None) -> list[str]:
-    """The ids to ask for now, beginning behind the last one asked for."""
-    ordered = sorted(missing)
-    start = 0 if asked_after is None else bisect.bisect_right(ordered, asked_after)
-    return (ordered[start:] + ordered[:start])[:MOST_ASKED]
+async def _says(stream: Stream, key: Key, ask_path: AskPath) -> Says:
+    path = _path(stream, key)
+    if path is None:
+        return Says.NOTHING
+    try:
+        await ask_path(path)
+    except KeyRefused:
+        raise
+    except Refused as refusal:
+        # Tenants document only 400 for an unknown id; a redirect says nothing of it.
+        return Says.GONE if 400 <= refusal.status < 500 else Says.NOTHING
+    except BadAnswer:
+        return Says.ALIVE
+    except CourierError:
+        return Says.NOTHING
+    return Says.ALIVE
 
 
-async def _ask(stream: Stream, keys: list[str], client: CourierClient, tally: Tally) -> _Answers:
-    answers = _Answers()
-    odd_answers = 0
-    for key in keys:
-        answers.last_asked = key
-        # As part of a path these two are names of folders.
-        if key in (".", ".."):
-            continue
-        try:
-            await client.get(f"{stream.path}/{quote(key, safe='')}", tally)
-        except Refused as refusal:
-            if refusal.status == 404:
-                answers.gone.append(key)
-                odd_answers = 0
-                continue
-            odd_answers += 1
-            if odd_answers >= _MOST_ODD_ANSWERS:
-                break
-        except (Unavailable, BadAnswer):
+def _path(stream: Stream, key: Key) -> str | None:
+    """The path of a row; None where its id cannot stand in one."""
+    if len(key) != 1 or key[0] in (".", ".."):
+        return None
+    return f"{stream.path}/{quote(key[0], safe='')}"
+
+
+async def _found_at_head(stream: Stream, seen: set[Key], ask: Ask) -> set[Key]:
+    """Rows that stand at the head now though the walk has not seen them: they have moved."""
+    found: set[Key] = set()
+    cursor: str | None = None
+    for _ in range(_MOST_HEAD_PAGES):
+        asked = await ask(cursor, False)
+        keys = {key for record in asked.page.records if (key := stream.key_of(record))}
+        asked.release()
+        new = keys - seen - found
+        found |= keys
+        cursor = asked.page.next_cursor
+        if not new or cursor is None:
             break
-        else:
-            answers.present.append(key)
-            odd_answers = 0
-    return answers
+    return found

@@ -1,124 +1,137 @@
-"""What one page of a walk comes to: what to write of it, and what it tells of times and order.
+"""What a page says: which of its records can be stored, their times, and whether order holds.
 
-Pure functions: no request, no queue, no state that outlives the call.
+Pure functions and one small counter: no request, no queue.
 """
 
-from dataclasses import dataclass, replace
+from bisect import bisect_left
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from statistics import median_low
 from typing import Any, Final
 
 from courier_async.api.pages import Page
-from courier_async.catalog.streams import Record, Stream
-from courier_async.state.saved import DISORDER_MS, Frame, Lane, Lean
+from courier_async.catalog.stream import DAY_MS, HOUR_MS, Key, Record, Stream
+from courier_async.state.sent_rows import short_hash
 
-# The statuses after which nothing but a late open or click changes a message, and the field
-# that holds the time of each (docs, message statuses).
-_SETTLED_TIMES: Final = {
-    "DELIVERED": "delivered",
-    "OPENED": "opened",
-    "CLICKED": "clicked",
-    "CANCELED": "canceledAt",
-}
-_TIMES: Final = ("enqueued", "sent", "delivered", "opened", "clicked", "canceledAt")
+# Courier was founded in 2015 at the earliest: an older time is none, nor is one a year ahead.
+EARLIEST_MS: Final = 1_420_070_400_000
+_FURTHEST_AHEAD_MS: Final = 366 * DAY_MS
+# Pages whose times are kept to judge the order of a walk; what stands outside is counted.
+_MOST_TAILS: Final = 2_048
+# So many pages may stand outside of the order, a quarter of a short walk at most.
+_FEW_PAGES: Final = 3
 
 
-# Courier was founded in 2019: what claims to be older than 2019-01-01 carries no time.
-FIRST_MESSAGE_MS: Final = 1_546_300_800_000
+@dataclass(slots=True, kw_only=True)
+class JudgedPage:
+    """records, keys, names (hashed keys), times: of the records that can be stored, in order.
 
-
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """lane: where the chain stands after the page. records: those to be written.
-    times: epoch ms a record, in order; None where it has none.
-    newest: the newest of them, None unless every record has one. oldest: the oldest there is.
+    times: epoch milliseconds; None where none can be read. unusable: records left out.
+    newest, oldest, median: of the times there are.
     """
 
-    lane: Lane
-    records: list[Any]
+    records: list[Record]
+    keys: list[Key]
+    names: list[bytes]
     times: list[int | None]
-    newest: int | None
-    oldest: int | None
+    unusable: int
+    next_cursor: str | None
+    newest: int | None = None
+    oldest: int | None = None
+    median: int | None = None
+
+    def is_below(self, bound: int) -> bool:
+        """Whether every record with a readable time is older than the bound."""
+        return self.newest is not None and self.newest < bound
 
 
-def take(stream: Stream, frame: Frame, lane: Lane, page: Page, *, may_stop: bool) -> Taken:
-    """The page as the next one of a lane. may_stop: the stream is taken to be newest first."""
-    field = stream.time_field
-    if field is None:
-        return Taken(replace(lane, cursor=page.next_cursor), page.records, [], None, None)
-    times = [time_of(record, field) for record in page.records]
-    newest, oldest, ordered = lane.newest, lane.oldest, lane.ordered
-    for time in times:
-        if time is None:
-            continue
-        if newest is None or oldest is None:
-            newest = oldest = time
-        elif time > oldest:
-            newest = max(newest, time)
-            ordered = ordered and time <= oldest + DISORDER_MS
-        else:
-            oldest = time
-    # The page that shows the bound holds more than is asked for. Where order is not what it was
-    # thought to be, the whole stream is read, and then written as well.
-    oldest_wanted = frame.stop_at if may_stop and ordered else frame.emit_from
-    known = [time for time in times if time is not None]
-    return Taken(
-        replace(lane, cursor=page.next_cursor, newest=newest, oldest=oldest, ordered=ordered),
-        _wanted(page.records, times, oldest_wanted, frame.lean),
-        times,
-        max(known) if known and len(known) == len(times) else None,
-        min(known, default=None),
+def judge_page(stream: Stream, page: Page, *, now_ms: int) -> JudgedPage:
+    """The page's usable records with their keys and times."""
+    judged = JudgedPage(
+        records=[], keys=[], names=[], times=[], unusable=0, next_cursor=page.next_cursor
     )
+    field = stream.time_field
+    latest_ms = now_ms + _FURTHEST_AHEAD_MS
+    for record in page.records:
+        key = stream.key_of(record)
+        if key is None:
+            judged.unusable += 1
+            continue
+        judged.records.append(record)
+        judged.keys.append(key)
+        judged.names.append(short_hash(key))
+        judged.times.append(None if field is None else time_of(record.get(field), latest_ms))
+    known = [time for time in judged.times if time is not None]
+    if known:
+        judged.newest, judged.oldest = max(known), min(known)
+        judged.median = median_low(known)
+    return judged
 
 
-def _wanted(
-    records: list[Any], times: list[int | None], oldest_wanted: int | None, lean: Lean | None
-) -> list[Any]:
-    if oldest_wanted is None and lean is None:
-        return records
-    return [
-        record
-        for record, time in zip(records, times, strict=True)
-        if time is None
-        or (
-            (oldest_wanted is None or time >= oldest_wanted)
-            and (lean is None or not is_settled(record, time, lean))
-        )
-    ]
+def time_of(value: Any, latest_ms: int) -> int | None:
+    """Epoch milliseconds in a field, given as such or as ISO 8601; else None.
 
-
-def is_settled(message: Record, enqueued_ms: int, lean: Lean) -> bool:
-    """Whether an earlier deep read has surely landed the message as it is."""
-    if enqueued_ms >= lean.below or (lean.after is not None and enqueued_ms < lean.after):
-        return False
-    own_time = _SETTLED_TIMES.get(str(message.get("status")))
-    if own_time is None or message.get(own_time) is None:
-        return False
-    for field in _TIMES:
-        if message.get(field) is not None:
-            time = time_of(message, field)
-            if time is None or not enqueued_ms <= time < lean.unchanged_since:
-                return False
-    return True
-
-
-def is_below_bound(frame: Frame, taken: Taken) -> bool:
-    """Whether a page of a newest-first walk shows that nothing above the bound is left."""
-    if frame.stop_at is None or not taken.lane.ordered or taken.newest is None:
-        return False
-    return taken.newest < frame.stop_at - DISORDER_MS
-
-
-def time_of(record: Any, field: str) -> int | None:
-    """Epoch milliseconds in a record's field, given as such or as ISO 8601; else None."""
-    value = record.get(field) if isinstance(record, dict) else None
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value if FIRST_MESSAGE_MS <= value < 2**53 else None
-    if isinstance(value, str):
+    Seconds, microseconds and digits in a text are not guessed at.
+    """
+    kind = type(value)
+    if kind is float and value.is_integer():
+        value, kind = int(value), int
+    if kind is str and not value.isdigit():
         try:
             moment = datetime.fromisoformat(value)
             moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-            time = int(moment.timestamp() * 1000)
+            value, kind = int(moment.timestamp() * 1000), int
         except (ValueError, OverflowError):
             return None
-        return time if time >= FIRST_MESSAGE_MS else None
-    return None
+    return value if kind is int and EARLIEST_MS <= value <= latest_ms else None
+
+
+class PageOrder:
+    """Whether pages come newest first, judged by their median times with an hour's play.
+
+    The longest row of pages that descend is kept as the list of the newest times at which a row
+    of each length can end; of a long walk only its last part.
+    """
+
+    def __init__(self) -> None:
+        self.pages = 0
+        self.in_order = 0
+        # Two pages and two distinct times, so that their order tells something.
+        self.tells = False
+        self._first: int | None = None
+        self._tails: list[int] = []  # descending, stored negated for bisect
+
+    def add(self, median: int | None) -> None:
+        if median is None:
+            return
+        self.pages += 1
+        self.tells = self.tells or (self._first is not None and median != self._first)
+        if self._first is None:
+            self._first = median
+        at = bisect_left(self._tails, -median)
+        self._tails.insert(at, -median)
+        # The first row end more than an hour older can no longer be followed by this page.
+        beyond = bisect_left(self._tails, -(median - HOUR_MS) + 1, at)
+        if beyond < len(self._tails):
+            del self._tails[beyond]
+        else:
+            self.in_order += 1
+        if len(self._tails) > _MOST_TAILS:
+            del self._tails[0]
+
+    def resume(self, pages: int, in_order: int) -> None:
+        """Counts the pages of an earlier sync, or of a lane that this one goes on from."""
+        self.pages, self.in_order = pages, in_order
+        self.tells = pages > 1
+
+    @property
+    def is_newest_first(self) -> bool:
+        """All pages but a few stand in one descending row."""
+        return self.pages - self.in_order <= max(
+            self.pages // 100, min(_FEW_PAGES, self.pages // 4)
+        )
+
+    @property
+    def is_hopeless(self) -> bool:
+        """More pages stand outside than a few, and a longer walk alone would hide that."""
+        return self.pages - self.in_order > _FEW_PAGES and not self.is_newest_first

@@ -1,171 +1,237 @@
-"""What one sync reads of one stream: the rest of an interrupted walk, a walk from the head, and
-which rows have gone."""
+"""What one sync reads of one stream: the rest of a walk, a walk from the head, what has gone."""
 
 import logging
+from collections.abc import Awaitable, Callable
 from typing import Final
 from urllib.parse import quote_plus, urlencode
 
+from msgspec.structs import replace
+
 from courier_async.api.client import CourierClient
+from courier_async.api.pacer import Pacer
 from courier_async.api.pages import Page, parse_page
-from courier_async.catalog.streams import Stream
-from courier_async.errors import CourierError, Denied, KeyRefused, Refused
-from courier_async.reading.deletes import find_deletions
-from courier_async.reading.walk import Batch, Walk
-from courier_async.report import Tally
+from courier_async.catalog.stream import Key, Stream
+from courier_async.counts import Counts
+from courier_async.errors import AccessLost, CourierError, Denied, KeyRefused, Refused
+from courier_async.handover import Batch, Notice
+from courier_async.reading.changes import Changes
+from courier_async.reading.children import Parents
+from courier_async.reading.deletes import find_gone
+from courier_async.reading.lane import Asked, Fetches
+from courier_async.reading.lane_count import LaneCount
+from courier_async.reading.walk import Walk
 from courier_async.settings import Settings
-from courier_async.state.saved import (
-    LaneOpened,
-    LanesDropped,
-    LanesJoined,
-    PageRead,
-    StreamState,
-    WalkDropped,
-    advance,
-)
-from courier_async.state.sent_rows import KnownRows
-from courier_async.writing.writer import Item, Writer
+from courier_async.state.plan import Depth, complete_to, stalest
+from courier_async.state.position import Lane, StreamState
 
 log = logging.getLogger(__name__)
 
 _DENIED: Final = frozenset({402, 403, 404})
 
+Put = Callable[[Batch | Notice], Awaitable[None]]
 
-class Reader:
-    """Reads one stream once and puts what it finds on the writer's queue."""
+
+class StreamReader:
+    """Reads one stream once and puts what it finds on the writer's queue.
+
+    state: what the stream's state becomes once all that has been put is written.
+    """
 
     def __init__(
         self,
-        *,
         stream: Stream,
         state: StreamState,
-        known: KnownRows,
+        *,
+        changes: Changes,
         settings: Settings,
         client: CourierClient,
-        writer: Writer,
-        tally: Tally,
+        pacer: Pacer,
+        put: Put,
+        counts: Counts,
+        has_children: bool = False,
     ) -> None:
         self._stream = stream
-        self._state = state
-        self._known = known
+        self.state = state
+        self._changes = changes
         self._settings = settings
         self._client = client
-        self._writer = writer
-        self._tally = tally
-        tally.lanes = len(state.walk.lanes) - 1 if state.walk else 0
-        # Rows may only be missed by a walk that began and ended in this sync.
-        watched = stream.keeps_rows and settings.capture_deletes and state.walk is None
-        self._seen: set[str] | None = set() if watched and len(known) else None
-        self._known_ids = known.ids() if self._seen is not None else frozenset()
-        self._answered = False
-        self._bytes_put = 0
+        self._pacer = pacer
+        self._put = put
+        self._counts = counts
+        self._has_children = has_children
+        self._known = set(changes.rows.marks) if changes.rows is not None else None
+        self._was_read = state != StreamState() or bool(self._known)
+        self._seen: set[Key] = set()
+        self._is_whole = False
+        self._gone: list[Key] = []
+        self._started_at = 0
         query = urlencode(stream.params)
         self._target = f"{stream.path}?{query}" if query else stream.path
         self._target_at = f"{self._target}{'&' if query else '?'}cursor="
 
-    async def read(self) -> CourierError | None:
-        """None when all is read, else why not. Raises KeyRefused alone: it concerns them all."""
-        table, tally = self._stream.table, self._tally
+    async def read(self) -> None:
+        """Raises CourierError where the stream was not read to the end."""
         try:
-            await self._walk_all()
-            await self._delete_what_has_gone()
+            await self._read()
+        finally:
+            self._counts.complete_to_ms = complete_to(self.state)
+            if self._stream.changes_late:
+                self._counts.stalest_ms = stalest(self.state)
+
+    def parents(self) -> Parents:
+        """What this sync has found, for the readers of children."""
+        listed = {key[0] for key in self._seen}
+        known = {key[0] for key in self._known} if self._known is not None else listed
+        return Parents(
+            listed=listed,
+            whole=self._is_whole,
+            new=listed - known,
+            gone={key[0] for key in self._gone},
+            now=self._started_at,
+        )
+
+    async def _read(self) -> None:
+        was_timeless = self.state.timeless
+        rest_error = await self._read_rest()
+        walk = await self._walk(None)
+        if self.state.timeless and not was_timeless:
+            await self._put(
+                Notice(
+                    f"{self._stream.table}: no record has a time that can be read in "
+                    f"{self._stream.time_field!r}, so every sync reads and sends all of them. "
+                    "Look for a newer version of this connector; if there is none, report it."
+                )
+            )
+        if rest_error is not None and walk.head_answered:
+            await self._put(
+                Notice(
+                    f"{self._stream.table}: Courier no longer accepts the cursor at which the "
+                    f"reading was to go on ({rest_error}), so all pages were read again. Nothing "
+                    "is lost."
+                )
+            )
+        self._started_at = walk.clock.start
+        if walk.complete and walk.seen is not None:
+            self._seen, self._is_whole = walk.seen, True
+            if self._stream.deletes and self._settings.capture_deletes:
+                await self._delete_what_has_gone(walk, walk.seen)
+
+    async def _read_rest(self) -> CourierError | None:
+        """Of a stream without order the rest of a walk comes first, since the head proves nothing.
+
+        Its failure is no reason not to read from the head.
+        """
+        newest_first = self.state.newest_first
+        if newest_first is None:
+            newest_first = self._stream.presumed_newest_first
+        if newest_first or not self.state.lanes:
+            return None
+        try:
+            await self._walk(self.state.lanes[0])
         except KeyRefused:
-            tally.outcome = "key refused"
             raise
-        except Denied as denial:
-            tally.outcome = f"skipped ({denial.status})"
-            return denial
         except CourierError as error:
-            tally.outcome = "FAILED"
-            log.error("%s: %s.", table, error)
             return error
-        tally.outcome = "complete"
         return None
 
-    async def _walk_all(self) -> None:
-        """The rest of an interrupted walk, if there is one, and then always one from the head."""
-        restarted = False
-        while True:
-            resumed = self._state.walk is not None
-            walk = Walk(self._stream, self._state, self._settings, self._ask, self._emit)
-            try:
-                await walk.run()
-            except Refused as refusal:
-                at_head = walk.state.walk is None
-                # A cursor's own 404 says that the cursor is gone, not that the stream is denied.
-                is_of_stream = at_head or not (self._answered or refusal.may_mean_cursor)
-                if refusal.status in _DENIED and is_of_stream:
-                    raise Denied(refusal.status) from None
-                if at_head or restarted or not refusal.may_mean_cursor:
-                    raise
-                restarted = True
-                self._state = walk.state
-                await self._restart(refusal.status)
-                continue
-            self._state = walk.state
-            if not resumed:
-                return
-
-    async def _restart(self, status: int) -> None:
-        self._seen = None
-        step = WalkDropped()
-        await self._emit(
-            Batch(
-                [],
-                step,
-                warning=f"{self._stream.table}: Courier no longer knows the place at which the "
-                f"reading was to go on (it answered {status}), so it begins again with the "
-                "first page. Nothing is lost.",
+    async def _walk(self, resumed: Lane | None) -> Walk:
+        """One walk to its end, all of its batches put on the queue."""
+        deletes = self._stream.deletes and self._changes.rows is not None
+        is_watched = resumed is None and (deletes or self._has_children)
+        async with Fetches(self._ask) as fetches:
+            walk = Walk(
+                self._stream,
+                self.state,
+                depth=self._depth(),
+                changes=self._changes,
+                fetches=fetches,
+                lane_count=LaneCount(self._settings.message_lanes),
+                waiting=lambda: self._pacer.waiting,
+                counts=self._counts,
+                resumed=resumed,
+                seen=set() if is_watched else None,
             )
-        )
-        self._state = advance(self._state, step)
+            try:
+                async for output in walk.batches():
+                    await self._put(output)
+            except Refused as refusal:
+                if walk.head_answered or refusal.status not in _DENIED:
+                    raise
+                raise self._denied(refusal) from None
+            finally:
+                self.state = walk.state
+        return walk
 
-    async def _delete_what_has_gone(self) -> None:
-        if self._seen is None:
+    def _denied(self, refusal: Refused) -> CourierError:
+        """A stream that has been read before has lost access, and somebody must know."""
+        return AccessLost(refusal.status) if self._was_read else Denied(refusal.status)
+
+    def _depth(self) -> Depth:
+        stream, settings = self._stream, self._settings
+        lookback_ms = settings.message_lookback_ms if stream.changes_late else 0
+        return Depth(
+            lookback_ms=lookback_ms,
+            overlap_ms=stream.overlap_ms,
+            floor=settings.sync_since_ms or 0,
+        )
+
+    async def _delete_what_has_gone(self, walk: Walk, seen: set[Key]) -> None:
+        rows = self._changes.rows
+        if rows is None or (walk.unusable_to is not None and not self._stream.id_tells):
+            # A row that came unusable is not gone, and its id would not say so.
             return
-        missing = set(self._known_ids - self._seen)
-        if not missing and not self._known.left and not self._known.half_gone:
-            return
-        deletions, warning = await find_deletions(
+        gone = await find_gone(
             self._stream,
-            self._known,
-            known_ids=self._known_ids,
-            missing=missing,
-            client=self._client,
-            tally=self._tally,
+            known=rows.marks,
+            seen=seen,
+            missing=self.state.missing,
+            now=walk.clock.start,
+            ask_path=self._ask_path,
+            ask=self._ask,
         )
-        await self._emit(Batch([], None, warning=warning, deletions=deletions))
+        if gone.warning is not None:
+            await self._put(Notice(gone.warning))
+        if gone.keys or gone.missing != self.state.missing:
+            self._gone = gone.keys
+            for key in gone.keys:
+                rows.forget(key)
+            self.state = replace(self.state, missing=gone.missing)
+            await self._put(Batch(stream=self._stream, deletes=gone.keys, state=self.state))
 
-    async def _emit(self, batch: Batch) -> None:
-        if batch.read or batch.step is not None:
-            self._answered = True
-        self._tally.read += batch.read
-        if isinstance(batch.step, PageRead) and batch.step.lane.start is None:
-            self._tally.reached_ms = batch.step.lane.oldest
-            self._tally.newest_ms = batch.step.lane.newest
-            self._tally.stop_at_ms = batch.step.frame.stop_at
-        elif isinstance(batch.step, LaneOpened):
-            self._tally.lanes += 1
-        elif isinstance(batch.step, LanesJoined | LanesDropped):
-            gone = batch.step.ids if isinstance(batch.step, LanesDropped) else (0,)
-            self._tally.lanes -= len(gone)
-        if self._seen is not None:
-            for record in batch.records:
-                key = self._stream.key_of(record)
-                if key is not None:
-                    self._seen.add(key)
-        # What has been read since the last batch: with lanes not of this page alone, but in sum.
-        size_bytes = self._tally.bytes_read - self._bytes_put
-        self._bytes_put += size_bytes
-        await self._writer.put(Item(self._stream, batch, size_bytes))
-        # Not only when the next page is asked for: a walk's own task may wait for its lanes first.
-        self._client.put_away()
-
-    async def _ask(self, cursor: str | None) -> tuple[Page, int]:
-        """The page at a cursor, encoded once, and the server's time in epoch milliseconds."""
+    async def _ask(self, cursor: str | None, yields: bool) -> Asked:
+        """The page at a cursor, which is encoded once."""
         target = self._target if cursor is None else self._target_at + _encoded(cursor)
-        body, server_ms = await self._client.get(target, self._tally)
-        self._tally.pages += 1
-        return parse_page(self._stream, body, base_url=self._settings.base_url), server_ms
+        reply = await self._client.get(
+            target, self._counts, lane=yields, arrays=self._stream.arrays
+        )
+        self._counts.pages += 1
+        try:
+            page = parse_page(self._stream, reply.body, base_url=self._settings.base_url)
+        except CourierError:
+            reply.hold.release()
+            raise
+        return Asked(self._flat(page), reply.server_ms, reply.hold.release)
+
+    def _flat(self, page: Page) -> Page:
+        flatten = self._stream.flatten
+        if flatten is None:
+            return page
+        records = [record for element in page.records for record in flatten(element)]
+        return Page(records, page.next_cursor, page.trouble)
+
+    async def _ask_path(self, path: str) -> None:
+        reply = await self._client.get(path, self._counts)
+        reply.hold.release()
+
+
+def outcome_of(table: str, ending: CourierError | None) -> str:
+    """How a stream has ended, for the last table; a failure is logged."""
+    if ending is None:
+        return "complete"
+    if isinstance(ending, Denied):
+        return f"skipped ({ending.status})"
+    log.error("%s: %s. %s", table, ending, ending.advice)
+    return "FAILED"
 
 
 def _encoded(cursor: str) -> str:

@@ -1,515 +1,563 @@
-"""One walk of a stream, page by page, in one lane or in several side by side.
+"""One walk of a stream: the one loop that decides what is read, and where the stream stands.
 
-A *lane* is an unbroken chain of pages: from the head, or from a cursor made up for some time.
-Message cursors are positions, base64 of `<enqueued in epoch ms>,<message id>` (docs, paging),
-so a long reading need not wait for each page before it asks for one further back. Nothing
-depends on the guess: a lane counts only once the lane above it, going on by the server's own
-cursors, comes to its first records in their own order (see `Walk._follow`).
+Requests are made by `Fetches`; their answers come here one after another, and here alone lanes
+move. What an answer leads to is worked out without waiting, so no two answers mix.
 """
 
 import asyncio
-import base64
-import binascii
-import hashlib
 import logging
-from collections import deque
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from collections.abc import AsyncIterator, Callable
+from typing import Final
 
-from courier_async.api.pages import Page
-from courier_async.catalog.streams import DAY_MS, Stream
-from courier_async.errors import BadAnswer, CourierError, KeyRefused, Refused
-from courier_async.reading.judge import FIRST_MESSAGE_MS, Taken, is_below_bound, take
-from courier_async.settings import Settings
-from courier_async.state.saved import (
-    DISORDER_MS,
-    INDEX_LAG_MS,
-    Lane,
-    LaneOpened,
-    LanesDropped,
-    LanesJoined,
-    PageRead,
-    Step,
-    StreamState,
-    WalkDropped,
-    WalkEnded,
-    advance,
-    frame_for,
-    may_stop_early,
-)
-from courier_async.state.sent_rows import Deletions
+from msgspec.structs import replace
+
+from courier_async.catalog.stream import DAY_MS, HOUR_MS, Key, Stream
+from courier_async.counts import Counts
+from courier_async.errors import BadAnswer, CourierError, KeyRefused, Limited
+from courier_async.handover import Batch, Notice
+from courier_async.reading import seams
+from courier_async.reading.changes import Changes, Selected
+from courier_async.reading.judge import JudgedPage, judge_page
+from courier_async.reading.lane import Arrival, Asked, EndlessGuard, Fetches, LiveLane, Purpose
+from courier_async.reading.lane_count import LaneCount
+from courier_async.reading.lane_set import LaneSet
+from courier_async.reading.outcome import ended_state, with_given_up, with_unusable, without_seen
+from courier_async.reading.probe import NO_LANES_MS, Probe, Verdict, is_end
+from courier_async.state.plan import Depth, plan_walk
+from courier_async.state.position import Lane, StreamState
 
 log = logging.getLogger(__name__)
 
-# Asks for the page at a cursor (None: the head) and returns it with the server's time in epoch ms.
-Ask = Callable[[str | None], Awaitable[tuple[Page, int]]]
-
-# Fewer could be met by chance: by a record listed twice, or a cursor honoured only in part.
-SEAM_RECORDS: Final = 10
-# A lane costs the page in which it is found and the one in which it is met.
-_WORTHWHILE_PAGES: Final = 12
-_RECENT_PAGES: Final = 8
-# Lanes that were of no use, after which a server's cursors are taken not to be positions.
+# Pages in a row below the bound that show that nothing above it is left.
+_PAGES_BELOW: Final = 2
 _MOST_WASTED_LANES: Final = 3
-_TRY_LANES_AGAIN_MS: Final = 7 * DAY_MS
-_MOST_STALE_PAGES: Final = 1_000
+_LONGEST_TAIL: Final = 100
 
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """What one page brings: records to write, then the step to take, and what to tell.
-
-    read: records on the page, of which those not in `records` need not be written.
-    """
-
-    records: list[Any]
-    step: Step | None
-    read: int = 0
-    warning: str | None = None
-    deletions: Deletions | None = None
-
-    @property
-    def ends_walk(self) -> bool:
-        return isinstance(self.step, WalkEnded)
-
-
-Emit = Callable[[Batch], Awaitable[None]]
-
-
-@dataclass(slots=True, eq=False)
-class _Chain:
-    """A lane while it is being read."""
-
-    lane: Lane
-    guard: "_EndlessGuard"
-    opened: bool
-    # Times at the ends of the last few pages: how much time a page covers here.
-    recent: deque[int] = field(default_factory=lambda: deque(maxlen=_RECENT_PAGES + 1))
-    task: asyncio.Task[None] | None = None
-
-    @property
-    def done(self) -> bool:
-        return self.opened and self.lane.cursor is None
-
-    def pages_in(self, span_ms: int) -> float:
-        """About how many pages a span is, by what this lane has read last; 0 before any."""
-        if len(self.recent) < 2:
-            return 0.0
-        page_ms = max((self.recent[0] - self.recent[-1]) / (len(self.recent) - 1), 0.001)
-        return span_ms / page_ms
+Output = Batch | Notice
 
 
 class Walk:
-    """One walk: on from the state's bookmark if there is one, else from the head."""
+    """Reads a stream from its head; or with `resumed` only on from where a lane stands.
+
+    state: moves with what has been yielded, and so ahead of what is written.
+    complete: it ran from the head to the end of the listing. seen: the keys of all records met,
+    where they are wanted. unusable_to: the oldest time at which records could not be stored.
+    """
 
     def __init__(
-        self, stream: Stream, state: StreamState, settings: Settings, ask: Ask, emit: Emit
+        self,
+        stream: Stream,
+        state: StreamState,
+        *,
+        depth: Depth,
+        changes: Changes,
+        fetches: Fetches,
+        lane_count: LaneCount,
+        waiting: Callable[[], int],
+        counts: Counts,
+        resumed: Lane | None = None,
+        seen: set[Key] | None = None,
     ) -> None:
         self._stream = stream
-        self._settings = settings
-        self._ask = ask
-        self._emit = emit
-        # Moves with what has been put on the queue, and so ahead of the writer's.
         self.state = state
-        bookmark = state.walk
-        self._frame = bookmark.frame if bookmark else None
-        lanes = bookmark.lanes if bookmark else (Lane(),)
-        self._chains = [
-            _Chain(lane, _EndlessGuard(stream), opened=bookmark is not None) for lane in lanes
-        ]
-        self._pages = 1 if bookmark else 0
-        self._checked = False
-        self._may_stop = may_stop_early(stream, state)
-        # What a page brings is judged, emitted and noted as one: lanes never see half of it.
-        self._moving = asyncio.Lock()
-        self._group: asyncio.TaskGroup | None = None
-        self._with_lanes = settings.message_lanes > 1 and stream.cursors_are_positions
+        self._depth = depth
+        self._changes = changes
+        self._fetches = fetches
+        self._lane_count = lane_count
+        self._waiting = waiting
+        self._counts = counts
+        self.seen = seen
+        self.complete = False
+        self.unusable_to: int | None = None
+        self.clock = ServerClock()
+        self._is_rest = resumed is not None
+        presumed = stream.presumed_newest_first
+        self._may_stop = not self._is_rest and (
+            presumed if state.newest_first is None else state.newest_first
+        )
+        head = LiveLane(resumed or Lane(started_at=0), opened=self._is_rest)
+        head.is_saved_cursor = self._is_rest
+        self._lanes = LaneSet(head, depth)
+        self._began = self._is_rest
+        self._probe = Probe(stream)
+        self._waiting_for_probe: list[tuple[LiveLane, CourierError]] = []
+        # Nothing older was found below this time.
+        self._bottom = seams.FIRST_MESSAGE_MS
         self._wasted_lanes = 0
-        self._next_id = max(lane.id for lane in lanes) + 1
-        self._floor = FIRST_MESSAGE_MS
+        self._records = 0
+        self._error: CourierError | None = None
+        self._over = False
 
-    async def run(self) -> None:
-        """Reads to the end or the bound. Raises what stands in the way, as it came."""
-        top = self._chains[0]
-        if not self._with_lanes:
-            await self._drop(self._chains[1:])
-        # Alone at first: the head's answer tells whether lanes can be of use.
-        while await self._turn(top) and not self._lanes_wanted():
-            pass
-        if self.state.walk is None:
+    @property
+    def head_answered(self) -> bool:
+        """Whether the first page has come, so that the stream can be read at all."""
+        return self._began
+
+    async def batches(self) -> AsyncIterator[Output]:
+        """Yields what each page brings. Raises CourierError once nothing more can be read."""
+        self._fetch(self._lanes.head)
+        while self._fetches.under_way and not self._over:
+            arrival = await self._fetches.next()
+            outputs = self._take(arrival)
+            self._go_on()
+            for output in outputs:
+                yield output
+        if self._error is not None:
+            raise self._error
+
+    # -- answers ----------------------------------------------------------------------------
+
+    def _take(self, arrival: Arrival) -> list[Output]:
+        """What one answer leads to."""
+        lane, asked = arrival.lane, arrival.asked
+        if isinstance(arrival.error, KeyRefused):
+            raise arrival.error
+        if asked is not None:
+            self.clock.note(asked.server_ms)
+        if arrival.purpose is Purpose.PROBE:
+            return self._take_probe(asked)
+        if lane.dropped:
+            if asked is not None:
+                asked.release()
+            return []
+        if lane is not self._lanes.head:
+            self._lane_count.answered(waiting=self._waiting(), seconds=arrival.seconds)
+        if asked is None:
+            lane.done = False
+            return self._fail(lane, arrival.error or BadAnswer("nothing was answered"))
+        if not self._began:
+            self._begin(lane)
+        page = judge_page(self._stream, asked.page, now_ms=self.clock.now_ms)
+        if arrival.purpose is Purpose.CONFIRM:
+            if is_end(lane, page):
+                asked.release()
+                return self._end([])
+            # The end was none: the lane goes on from here.
+            lane.done = lane.ended = False
+        return self._read(lane, asked, page)
+
+    def _begin(self, head: LiveLane) -> None:
+        """The head has answered: now the server's time, and so the plan, is known."""
+        self._began = True
+        self._probe.begin(self.state, self.clock.start)
+        head.saved = replace(head.saved, started_at=self.clock.start)
+        if self._may_stop:
+            self._lanes.begin(plan_walk(self.state, self.clock.start, self._depth))
+
+    def _read(self, lane: LiveLane, asked: Asked, page: JudgedPage) -> list[Output]:
+        """One page of a lane: what must be sent of it, and where the lane stands then."""
+        if page.unusable and not lane.asked_again:
+            lane.asked_again = True
+            asked.release()
+            self._fetch(lane)
+            return []
+        lane.asked_again = False
+        if lane.is_made_up and not lane.opened and not self._is_as_asked(lane, page):
+            asked.release()
+            return [Batch(stream=self._stream, state=self._saved())]
+        if page.unusable:
+            self._note_unusable(page)
+        selected = self._select(page)
+        batch = Batch(
+            stream=self._stream,
+            rows=selected.rows,
+            entries=selected.entries,
+            due=selected.due,
+            release=asked.release,
+        )
+        trouble = asked.page.trouble or _no_usable(page) or lane.guard.trouble(page)
+        if trouble is not None:
+            # The rows are good; only the way on is not, so the position stays where it was.
+            return [batch, *self._fail(lane, trouble)]
+        if lane is self._lanes.head and not lane.is_saved_cursor:
+            self._probe.add(page)
+            self._drop_replaced(lane)
+        self._move(lane, page)
+        self._place(lane, page, selected)
+        if self._lanes.head.done:
+            return self._end([batch])
+        batch.state = self._saved()
+        self._show_progress()
+        self._lanes.rest(lane)
+        return [batch]
+
+    def _select(self, page: JudgedPage) -> Selected:
+        self._records += len(page.records)
+        self._counts.read += len(page.records) + page.unusable
+        if self.seen is not None:
+            self.seen.update(page.keys)
+        if self.state.missing:
+            self.state = without_seen(self.state, page.keys)
+        selected = self._changes.select(page, self.state, self.clock.now_ms)
+        self._counts.unchanged += selected.unchanged
+        return selected
+
+    def _note_unusable(self, page: JudgedPage) -> None:
+        self._counts.unusable += page.unusable
+        time = self.clock.start if page.oldest is None else page.oldest
+        self.unusable_to = time if self.unusable_to is None else min(time, self.unusable_to)
+        self.state = with_unusable(self.state, time, self.clock.start)
+
+    def _move(self, lane: LiveLane, page: JudgedPage) -> None:
+        """What is known of the lane behind the page, but for the cursor."""
+        lane.order.add(page.median)
+        lane.note_density(page)
+        lane.tail = [*lane.tail, *page.names][-_LONGEST_TAIL:]
+        if not lane.opened:
+            lane.opened = True
+            self._lanes.unopened -= lane.is_made_up
+        saved = lane.saved
+        newest, oldest = saved.newest, saved.oldest
+        if page.newest is not None and page.oldest is not None:
+            newest = page.newest if newest is None else max(newest, page.newest)
+            oldest = page.oldest if oldest is None else min(oldest, page.oldest)
+        first = saved.first
+        if lane.is_made_up and len(first) < seams.SEAM_RECORDS:
+            first = seams.first_names(page, first)
+        lane.saved = replace(
+            saved,
+            newest=newest,
+            oldest=oldest,
+            pages=lane.order.pages,
+            in_order=lane.order.in_order,
+            first=first,
+        )
+
+    def _place(self, lane: LiveLane, page: JudgedPage, selected: Selected) -> None:
+        """Whether the lane has come to its end, to its target, or to the lane below it."""
+        if page.next_cursor is None:
+            lane.done = lane.ended = True
+            lane.reached = self._depth.floor
+            self._lanes.drop_below(lane)
             return
-        failure: BaseException | None = None
-        try:
-            async with asyncio.TaskGroup() as self._group:
-                for chain in list(self._chains):
-                    if not chain.done:
-                        self._start(chain)
-                self._open_lanes()
-        except* CourierError as group:
-            failure = _weightiest(group)
-        if failure is not None:
-            raise failure
+        lower = self._lanes.below(lane)
+        if self._is_below_target(lane, page, selected):
+            lane.done, lane.reached = True, lane.target
+            if lower is not None and not lower.is_made_up:
+                self._lanes.merge(lane, lower)
+            else:
+                self._lanes.drop_below(lane)
+            return
+        lane.saved = replace(lane.saved, cursor=page.next_cursor)
+        lane.is_saved_cursor = False
+        if lower is not None and lower.is_made_up:
+            self._meet(lane, lower, page)
+        if lane.order.is_hopeless:
+            self._give_up_order()
 
-    def _start(self, chain: _Chain) -> None:
-        assert self._group is not None  # noqa: S101
-        chain.task = self._group.create_task(self._read(chain))
-
-    async def _read(self, chain: _Chain) -> None:
-        try:
-            while await self._turn(chain):
-                self._open_lanes()
-        except Refused as refusal:
-            # Of a lane from the middle no harm: the lane above it reads on.
-            if chain is self._chains[0] or not refusal.may_mean_cursor:
-                raise
-            async with self._moving:
-                if chain.opened:
-                    await self._drop([chain])
-                else:
-                    await self._end_lanes("refused a cursor made up for it")
-        self._open_lanes()
-
-    async def _turn(self, chain: _Chain) -> bool:
-        """One page of one lane. Returns whether the lane goes on."""
-        page, server_ms = await self._ask(chain.lane.cursor)
-        async with self._moving:
-            if chain not in self._chains:
-                return False
-            if self._frame is None:
-                self._frame = frame_for(
-                    self._stream, self.state, self._settings, started_at=server_ms
-                )
-            elif not self._checked and not self._is_credible(server_ms):
-                await self._put(Batch([], WalkDropped()))
-                return False
-            self._checked = True
-            self._pages = min(self._pages + 1, 2)
-            return await self._take(chain, page)
-
-    async def _take(self, chain: _Chain, page: Page) -> bool:
-        """Judges a page, puts it on the queue, and notes where the lane stands now."""
-        frame = self._frame
-        assert frame is not None  # noqa: S101
-        taken = take(self._stream, frame, chain.lane, page, may_stop=self._may_stop)
-        top = chain is self._chains[0]
-        if not top and not chain.opened and not await self._is_as_asked(chain, page, taken):
+    def _is_below_target(self, lane: LiveLane, page: JudgedPage, selected: Selected) -> bool:
+        """Whether two pages in a row show that nothing above the lane's target is left."""
+        if not self._may_stop or not lane.target or not page.records:
             return False
-        try:
-            chain.guard.check(page, taken.lane.cursor)
-        except BadAnswer:
-            # The rows are good; only the way on is not, so the bookmark stays where it was.
-            await self._put(Batch(taken.records, None, read=len(page.records)))
-            raise
-        lane = _with_first(self._stream, taken, page) if not top else taken.lane
-        lower = self._lower(chain)
-        met = self._follow(lane, lower, page, taken)
-        if met != lane.met:
-            lane = replace(lane, met=met)
-        ended = page.next_cursor is None or (self._may_stop and self._is_below_bound(taken))
-        if ended:
-            lane = replace(lane, cursor=None)
-        chain.lane = lane
-        self._note_density(chain, taken)
-        step: Step
-        if ended and top:
-            reached_end = page.next_cursor is None
-            step = WalkEnded(frame, lane, self._pages > 1, reached_end)
-        elif lower is not None and lane.met == SEAM_RECORDS and not ended:
-            step = LanesJoined(lane, lower.lane.id)
-        else:
-            step = PageRead(frame, lane) if chain.opened or top else LaneOpened(lane)
-        await self._put(Batch(taken.records, step, read=len(page.records)))
-        chain.opened = True
-        if isinstance(step, LanesJoined) and lower is not None:
-            self._join(chain, lower)
+        if selected.shows_news or not page.is_below(lane.target):
+            lane.pages_below, lane.known_below = 0, False
             return False
-        if ended:
-            await self._drop([] if top else self._below(chain))
-        elif not lane.ordered and len(self._chains) > 1:
-            await self._end_lanes("does not come newest first")
-            return chain in self._chains
-        elif lower is not None and _has_passed(taken, lower):
-            await self._waste(lower)
-        if self.state.walk is None:
-            self._cancel(self._chains)
-        return not ended and chain in self._chains
-
-    async def _put(self, batch: Batch) -> None:
-        await self._emit(batch)
-        if batch.step is not None:
-            self.state = advance(self.state, batch.step)
-
-    def _is_credible(self, server_ms: int) -> bool:
-        """Whether this connector can have set the bookmark: its bound must have been earned."""
-        frame = self._frame
-        assert frame is not None  # noqa: S101
-        if frame.started_at > server_ms + INDEX_LAG_MS:
+        lane.pages_below += 1
+        lane.known_below = lane.known_below or selected.holds_known
+        if lane.pages_below < _PAGES_BELOW or not lane.order.is_newest_first:
             return False
-        watermark, read_at = self.state.watermark, self.state.deep_read_at
-        # A walk takes nothing from a time that lies after its own start.
-        if watermark is not None and watermark > frame.started_at:
-            watermark = None
-        if frame.lean is not None and (
-            watermark is None
-            or read_at is None
-            or frame.lean.after != self.state.deep_read_to
-            or frame.lean.below > watermark
-            or frame.lean.unchanged_since > min(read_at, frame.started_at)
+        messages = self._changes.messages
+        if (
+            messages is not None
+            and lane.target > self._depth.floor
+            and messages.is_above_given_up(lane.target)
+            and not lane.known_below
         ):
             return False
-        earned = [t for t in (watermark, self._settings.sync_since_ms) if t is not None]
-        bounds = [time for time in (frame.stop_at, frame.emit_from) if time is not None]
-        return not bounds or (bool(earned) and max(bounds) <= max(earned))
+        newest = self._lanes.head.saved.newest
+        is_learned = self.state.newest_first is not None
+        return is_learned or (newest is not None and newest >= lane.target)
 
-    def _is_below_bound(self, taken: Taken) -> bool:
-        assert self._frame is not None  # noqa: S101
-        # A walk that meets nothing as new as the bound cannot have come newest first from the
-        # head, or the newest have gone: reading on costs requests, stopping might cost rows.
-        newest = self._chains[0].lane.newest if taken.lane.start is not None else taken.lane.newest
-        must_have_met = None if self.state.watermark is None else self._frame.stop_at
-        if must_have_met is not None and (newest is None or newest < must_have_met):
-            return False
-        return is_below_bound(self._frame, taken)
+    def _meet(self, lane: LiveLane, lower: LiveLane, page: JudgedPage) -> None:
+        """Whether the lane has come to the first records of the one below it, or past them."""
+        if lower.opened:
+            lane.seam_met = seams.follow(lane, lower, page)
+        if lane.seam_met == seams.SEAM_RECORDS:
+            self._lanes.merge(lane, lower)
+        elif seams.has_passed(lane, lower, page):
+            # What it has read is read over.
+            self._wasted_lanes += lower.opened
+            self._lanes.drop([lower])
+            if self._wasted_lanes >= _MOST_WASTED_LANES:
+                self._refuse_lanes("answers made-up cursors from elsewhere")
 
-    # -- lanes ----------------------------------------------------------------------------------
-
-    def _lanes_wanted(self) -> bool:
-        """Whether what is left is worth more than one lane, or a bookmark already has more."""
-        if len(self._chains) > 1:
-            return True
-        frame, refused_at = self._frame, self.state.lanes_refused_at
-        if not self._with_lanes or frame is None or not frame.deep or not self._may_stop:
-            return False
-        if refused_at is not None and frame.started_at - refused_at < _TRY_LANES_AGAIN_MS:
-            return False
-        top = self._chains[0]
-        if not top.lane.ordered or not _is_position(top.lane):
-            return False
-        return self._widest_gap() is not None
-
-    def _open_lanes(self) -> None:
-        """Gives idle lanes the older part of what is widest: one at first, then twice as many."""
-        if self._group is None or self.state.walk is None or not self._lanes_wanted():
-            return
-        while True:
-            reading = [chain for chain in self._chains if not chain.done]
-            asking = sum(not chain.opened for chain in reading)
-            if len(reading) >= self._settings.message_lanes or asking >= len(reading) - asking:
-                return
-            gap = self._widest_gap()
-            if gap is None:
-                return
-            index, top_ms, bottom_ms = gap
-            start = bottom_ms + (top_ms - bottom_ms) // 2
-            lane = Lane(id=self._next_id, cursor=made_up_cursor(start), start=start)
-            self._next_id += 1
-            chain = _Chain(lane, _EndlessGuard(self._stream), opened=False)
-            self._chains.insert(index + 1, chain)
-            self._start(chain)
-
-    def _widest_gap(self) -> tuple[int, int, int] | None:
-        """The widest unread span in time: (index of the lane above it, its top, its bottom)."""
-        frame = self._frame
-        assert frame is not None  # noqa: S101
-        floor = max(self._floor, (frame.stop_at or 0) - DISORDER_MS)
-        widest: tuple[int, int, int] | None = None
-        for index, chain in enumerate(self._chains):
-            top = chain.lane.oldest
-            if chain.done or top is None:
-                continue
-            below = self._chains[index + 1 : index + 2]
-            bottom = max(below[0].lane.start or 0, floor) if below else floor
-            if chain.pages_in(top - bottom) < _WORTHWHILE_PAGES or top - bottom < 2:
-                continue
-            if widest is None or top - bottom > widest[1] - widest[2]:
-                widest = (index, top, bottom)
-        return widest
-
-    async def _is_as_asked(self, chain: _Chain, page: Page, taken: Taken) -> bool:
+    def _is_as_asked(self, lane: LiveLane, page: JudgedPage) -> bool:
         """Whether a made-up cursor was answered from where it points; else lanes are no use."""
-        lane, start = taken.lane, chain.lane.start or 0
-        if lane.newest is not None and lane.newest > start:
-            await self._end_lanes("answers a made-up cursor with newer records")
-            return False
-        if not lane.ordered:
-            await self._end_lanes("does not come newest first")
+        begins_at = lane.saved.begins_at or 0
+        if page.newest is not None and page.newest > begins_at:
+            self._refuse_lanes("answers a made-up cursor with newer records")
             return False
         if not page.records and page.next_cursor is None:
             # Nothing is older: only a hint for where to look next.
-            self._floor = max(self._floor, start)
-            self._chains.remove(chain)
+            self._bottom = max(self._bottom, begins_at)
+            self._lanes.drop([lane])
             return False
         return True
 
-    def _follow(self, lane: Lane, lower: _Chain | None, page: Page, taken: Taken) -> int:
-        """How many of the lower lane's first records this one has come to, one after another."""
-        if lower is None or not lower.opened or len(lower.lane.first) < SEAM_RECORDS:
-            return 0
-        # A lane holds nothing newer than where it was made up to begin, but for some disorder.
-        oldest = taken.oldest if taken.newest is not None else None
-        if oldest is not None and oldest > (lower.lane.start or 0) + DISORDER_MS:
-            return 0
-        first = lower.lane.first
-        met = lane.met if 0 <= lane.met < SEAM_RECORDS else 0
-        for record in page.records:
-            name = _short_hash(self._stream.key_of(record))
-            met = met + 1 if name == first[met] else int(name == first[0])
-            if met == SEAM_RECORDS:
-                break
-        return met
-
-    def _join(self, upper: _Chain, lower: _Chain) -> None:
-        """Notes in memory what the step has done to the state."""
-        self._chains.remove(upper)
-        walk = self.state.walk
-        if walk is None:
-            self._cancel(self._chains)
-            return
-        lower.lane = next(lane for lane in walk.lanes if lane.id == lower.lane.id)
-
-    async def _drop(self, chains: list[_Chain]) -> None:
-        for chain in chains:
-            self._chains.remove(chain)
-        opened = tuple(chain.lane.id for chain in chains if chain.opened)
-        if opened and self.state.walk is not None:
-            await self._put(Batch([], LanesDropped(opened)))
-        self._cancel(chains)
-
-    async def _waste(self, chain: _Chain) -> None:
-        """A lane was passed without being met: what it has read is read over."""
-        self._wasted_lanes += chain.opened
-        if self._wasted_lanes >= _MOST_WASTED_LANES:
-            await self._end_lanes("answers made-up cursors from elsewhere")
-        else:
-            await self._drop([chain])
-
-    async def _end_lanes(self, why: str) -> None:
-        """One lane reads on alone; the finding is kept, so that the next sync does not try."""
-        frame, dropped = self._frame, self._chains[1:]
-        assert frame is not None  # noqa: S101
-        log.info("%s: Courier %s; the reading goes on in one lane", self._stream.table, why)
-        del self._chains[1:]
-        ids = tuple(chain.lane.id for chain in dropped)
-        await self._put(Batch([], LanesDropped(ids, refused_at=frame.started_at)))
-        self._cancel(dropped)
-
-    def _below(self, chain: _Chain) -> list[_Chain]:
-        return self._chains[self._chains.index(chain) + 1 :]
-
-    def _lower(self, chain: _Chain) -> _Chain | None:
-        below = self._below(chain)
-        return below[0] if below else None
-
-    def _cancel(self, chains: list[_Chain]) -> None:
-        """Stops their reading, but for the one that says so."""
-        for chain in chains:
-            if chain.task is not None and chain.task is not asyncio.current_task():
-                chain.task.cancel()
-
-    def _note_density(self, chain: _Chain, taken: Taken) -> None:
-        if not chain.recent and taken.newest is not None:
-            chain.recent.append(taken.newest)
-        if taken.oldest is not None:
-            chain.recent.append(taken.oldest)
-
-
-def made_up_cursor(time_ms: int) -> str:
-    """The position of a message enqueued at `time_ms` whose id sorts after all others."""
-    position = f"{time_ms},1-{time_ms // 1000:08x}-{'f' * 24}"
-    return base64.b64encode(position.encode()).decode()
-
-
-def _is_position(lane: Lane) -> bool:
-    """Whether the server's own cursor reads as the time of the last record of its page."""
-    try:
-        text = base64.b64decode(lane.cursor or "", validate=True).decode()
-    except (binascii.Error, ValueError):
-        return False
-    time, comma, name = text.partition(",")
-    return bool(comma and name) and time == str(lane.oldest)
-
-
-def _has_passed(taken: Taken, lower: _Chain) -> bool:
-    """Whether a whole page lies below where the lower lane began, without the two meeting."""
-    if taken.newest is None or taken.lane.met:
-        return False
-    if len(lower.lane.first) == SEAM_RECORDS:
-        began = lower.lane.first_oldest
-    else:
-        began = lower.lane.oldest if lower.opened else lower.lane.start
-    return began is not None and taken.newest < began
-
-
-def _with_first(stream: Stream, taken: Taken, page: Page) -> Lane:
-    """The lane with the names of its first records, until there are enough of them."""
-    lane = taken.lane
-    wanted = SEAM_RECORDS - len(lane.first)
-    if wanted <= 0:
-        return lane
-    names = [_short_hash(stream.key_of(record)) for record in page.records[:wanted]]
-    times = [time for time in taken.times[:wanted] if time is not None]
-    if lane.first_oldest is not None:
-        times.append(lane.first_oldest)
-    return replace(lane, first=(*lane.first, *names), first_oldest=min(times, default=None))
-
-
-def _short_hash(key: str | None) -> str:
-    digest = hashlib.blake2b((key or "").encode("utf-8", "replace"), digest_size=6).digest()
-    return base64.b64encode(digest).decode()
-
-
-def _weightiest(group: BaseExceptionGroup[CourierError]) -> BaseException:
-    """What decides the stream's fate: a refused key before all else."""
-    leaves: list[BaseException] = []
-    waiting: list[BaseException] = [group]
-    while waiting:
-        error = waiting.pop()
-        if isinstance(error, BaseExceptionGroup):
-            waiting.extend(error.exceptions)
-        else:
-            leaves.append(error)
-    return next((leaf for leaf in leaves if isinstance(leaf, KeyRefused)), leaves[0])
-
-
-class _EndlessGuard:
-    """Ends a chain that gets nowhere, in memory that does not grow with it."""
-
-    def __init__(self, stream: Stream) -> None:
-        self._stream = stream
-        # Brent's cycle detection: one cursor is kept, and replaced at every power of two.
-        self._kept: str | None = None
-        self._steps = 0
-        self._limit = 1
-        self._previous: str | None = None
-        # Pages whose records were all on a page not long before bring nothing new.
-        self._recent: dict[int, None] = {}
-        self._stale_pages = 0
-
-    def check(self, page: Page, cursor: str | None) -> None:
-        """Raises BadAnswer where a cursor returns or page after page brings nothing new."""
-        if cursor is None:
-            return
-        if cursor in (self._kept, self._previous):
-            raise BadAnswer("a cursor came a second time: the pages go round in a circle")
-        self._previous = cursor
-        if self._kept is None or self._steps == self._limit:
-            self._kept, self._steps = cursor, 0
-            self._limit *= 2
-        self._steps += 1
-        self._check_records(page)
-
-    def _check_records(self, page: Page) -> None:
-        fingerprint = hash(tuple([self._stream.key_of(record) for record in page.records]))
-        if page.records and fingerprint not in self._recent:
-            self._stale_pages = 0
-            self._recent[fingerprint] = None
-            if len(self._recent) > _MOST_STALE_PAGES:
-                del self._recent[next(iter(self._recent))]
-            return
-        self._stale_pages += 1
-        if self._stale_pages >= _MOST_STALE_PAGES:
-            raise BadAnswer(
-                f"{_MOST_STALE_PAGES:,} pages in a row brought no new record, and each said that "
-                "there is more"
+    def _refuse_lanes(self, why: str) -> None:
+        """One lane reads on alone; remembered, so that the next syncs do not try."""
+        if self._probe.verdict is not Verdict.REFUSED:
+            log.info(
+                "%s: Courier %s, so its pages are read one after another for a week.",
+                self._stream.table,
+                why,
             )
+        self._probe.verdict = Verdict.REFUSED
+        self.state = replace(self.state, no_lanes_until=self.clock.start + NO_LANES_MS)
+        self._lanes.drop_made_up()
+
+    def _give_up_order(self) -> None:
+        """The stream is not newest first after all: one lane reads all of it."""
+        if self._may_stop:
+            log.info(
+                "%s: its pages do not come newest first, so all of them are read.",
+                self._stream.table,
+            )
+        self._may_stop = False
+        self._lanes.drop_below(self._lanes.head)
+
+    # -- failures ---------------------------------------------------------------------------
+
+    def _fail(self, lane: LiveLane, error: CourierError) -> list[Output]:
+        """What a request that failed for good means to its lane."""
+        if not self._began:
+            raise error
+        if lane.is_made_up:
+            self._lanes.drop([lane])
+            self._refuse_lanes("refuses made-up cursors")
+            return [Batch(stream=self._stream, state=self._saved())]
+        if isinstance(error, Limited) or not self._may_renew(lane):
+            # The lane stays where it is; every sync tries it again, and fails.
+            lane.stuck = True
+            self._error = self._error or error
+            return []
+        return self._renew(lane, error)
+
+    def _may_renew(self, lane: LiveLane) -> bool:
+        """Whether the cursor may be at fault; a place that fails again is at fault itself."""
+        saved = lane.saved
+        if self._is_rest or saved.cursor is None:
+            return False
+        if lane.is_saved_cursor:
+            return saved.renewed_at is None or self.clock.start - saved.renewed_at >= DAY_MS
+        if lane.renewed_from is None:
+            return True
+        return saved.oldest is not None and saved.oldest < lane.renewed_from
+
+    def _renew(self, lane: LiveLane, error: CourierError) -> list[Output]:
+        """The part of a lane whose cursor failed is read on by another cursor."""
+        if self._stream.cursor_at is not None and lane.saved.oldest is not None:
+            if self._probe.verdict is Verdict.ASKED or self._start_probe():
+                lane.stuck = True
+                self._waiting_for_probe.append((lane, error))
+                return []
+            if self._probe.verdict is Verdict.HELD:
+                self._renew_in_place(lane, lane.saved.oldest)
+                return []
+        upper = self._lanes.above(lane)
+        if upper is not None and not (upper.stuck or upper.done):
+            upper.saved = replace(upper.saved, renewed_at=self.clock.start)
+            upper.renewed_from = _place_of(lane)
+            self._lanes.drop([lane])
+            return [self._notice(error), Batch(stream=self._stream, state=self._saved())]
+        # Kept until the head has answered: where it does not, the fault is not the cursor's.
+        lane.stuck = True
+        head = LiveLane(
+            Lane(started_at=self.clock.start, renewed_at=self.clock.start), opened=False
+        )
+        head.renewed_from = _place_of(lane)
+        self._lanes.insert_head(head)
+        self._fetch(head)
+        return [self._notice(error)]
+
+    def _notice(self, error: CourierError) -> Notice:
+        return Notice(
+            f"{self._stream.table}: Courier no longer accepts the cursor at which the reading was "
+            f"to go on ({error}), so that part is read again from the newest records. Nothing is "
+            "lost."
+        )
+
+    def _renew_in_place(self, lane: LiveLane, oldest: int) -> None:
+        """A cursor made up for the lane's own place, where this walk's probe has held."""
+        if self._stream.cursor_at is None:
+            return
+        lane.renewed_from = oldest
+        lane.stuck = lane.is_saved_cursor = False
+        lane.guard = EndlessGuard()
+        # Records of the same hour may stand behind the cursor that failed.
+        cursor = self._stream.cursor_at(oldest + HOUR_MS)
+        lane.saved = replace(lane.saved, cursor=cursor, renewed_at=self.clock.start)
+        self._lanes.rest(lane)
+
+    def _drop_replaced(self, head: LiveLane) -> None:
+        """The head has answered, so the lane that it replaces had a bad cursor."""
+        if head.renewed_from is None or head.opened:
+            return
+        lane = self._lanes.below(head)
+        if lane is not None and lane.stuck and not lane.is_made_up:
+            self._lanes.drop([lane])
+
+    # -- probe and end ----------------------------------------------------------------------
+
+    def _start_probe(self) -> bool:
+        cursor = self._probe.ask()
+        if cursor is not None:
+            self._fetches.start(self._lanes.head, cursor, purpose=Purpose.PROBE)
+        return cursor is not None
+
+    def _take_probe(self, asked: Asked | None) -> list[Output]:
+        page = None
+        if asked is not None:
+            page = judge_page(self._stream, asked.page, now_ms=self.clock.now_ms)
+            asked.release()
+        self._probe.take(page)
+        if self._probe.verdict is Verdict.UNTRIED and self._start_probe():
+            return []
+        if self._probe.verdict is Verdict.REFUSED:
+            self._refuse_lanes("does not take made-up cursors")
+        outputs: list[Output] = []
+        for lane, error in self._waiting_for_probe:
+            if not lane.dropped:
+                lane.stuck = False
+                outputs += self._renew(lane, error)
+        self._waiting_for_probe.clear()
+        if self._lanes.head.done and not self._over:
+            outputs += self._end([])
+        return outputs
+
+    def _end(self, outputs: list[Output]) -> list[Output]:
+        """The lane from the head has come to its end or bound; an end is confirmed first."""
+        head = self._lanes.head
+        if head.ended and self._awaits_confirmation(head):
+            return outputs
+        self._lanes.drop_below(head)
+        self._over = True
+        self.complete = head.ended and not self._is_rest
+        state = self._saved()
+        if self._is_rest:
+            state = replace(state, lanes=())
+        else:
+            state = ended_state(
+                self._stream,
+                state,
+                head,
+                start=min(head.saved.started_at, self.clock.start),
+                depth=self._depth,
+                records=self._records,
+                unusable_to=self.unusable_to,
+            )
+        self.state = state
+        last = outputs[-1] if outputs else None
+        if not isinstance(last, Batch):
+            last = Batch(stream=self._stream)
+            outputs = [*outputs, last]
+        last.state, last.ends_walk = state, True
+        return outputs
+
+    def _awaits_confirmation(self, head: LiveLane) -> bool:
+        """Whether something is asked first: the probe, or what lies below the last record."""
+        cursor = self._probe.confirmation(head)
+        if cursor is None:
+            return False
+        if self._probe.verdict is Verdict.HELD:
+            self._fetches.start(head, cursor, purpose=Purpose.CONFIRM)
+            return True
+        return self._probe.verdict is Verdict.ASKED or self._start_probe()
+
+    # -- going on ---------------------------------------------------------------------------
+
+    def _go_on(self) -> None:
+        """Asks for what may be asked for now: the head's next page, resting lanes, new lanes."""
+        if self._over or not self._began:
+            return
+        head = self._lanes.head
+        if head.can_go_on and head.saved.cursor is not None:
+            self._fetch(head)
+        while self._has_room():
+            lane = self._lanes.next_resting()
+            if lane is None:
+                break
+            self._fetch(lane)
+        if self._has_room() and self._lanes_may_open():
+            self._open_lanes()
+
+    def _has_room(self) -> bool:
+        return self._fetches.under_way < self._lane_count.wanted
+
+    def _lanes_may_open(self) -> bool:
+        return (
+            self._may_stop
+            and self._lane_count.wanted > 1
+            and self._probe.verdict is not Verdict.REFUSED
+            and self._lanes.head.order.is_newest_first
+        )
+
+    def _open_lanes(self) -> None:
+        """Gives lanes the widest gaps; at most as many at once as have been of use before."""
+        lanes = self._lanes
+        bottom = max(self._bottom, lanes.bound)
+        while self._has_room():
+            if lanes.unopened >= max(len(lanes) - lanes.unopened, seams.SCATTERED):
+                return
+            gap = seams.widest_gap(lanes, bottom)
+            if gap is None:
+                return
+            if self._probe.verdict is not Verdict.HELD:
+                self._start_probe()
+                return
+            newest = lanes.head.saved.newest or gap.top
+            for begins_at in seams.places(gap, newest):
+                self._open_lane(begins_at)
+
+    def _open_lane(self, begins_at: int) -> None:
+        if self._stream.cursor_at is None:
+            return
+        cursor = self._stream.cursor_at(begins_at)
+        lane = LiveLane(
+            Lane(started_at=self.clock.start, cursor=cursor, begins_at=begins_at), opened=False
+        )
+        self._lanes.insert(lane, begins_at)
+        self._fetch(lane)
+
+    def _fetch(self, lane: LiveLane) -> None:
+        self._fetches.start(lane, lane.saved.cursor, yields=lane is not self._lanes.head)
+
+    def _saved(self) -> StreamState:
+        """The state with the lanes as they stand now, and what dropped lanes have read."""
+        for reading in self._lanes.given_up:
+            self.state = with_given_up(self.state, reading, self._depth)
+        self._lanes.given_up.clear()
+        self.state = replace(self.state, lanes=self._lanes.saved())
+        return self.state
+
+    def _show_progress(self) -> None:
+        head, counts = self._lanes.head.saved, self._counts
+        counts.reached_ms, counts.newest_ms = head.oldest, head.newest
+        counts.bound_ms = self._lanes.bound or None
+        counts.lanes = len(self._lanes) - 1
+
+
+class ServerClock:
+    """The server's time at a walk's start: the smallest that any of its answers tells."""
+
+    def __init__(self) -> None:
+        self._first_at: float | None = None
+        self.start = 0
+        self.now_ms = 0
+
+    def note(self, server_ms: int) -> None:
+        now = asyncio.get_running_loop().time()
+        if self._first_at is None:
+            self._first_at, self.start = now, server_ms
+        self.start = min(self.start, server_ms - int((now - self._first_at) * 1000))
+        self.now_ms = max(self.now_ms, server_ms)
+
+
+def _place_of(lane: LiveLane) -> int:
+    return -1 if lane.saved.oldest is None else lane.saved.oldest
+
+
+def _no_usable(page: JudgedPage) -> BadAnswer | None:
+    if page.records or not page.unusable:
+        return None
+    return BadAnswer(f"none of the {page.unusable} records of a page can be stored")

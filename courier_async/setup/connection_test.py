@@ -6,14 +6,23 @@ One page of each stream, with the sync's own client, but bounded: a person waits
 import asyncio
 from collections.abc import Mapping
 from typing import Any, Final
+from urllib.parse import quote, urlencode
 
 from courier_async.api.client import CourierClient
 from courier_async.api.pacer import Pacer
-from courier_async.api.pages import parse_page
+from courier_async.api.pages import Page, parse_page
 from courier_async.api.transport import HttpTransport, Transport
-from courier_async.catalog.streams import Stream
-from courier_async.errors import KEY_ADVICE, CourierError, KeyRefused, Refused, Unavailable
-from courier_async.report import Tally
+from courier_async.catalog.stream import Stream
+from courier_async.counts import Counts
+from courier_async.errors import (
+    KEY_ADVICE,
+    BadAnswer,
+    CourierError,
+    KeyRefused,
+    NotInRegion,
+    Refused,
+    Unavailable,
+)
 from courier_async.settings import Settings
 
 _MAX_RETRIES: Final = 1
@@ -21,8 +30,8 @@ _TIMEOUT_SECONDS: Final = 10.0
 # Over all tries and whatever wait Courier asks for, so that no test outlasts it.
 _WHOLE_TEST_SECONDS: Final = 30.0
 
-# Why a stream cannot be read: `None` where it can.
-Findings = Mapping[Stream, CourierError | None]
+# Table -> why its stream cannot be read, or None where it can.
+Findings = Mapping[str, CourierError | None]
 
 _DENIALS: Final = {
     402: "plan (402): the plan of this account does not include it",
@@ -51,17 +60,18 @@ def streams_trouble(configuration: Mapping[str, Any]) -> str | None:
 
 def trouble_with_streams(settings: Settings, findings: Findings) -> str | None:
     """The sentences on streams that cannot be read; None where there is none."""
-    readable = [stream.table for stream, error in findings.items() if error is None]
+    readable = [table for table, error in findings.items() if error is None]
     if not readable:
         return trouble_with_key(settings, findings)
     if len(readable) == len(findings):
         return None
-    troubles = {stream.table: error for stream, error in findings.items() if error}
+    troubles = {table: error for table, error in findings.items() if error}
     reasons = "; ".join(f"{table}: {_reason(error)}" for table, error in troubles.items())
     text = f"{len(readable)} of {len(findings)} streams can be read: {', '.join(readable)}."
     text += f" Not readable: {reasons}."
-    kept = [s.table for s in findings if not _is_denial(troubles.get(s.table))]
-    if len(kept) < len(findings):
+    denied = {table for table, error in troubles.items() if _is_denial(error)}
+    kept = [s.table for s in settings.streams if not denied & {s.table, s.parent}]
+    if denied:
         text += (
             " A sync skips, with a warning, what plan or permission deny. To leave that out, set "
             f"streams to: {','.join(kept)}"
@@ -74,25 +84,27 @@ def trouble_with_key(settings: Settings, findings: Findings) -> str | None:
     errors = [error for error in findings.values() if error is not None]
     refusal = next((error for error in errors if isinstance(error, KeyRefused)), None)
     if refusal is not None:
-        return f"{refusal}. {KEY_ADVICE}"
+        return f"{refusal}. {refusal.advice}"
     if len(errors) < len(findings):
         return None
     # A bad key has been seen to get 403, so that one stream alone would tell nothing.
-    if all(_is_denial(error) for error in errors):
+    if all(isinstance(error, Refused) and error.status in (402, 403) for error in errors):
         texts = ", ".join(sorted({str(error) for error in errors}))
         return f"The key can read no stream ({texts}). {KEY_ADVICE}"
     reasons = "; ".join(sorted({str(error) for error in errors}))
-    return (
-        f"Courier could not be read at {settings.base_url} ({reasons}). Check region and "
-        "base_url in the configuration; if they are right, try again later."
-    )
+    advice = " ".join(sorted({error.advice for error in errors}))
+    return f"Courier could not be read at {settings.base_url} ({reasons}). {advice}"
 
 
 def _is_denial(error: CourierError | None) -> bool:
+    if isinstance(error, NotInRegion):
+        return True
     return isinstance(error, Refused) and error.status in _DENIALS
 
 
 def _reason(error: CourierError) -> str:
+    if isinstance(error, NotInRegion):
+        return "region: only the US region has it"
     if isinstance(error, Refused):
         return _DENIALS.get(error.status, str(error))
     if isinstance(error, Unavailable):
@@ -108,25 +120,55 @@ async def _ask(settings: Settings) -> Findings:
 
 
 async def ask(settings: Settings, transport: Transport) -> Findings:
-    """What the first page of each of the settings' streams comes to. Raises nothing of Courier."""
+    """What the first page of each stream comes to. Raises nothing of Courier.
+
+    Children are asked for one row of their parent; where there is no such row, they can be read.
+    """
     client = CourierClient(
         transport, Pacer(per_second=settings.requests_per_second), max_retries=_MAX_RETRIES
     )
-    errors = await asyncio.gather(
-        *(_ask_one(stream, settings, client) for stream in settings.streams)
-    )
-    return dict(zip(settings.streams, errors, strict=True))
+    errors: dict[str, CourierError | None] = {}
+    first_ids: dict[str, str | None] = {}
+
+    async def ask_stream(stream: Stream) -> None:
+        parent_id = None if stream.parent is None else first_ids[stream.parent]
+        if stream.us_only and not settings.is_us:
+            errors[stream.table] = NotInRegion()
+        elif stream.parent is not None and parent_id is None:
+            errors[stream.table] = None
+        else:
+            path = stream.path.replace("{id}", quote(parent_id or "", safe=""))
+            page = await _first_page(stream, path, settings, client)
+            errors[stream.table] = page if isinstance(page, CourierError) else page.trouble
+            first_ids[stream.table] = _first_id(stream, page)
+
+    parents = [stream for stream in settings.streams if stream.parent is None]
+    await asyncio.gather(*map(ask_stream, parents))
+    await asyncio.gather(*(ask_stream(s) for s in settings.streams if s.parent is not None))
+    return {stream.table: errors[stream.table] for stream in settings.streams}
 
 
-async def _ask_one(
-    stream: Stream, settings: Settings, client: CourierClient
-) -> CourierError | None:
+def _first_id(stream: Stream, page: Page | CourierError) -> str | None:
+    records = page.records if isinstance(page, Page) else []
+    keys = (stream.key_of(record) for record in records)
+    return next((key[0] for key in keys if key is not None), None)
+
+
+async def _first_page(
+    stream: Stream, path: str, settings: Settings, client: CourierClient
+) -> Page | CourierError:
+    target = f"{path}?{urlencode(stream.params)}" if stream.params else path
+    arrays = () if stream.null_is_empty else stream.arrays
     try:
         async with asyncio.timeout(_WHOLE_TEST_SECONDS):
-            body, _ = await client.get(stream.path, Tally(stream.table))
-        parse_page(stream, body, base_url=settings.base_url)
+            reply = await client.get(target, Counts(stream.table), arrays=arrays)
     except TimeoutError:
         return Unavailable(f"no usable answer within {_WHOLE_TEST_SECONDS:g} s")
     except CourierError as error:
         return error
-    return None
+    try:
+        return parse_page(stream, reply.body, base_url=settings.base_url)
+    except BadAnswer as error:
+        return error
+    finally:
+        reply.hold.release()

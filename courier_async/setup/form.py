@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
+from courier_async.catalog.child_streams import FURTHER
 from courier_async.catalog.streams import STREAMS
-from courier_async.settings import OTHER_ADDRESS
+from courier_async.settings import CORE, EVERY
 
 
 class Kind(Enum):
@@ -41,39 +42,25 @@ FIELDS: Final[tuple[Field, ...]] = (
     Field(
         "region",
         "Region of the Courier workspace",
-        "Default: US. For any other address, choose the last and fill in the next field.",
+        "Default: US.",
         kind=Kind.CHOICE,
-        choices=(
-            ("US", "US (api.courier.com)"),
-            ("EU", "EU (api.eu.courier.com)"),
-            (OTHER_ADDRESS, "Another address"),
-        ),
-    ),
-    Field(
-        "base_url",
-        "Address of Courier's API",
-        "Only if the region is another address, such as https://courier.example.com.",
+        choices=(("US", "US (api.courier.com)"), ("EU", "EU (api.eu.courier.com)")),
     ),
     Field(
         "streams",
         "Tables to sync",
-        f"Separated by commas. Default: all, {', '.join(stream.table for stream in STREAMS)}.",
+        f"Separated by commas. {CORE} stands for {', '.join(s.table for s in STREAMS)}; "
+        f"{EVERY} adds {', '.join(s.table for s in FURTHER)}. Default: {CORE}.",
     ),
     Field(
         "sync_since",
         "First day of messages and audit events",
-        "Such as 2026-01-31; a first sync leaves out what is older. Default: all that Courier "
-        "still has.",
+        "Such as 2026-01-31; older ones are left out. Default: all that Courier still has.",
     ),
     Field(
         "message_lookback_days",
-        "Days of messages that each sync reads again",
-        "Messages change after they are sent. 0 to 365. Default: 3.",
-    ),
-    Field(
-        "message_deep_lookback_days",
-        "Days of messages that are read again once a day",
-        "For late opens and clicks. 0 to 365. Default: 30.",
+        "Days for which late changes of messages are looked for",
+        "Deliveries, opens and clicks. 0 to 365. Default: 30.",
     ),
     Field(
         # No toggle: one that nobody touches is off, and would turn the default off.
@@ -84,14 +71,26 @@ FIELDS: Final[tuple[Field, ...]] = (
         choices=(("true", "Yes"), ("false", "No")),
     ),
     Field(
+        "redact_secrets",
+        "Redact secrets in free-form fields",
+        "Values of keys such as access_token or password land as [redacted]. Default: true.",
+        kind=Kind.CHOICE,
+        choices=(("true", "Yes"), ("false", "No")),
+    ),
+    Field(
         "requests_per_second",
         "Most requests a second",
         "Of all tables together. 0.1 to 1000. Default: 50.",
     ),
     Field(
         "message_lanes",
-        "Places at which a long history of messages is read at once",
-        "1 to 32; 1 reads page by page. Default: 8.",
+        "Parallel lanes for a long reading of messages",
+        "1 to 128 fixes the number; 1 reads page by page. Default: as many as the rate allows.",
+    ),
+    Field(
+        "children_refresh_hours",
+        "Hours between two readings of subscriptions, members and tenant users",
+        "0 reads them in every sync; up to 720. Default: 24.",
     ),
     Field(
         "max_retries",

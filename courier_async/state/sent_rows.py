@@ -1,239 +1,208 @@
-"""What the destination is sure to hold of the streams that are read whole.
+"""What the destination is sure to hold: a short fingerprint of each row, so that only changes go.
 
-Fivetran bills by the distinct rows that a month's syncs send, so a row is sent when it is new
-or has changed, and not otherwise. The state keeps a short fingerprint of each row for that.
+Fivetran bills by the distinct rows that a month's syncs send. Small streams are kept whole, by
+key; of messages the youngest are kept, by the hour in which they were enqueued.
 """
 
 import base64
 import hashlib
 import json
-import logging
 import re
-import zlib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
-import orjson
+import msgspec
 
-from courier_async.catalog.streams import Record
+from courier_async.catalog.stream import HOUR_MS, Key, Record
 
-log = logging.getLogger(__name__)
-
-# Raise it with any change of flattening or schema: every row is then sent once more.
-ROW_SHAPE: Final = 1
 # Below Fivetran's 10 MB for a state, with room for what else it holds.
 MOST_ROWS: Final = 50_000
-MOST_BYTES: Final = 3_900_000
-# An id that JSON writes as it is; measuring the others costs more.
-_PLAIN: Final = re.compile(r"[A-Za-z0-9 ._:/@+-]*").fullmatch
-# A fingerprint and what JSON puts around it and its id.
-_BYTES_BESIDE_ID: Final = 11
+MOST_BYTES: Final = 4_000_000
+MOST_MESSAGES: Final = 50_000
 
-_SALT: Final = ROW_SHAPE.to_bytes(8, "big")
-# Known to have been sent, but not as what: it is sent when it is next seen.
-BLANK: Final = ""
-_BLANK_MARK: Final = "--------"
-_PARTS: Final = 128
-# So few that they are not worth parting.
-_FEW_ROWS: Final = 2_000
+# Known to have been sent, but not as what: the row is sent when it is next seen.
+BLANK: Final = b""
+_HASH_BYTES: Final = 6
+_TEXT_LENGTH: Final = 8  # of a hash in base64
+_BLANK_TEXT: Final = "-" * _TEXT_LENGTH
+_BETWEEN_PARTS: Final = "\t"
+_ESCAPES: Final = {"\\": "\\\\", "\n": "\\n", "\t": "\\t"}
+_NEEDS_ESCAPE: Final = re.compile(r"[\\\n\t]")
+_encode_sorted: Final = msgspec.json.Encoder(order="sorted").encode
 
 
-def fingerprint(record: Record) -> str:
-    """48 bits of the record as it came, as 8 letters; the order of keys does not matter.
+def fingerprint(record: Record, salt: bytes) -> bytes:
+    """48 bits of the record as it came; the order of its keys does not matter.
 
-    Raises ValueError where it is nested too deeply.
+    salt: at most 16 bytes, another for each definition of the table.
     """
     try:
-        text = orjson.dumps(record, option=orjson.OPT_SORT_KEYS)
-    except orjson.JSONEncodeError:  # an integer beyond 64 bits, or very deep
+        text = _encode_sorted(record)
+    except (OverflowError, UnicodeEncodeError, RecursionError):  # beyond what msgspec writes
         try:
             text = json.dumps(record, sort_keys=True).encode()
         except RecursionError:
-            raise ValueError("nested too deeply") from None
-    digest = hashlib.blake2b(text, digest_size=6, salt=_SALT).digest()
-    return base64.b64encode(digest, b"-_").decode()
+            return BLANK
+    return hashlib.blake2b(text, digest_size=_HASH_BYTES, salt=salt).digest()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Deletions:
-    """What the search for rows that have gone has found (deletes.py), to be written.
+def short_hash(key: Key) -> bytes:
+    """48 bits of a key."""
+    text = "\x00".join(key).encode("utf-8", "replace")
+    return hashlib.blake2b(text, digest_size=_HASH_BYTES).digest()
 
-    gone: ids to delete. left: ids missing from the listing that the API still knows.
-    asked_after: the last id asked for; the next search goes on behind it.
-    half_gone: so much was missing that the next walk must agree first.
+
+def key_text(key: Key) -> str:
+    """A key as one text, for the state."""
+    if not any(map(_NEEDS_ESCAPE.search, key)):
+        return _BETWEEN_PARTS.join(key)
+    return _BETWEEN_PARTS.join(
+        _NEEDS_ESCAPE.sub(lambda match: _ESCAPES[match[0]], part) for part in key
+    )
+
+
+def key_of_text(text: str) -> Key:
+    """The key of which key_text made `text`."""
+    parts = text.split(_BETWEEN_PARTS)
+    if "\\" not in text:
+        return tuple(parts)
+    plain = {escape: character for character, escape in _ESCAPES.items()}
+    return tuple(re.sub(r"\\.", lambda m: plain.get(m[0], m[0]), part) for part in parts)
+
+
+class SentRows:
+    """Key -> fingerprint of every row of a small stream."""
+
+    def __init__(self) -> None:
+        self.marks: dict[Key, bytes] = {}
+        self.size_bytes = 0
+
+    def __len__(self) -> int:
+        return len(self.marks)
+
+    def get(self, key: Key) -> bytes | None:
+        """The fingerprint under which a row was sent; BLANK where nobody knows; else None."""
+        return self.marks.get(key)
+
+    def set(self, key: Key, mark: bytes) -> None:
+        if key not in self.marks:
+            self.size_bytes += _row_bytes(key)
+        self.marks[key] = mark
+
+    def forget(self, key: Key) -> None:
+        if self.marks.pop(key, None) is not None:
+            self.size_bytes -= _row_bytes(key)
+
+    def blank_all(self) -> None:
+        """After a sync that died nobody knows which of its rows have landed."""
+        self.marks = dict.fromkeys(self.marks, BLANK)
+
+    def copy(self) -> "SentRows":
+        twin = SentRows()
+        twin.marks, twin.size_bytes = self.marks.copy(), self.size_bytes
+        return twin
+
+    def as_json(self) -> str:
+        """A line a row, its fingerprint and its key: a tenth of what a JSON object costs."""
+        return "\n".join([_text_of(mark) + key_text(key) for key, mark in self.marks.items()])
+
+    @classmethod
+    def from_json(cls, text: str) -> "SentRows":
+        """Raises ValueError where `text` is not of this form."""
+        rows = cls()
+        for line in text.split("\n") if text else ():
+            key = key_of_text(line[_TEXT_LENGTH:])
+            if not all(key):
+                raise ValueError("a row has no key")
+            rows.set(key, _mark_of(line[:_TEXT_LENGTH]))
+        return rows
+
+
+class SentMessages:
+    """Hashed id -> fingerprint of the youngest messages, by the hour of their enqueuing.
+
+    given_up: the youngest hour whose entries have given way; nothing up to it is known.
     """
 
-    gone: tuple[str, ...] = ()
-    left: tuple[str, ...] = ()
-    asked_after: str | None = None
-    half_gone: bool = False
-
-
-@dataclass(slots=True)
-class KnownRows:
-    """One stream's rows: id -> fingerprint, and what the search for deletes keeps.
-
-    open: rows may have been sent since the last checkpoint but one that ended a sync.
-    given_up: the stream is too large to keep; it is sent whole and its deletes are not seen.
-    """
-
-    open: bool = False
-    given_up: bool = False
-    left: frozenset[str] = frozenset()
-    asked_after: str | None = None
-    half_gone: bool = False
-    size_bytes: int = 0
-    # By a hash of the id, so that a checkpoint writes anew only the parts that have changed.
-    _parts: list[dict[str, str]] = field(default_factory=lambda: [{} for _ in range(_PARTS)])
-    _texts: list[str | None] = field(default_factory=lambda: [None] * _PARTS)
-    _count: int = 0
+    def __init__(self) -> None:
+        self.hours: dict[int, dict[bytes, bytes]] = {}
+        self.given_up = -1
+        self._count = 0
+        self._texts: dict[int, str] = {}
 
     def __len__(self) -> int:
         return self._count
 
-    def __contains__(self, key: str) -> bool:
-        return key in self._parts[_part(key)]
+    def get(self, name: bytes, time_ms: int) -> bytes | None:
+        entries = self.hours.get(time_ms // HOUR_MS)
+        return None if entries is None else entries.get(name)
 
-    def get(self, key: str) -> str | None:
-        """The fingerprint under which a row was sent; BLANK where nobody knows; else None."""
-        return self._parts[_part(key)].get(key)
-
-    def ids(self) -> frozenset[str]:
-        return frozenset(key for part in self._parts for key in part)
-
-    def set(self, key: str, mark: str) -> None:
-        if self.given_up:
+    def set(self, name: bytes, time_ms: int, mark: bytes) -> None:
+        hour = time_ms // HOUR_MS
+        if hour <= self.given_up:
             return
-        number = _part(key)
-        part = self._parts[number]
-        if key not in part:
-            self.size_bytes += row_bytes(key)
-            self._count += 1
-        part[key] = mark
-        self._texts[number] = None
+        entries = self.hours.get(hour)
+        if entries is None:
+            entries = self.hours[hour] = {}
+        self._count += name not in entries
+        entries[name] = mark or bytes(_HASH_BYTES)
+        self._texts.pop(hour, None)
+        while self._count > MOST_MESSAGES and len(self.hours) > 1:
+            oldest = min(self.hours)
+            self._count -= len(self.hours.pop(oldest))
+            self._texts.pop(oldest, None)
+            self.given_up = oldest
 
-    def forget(self, key: str) -> None:
-        number = _part(key)
-        if self._parts[number].pop(key, None) is not None:
-            self.size_bytes -= row_bytes(key)
-            self._count -= 1
-            self._texts[number] = None
+    def is_above_given_up(self, time_ms: int) -> bool:
+        """Whether a message of that time has an entry if it has been sent."""
+        return time_ms // HOUR_MS > self.given_up
 
-    def blank_all(self) -> None:
-        """After a sync that died, nobody knows which of its rows have landed."""
-        self._parts = [dict.fromkeys(part, BLANK) for part in self._parts]
-        self._texts = [None] * _PARTS
-        self.open = False
+    def copy(self) -> "SentMessages":
+        twin = SentMessages()
+        twin.hours = {hour: entries.copy() for hour, entries in self.hours.items()}
+        twin.given_up, twin._count = self.given_up, self._count
+        return twin
 
-    def note(self, deletions: Deletions) -> None:
-        self.left = frozenset(deletions.left)
-        self.asked_after = deletions.asked_after
-        self.half_gone = deletions.half_gone
+    def as_json(self) -> dict[str, str]:
+        """Hour -> base64 of its entries, twelve bytes each; "given_up" beside them."""
+        for hour, entries in self.hours.items():
+            if hour not in self._texts:
+                packed = b"".join([name + mark for name, mark in entries.items()])
+                self._texts[hour] = base64.b64encode(packed).decode()
+        texts = {str(hour): self._texts[hour] for hour in sorted(self.hours)}
+        return texts | {"given_up": str(self.given_up)} if self.given_up >= 0 else texts
 
-    def as_json(self) -> dict[str, Any]:
-        if self.given_up:
-            return {"rows_given_up": True}
-        values: dict[str, Any] = {}
-        if self._count:
-            values["rows"] = self._rows_as_json()
-        if self.open:
-            values["open"] = True
-        if self.left:
-            values["left"] = sorted(self.left)
-        if self.asked_after is not None:
-            values["asked_after"] = self.asked_after
-        if self.half_gone:
-            values["half_gone"] = True
-        return values
-
-    def _rows_as_json(self) -> list[str]:
-        """A few long texts, which cost a tenth of what one JSON key a row does.
-
-        A line a row: its fingerprint, eight dashes for a blank one, and its id.
-        """
-        if self._count < _FEW_ROWS:
-            return ["\n".join(_line(*row) for part in self._parts for row in part.items())]
-        for number, text in enumerate(self._texts):
-            if text is None:
-                lines = [_line(*row) for row in self._parts[number].items()]
-                self._texts[number] = "\n".join(lines)
-        return [text for text in self._texts if text]
+    @classmethod
+    def from_json(cls, texts: dict[str, str]) -> "SentMessages":
+        """Raises ValueError where `texts` are not of this form."""
+        sent = cls()
+        sent.given_up = int(texts.get("given_up", "-1"))
+        for hour, text in texts.items():
+            if hour == "given_up":
+                continue
+            packed = base64.b64decode(text, validate=True)
+            if len(packed) % (2 * _HASH_BYTES):
+                raise ValueError("an hour of messages is cut short")
+            for at in range(0, len(packed), 2 * _HASH_BYTES):
+                name, mark = packed[at : at + _HASH_BYTES], packed[at + _HASH_BYTES :]
+                sent.set(name, int(hour) * HOUR_MS, mark[:_HASH_BYTES])
+        return sent
 
 
-def _part(key: str) -> int:
-    return zlib.crc32(key.encode("utf-8", "replace")) % _PARTS
+def _row_bytes(key: Key) -> int:
+    """What a row takes in the state: its fingerprint, its key as JSON, the line's end."""
+    text = key_text(key)
+    size = len(text) if text.isascii() and text.isprintable() else len(json.dumps(text))
+    return size + _TEXT_LENGTH + 2
 
 
-def _line(key: str, mark: str) -> str:
-    if "\n" in key or "\\" in key:
-        key = key.replace("\\", "\\\\").replace("\n", "\\n")
-    return (mark or _BLANK_MARK) + key
+def _text_of(mark: bytes) -> str:
+    return base64.b64encode(mark).decode() if mark else _BLANK_TEXT
 
 
-def _row(line: str) -> tuple[str, str]:
-    """The id and the fingerprint of a line. Raises ValueError where it is none."""
-    mark, key = line[: len(_BLANK_MARK)], line[len(_BLANK_MARK) :]
-    if not key:
-        raise ValueError("rows are not fingerprints with ids")
-    if "\\" in key:
-        key = re.sub(r"\\(.)", lambda escape: "\n" if escape[1] == "n" else escape[1], key)
-    return key, BLANK if mark == _BLANK_MARK else mark
-
-
-def row_bytes(key: str) -> int:
-    """What a row takes in the state: its id as ASCII JSON, its fingerprint, the line's end."""
-    return (len(key) if _PLAIN(key) else 2 * len(json.dumps(key))) + _BYTES_BESIDE_ID
-
-
-def keep_within_bounds(streams: dict[str, KnownRows]) -> None:
-    """Gives up the largest streams until the rest fit into the state."""
-    for table in [table for table, known in streams.items() if len(known) > MOST_ROWS]:
-        _give_up(streams, table)
-    while sum(map(_state_bytes, streams.values())) > MOST_BYTES:
-        _give_up(streams, max(streams, key=lambda table: _state_bytes(streams[table])))
-
-
-def _state_bytes(known: KnownRows) -> int:
-    return known.size_bytes + sum(map(row_bytes, known.left))
-
-
-def _give_up(streams: dict[str, KnownRows], table: str) -> None:
-    log.info(
-        "%s: too large for its rows to be kept in the state (%s rows). From now on every sync "
-        "sends all of them, and rows that are deleted in Courier stay in the table.",
-        table,
-        f"{len(streams[table]):,}",
-    )
-    streams[table] = KnownRows(given_up=True)
-
-
-def is_text(value: Any) -> bool:
-    """Whether it is text that can be sent and stored: without half of a surrogate pair."""
-    try:
-        return isinstance(value, str) and value.encode() is not None
-    except UnicodeEncodeError:
-        return False
-
-
-def parse_known_rows(part: Mapping[Any, Any]) -> KnownRows:
-    """The rows in one stream's part of a saved state. Raises ValueError on a wrong shape."""
-    if part.get("rows_given_up") is True:
-        return KnownRows(given_up=True)
-    rows, left, asked_after = part.get("rows", []), part.get("left", []), part.get("asked_after")
-    if not isinstance(rows, list) or not all(map(is_text, rows)):
-        raise ValueError("rows are not texts")
-    if not isinstance(left, list) or not all(map(is_text, left)):
-        raise ValueError("left is not a list of ids")
-    if asked_after is not None and not is_text(asked_after):
-        raise ValueError("asked_after is not an id")
-    known = KnownRows(
-        left=frozenset(left), asked_after=asked_after, half_gone=part.get("half_gone") is True
-    )
-    for text in rows:
-        for line in text.split("\n"):
-            known.set(*_row(line))
-    # Anything but a plain "not open" means that the sync before did not end well.
-    if part.get("open") not in (None, False):
-        known.blank_all()
-    return known
+def _mark_of(text: str) -> bytes:
+    if text == _BLANK_TEXT:
+        return BLANK
+    mark = base64.b64decode(text, validate=True)
+    if len(mark) != _HASH_BYTES:
+        raise ValueError("a fingerprint is cut short")
+    return mark

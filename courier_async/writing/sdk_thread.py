@@ -6,12 +6,12 @@ waits for a consumer that is gone; this one is a daemon.
 """
 
 import asyncio
-import contextlib
 import queue
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from types import TracebackType
-from typing import Final, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 T = TypeVar("T")
 
@@ -26,15 +26,17 @@ class Worker(Protocol):
         ...
 
 
-class ThreadWorker:
+class SdkThread:
     """Worker on one daemon thread. Use as an asynchronous context manager."""
 
     def __init__(self) -> None:
-        self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[tuple[Callable[[], Any], Future[Any]] | None] = (
+            queue.SimpleQueue()
+        )
         self._closed = False
         self._thread = threading.Thread(target=self._work, name="courier-writer", daemon=True)
 
-    async def __aenter__(self) -> "ThreadWorker":
+    async def __aenter__(self) -> "SdkThread":
         self._thread.start()
         return self
 
@@ -51,34 +53,19 @@ class ThreadWorker:
         self._thread.join(_JOIN_SECONDS)
 
     async def run(self, job: Callable[[], T]) -> T:
-        loop = asyncio.get_running_loop()
-        done: asyncio.Future[T] = loop.create_future()
-
-        def settle(result: T | None, error: BaseException | None) -> None:
-            if done.cancelled():
-                return
-            if error is not None:
-                done.set_exception(error)
-            else:
-                done.set_result(result)  # type: ignore[arg-type]
-
-        def work() -> None:
-            if done.cancelled():
-                return
-            result, error = None, None
-            try:
-                result = job()
-            except BaseException as caught:  # an SDK may raise anything; the loop must know
-                error = _presentable(caught)
-            with contextlib.suppress(RuntimeError):  # the loop may be closed by now
-                loop.call_soon_threadsafe(settle, result, error)
-
-        self._jobs.put(work)
-        return await done
+        future: Future[T] = Future()
+        self._jobs.put((job, future))
+        return await asyncio.wrap_future(future)
 
     def _work(self) -> None:
-        while (job := self._jobs.get()) is not None and not self._closed:
-            job()
+        while (item := self._jobs.get()) is not None and not self._closed:
+            job, future = item
+            if not future.set_running_or_notify_cancel():
+                continue
+            try:
+                future.set_result(job())
+            except BaseException as caught:  # an SDK may raise anything; the loop must know
+                future.set_exception(_presentable(caught))
 
 
 def _presentable(error: BaseException) -> BaseException:

@@ -1,4 +1,4 @@
-"""The one writer: rows to op.upsert, then the state's step, then a checkpoint when one is due.
+"""The one writer: rows to op.upsert, then the stream's next state, then a checkpoint when due.
 
 All calls of the SDK's operations stand here, and all are made on one thread.
 """
@@ -6,33 +6,23 @@ All calls of the SDK's operations stand here, and all are made on one thread.
 import asyncio
 import logging
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from typing import Any, Final, Protocol
 
-from courier_async.catalog.rows import Flattener, json_text
-from courier_async.catalog.streams import BY_TABLE, Record, Stream
-from courier_async.reading.walk import Batch
-from courier_async.report import Tally
+from courier_async.catalog.stream import Stream
+from courier_async.catalog.streams import BY_TABLE
+from courier_async.counts import Counts
+from courier_async.handover import Batch, Notice
 from courier_async.state.saved import State
-from courier_async.state.sent_rows import (
-    BLANK,
-    Deletions,
-    KnownRows,
-    fingerprint,
-    keep_within_bounds,
-)
 from courier_async.writing.sdk_thread import Worker
 
 log = logging.getLogger(__name__)
 
-# Pages that may wait: enough that no walk waits for a writer that keeps up.
+# Pages that may wait: enough that no walk waits for a writer that keeps up. What they take of
+# the memory is bounded where their answers are read (api/memory.py).
 QUEUE_PAGES: Final = 64
-# And so many bytes as they came, which take about five times as much once they are parsed.
-_MOST_BYTES_WAITING: Final = 4 * 1024 * 1024
-# A hop to the thread costs as much as flattening five pages, so a page waits a moment for others,
-# unless so many wait already or the destination takes longer than that for what it is given.
-# The queue still takes twice the highest rate of requests.
+# A hop to the thread costs as much as the rows of five pages, so a page waits a moment for
+# others, unless so many wait already or the destination takes longer than that.
 _GATHER_SECONDS: Final = 0.03
 _ENOUGH_PAGES: Final = 8
 
@@ -46,26 +36,12 @@ class Operations(Protocol):
     def warning(self, message: str) -> Any: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
-    """A batch on its way from a stream's walk to the destination, and what it took on the wire."""
-
-    stream: Stream
-    batch: Batch
-    size_bytes: int = 0
-
-
-@dataclass(slots=True)
-class _Marked:
-    """A record that can be stored, its key, and its fingerprint where rows are kept."""
-
-    key: str
-    record: Record
-    mark: str
+class OperationFailed(Exception):
+    """An operation of the SDK raised. The text names the stream, never the value."""
 
 
 class Writer:
-    """Takes items in the order in which they were put; `queue` None-terminated."""
+    """Takes batches in the order in which they were put; `queue` is None-terminated."""
 
     def __init__(
         self,
@@ -73,73 +49,57 @@ class Writer:
         op: Operations,
         worker: Worker,
         state: State,
-        tallies: dict[str, Tally],
+        counts: dict[str, Counts],
+        streams: Iterable[Stream],
         checkpoint_interval_seconds: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._op = op
         self._worker = worker
         self._state = state
-        self._tallies = tallies
+        self._counts = counts
+        self._streams = tuple(streams)
+        self._children_of_messages = [
+            s.table for s in self._streams if s.parent and BY_TABLE[s.parent].changes_late
+        ]
         self._interval_seconds = checkpoint_interval_seconds
         self._clock = clock
         self._saved_at = clock()
         self._unsaved = False
         self._stopped = False
         self._write_seconds = 0.0
-        self._flatteners: dict[str, Flattener] = {}
-        self.queue: asyncio.Queue[Item | None] = asyncio.Queue(QUEUE_PAGES)
-        self._bytes_waiting = 0
-        self._has_room = asyncio.Event()
-        self._has_room.set()
-
-    async def put(self, item: Item) -> None:
-        """Queues an item; waits while pages, or bytes of them, enough to fill the memory wait.
-
-        One that is so large by itself is also waited for until it is written, so that the next
-        such page is not read meanwhile.
-        """
-        await self._room()
-        self._count(item.size_bytes)
-        try:
-            await self.queue.put(item)
-        except BaseException:
-            self._count(-item.size_bytes)
-            raise
-        if item.size_bytes >= _MOST_BYTES_WAITING:
-            await self._room()
-
-    async def _room(self) -> None:
-        while not self._has_room.is_set():
-            await self._has_room.wait()
-
-    def _count(self, size_bytes: int) -> None:
-        self._bytes_waiting += size_bytes
-        if self._bytes_waiting < _MOST_BYTES_WAITING:
-            self._has_room.set()
-        else:
-            self._has_room.clear()
+        self._is_marked_open = False
+        self.queue: asyncio.Queue[Batch | Notice | None] = asyncio.Queue(QUEUE_PAGES)
 
     async def run(self) -> None:
-        """Writes until the queue ends, then saves the state. Raises what an operation raised."""
+        """Writes until the queue ends, then saves the state. Raises OperationFailed."""
         try:
             while True:
                 items, last = await self._waiting()
-                size_bytes = sum(item.size_bytes for item in items)
                 # One hop to the thread for all that waits: a hop a page costs more than its rows.
                 began = self._clock()
                 await self._worker.run(lambda: self._write(items, last=last))  # noqa: B023
                 self._write_seconds = self._clock() - began
-                self._count(-size_bytes)
+                for item in items:
+                    _release(item)
+                items.clear()
                 if last:
                     return
         finally:
             # After this no operation is called, whatever the thread is still busy with.
             self._stopped = True
 
-    async def _waiting(self) -> tuple[list[Item], bool]:
+    async def save(self) -> None:
+        """Saves what has been written, for a sync that is told to stop."""
+        self._stopped = False
+        try:
+            await self._worker.run(self._checkpoint)
+        finally:
+            self._stopped = True
+
+    async def _waiting(self) -> tuple[list[Batch | Notice], bool]:
         """All items now in the queue, at least one; or none once a checkpoint is due."""
-        items: list[Item] = []
+        items: list[Batch | Notice] = []
         try:
             async with asyncio.timeout(self._seconds_to_checkpoint()):
                 item = await self.queue.get()
@@ -164,143 +124,98 @@ class Writer:
             return None
         return max(0.0, self._interval_seconds - (self._clock() - self._saved_at))
 
-    def _write(self, items: list[Item], *, last: bool) -> None:
+    def _write(self, items: list[Batch | Notice], *, last: bool) -> None:
         """What waits, in order, on the worker's thread."""
-        marked = [self._marked(item) for item in items]
-        self._announce(items, marked)
         due = not items
-        for item, records in zip(items, marked, strict=True):
-            self._write_item(item, records)
-            due = due or item.batch.ends_walk
+        for item in items:
+            if isinstance(item, Notice):
+                self._warn(item.text)
+                continue
+            self._write_batch(item)
+            due = due or item.ends_walk
             if self._clock() - self._saved_at >= self._interval_seconds:
                 self._checkpoint()
         if last:
-            self._warn_of_unusable()
             # No operation follows this checkpoint, so the rows are what the state says.
-            for known in self._state.rows.values():
-                known.open = False
+            self._state.open -= {stream.table for stream in self._streams}
         if last or (due and self._unsaved):
             self._checkpoint()
-        # Both loop and thread keep the list until they get the next: large pages must not wait.
-        items.clear()
 
-    def _marked(self, item: Item) -> list[_Marked]:
-        """The records that can be stored; those of streams whose rows are kept, fingerprinted."""
-        stream = item.stream
-        keeps = stream.keeps_rows and not self._state.rows_of(stream).given_up
-        marked = []
-        for record in item.batch.records:
-            key = stream.key_of(record)
-            if key is None:
-                continue
-            try:
-                marked.append(_Marked(key, record, fingerprint(record) if keeps else ""))
-            except ValueError:
-                continue
-        return marked
-
-    def _announce(self, items: list[Item], marked: list[list[_Marked]]) -> None:
-        """Saves, ahead of the rows themselves, that rows of these streams may be sent.
-
-        A sync that dies leaves nobody who knows which of its rows have landed. So the state first
-        says that the stream is open; and a new row's id, so that the row can be deleted later.
-        """
-        announced = False
-        # Before a stream's first complete walk nothing of it is deleted; it may end among these.
-        complete = {item.stream.table for item in items if item.batch.ends_walk}
-        for item, records in zip(items, marked, strict=True):
-            stream, deletions = item.stream, item.batch.deletions
-            if not stream.keeps_rows or self._state.rows_of(stream).given_up:
-                continue
-            known = self._state.rows_of(stream)
-            changed = [record for record in records if known.get(record.key) != record.mark]
-            if not changed and not (deletions and deletions.gone):
-                continue
-            if not known.open:
-                self._open_all()
-                announced = True
-            if stream.table in complete or self._state.of(stream).deep_read_at is not None:
-                for record in changed:
-                    if record.key not in known:
-                        known.set(record.key, BLANK)
-                        announced = True
-        if announced:
-            self._checkpoint()
-
-    def _open_all(self) -> None:
-        """Marks every stream at once: one checkpoint serves them all."""
-        for table in self._tallies:
-            stream = BY_TABLE[table]
-            if stream.keeps_rows:
-                self._state.rows_of(stream).open = True
-
-    def _write_item(self, item: Item, records: list[_Marked]) -> None:
-        stream, batch = item.stream, item.batch
-        if self._stopped:
-            return
-        if batch.warning:
-            self._warn(batch.warning)
-        known = self._state.rows_of(stream) if stream.keeps_rows else None
-        sent, unusable = 0, len(batch.records) - len(records)
-        if known is not None and known.left:
-            # Seen again, so what was once missed counts from the start.
-            known.left = known.left.difference(record.key for record in records)
-        for record in records:
+    def _write_batch(self, batch: Batch) -> None:
+        stream, counts = batch.stream, self._counts[batch.stream.table]
+        if batch.rows or batch.deletes:
+            self._mark_open(stream)
+        for row in batch.rows:
             if self._stopped:
                 return
-            # Judged only now: the same record may have come twice in what waited.
-            if known is not None and known.get(record.key) == record.mark:
-                continue
-            row = self._row(stream, record)
-            if row is None:
-                unusable += 1
-                continue
-            # The row goes out before the step that claims it: a crash between the two only
+            # The row goes out before the state that claims it: a crash between the two only
             # reads the page again.
-            self._op.upsert(stream.table, row)
-            sent += 1
-            if known is not None:
-                known.set(record.key, record.mark)
-        tally = self._tallies[stream.table]
-        tally.sent += sent
-        tally.unusable += unusable
-        tally.unchanged += batch.read - sent - unusable
-        if batch.deletions is not None and known is not None:
-            self._delete(stream, known, batch.deletions)
-        if batch.step is not None:
-            self._state.advance(stream, batch.step)
+            self._call(stream.table, "upsert", row)
+            counts.sent += 1
+        for key in batch.deletes:
+            if self._stopped:
+                return
+            # Confirmed by two whole walks (reading/deletes.py); the row is only marked deleted.
+            self._call(stream.table, "delete", dict(zip(stream.key_columns, key, strict=True)))
+            counts.deleted += 1
+        self._remember(batch)
+        if batch.state is not None:
+            self._state.streams[stream.table] = batch.state
         self._unsaved = True
 
-    def _delete(self, stream: Stream, known: KnownRows, deletions: Deletions) -> None:
-        for key in deletions.gone:
-            if self._stopped:
-                return
-            # Confirmed by id after a whole walk (deletes.py); the row is only marked deleted.
-            self._op.delete(stream.table, {stream.key: key})
-            known.forget(key)
-            self._tallies[stream.table].deleted += 1
-        known.note(deletions)
+    def _remember(self, batch: Batch) -> None:
+        """Notes what has been sent; of a stream too large to be remembered, nothing."""
+        table = batch.stream.table
+        for message_id in batch.done:
+            self._state.due.get(table, {}).pop(message_id, None)
+        if batch.stream.changes_late:
+            for entry in batch.entries:
+                self._state.messages.set(entry.name, entry.time_ms or 0, entry.mark)
+        for child in self._children_of_messages if batch.stream.changes_late else (table,):
+            if batch.due:
+                self._state.due.setdefault(child, {}).update(batch.due)
+        if batch.stream.changes_late:
+            return
+        if batch.stream.keeps_rows and table not in self._state.sent_whole:
+            rows = self._state.rows_of(table)
+            for entry in batch.entries:
+                rows.set(entry.key, entry.mark)
+            for key in (*batch.deletes, *batch.forgotten):
+                rows.forget(key)
 
-    def _row(self, stream: Stream, marked: _Marked) -> dict[str, Any] | None:
-        """The flat row with its key as text, or None where it cannot be stored."""
-        flattener = self._flatteners.get(stream.table)
-        if flattener is None:
-            flattener = self._flatteners[stream.table] = Flattener(stream.table, key=stream.key)
+    def _mark_open(self, stream: Stream) -> None:
+        """Saves, ahead of the first row, that rows may have been sent since.
+
+        A sync that dies leaves nobody who knows which of its rows have landed. One checkpoint
+        marks every stream of this sync.
+        """
+        if self._is_marked_open or not stream.keeps_rows or self._stopped:
+            return
+        self._is_marked_open = True
+        self._state.open |= {stream.table for stream in self._streams if stream.keeps_rows}
+        self._checkpoint()
+
+    def _call(self, table: str, operation: str, data: dict[str, Any]) -> None:
         try:
-            row = flattener.row(marked.record)
-        except ValueError:
-            return None
-        for column in stream.text_columns:
-            value = row.get(column)
-            if value is not None and type(value) is not str:
-                row[column] = json_text(value)
-        row[stream.key] = marked.key
-        return row
+            getattr(self._op, operation)(table, data)
+        except Exception as error:
+            failed = type(error).__name__
+        else:
+            return
+        # Raised here, apart from the SDK's own error, which may show the value.
+        raise OperationFailed(
+            f"{table}: Fivetran did not take a row ({operation} raised {failed}). All that was "
+            "saved before is kept. If it comes again, report it with the name of the table."
+        )
 
     def _checkpoint(self) -> None:
         if self._stopped:
             return
-        keep_within_bounds(self._state.rows)
+        for table in self._state.keep_within_bounds():
+            self._warn(
+                f"{table}: too large for its rows to be remembered in the state. From now on "
+                "every sync sends all of them, and rows deleted in Courier stay in the table."
+            )
         # Every row that the state claims has been handed over by now, on this same thread.
         self._op.checkpoint(self._state.as_json())
         self._saved_at = self._clock()
@@ -312,11 +227,7 @@ class Writer:
         log.warning(text)
         self._op.warning(text)
 
-    def _warn_of_unusable(self) -> None:
-        for tally in self._tallies.values():
-            if tally.unusable:
-                self._warn(
-                    f"{tally.table}: {tally.unusable:,} records came without their key or in a "
-                    "form that no table holds, and were left out. Ask Courier's support about "
-                    "them; all others have landed."
-                )
+
+def _release(item: Batch | Notice) -> None:
+    if isinstance(item, Batch) and item.release is not None:
+        item.release()

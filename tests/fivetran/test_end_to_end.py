@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from courier_async.catalog.streams import BY_TABLE
 from tests.support.end_to_end import DebugFolder, Run, differences, succeeded
 from tests.support.fake_courier.process import FakeCourierProcess
-from tests.support.warehouse import KEYS, column_name
+from tests.support.warehouse import KEYS
 
 DAY_MS = 86_400_000
 HOUR_MS = 3_600_000
@@ -126,7 +127,8 @@ def test_identifiers_land_as_text_though_all_look_like_numbers_or_booleans(tmp_p
         assert differences(folder, fake) == []
         for stream, names in IDENTIFIERS.items():
             types = folder.warehouse.types(stream)
-            assert {types[column_name(name)] for name in names} == {"VARCHAR"}
+            columns = {column.path: column.name for column in BY_TABLE[stream].columns}
+            assert {types[columns[(name,)]] for name in names} == {"VARCHAR"}
 
 
 def test_five_requests_and_more_are_in_flight_at_once(tmp_path: Path) -> None:

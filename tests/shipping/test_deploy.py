@@ -3,23 +3,26 @@
 import base64
 import io
 import json
+import re
+import signal
 import subprocess
 import sys
 import zipfile
 from collections.abc import Callable, Iterator
+from itertools import takewhile
 from pathlib import Path
 
 import duckdb
 import pytest
 
-from courier_async.catalog.rows import column_name
 from courier_async.catalog.streams import STREAMS
 from tests.support.checkout import checkout, shipped_names
 from tests.support.clean_python import clean_python
 from tests.support.fake_courier.process import FakeCourierProcess
 from tests.support.fake_fivetran import FakeFivetran, fake_fivetran, use_fake_fivetran
 from tests.support.hermetic import hermetic_environment
-from tools.deploy import target_from
+from tools.deploy_target import target_from
+from tools.stage import ROOT
 
 FIVETRAN_KEY = base64.b64encode(b"kQ3vPz8TnW:s7FgYd2LxRb9MjHc4Ae6").decode()
 COURIER_KEY = "pk_prod_9ZT1XQ7W4E8R2Y6U3I5O0PASDFGH"
@@ -33,6 +36,7 @@ READ_BY_A_FIRST_DEPLOY = {
 }
 READ_BY_A_REDEPLOY = READ_BY_A_FIRST_DEPLOY | {
     "/v1/connections/conn_1",
+    "/v1/connections/conn_1/state",
     "/v1/connectors/conn_1",
     "/v1/connector-sdk/packages/pkg_earlier",
 }
@@ -168,7 +172,7 @@ def test_a_redeploy_says_what_it_replaces(deploy: Deploy, fivetran: FakeFivetran
     said = deploy(YES="1").stdout
     warning = said.index("Connection courier (conn_1) exists in Warehouse")
     assert "last successful sync: 2026-11-20T08:15:00Z" in said
-    assert warning < said.index("executing deploy")
+    assert warning < said.index("uploading package")
 
 
 def test_a_redeploy_that_nobody_confirms_changes_nothing(
@@ -234,11 +238,21 @@ def test_an_unknown_destination_is_named_beside_those_that_are_known(
     assert fivetran.mutations() == []
 
 
-def test_an_api_that_does_not_answer_is_an_error(deploy: Deploy, tmp_path: Path) -> None:
-    use_fake_fivetran(tmp_path, "http://127.0.0.1:9")
+@pytest.mark.parametrize(
+    ("url", "cause"),
+    [
+        ("http://127.0.0.1:9", "the connection was refused"),
+        ("http://fivetran.invalid", "its name cannot be resolved (is this machine offline?)"),
+    ],
+)
+def test_an_api_that_does_not_answer_is_an_error_that_names_the_cause(
+    deploy: Deploy, tmp_path: Path, url: str, cause: str
+) -> None:
+    use_fake_fivetran(tmp_path, url)
     done = deploy()
     assert done.returncode != 0
-    assert "Fivetran's API at http://127.0.0.1:9 cannot be read" in done.stderr
+    assert f"Fivetran's API at {url} cannot be reached: {cause}" in done.stderr
+    assert "Nothing was deployed" in done.stderr
 
 
 def test_a_setup_test_that_fails_at_fivetran_fails_the_deploy(
@@ -253,10 +267,10 @@ def test_a_setup_test_that_fails_at_fivetran_fails_the_deploy(
 @pytest.mark.parametrize(
     ("api_key", "sentence"),
     [
-        ("<YOUR_COURIER_API_KEY>", "still has the placeholder as its api_key"),
-        ("", "has no api_key"),
-        ("  ", "has no api_key"),
-        (None, "has no api_key"),
+        ("<YOUR_COURIER_API_KEY>", "placeholder"),
+        ("", "api_key"),
+        ("  ", "api_key"),
+        (None, "api_key"),
     ],
 )
 def test_a_configuration_without_a_courier_key_is_refused_before_any_call(
@@ -275,7 +289,7 @@ def test_another_configuration_is_deployed_when_it_is_named(
     (folder / "configuration.json").unlink()
     (folder / "configuration.prod.json").write_text(json.dumps(CONFIGURATION))
     refused = deploy()
-    assert "configuration.json does not exist" in refused.stderr
+    assert "configuration.json cannot be deployed: There is no such file" in refused.stderr
     assert deploy(CONFIGURATION="configuration.prod.json").returncode == 0
     assert len(fivetran.connections) == 1
 
@@ -301,7 +315,7 @@ def test_a_key_that_is_not_encoded_is_refused(deploy: Deploy, fivetran: FakeFive
 def test_what_is_missing_is_asked_for_on_a_terminal_and_the_key_without_echo(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tools.deploy.getpass", lambda _: FIVETRAN_KEY)
+    monkeypatch.setattr("tools.deploy_target.getpass", lambda _: FIVETRAN_KEY)
     answers = iter(["Warehouse", "courier"])
     monkeypatch.setattr("builtins.input", lambda _: next(answers))
     environment = {"CONFIGURATION": str(folder / "configuration.json")}
@@ -316,7 +330,7 @@ def test_a_redeploy_sends_the_pins_as_they_are_whatever_pipreqs_says(
     deploy: Deploy, folder: Path, fivetran: FakeFivetran, tmp_path: Path
 ) -> None:
     config = fivetran.connections[fivetran.add_connection("courier")]["config"]
-    (tmp_path / "bin" / "pipreqs").write_text('#!/bin/sh\necho "orjson==99.0.0" > "$3"\n')
+    (tmp_path / "bin" / "pipreqs").write_text('#!/bin/sh\necho "msgspec==99.0.0" > "$3"\n')
     assert deploy(YES="1").returncode == 0
     archive = zipfile.ZipFile(io.BytesIO(fivetran.packages[config["package_id"]]))
     assert archive.read("requirements.txt") == (folder / "requirements.txt").read_bytes()
@@ -337,6 +351,135 @@ def test_a_deploy_that_changed_the_pins_all_the_same_is_an_error(
         "The SDK changed requirements.txt before it sent the package: +pytest==9.2.0"
         in done.stderr
     )
+
+
+@pytest.mark.parametrize("name", ["Courier", "1courier", "courier-eu", "größe"])
+def test_a_connection_name_that_fivetran_refuses_is_refused_before_any_call(
+    deploy: Deploy, fivetran: FakeFivetran, name: str
+) -> None:
+    done = deploy(FIVETRAN_CONNECTION_NAME=name)
+    assert done.returncode != 0
+    assert f"FIVETRAN_CONNECTION_NAME is {name!r}. Allowed: lower-case" in done.stderr
+    assert fivetran.calls == []
+
+
+@pytest.mark.parametrize("base_url", ["http://127.0.0.1:8080", "https://localhost:8443"])
+def test_an_address_that_only_this_machine_reaches_is_refused_before_any_call(
+    deploy: Deploy, fivetran: FakeFivetran, folder: Path, base_url: str
+) -> None:
+    (folder / "configuration.json").write_text(json.dumps(CONFIGURATION | {"base_url": base_url}))
+    done = deploy()
+    assert done.returncode != 0
+    assert f"base_url is {base_url}, which Fivetran cannot reach" in done.stderr
+    assert fivetran.calls == []
+
+
+def test_a_dry_run_shows_what_would_be_sent_and_sends_nothing(
+    deploy: Deploy, fivetran: FakeFivetran
+) -> None:
+    fivetran.add_connection("courier")
+    done = deploy(DRY_RUN="1")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert fivetran.mutations() == []
+    for shown in (
+        "Destination:    Warehouse",
+        "Connection:     courier (conn_1)",
+        "Python:         3.12",
+        "api_key = '[hidden]'",
+        "requests_per_second = '25'",
+        "Nothing was sent",
+    ):
+        assert shown in done.stdout
+    assert re.search(r"Package: +[\d,]+ bytes, \d+ files, sha256 [0-9a-f]{16}", done.stdout)
+
+
+def test_a_deploy_says_one_short_line_a_step(deploy: Deploy) -> None:
+    said = deploy().stdout
+    assert "courier_async/" not in said
+    assert len(said.splitlines()) < 25
+    assert "provided via" not in said
+
+
+def test_a_profile_of_options_toml_says_where_to_deploy(
+    deploy: Deploy, fivetran: FakeFivetran, folder: Path
+) -> None:
+    (folder / "options.toml").write_text(
+        '[eu]\ndestination = "Staging"\nconnection = "courier_eu"\npython_version = "3.13"\n'
+    )
+    (folder / "configuration.eu.json").write_text(json.dumps(CONFIGURATION))
+    done = deploy(
+        PROFILE="eu",
+        CONFIGURATION="configuration.eu.json",
+        FIVETRAN_DESTINATION_NAME="",
+        FIVETRAN_CONNECTION_NAME="",
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    (connection,) = fivetran.connections.values()
+    assert (connection["group_id"], connection["schema"]) == ("grp_staging", "courier_eu")
+    assert connection["config"]["python_version"] == "3.13"
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (None, "PROFILE is 'eu', but there is no options.toml."),
+        ('[us]\nconnection = "courier"\n', "has no profile 'eu'; there is: us."),
+        ("[us\n", "is not TOML"),
+    ],
+)
+def test_a_profile_that_cannot_be_read_is_an_error_before_any_call(
+    deploy: Deploy, fivetran: FakeFivetran, folder: Path, options: str | None, sentence: str
+) -> None:
+    if options is not None:
+        (folder / "options.toml").write_text(options)
+    done = deploy(PROFILE="eu")
+    assert done.returncode != 0
+    assert sentence in done.stderr
+    assert fivetran.calls == []
+
+
+def test_an_older_state_is_told_before_anything_is_sent(
+    deploy: Deploy, fivetran: FakeFivetran
+) -> None:
+    fivetran.states[fivetran.add_connection("courier")] = {"version": 0, "streams": {}}
+    done = deploy(YES="1")
+    assert done.returncode == 0, done.stdout + done.stderr
+    notice = done.stdout.index("Its state is of version 0")
+    assert "the next sync reads and sends everything again" in done.stdout[notice:]
+    assert notice < done.stdout.index("uploading package")
+
+
+def test_a_state_of_a_newer_version_is_not_deployed_under(
+    deploy: Deploy, fivetran: FakeFivetran
+) -> None:
+    fivetran.states[fivetran.add_connection("courier")] = {"version": 99, "streams": {}}
+    done = deploy(YES="1")
+    assert done.returncode != 0
+    assert "a newer version of the connector saved the state" in done.stderr
+    assert fivetran.mutations() == []
+
+
+def test_the_fake_can_be_started_and_deployed_to_as_it_says(folder: Path, tmp_path: Path) -> None:
+    home = tmp_path / "rehearsal"
+    command = [sys.executable, "-m", "tests.support.fake_fivetran", "--home", str(home)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as fake:
+        assert fake.stdout is not None
+        said = list(takewhile(lambda line: "Calls that change" not in line, fake.stdout))
+        exports = dict(re.findall(r"(\w+)=(\S+)", "".join(said)))
+        deployed = subprocess.run(
+            [sys.executable, "-m", "tools.deploy"],
+            cwd=folder,
+            env=hermetic_environment(home) | exports,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        fake.send_signal(signal.SIGINT)
+        changes = fake.stdout.read()
+    assert deployed.returncode == 0, deployed.stdout + deployed.stderr
+    assert changes == "POST /v1/connector-sdk/packages\nPOST /v1/connectors\n"
+    assert "Traceback" not in changes
 
 
 @pytest.mark.timeout(300)  # It installs packages.
@@ -360,7 +503,7 @@ def test_the_uploaded_archive_syncs_in_an_environment_of_its_own_pins(
         )
         assert synced.returncode == 0, synced.stdout + synced.stderr
         wanted = {
-            stream.table: {record[stream.key] for record in courier.truth(stream.table)}
+            stream.table: {record[stream.key[0]] for record in courier.truth(stream.table)}
             for stream in STREAMS
         }
     with duckdb.connect(str(unpacked / "files" / "warehouse.db"), read_only=True) as warehouse:
@@ -368,7 +511,7 @@ def test_the_uploaded_archive_syncs_in_an_environment_of_its_own_pins(
             stream.table: {
                 row[0]
                 for row in warehouse.execute(
-                    f'SELECT "{column_name(stream.key)}" FROM tester."{stream.table}"'
+                    f'SELECT "{stream.key_columns[0]}" FROM tester."{stream.table}"'
                 ).fetchall()
             }
             for stream in STREAMS

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from courier_async.api.large_answers import LARGE_BYTES
+from courier_async.api.memory import SHARE_BYTES
 from courier_async.api.transport import MAX_BODY_BYTES
 from courier_async.reading.deletes import MOST_ASKED
 from courier_async.state.sent_rows import MOST_BYTES, MOST_ROWS
@@ -122,7 +122,7 @@ def test_the_limits_are_those_of_the_code() -> None:
     assert f"{MOST_ROWS:,} a stream, {MOST_BYTES / 1e6:g} MB in all" in limits
     assert f"at most {MOST_ASKED} a stream and sync" in limits
     assert (
-        f"| an answer | {MAX_BODY_BYTES // 2**20} MB; larger than {LARGE_BYTES // 2**20} MB, one"
+        f"| an answer | {MAX_BODY_BYTES // 2**20} MB; larger than {SHARE_BYTES // 1024} KB, one"
         in limits
     )
 

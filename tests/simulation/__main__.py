@@ -2,6 +2,7 @@
 
 import argparse
 import multiprocessing
+import re
 import sys
 import time
 from collections.abc import Iterable
@@ -77,15 +78,23 @@ def hunt(seeds: range, *, processes: int, names: list[str]) -> int:
     return missed
 
 
+def seeds_of(text: str) -> range:
+    """The seeds of "17" or "0-1999". Raises ArgumentTypeError with a sentence for any other."""
+    found = re.fullmatch(r"(\d+)(?:-(\d+))?", text)
+    seeds = range(int(found[1]), int(found[2] or found[1]) + 1) if found else range(0)
+    if not seeds:
+        raise argparse.ArgumentTypeError(f"{text!r} is no seed: 17 is one, 0-1999 a range of them")
+    return seeds
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
-    parser.add_argument("seeds", help="a seed such as 17, or a range such as 0-1999")
+    parser.add_argument("seeds", type=seeds_of, help="a seed such as 17, or a range: 0-1999")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--planted", action="store_true", help="look for the planted bugs")
     parser.add_argument("--only", action="append", default=[], help="part of a planted bug's name")
     arguments = parser.parse_args()
-    first, _, last = arguments.seeds.partition("-")
-    seeds = range(int(first), int(last or first) + 1)
+    seeds = arguments.seeds
     if arguments.planted:
         return hunt(seeds, processes=arguments.processes, names=arguments.only)
     return search(seeds, processes=min(arguments.processes, len(seeds)))

@@ -11,12 +11,14 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+from courier_async.api.memory import Hold
 from courier_async.api.transport import Answer, ConnectionTrouble
-from courier_async.catalog.rows import Flattener
+from courier_async.catalog.rows import RowMapper
 from courier_async.catalog.streams import BY_TABLE
 from courier_async.settings import Settings
+from courier_async.state.sent_rows import key_text
 from courier_async.sync import run
-from courier_async.writing.sdk_thread import ThreadWorker
+from courier_async.writing.sdk_thread import SdkThread
 from tests.support.fake_courier import DEFAULT_KEY, Account, FakeApi
 
 Row = dict[str, Any]
@@ -92,10 +94,14 @@ class Tables:
         for name, data in sink.operations[:until]:
             if name == "upsert":
                 table, row = data
-                self.rows[table][row[BY_TABLE[table].key]] = row
+                self.rows[table][key_text(_key(table, row))] = row
             elif name == "delete":
                 table, keys = data
-                self.rows[table].pop(keys[BY_TABLE[table].key], None)
+                self.rows[table].pop(key_text(_key(table, keys)), None)
+
+
+def _key(table: str, row: Row) -> tuple[str, ...]:
+    return tuple(str(row[column]) for column in BY_TABLE[table].key_columns)
 
 
 class DirectTransport:
@@ -106,7 +112,7 @@ class DirectTransport:
         self._headers = {"Authorization": f"Bearer {key}", "Host": "127.0.0.1:1"}
         self._hold_seconds = hold_seconds
 
-    async def get(self, path_and_query: str) -> Answer:
+    async def get(self, path_and_query: str, hold: Hold) -> Answer:
         parts = urlsplit(path_and_query)
         query = dict(parse_qsl(parts.query, keep_blank_values=True))
         stream = parts.path
@@ -115,6 +121,7 @@ class DirectTransport:
         if reply.fault is not None:
             raise ConnectionTrouble("the connection was dropped before an answer")
         headers = {name.lower(): value for name, value in reply.headers.items()}
+        await hold.grow_to(len(reply.body))
         return Answer(reply.status, headers, reply.body)
 
 
@@ -141,7 +148,7 @@ async def sync(
 ) -> Sink:
     """One sync of the fake API from a state; the sink tells what came of it."""
     sink = sink or Sink()
-    async with ThreadWorker() as worker:
+    async with SdkThread() as worker:
         await run(
             settings(api_key=key, **changes),
             copy.deepcopy(state or {}),
@@ -152,14 +159,8 @@ async def sync(
     return sink
 
 
-def expected(account: Account, table: str) -> dict[str, Row]:
-    """The rows that a complete reading must have landed. (flatten.py has tests of its own.)"""
-    stream, flattener = BY_TABLE[table], Flattener(table, key=BY_TABLE[table].key)
-    rows = {}
-    for record in account.truth(table):
-        row = flattener.row(record)
-        for column in stream.text_columns:
-            if column in row and not isinstance(row[column], str):
-                row[column] = str(row[column])
-        rows[row[stream.key]] = row
-    return rows
+def expected(account: Account, table: str, *, redact_secrets: bool = True) -> dict[str, Row]:
+    """The rows that a complete reading must land; rows.py has tests of its own."""
+    mapper = RowMapper(BY_TABLE[table], redact_secrets=redact_secrets)
+    rows = [mapper.row(record) for record in account.truth(table)]
+    return {key_text(_key(table, row)): row for row in rows}

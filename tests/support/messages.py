@@ -11,8 +11,10 @@ from tools.stage import PACKAGE, ROOT
 QUIET_CALLS = frozenset({"info", "print", "compile", "getLogger", "Field"})
 SOURCES = (
     ROOT / "connector.py",
-    *sorted((ROOT / PACKAGE).glob("*.py")),
+    *sorted((ROOT / PACKAGE).rglob("*.py")),
+    ROOT / "tools" / "configuration.py",
     ROOT / "tools" / "deploy.py",
+    ROOT / "tools" / "deploy_target.py",
     ROOT / "tools" / "fivetran_api.py",
 )
 # A text of fewer words is a name or a part of a sentence.

@@ -3,13 +3,17 @@
 import argparse
 import asyncio
 import contextlib
+import dataclasses
 import os
 import signal
+import textwrap
 
 import orjson
 
-from tests.support.fake_courier.account import DEFAULT_SIZES, Account
+from tests.support.fake_courier.account import CHANGES, DEFAULT_SIZES, Account
 from tests.support.fake_courier.options import DEFAULT_KEY, Options
+from tests.support.fake_courier.replies import ANSWERS
+from tests.support.fake_courier.rules import Rule
 from tests.support.fake_courier.server import serve
 
 
@@ -39,11 +43,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m tests.support.fake_courier",
         description="A fake Courier API on a loopback port, with seeded data and faults on call.",
-        epilog="Options by name and JSON value: see tests/support/fake_courier/options.py. "
-        "Example: "
-        "--sizes message=5000,tenant=300 --option fault_rate=0.05 "
-        "--option 'empty_page_every={\"tenant\": 2}'. While it runs, GET /_fake/stats shows its "
-        "traffic and POST /_fake/change changes its data.",
+        epilog=_epilog(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
     add("--port", type=int, default=0, help="0 (default): any free port")
@@ -60,6 +61,27 @@ def _parser() -> argparse.ArgumentParser:
     add("--option", action="append", default=[], metavar="NAME=JSON", help="any other switch")
     add("--exit-with-parent", action="store_true", help="stop when the starting process has gone")
     return parser
+
+
+def _epilog() -> str:
+    """Every switch by name, so that the help never lacks one."""
+    paragraphs = (
+        "Options (--option NAME=JSON; what each does: options.py): " + _names(Options),
+        "Of a rule in the option `rules` (rules.py): " + _names(Rule),
+        "Answers with a name, for a rule: " + ", ".join(ANSWERS),
+        "Changes (POST /_fake/change; account.py): " + ", ".join(CHANGES),
+        "While it runs, GET /_fake/stats shows its traffic, PATCH /_fake/options sets options.",
+    )
+    examples = (
+        "--sizes message=5000,tenant=300 --option fault_rate=0.05",
+        '--option \'rules=[{"stream": "message", "after": 20, "status": 530, "times": 1}]\'',
+    )
+    wrapped = "\n\n".join(textwrap.fill(text, 95) for text in paragraphs)
+    return wrapped + "\n\nExamples:\n  " + "\n  ".join(examples)
+
+
+def _names(kind: type[Options] | type[Rule]) -> str:
+    return ", ".join(one.name for one in dataclasses.fields(kind))
 
 
 def _each(texts: list[str]) -> list[tuple[str, str]]:

@@ -1,27 +1,32 @@
 """A request in, an answer out: Courier's REST API over an account, without any HTTP."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from email.utils import formatdate
 from random import Random
 from typing import Any
-from urllib.parse import unquote
 
 from tests.support.fake_courier.account import Account
+from tests.support.fake_courier.forms import in_form
 from tests.support.fake_courier.options import Options
 from tests.support.fake_courier.pages import Pages
+from tests.support.fake_courier.records import Record
 from tests.support.fake_courier.replies import (
+    ANSWERS,
     Reply,
     bad_key_reply,
     error_reply,
     faulty,
     json_reply,
+    made_reply,
     too_many_reply,
 )
-from tests.support.fake_courier.streams import STREAMS
+from tests.support.fake_courier.rules import Request, Rulebook
+from tests.support.fake_courier.streams import DETAIL_STREAMS, PAGED_STREAMS, Route, route
 from tests.support.fake_courier.traffic import Traffic
+from tests.support.fake_courier.whole import WholeAnswers
 
-STREAM_AT = {stream.path: name for name, stream in STREAMS.items()}
+NO_ROUTE = ANSWERS["no_route"]
 
 
 class FakeApi:
@@ -42,9 +47,11 @@ class FakeApi:
         self.traffic = Traffic()
         self._clock = clock
         self._pages = Pages(account, options or Options())
+        self._whole = WholeAnswers(account, clock)
         self._scheduled: dict[str, list[tuple[int, dict[str, Any]]]] = {}
         self._scripted: dict[str, list[Reply]] = {}
         self._start_faults()
+        self._open_rules()
         self._fill_bucket()
 
     # -- steering ----------------------------------------------------------------------------
@@ -56,11 +63,13 @@ class FakeApi:
     def change_options(self, **changes: Any) -> None:
         """Replace some options from now on. Raises ValueError as Options.changed does.
 
-        A change of the fault or of the pace options starts faults or the token bucket afresh.
+        A change of the rules, the fault or the pace options starts those afresh.
         """
         self._pages.options = self.options.changed(changes)
         if any(name.startswith("fault") for name in changes):
             self._start_faults()
+        if "rules" in changes:
+            self._open_rules()
         if {"allow_per_second", "burst"} & set(changes):
             self._fill_bucket()
 
@@ -77,29 +86,42 @@ class FakeApi:
         """Give these answers to the stream's next listing requests, whatever they ask."""
         self._scripted.setdefault(stream, []).extend(replies)
 
+    def truth(self, stream: str) -> Iterator[Record]:
+        """Account.truth with the times in the form in which they are served; metrics and the
+        children of messages besides.
+        """
+        if stream in DETAIL_STREAMS:
+            yield from self._whole.truth(stream, self.options)
+            return
+        form = self.options.time_forms.get(stream)
+        for record in self.account.truth(stream):
+            yield in_form(stream, record, form) if form else record
+
     # -- answering ---------------------------------------------------------------------------
 
     def answer(self, path: str, query: Mapping[str, str], headers: Mapping[str, str]) -> Reply:
         """The answer to GET path?query. `path` as sent (percent-encoded), `query` decoded."""
         self.traffic.requests += 1
         self.traffic.times.append(self._clock())
-        stream, id_ = _route(path)
-        reply = error_reply(404) if stream is None else self._asked(stream, id_, query, headers)
+        self._pages.count_request()
+        to = route(path)
+        reply = made_reply(*NO_ROUTE) if to is None else self._asked(to, path, query, headers)
         reply.delay_seconds += self.options.latency_ms / 1000
-        reply.headers["Date"] = formatdate(self.account.now_ms() // 1000, usegmt=True)
-        self.traffic.answered(stream, reply)
+        shift = self.options.date_shift_seconds + reply.date_shift_seconds
+        reply.headers["Date"] = formatdate(self.account.now_ms() // 1000 + shift, usegmt=True)
+        self.traffic.answered(to.stream if to else None, reply)
         return reply
 
     def _asked(
-        self, stream: str, id_: str | None, query: Mapping[str, str], headers: Mapping[str, str]
+        self, to: Route, path: str, query: Mapping[str, str], headers: Mapping[str, str]
     ) -> Reply:
-        if id_ is not None:
-            self.traffic.by_id[stream] += 1
+        if to.id is not None:
+            self.traffic.by_id[to.stream] += 1
         else:
-            self.traffic.listing(stream, query)
-            self._apply_scheduled(stream)
-            if self._scripted.get(stream):
-                return self._scripted[stream].pop(0)
+            self.traffic.listing(to.stream, query)
+            self._apply_scheduled(to.stream)
+            if self._scripted.get(to.stream):
+                return self._scripted[to.stream].pop(0)
         options, now_ms = self.options, self.account.now_ms()
         given = headers.get("Authorization") or headers.get("authorization")
         if given != f"Bearer {options.key}":
@@ -107,30 +129,60 @@ class FakeApi:
         seconds = options.retry_after_seconds
         if not self._may_pass():
             return too_many_reply(form=options.retry_after, seconds=seconds, now_ms=now_ms)
-        kind = self._fault(stream)
+        kind = self._fault(to.stream)
         host = headers.get("Host") or "localhost"
+
+        def serve() -> Reply:
+            return self._serve(to, query, host)
+
+        def answer() -> Reply:
+            if not options.rules:
+                return serve()
+            return self._rulebook.answer(self._seen(to, path, query), serve, now_ms)
+
         if kind is None:
-            return self._serve(stream, id_, query, host)
+            return answer()
         return faulty(
             kind,
-            lambda: self._serve(stream, id_, query, host),
+            answer,
             retry_after_seconds=seconds,
             slow_seconds=options.slow_seconds,
             now_ms=now_ms,
         )
 
-    def _serve(self, stream: str, id_: str | None, query: Mapping[str, str], host: str) -> Reply:
-        if stream in self.options.down:
-            return error_reply(503)
-        return self._pages.answer(stream, query, host) if id_ is None else self._one(stream, id_)
+    def _seen(self, to: Route, path: str, query: Mapping[str, str]) -> Request:
+        """A request as rules see it."""
+        parent = to.parent or ""
+        if to.id is not None:
+            return Request(to.stream, "by_id", path, query, "none", 0, parent)
+        if to.stream not in PAGED_STREAMS:
+            return Request(to.stream, "listing", path, query, "none", 1, parent)
+        pages = self._pages
+        cursor = pages.cursor_kind(to.stream, to.parent, query)
+        page = pages.number(to.stream, to.parent, query)
+        return Request(to.stream, "listing", path, query, cursor, page, parent)
 
-    def _one(self, stream: str, id_: str) -> Reply:
+    def _serve(self, to: Route, query: Mapping[str, str], host: str) -> Reply:
+        if to.stream in self.options.down:
+            return error_reply(503)
+        if to.id is not None:
+            return self._one(to.stream, to.id, query)
+        if to.stream in PAGED_STREAMS:
+            return self._pages.answer(to.stream, query, host, to.parent)
+        return self._whole.answer(to.stream, to.parent, query, self.options)
+
+    def _one(self, stream: str, id_: str, query: Mapping[str, str]) -> Reply:
         denied = {**self.options.denied, **self.options.denied_by_id}
         if stream in denied:
             return error_reply(denied[stream])
         record = self.account.get(stream, id_)
+        is_draft = record is not None and record.get("state") == "DRAFT"
+        if is_draft and not self.options.drafts_by_id and query.get("version") != "draft":
+            record = None
         if record is None:
             return error_reply(404)
+        if stream in self.options.time_forms:
+            record = in_form(stream, record, self.options.time_forms[stream])
         if stream == "notification":  # the shape by id is another one
             record["content"] = {"version": "2022-01-01", "elements": []}
         return json_reply(record)
@@ -159,6 +211,11 @@ class FakeApi:
         self._random = Random(f"{self.account.seed}/{self.options.fault_seed}")
         self._once = {stream: list(kinds) for stream, kinds in self.options.fault_once.items()}
 
+    def _open_rules(self) -> None:
+        options = self.options
+        seed = f"{self.account.seed}/{options.fault_seed}/rules"
+        self._rulebook = Rulebook(options.rules, seed=seed, slow_seconds=options.slow_seconds)
+
     def _fault(self, stream: str) -> str | None:
         for name in (stream, "*"):
             if self._once.get(name):
@@ -176,14 +233,3 @@ class FakeApi:
         for at, change in waiting:
             if at <= now:
                 self.account.apply(change)
-
-
-def _route(path: str) -> tuple[str | None, str | None]:
-    """The stream and the id that a path names; no stream for a path that there is not."""
-    if path in STREAM_AT:
-        return STREAM_AT[path], None
-    parent, _, last = path.rpartition("/")
-    stream = STREAM_AT.get(parent)
-    if stream is None or not STREAMS[stream].by_id or not last:
-        return None, None
-    return stream, unquote(last)

@@ -15,12 +15,14 @@ AWKWARD_TAIL = ">?>?>?"
 class Cursor:
     """A place to read on after. fresh: 0, or a number that only makes the text differ.
 
-    generation: how often the API had forgotten its cursors when it gave this one out.
+    generation: how often the API had forgotten its cursors when it gave this one out. thin: it
+    leads on to every third record only.
     """
 
     place: Place
     fresh: int = 0
     generation: int = 0
+    thin: bool = False
 
 
 def encode(stream: str, cursor: Cursor, *, awkward: bool = False) -> str:
@@ -29,8 +31,8 @@ def encode(stream: str, cursor: Cursor, *, awkward: bool = False) -> str:
     if stream == "tenant":
         id_ = b64encode(f"{WORKSPACE}/test/{id_}".encode()).decode()
     text = f"{position},{id_}"
-    if cursor.fresh or cursor.generation:
-        text += f",{cursor.fresh}.{cursor.generation}"
+    if cursor.fresh or cursor.generation or cursor.thin:
+        text += f",{cursor.fresh}.{cursor.generation}" + (".1" if cursor.thin else "")
     if stream == "audit_event":
         text = f"1:{b32encode(text.encode()).decode().rstrip('=')}"
     if awkward:
@@ -46,9 +48,9 @@ def decode(stream: str, text: str) -> Cursor | None:
             token = plain.removeprefix("1:")
             plain = b32decode(token + "=" * (-len(token) % 8)).decode()
         position, id_, *marks = plain.split(",")
-        fresh, generation = (int(mark) for mark in (marks or ["0.0"])[0].split("."))
+        fresh, generation, *thin = (int(mark) for mark in (marks or ["0.0"])[0].split("."))
         if stream == "tenant":
             id_ = b64decode(id_.encode(), validate=True).decode().split("/", 2)[2]
-        return Cursor((int(position), id_), fresh, generation)
+        return Cursor((int(position), id_), fresh, generation, bool(thin))
     except (binascii.Error, ValueError, IndexError):
         return None

@@ -23,16 +23,20 @@ def paging_body(array: str, records: list[Any], cursor: str | None, ending: str 
 
 
 def list_object_body(
+    url: str,
     array: str,
-    records: list[Any],
+    records: list[Any] | None,
     cursor: str | None,
     ending: str | None,
     *,
     with_cursor: bool,
     next_url_origin: str | None,
 ) -> Body:
-    """The list-object family (tenants); next_url_origin: "" for a relative one, None for none."""
-    body: Body = {"type": "list", "url": "/tenants", "has_more": ending is None}
+    """The list-object family (tenants, their users).
+
+    next_url_origin: "" for a relative one, None for none.
+    """
+    body: Body = {"type": "list", "url": url, "has_more": ending is None}
     if ending == "cursor_null":
         body |= {"cursor": None, "next_url": None}
     elif cursor is not None and ending in (None, "cursor", "cursor_only"):
@@ -41,5 +45,5 @@ def list_object_body(
         if next_url_origin is not None:
             # = and / are raw, as seen on the real one; a raw + would be read as a blank.
             text = cursor.replace("+", "%2B")
-            body["next_url"] = f"{next_url_origin}/tenants?cursor={text}"
+            body["next_url"] = f"{next_url_origin}{url}?cursor={text}"
     return body | {array: records}

@@ -4,14 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from tests.support.fake_courier.streams import STREAMS
+from tests.support.fake_courier.forms import TIME_FORMS
+from tests.support.fake_courier.replies import FAULTS
+from tests.support.fake_courier.rules import Rule
+from tests.support.fake_courier.streams import EVERY_STREAM, STREAMS
+
+__all__ = ["DEFAULT_KEY", "FAULTS", "LAST_PAGES", "MADE_UP", "MADE_UP_ENDS", "Options"]
 
 DEFAULT_KEY = "pk_test_FAKE0123456789"
 
-FAULTS = (
-    "500", "502", "503", "504", "gateway_timeout", "429", "429_retry_after",
-    "drop", "cut", "truncated", "html", "slow",
-)  # fmt: skip
 LAST_PAGES = (
     "cursor_null", "cursor", "cursor_absent", "cursor_only", "paging_null", "paging_empty",
     "paging_absent",
@@ -19,13 +20,15 @@ LAST_PAGES = (
 MADE_UP = (
     "honoured", "refused", "not_found", "gone", "head", "partly", "gaps", "newer", "backwards",
 )  # fmt: skip
+# Besides: every third record from there to the end; no records and no more.
+MADE_UP_ENDS = ("thin", "empty")
 CHOICES: dict[str, tuple[Any, ...]] = {
     "bad_key_status": (401, 403),
+    "region": ("US", "EU"),
     "retry_after": ("none", "seconds", "date", "ms"),
     "tenant_next_url": ("relative", "absolute", "other_origin", "none"),
     "enqueued_after": ("honoured", "ignored", "refused", "refuse_iso", "refuse_ms"),
-    "made_up_cursors": MADE_UP,
-    "forgotten_status": (400, 404, 410),
+    "made_up_cursors": (*MADE_UP, *MADE_UP_ENDS),
 }
 
 
@@ -36,7 +39,8 @@ class Options:
     Page numbers count from 1 at the head of the listing and are a matter of position, so that
     the same cursor always gets the same treatment. Injected extras (records without a key, twice
     or no object at all) come on top of a page's records: the truth still holds.
-    Raises ValueError for a value that is not among those allowed.
+    Whatever has no option of its own is a rule (see rules.py): any answer, or a change of one,
+    for any requests. Raises ValueError for a value that is not among those allowed.
     """
 
     # The key, and who may read what.
@@ -46,6 +50,17 @@ class Options:
     denied_from_page: int = 1  # streams that are denied still serve the pages before this one
     denied_by_id: Mapping[str, int] = field(default_factory=dict)
     down: tuple[str, ...] = ()  # these streams answer 503, always
+    drafts_by_id: bool = True  # else a draft template is 404 by id unless version=draft
+
+    # Further endpoints.
+    region: str = "US"  # elsewhere there are no metrics
+    metrics_days: int = 30  # the plan's look-back; 402 beyond
+    metrics_per_second: int = 50  # told in RateLimit-*, 429 beyond; 0: no limit
+    history_delay_seconds: float = 0.0  # how late an event shows
+    history_days: float = 0.0  # events older than this are gone, 404 with the last one; 0: none
+
+    # Exceptions, as Rule or as JSON. Setting them anew starts their counting afresh.
+    rules: tuple[Any, ...] = ()
 
     # Faults. fault_once: stream (or "*") -> faults for its next requests, in order.
     fault_rate: float = 0.0
@@ -53,6 +68,7 @@ class Options:
     fault_once: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     fault_seed: int = 0
     slow_seconds: float = 2.0
+    date_shift_seconds: float = 0.0  # the Date header is ahead by this; negative: behind
 
     # Pace. allow_per_second 0: no limit; else a token bucket of `burst` answers 429.
     latency_ms: float = 0.0
@@ -73,11 +89,14 @@ class Options:
     tenant_next_url: str = "relative"
     other_origin: str = "http://127.0.0.1:9"
     enqueued_after: str = "honoured"
+    time_forms: Mapping[str, str] = field(default_factory=dict)  # stream -> one of TIME_FORMS
 
     # Cursors. Awkward ones are sure to hold + and /; a message's is then longer than it was.
     awkward_cursors: tuple[str, ...] = tuple(name for name in STREAMS if name != "message")
     made_up_cursors: str = "honoured"  # of messages whose id the API does not know
-    forgotten_status: int = 400
+    forgotten_status: int = 400  # of cursors that no longer serve; 200: an error inside a 200
+    cursor_seconds: float = 0.0  # how long a cursor serves, by the account's clock; 0: for ever
+    cursor_requests: int = 0  # for how many requests of all streams; 0: any number
     more_without_cursor: Mapping[str, int] = field(default_factory=dict)  # from this page on
     repeat_cursor: Mapping[str, int] = field(default_factory=dict)  # from this page on
     endless: tuple[str, ...] = ()  # the first page for ever, with a new cursor each time
@@ -87,13 +106,18 @@ class Options:
             _one_of(name, getattr(self, name), allowed)
         for ending in self.last_page.values():
             _one_of("last_page", ending, LAST_PAGES)
+        for form in self.time_forms.values():
+            _one_of("time_forms", form, TIME_FORMS)
+        object.__setattr__(self, "rules", tuple(Rule.of(rule) for rule in self.rules))
+        for rule in self.rules:
+            _one_of("rule: stream", rule.stream, (*EVERY_STREAM, "*"))
         for kind in (*self.fault_kinds, *(k for kinds in self.fault_once.values() for k in kinds)):
             _one_of("fault", kind, FAULTS)
         for option in fields(self):
             value = getattr(self, option.name)
             if option.name in _BY_STREAM:
                 for stream in value:
-                    _one_of(option.name, stream, (*STREAMS, "*"))
+                    _one_of(option.name, stream, (*EVERY_STREAM, "*"))
 
     def changed(self, changes: Mapping[str, Any]) -> "Options":
         """A copy with some options replaced by values as JSON has them (lists for tuples).
@@ -113,7 +137,7 @@ class Options:
 _BY_STREAM = {
     "denied", "denied_by_id", "down", "fault_once", "page_sizes", "arrays", "last_page",
     "empty_page_every", "keyless_every", "duplicate_every", "non_dict_every",
-    "awkward_cursors", "more_without_cursor", "repeat_cursor", "endless",
+    "awkward_cursors", "more_without_cursor", "repeat_cursor", "endless", "time_forms",
 }  # fmt: skip
 
 

@@ -2,19 +2,20 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import quote
 
 from tests.support.fake_courier.account import Account
 from tests.support.fake_courier.cursors import Cursor, decode, encode
 from tests.support.fake_courier.envelopes import list_object_body, paging_body
+from tests.support.fake_courier.forms import in_form
 from tests.support.fake_courier.options import Options
-from tests.support.fake_courier.replies import Reply, error_reply, json_reply
-from tests.support.fake_courier.streams import STREAMS
-from tests.support.fake_courier.table import Place, Row
+from tests.support.fake_courier.replies import Reply, error_reply, json_reply, made_reply
+from tests.support.fake_courier.streams import EVERY_STREAM
+from tests.support.fake_courier.table import Place, Row, Table
 
 MADE_UP_STATUS = {"refused": 400, "not_found": 404, "gone": 410}
-LARGEST_TENANT_PAGE = 100
 HOUR_MS = 3_600_000
 
 
@@ -31,12 +32,15 @@ class Asked:
     """A listing request, understood. number: of the page, from 1, by its place."""
 
     stream: str
+    table: Table
+    url: str
     size: int
     number: int
     cursor: str | None
     after: Place | None
     is_fresh: bool
     is_made_up: bool
+    is_thin: bool
     notes: bool
     host: str
 
@@ -55,18 +59,45 @@ class Pages:
         self.options = options
         self.generation = 0  # raised when cursors are forgotten
         self._fresh = 1
+        self._lives = CursorLives()
 
-    def answer(self, stream: str, query: Mapping[str, str], host: str) -> Reply:
+    def cursor_kind(self, stream: str, parent: str | None, query: Mapping[str, str]) -> str:
+        """What a rule calls a request's cursor: none, own, old, made_up or bad."""
+        text = query.get("cursor")
+        if not text:
+            return "none"
+        cursor = decode(stream, text)
+        if cursor is None:
+            return "bad"
+        if _is_made_up(self.account.table(stream, parent), cursor):
+            return "made_up"
+        return "own" if self._serves(text, cursor) else "old"
+
+    def number(self, stream: str, parent: str | None, query: Mapping[str, str]) -> int:
+        """The number of the page that a query asks for, by its place; 1 where it has none."""
+        try:
+            cursor = decode(stream, query.get("cursor", ""))
+            size = self._page_size(stream, query)
+        except Refused:
+            return 1
+        table = self.account.table(stream, parent)
+        return 1 + table.rank(cursor.place if cursor else None) // size
+
+    def answer(
+        self, stream: str, query: Mapping[str, str], host: str, parent: str | None = None
+    ) -> Reply:
         """The page that a query asks for, or the refusal of it."""
         try:
-            asked = self._understand(stream, query, host)
+            asked = self._understand(stream, parent, query, host)
             options = self.options
             if stream in options.denied and asked.number >= options.denied_from_page:
                 return error_reply(options.denied[stream])
+            if parent is not None and not self._is_there(stream, parent):
+                return error_reply(404)
             if stream in options.endless:
                 return self._endless(asked)
             if asked.is_due(options.empty_page_every) and not asked.is_fresh:
-                cursor = self._cursor(stream, asked.after or self._head(stream), fresh=1)
+                cursor = self._cursor(stream, asked.after or _head(asked.table), fresh=1)
                 return self._reply(asked, [], cursor, more=True)
             return self._page(asked, _newer_than_ms(stream, query, options))
         except Refused as refused:
@@ -74,69 +105,84 @@ class Pages:
 
     # -- the request ---------------------------------------------------------------------------
 
-    def _understand(self, stream: str, query: Mapping[str, str], host: str) -> Asked:
+    def _is_there(self, stream: str, parent: str) -> bool:
+        return self.account.get(EVERY_STREAM[stream].parent or "", parent) is not None
+
+    def _understand(
+        self, stream: str, parent: str | None, query: Mapping[str, str], host: str
+    ) -> Asked:
         options, text = self.options, query.get("cursor")
+        table = self.account.table(stream, parent)
         size = self._page_size(stream, query)
         cursor, is_made_up = None, False
         if text:
             cursor = decode(stream, text)
             if cursor is None:
                 raise Refused(error_reply(400, "Invalid cursor"))
-            is_made_up = not cursor.fresh and not self._knows(stream, cursor.place[1])
+            is_made_up = _is_made_up(table, cursor)
             if is_made_up and (stream != "message" or options.made_up_cursors in MADE_UP_STATUS):
                 raise Refused(error_reply(MADE_UP_STATUS.get(options.made_up_cursors, 400)))
-            if not is_made_up and cursor.generation != self.generation:
-                raise Refused(error_reply(options.forgotten_status))
+            if not is_made_up and not self._serves(text, cursor):
+                raise Refused(_forgotten_reply(options.forgotten_status))
         after = cursor.place if cursor else None
         return Asked(
             stream=stream,
+            table=table,
+            url=EVERY_STREAM[stream].path.replace("{id}", quote(parent or "", safe="")),
             size=size,
-            number=1 + self.account.rank(stream, after) // size,
+            number=1 + table.rank(after) // size,
             cursor=text,
             after=after,
             is_fresh=cursor is not None and cursor.fresh > 0,
             is_made_up=is_made_up,
+            is_thin=cursor is not None and cursor.thin,
             notes=query.get("notes") == "true",
             host=host,
         )
 
     def _page_size(self, stream: str, query: Mapping[str, str]) -> int:
-        size = self.options.page_sizes.get(stream, STREAMS[stream].page_size)
-        if stream != "tenant" or "limit" not in query:
+        known = EVERY_STREAM[stream]
+        size = self.options.page_sizes.get(stream, known.page_size)
+        if not known.largest or "limit" not in query:
             return size
         limit = query["limit"]
         if not (limit.isascii() and limit.isdigit() and int(limit) > 0):
             raise Refused(error_reply(400, "Invalid limit"))
-        return min(int(limit), LARGEST_TENANT_PAGE)
+        return min(int(limit), known.largest)
 
-    def _knows(self, stream: str, id_: str) -> bool:
-        try:
-            self.account.find(stream, id_)
-        except KeyError:
+    def _serves(self, text: str, cursor: Cursor) -> bool:
+        if cursor.generation != self.generation:
             return False
-        return True
+        options, now_ms = self.options, self.account.now_ms()
+        return self._lives.serves(text, now_ms, options.cursor_seconds, options.cursor_requests)
 
     # -- the rows ------------------------------------------------------------------------------
 
     def _page(self, asked: Asked, newer_than_ms: int | None) -> Reply:
         stream, size, options = asked.stream, asked.size, self.options
-        if asked.is_made_up and asked.after is not None:
+        is_thin = asked.is_thin or (asked.is_made_up and options.made_up_cursors == "thin")
+        if is_thin:
+            rows = asked.table.page(asked.after, 3 * size + 1)[2::3]
+        elif asked.is_made_up and asked.after is not None:
             rows = self._made_up_rows(asked.after, size)
         else:
-            rows = self.account.rows(stream, asked.after, size + 1, newer_than_ms=newer_than_ms)
-        rows, more = rows[:size], len(rows) > size
-        cursor = self._cursor(stream, rows[-1][:2]) if rows else asked.cursor
+            rows = asked.table.page(asked.after, size + 1, newer_than_ms=newer_than_ms)
+        rows, more = rows[:size], len(rows) > size or (is_thin and len(rows) == size)
+        cursor = self._cursor(stream, rows[-1][:2], thin=is_thin) if rows else asked.cursor
         if asked.is_from(options.more_without_cursor):
             cursor, more = None, True
         elif asked.is_from(options.repeat_cursor):
             cursor, more = asked.cursor or cursor, True
         reply = self._reply(asked, self._records(asked, rows), cursor, more=more)
         reply.records = len(rows)
+        reply.rows = tuple((row[1], asked.table.time(row[2])) for row in rows)
         return reply
 
     def _made_up_rows(self, after: Place, size: int) -> list[Row]:
         """A page and a row after a cursor that the API never gave out, as the option has it."""
         mode = self.options.made_up_cursors
+        if mode == "empty":
+            return []
         if mode == "head":
             return self.account.rows("message", None, size + 1)
         if mode == "newer":
@@ -150,35 +196,39 @@ class Pages:
         return [*reversed(rows[:size]), *rows[size:]] if mode == "backwards" else rows
 
     def _records(self, asked: Asked, rows: list[Row]) -> list[Any]:
-        options, stream, key = self.options, asked.stream, STREAMS[asked.stream].key
-        records: list[Any] = [self.account.record(stream, row[2]) for row in rows]
+        options, stream, key = self.options, asked.stream, EVERY_STREAM[asked.stream].key
+        records: list[Any] = [asked.table.record(row[2]) for row in rows]
         if stream == "notification" and not asked.notes:
             for record in records:
                 record.pop("note", None)
+        if stream in options.time_forms:
+            records = [in_form(stream, record, options.time_forms[stream]) for record in records]
         if records and asked.is_due(options.keyless_every):
             spoilt = {name: value for name, value in records[-1].items() if name != key}
             keys: tuple[dict[str, Any], ...] = ({}, {key: None}, {key: ""})
             records.insert(len(records) // 2, spoilt | keys[asked.number % 3])
         if asked.after is not None and asked.is_due(options.duplicate_every):
-            before = self.account.listed(stream, asked.after[1])
-            records[:0] = [] if before is None else [self.account.record(stream, before)]
+            before = _listed(asked.table, asked.after[1])
+            records[:0] = [] if before is None else [asked.table.record(before)]
         if asked.is_due(options.non_dict_every):
             records.append((None, "record", 7, ["list"])[asked.number % 4])
         return records
 
     def _endless(self, asked: Asked) -> Reply:
         self._fresh += 1
-        rows = self.account.rows(asked.stream, None, asked.size)
-        cursor = self._cursor(asked.stream, self._head(asked.stream), fresh=self._fresh)
+        rows = asked.table.page(None, asked.size)
+        cursor = self._cursor(asked.stream, _head(asked.table), fresh=self._fresh)
         return self._reply(asked, self._records(asked, rows), cursor, more=True)
 
     # -- the answer ----------------------------------------------------------------------------
 
     def _reply(self, asked: Asked, records: list[Any], cursor: str | None, *, more: bool) -> Reply:
         options = self.options
-        array = options.arrays.get(asked.stream, STREAMS[asked.stream].array)
-        ending = None if more else options.last_page.get(asked.stream, "cursor_null")
-        if asked.stream != "tenant":
+        known = EVERY_STREAM[asked.stream]
+        array = options.arrays.get(asked.stream, known.array)
+        usual = "cursor_absent" if asked.stream == "preference_change" else "cursor_null"
+        ending = None if more else options.last_page.get(asked.stream, usual)
+        if not known.is_list_object:
             return json_reply(paging_body(array, records, cursor, ending))
         origins = {
             "relative": "",
@@ -186,8 +236,10 @@ class Pages:
             "other_origin": options.other_origin,
         }
         body = list_object_body(
+            asked.url,
             array,
-            records,
+            # An empty array of users may come as null.
+            records if records or asked.stream != "tenant_user" else None,
             cursor,
             ending,
             with_cursor=options.tenant_cursor,
@@ -195,17 +247,70 @@ class Pages:
         )
         return json_reply(body)
 
-    def _cursor(self, stream: str, place: Place, *, fresh: int = 0) -> str:
-        cursor = Cursor(place, fresh, self.generation)
-        return encode(stream, cursor, awkward=stream in self.options.awkward_cursors)
+    def _cursor(self, stream: str, place: Place, *, fresh: int = 0, thin: bool = False) -> str:
+        cursor = Cursor(place, fresh, self.generation, thin)
+        text = encode(stream, cursor, awkward=stream in self.options.awkward_cursors)
+        if self.options.cursor_seconds or self.options.cursor_requests:
+            self._lives.given_out(text, self.account.now_ms())
+        return text
 
-    def _head(self, stream: str) -> Place:
-        """A place before all others."""
-        return (1 << 60, "") if self.account.descends(stream) else (-(1 << 60), "")
+    def count_request(self) -> None:
+        """A request has come: cursors that live for a number of them grow older."""
+        self._lives.requests += 1
+
+
+class CursorLives:
+    """When each cursor was given out, for an API whose cursors do not live for ever."""
+
+    def __init__(self) -> None:
+        self.requests = 0
+        self._given: dict[str, tuple[int, int]] = {}  # epoch ms, number of requests by then
+
+    def given_out(self, text: str, now_ms: int) -> None:
+        self._given[text] = (now_ms, self.requests)
+
+    def serves(self, text: str, now_ms: int, most_seconds: float, most_requests: int) -> bool:
+        if text not in self._given:
+            return True
+        given_ms, requests = self._given[text]
+        is_old = most_seconds and now_ms - given_ms > most_seconds * 1000
+        return not is_old and not (most_requests and self.requests - requests > most_requests)
+
+
+def _head(table: Table) -> Place:
+    """A place before all others."""
+    return (1 << 60, "") if table.step < 0 else (-(1 << 60), "")
+
+
+def _listed(table: Table, id_: str) -> int | None:
+    """The index of a row that is listed now, else None."""
+    try:
+        index = table.find(id_)
+    except KeyError:
+        return None
+    return index if table.is_listed(index) else None
+
+
+def _is_made_up(table: Table, cursor: Cursor) -> bool:
+    if cursor.fresh or cursor.thin:
+        return False
+    try:
+        table.find(cursor.place[1])
+    except KeyError:
+        return True
+    return False
+
+
+def _forgotten_reply(status: int) -> Reply:
+    """The refusal of a cursor; 200: an error inside a 200."""
+    body = {"message": "Invalid cursor", "type": "invalid_request_error"}
+    return made_reply(status, body if status == 200 else None, {})
 
 
 def _newer_than_ms(stream: str, query: Mapping[str, str], options: Options) -> int | None:
     """The bound in epoch ms that `enqueued_after` sets, as far as the options let it."""
+    if stream == "preference_change":
+        return _since_ms(query)
     text = query.get("enqueued_after")
     if stream != "message" or text is None or options.enqueued_after == "ignored":
         return None
@@ -216,3 +321,15 @@ def _newer_than_ms(stream: str, query: Mapping[str, str], options: Options) -> i
         except ValueError:
             pass
     raise Refused(error_reply(400, "Invalid enqueued_after"))
+
+
+def _since_ms(query: Mapping[str, str]) -> int | None:
+    """`since` of the preference log is inclusive: an ISO date or date-time, UTC."""
+    if "since" not in query:
+        return None
+    try:
+        since = datetime.fromisoformat(query["since"])
+    except ValueError:
+        raise Refused(error_reply(400, "Invalid since")) from None
+    aware = since if since.tzinfo else since.replace(tzinfo=UTC)
+    return round(aware.timestamp() * 1000) - 1

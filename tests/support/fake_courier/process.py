@@ -38,10 +38,12 @@ class FakeCourierProcess:
         latency_ms: float = 0.0,
         options: Mapping[str, Any] | None = None,
         start_seconds: float = 30.0,
+        program: str = "tests.support.fake_courier",
     ) -> None:
         self.key = key
         self.url = ""
         self._start_seconds = start_seconds
+        self._program = program
         self._process: subprocess.Popen[str] | None = None
         self._opener = build_opener(ProxyHandler({}))
         self._arguments = [
@@ -54,7 +56,7 @@ class FakeCourierProcess:
             self._arguments.append(f"--option={name}={json.dumps(value)}")
 
     def __enter__(self) -> "FakeCourierProcess":
-        command = [sys.executable, "-m", "tests.support.fake_courier", *self._arguments]
+        command = [sys.executable, "-m", self._program, *self._arguments]
         self._process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
         # A server that hangs before it is ready is killed, which ends the line that we wait for.
         alarm = threading.Timer(self._start_seconds, self._process.kill)

@@ -1,6 +1,6 @@
 """Answers of the fake API that are not a page: refusals and faults."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from typing import Any
@@ -8,6 +8,11 @@ from typing import Any
 import orjson
 
 JSON_TYPE = "application/json"
+HTML_TYPE = "text/html"
+FAULTS = (
+    "500", "502", "503", "504", "gateway_timeout", "429", "429_retry_after",
+    "drop", "cut", "truncated", "html", "slow",
+)  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -15,7 +20,8 @@ class Reply:
     """An answer. fault: "drop" (close without an answer), "cut" (half of the body, then close).
 
     delay_seconds is what the server, or the simulation, waits before it answers; records counts
-    the account's rows in the body.
+    the account's rows in the body, rows are their ids and times. encoding: "gzip" or "chunked",
+    over HTTP only. date_shift_seconds: how far the Date header is ahead of the account's clock.
     """
 
     status: int
@@ -24,6 +30,9 @@ class Reply:
     fault: str | None = None
     delay_seconds: float = 0.0
     records: int = 0
+    rows: tuple[tuple[str, int], ...] = ()
+    encoding: str = ""
+    date_shift_seconds: float = 0.0
 
 
 def json_reply(data: Any, status: int = 200) -> Reply:
@@ -41,6 +50,40 @@ ERRORS = {
     500: ("Internal Server Error", "api_error"),
     503: ("Service Unavailable", "api_error"),
 }
+
+
+FIREWALL_PAGE = "<!DOCTYPE html><html><body><h1>403 Forbidden</h1>Request blocked.</body></html>"
+# Answers with a name: status, body, headers.
+ANSWERS: dict[str, tuple[int, Any, dict[str, str]]] = {
+    # Errors inside a 200: the API's own, and its function's.
+    "api_error": (200, {"message": "Internal server error", "type": "api_error"}, {}),
+    "task_timed_out": (
+        200,
+        {"errorMessage": "2026-08-14T09:33:20.000Z 7c1d Task timed out after 30.00 seconds"},
+        {},
+    ),
+    # Limits.
+    "too_many": (429, {"message": "Too Many Requests", "type": "rate_limit_error"}, {}),
+    "slow_down": (403, {"message": "Slow down", "type": "rate_limit_error"}, {"Retry-After": "3"}),
+    "firewall": (403, FIREWALL_PAGE, {}),
+    # The key, the plan, the route.
+    "bad_key": (401, {"message": ERRORS[401][0], "type": ERRORS[401][1]}, {}),
+    "not_in_plan": (402, {"message": "Payment required", "type": "payment_required"}, {}),
+    "forbidden": (403, {"message": "Forbidden", "type": "authorization_error"}, {}),
+    "no_route": (404, {"message": "Not Found"}, {}),
+}
+
+
+def made_reply(status: int, body: Any, headers: Mapping[str, str]) -> Reply:
+    """An answer as a rule has it; body: a text as it is, None for the usual error, else JSON."""
+    if body is None:
+        reply = error_reply(status)
+    elif isinstance(body, str):
+        reply = Reply(status, body.encode(), {"Content-Type": HTML_TYPE})
+    else:
+        reply = json_reply(body, status)
+    reply.headers |= headers
+    return reply
 
 
 def error_reply(status: int, message: str | None = None) -> Reply:
@@ -87,7 +130,7 @@ def faulty(
         return reply
     if kind == "html":
         html = b"<!DOCTYPE html><html><body>One moment, please</body></html>"
-        return Reply(200, html, {"Content-Type": "text/html"})
+        return Reply(200, html, {"Content-Type": HTML_TYPE})
     if kind.startswith("429"):
         form = "seconds" if kind == "429_retry_after" else "none"
         return too_many_reply(form=form, seconds=retry_after_seconds, now_ms=now_ms)

@@ -1,8 +1,8 @@
 """The fake API on a loopback port, with faults of the wire and routes to steer it.
 
 Below /_fake/: GET stats (?times=1), POST stats/reset, POST change (one change or a list, see
-Account.apply), POST change-after {stream, requests, change}, PATCH options, POST forget-cursors,
-GET truth/<stream> (a record a line).
+Account.apply), POST change-after {stream, requests, change}, PATCH or POST options,
+POST forget-cursors, GET truth/<stream> (a record a line).
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from tests.support.fake_courier.account import Account
 from tests.support.fake_courier.api import FakeApi
 from tests.support.fake_courier.options import Options
 from tests.support.fake_courier.replies import Reply
-from tests.support.fake_courier.streams import STREAMS
+from tests.support.fake_courier.streams import EVERY_STREAM
 
 CONTROL = "/_fake/"
 
@@ -81,15 +81,20 @@ def _server(api: FakeApi) -> web.Server:
 
 async def _send(request: web.BaseRequest, reply: Reply) -> web.StreamResponse:
     if reply.fault is None:
-        return web.Response(status=reply.status, headers=reply.headers, body=reply.body)
-    response = web.StreamResponse(status=reply.status, headers=reply.headers)
+        response = web.Response(status=reply.status, headers=reply.headers, body=reply.body)
+        if reply.encoding == "gzip":
+            response.enable_compression(web.ContentCoding.gzip)
+        if reply.encoding:
+            response.enable_chunked_encoding()
+        return response
+    cut = web.StreamResponse(status=reply.status, headers=reply.headers)
     if reply.fault == "cut":
-        response.content_length = len(reply.body)
-        await response.prepare(request)
-        await response.write(reply.body[: len(reply.body) // 2])
+        cut.content_length = len(reply.body)
+        await cut.prepare(request)
+        await cut.write(reply.body[: len(reply.body) // 2])
     if request.transport is not None:
         request.transport.close()
-    return response
+    return cut
 
 
 async def _control(
@@ -97,7 +102,7 @@ async def _control(
 ) -> web.StreamResponse:
     data = orjson.loads(await request.read() or b"{}")
     try:
-        if route.startswith("truth/") and route.removeprefix("truth/") in STREAMS:
+        if route.startswith("truth/") and route.removeprefix("truth/") in EVERY_STREAM:
             return await _truth(api, route.removeprefix("truth/"), request)
         return web.json_response(body=orjson.dumps(_steer(api, route, query, data)))
     except (ValueError, TypeError, KeyError) as error:
@@ -127,7 +132,7 @@ async def _truth(api: FakeApi, stream: str, request: web.BaseRequest) -> web.Str
     response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
     await response.prepare(request)
     lines: list[bytes] = []
-    for record in api.account.truth(stream):
+    for record in api.truth(stream):
         lines.append(orjson.dumps(record))
         if len(lines) == 500:
             await response.write(b"\n".join(lines) + b"\n")

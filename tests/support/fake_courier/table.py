@@ -3,6 +3,7 @@
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator, Mapping
 from heapq import merge
+from itertools import islice, takewhile
 from math import gcd
 from typing import Any, Final
 
@@ -54,6 +55,17 @@ class Table:
             merge(base, self._extra_rows(after), reverse=self.step < 0) if self._extras else base
         )
 
+    def page(
+        self, after: Place | None, limit: int, *, newer_than_ms: int | None = None
+    ) -> list[Row]:
+        """At most `limit` listed rows after a place; newer ones if asked."""
+        found = self.rows(after)
+        if newer_than_ms is not None:
+            if self.order == "newest":
+                found = takewhile(lambda row: row[0] > newer_than_ms, found)
+            found = (row for row in found if self.time(row[2]) > newer_than_ms)
+        return list(islice(found, limit))
+
     def rank(self, after: Place | None) -> int:
         """About how many rows lie before a place: exact where nothing was changed."""
         if after is None:
@@ -88,19 +100,31 @@ class Table:
             return self._timeline.time(index)
         return self._added[index - self._size][0]
 
+    @property
+    def next_index(self) -> int:
+        """The index of the row that is added next."""
+        return self._top_index + 1
+
+    def past_values(self, index: int, name: str) -> list[Any]:
+        """The values that a field of a row has had, first to last; edits taken back left out."""
+        before = [*self._undo.get(index, ()), self._patches.get(index, {})]
+        values = [self._unpatched(index).get(name), *(patch.get(name) for patch in before)]
+        return list(dict.fromkeys(value for value in values if value not in (None, ABSENT)))
+
     def record(self, index: int) -> Record:
         """A fresh copy of the record as it is now."""
-        if index < self._size:
-            record = self._maker.record(index, self._timeline.time(index), self._as_of_ms)
-        else:
-            time_ms, as_of_ms = self._added[index - self._size]
-            record = self._maker.record(index, time_ms, as_of_ms)
+        record = self._unpatched(index)
         patch = self._patches.get(index)
         if patch:
             record |= patch
             for name in [name for name, value in patch.items() if value is ABSENT]:
                 del record[name]
         return record
+
+    def _unpatched(self, index: int) -> Record:
+        if index < self._size:
+            return self._maker.record(index, self._timeline.time(index), self._as_of_ms)
+        return self._maker.record(index, *self._added[index - self._size])
 
     def random_index(self, number: int) -> int:
         """An index that may or may not be listed, from any number."""

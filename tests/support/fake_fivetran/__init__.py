@@ -7,7 +7,7 @@ with the destinations "Warehouse" and "Staging".
 import io
 import json
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from email.parser import BytesParser
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -23,7 +23,8 @@ class FakeFivetran:
     """The account's state, and what was asked of it.
 
     `calls` are ("METHOD", "path without query"); `packages` the uploaded archives by id;
-    `connections` the connections by id, as the API would show them; `moved_to` another address to
+    `connections` the connections by id, as the API would show them; `states` what they saved, by
+    connection id; `moved_to` another address to
     redirect every request to, or "".
     """
 
@@ -33,6 +34,7 @@ class FakeFivetran:
         self.calls: list[tuple[str, str]] = []
         self.packages: dict[str, bytes] = {}
         self.connections: dict[str, dict[str, Any]] = {}
+        self.states: dict[str, dict[str, Any]] = {}
         self.failing_setup_test = ""
         self.moved_to = ""
 
@@ -74,6 +76,8 @@ class FakeFivetran:
                 return 200, {"items": self._named(group_id, parse_qs(url.query)["schema"][0])}
             case ["GET", "destinations", group_id]:
                 return 200, {"id": group_id, "hybrid_deployment_agent_id": None}
+            case ["GET", "connections", connection_id, "state"]:
+                return 200, {"state": self.states.get(connection_id, {})}
             case ["GET", "connectors" | "connections", connection_id]:
                 return 200, self.connections[connection_id]
             case ["GET", "connector-sdk", "packages", package_id]:
@@ -134,14 +138,21 @@ def _uploaded_file(content_type: str, body: bytes) -> bytes:
 
 
 @contextmanager
-def fake_fivetran(api_key: str) -> Iterator[FakeFivetran]:
-    """The API, listening until the block ends; `url` says where."""
+def fake_fivetran(
+    api_key: str, *, on_change: Callable[[tuple[str, str]], None] | None = None
+) -> Iterator[FakeFivetran]:
+    """The API, listening until the block ends; `url` says where.
+
+    `on_change` is told of each call that is not a GET.
+    """
     fake = FakeFivetran(api_key)
 
     class Handler(BaseHTTPRequestHandler):
         def respond(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             fake.calls.append((self.command, urlsplit(self.path).path))
+            if on_change is not None and self.command != "GET":
+                on_change(fake.calls[-1])
             if fake.moved_to:
                 status, data = 302, None
             elif self.headers["Authorization"] == f"Basic {api_key}":

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from courier_async.api.memory import MemoryBudget
 from courier_async.api.transport import (
     MAX_BODY_BYTES,
     Answer,
@@ -71,7 +72,7 @@ async def get(base_url: str, *, path: str = PATH, timeout_seconds: float = 5) ->
     async with HttpTransport(
         base_url=base_url, api_key=KEY, timeout_seconds=timeout_seconds
     ) as transport:
-        return await transport.get(path)
+        return await transport.get(path, await MemoryBudget().take("message", lane=False))
 
 
 async def trouble(base_url: str, *, timeout_seconds: float = 5) -> str:
@@ -139,8 +140,9 @@ async def test_cookies_of_one_answer_do_not_come_with_the_next() -> None:
         # By name: aiohttp keeps no cookies of a bare address anyway.
         base_url = server.url.replace("127.0.0.1", "localhost")
         async with HttpTransport(base_url=base_url, api_key=KEY, timeout_seconds=5) as transport:
-            await transport.get("/one")
-            await transport.get("/two")
+            hold = await MemoryBudget().take("message", lane=False)
+            await transport.get("/one", hold)
+            await transport.get("/two", hold)
     assert len(server.heads) == 2
     assert "cookie" not in "".join(server.heads).lower()
 
@@ -248,7 +250,7 @@ async def test_a_name_that_does_not_resolve_is_told_without_waiting(
 
     monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", unknown)
     said = await trouble("https://api.courier.example")
-    assert said == "the host name api.courier.example could not be resolved; check base_url"
+    assert said == "the host name api.courier.example could not be resolved"
 
 
 async def test_a_server_that_speaks_no_tls_is_told_as_that() -> None:
@@ -261,7 +263,7 @@ async def test_a_server_that_speaks_no_tls_is_told_as_that() -> None:
     async with listening:
         port = listening.sockets[0].getsockname()[1]
         said = await trouble(f"https://127.0.0.1:{port}")
-    assert said == "127.0.0.1 did not agree on a TLS connection; check base_url"
+    assert said == "127.0.0.1 did not agree on a TLS connection"
 
 
 async def test_a_server_that_only_speaks_ipv6_is_reached() -> None:

@@ -1,5 +1,6 @@
 """The setup form, and its connection tests as `fivetran configuration --test` runs them."""
 
+import asyncio
 import dataclasses
 import json
 import subprocess
@@ -9,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from courier_async.api.memory import SHARE_BYTES, Hold
 from courier_async.api.transport import Answer, ConnectionTrouble
+from courier_async.catalog.stream import Stream
 from courier_async.settings import OPTIONS, Settings
 from courier_async.setup import connection_test
 from courier_async.setup.connection_test import ask, trouble_with_key, trouble_with_streams
@@ -49,11 +52,7 @@ def test_a_bad_key_is_said_to_be_one(
     project.configuration_path.write_text(json.dumps(bad))
     done = project.command("configuration", "--test")
     assert done.status == 1
-    said = {
-        401: "Courier does not accept the key (it answered 401). Check api_key",
-        403: "The key can read no stream (Courier answered 403 (authentication_error)). Check",
-    }
-    assert said[status] in done.output
+    assert f"Courier does not accept the key (it answered {status}). Check api_key" in done.output
     assert "PASSED" not in done.output
     assert "NOTTHATONE" not in done.output
 
@@ -80,6 +79,7 @@ def test_a_host_that_cannot_be_reached_is_named(
     assert done.status == 1
     assert f"Courier could not be read at {courier.url} (no usable answer" in done.output
     assert "Check region and base_url" in done.output
+    assert "api_key" not in done.output
     assert courier.key not in done.output
 
 
@@ -110,7 +110,7 @@ class Answers:
         self._by_table = by_table
         self.asked = 0
 
-    async def get(self, path_and_query: str) -> Answer:
+    async def get(self, path_and_query: str, hold: Hold) -> Answer:
         self.asked += 1
         table = {"/brands": "brand", "/messages": "message"}.get(path_and_query, "other")
         what = self._by_table.get(table, PAGE)
@@ -142,9 +142,53 @@ async def test_why_a_stream_cannot_be_read(what: int | bytes, reason: str) -> No
     assert trouble_with_key(SETTINGS, findings) is None
 
 
-async def test_one_401_is_about_the_key_whatever_else_is_answered() -> None:
-    findings = await ask(SETTINGS, Answers(brand=401))
+async def test_a_401_to_every_request_is_about_the_key_whatever_else_is_answered() -> None:
+    findings = await ask(SETTINGS, Answers(brand=401, message=503))
     assert str(trouble_with_key(SETTINGS, findings)).startswith("Courier does not accept the key")
+
+
+@pytest.mark.parametrize("status", [402, 403])
+async def test_a_key_that_may_read_nothing_is_about_the_key(status: int) -> None:
+    findings = await ask(SETTINGS, Answers(brand=status, message=status, other=status))
+    text = str(trouble_with_key(SETTINGS, findings))
+    assert text.startswith(
+        f"The key can read no stream (Courier answered {status}). Check api_key"
+    )
+
+
+@pytest.mark.parametrize(
+    ("what", "advice"),
+    [
+        (404, "Check region and base_url; if they are right, this account has no such data."),
+        (503, "The fault is on Courier's side"),
+        (ConnectionTrouble("the connection failed", "Check the network."), "Check the network."),
+        (b'{"rows": []}', "Look for a newer version of this connector"),
+    ],
+)
+async def test_only_a_refusal_of_the_key_speaks_of_the_key(
+    what: int | bytes | Exception, advice: str
+) -> None:
+    findings = await ask(SETTINGS, Answers(brand=what, message=what, other=what))
+    text = str(trouble_with_key(SETTINGS, findings))
+    assert text.startswith("Courier could not be read at https://api.courier.com (")
+    assert advice in text
+    assert "api_key" not in text
+
+
+async def test_large_pages_of_all_streams_at_once_are_read() -> None:
+    class Large:
+        async def get(self, path_and_query: str, hold: Hold) -> Answer:
+            await hold.grow_to(SHARE_BYTES + 1)
+            return Answer(200, {}, PAGE)
+
+    async with asyncio.timeout(5):
+        assert trouble_with_streams(SETTINGS, await ask(SETTINGS, Large())) is None
+
+
+async def test_an_envelope_that_leads_nowhere_is_told() -> None:
+    nowhere = b'{"results": [{"id": "x"}], "paging": {"more": true}}'
+    text = trouble_with_streams(SETTINGS, await ask(SETTINGS, Answers(brand=nowhere)))
+    assert "brand: 'more' says that there is another page" in str(text)
 
 
 async def test_only_the_chosen_streams_are_asked_for() -> None:
@@ -152,6 +196,20 @@ async def test_only_the_chosen_streams_are_asked_for() -> None:
     transport = Answers()
     assert trouble_with_streams(only, await ask(only, transport)) is None
     assert transport.asked == 2
+
+
+async def test_streams_below_a_parents_row_are_left_out_and_stay_in_the_advice() -> None:
+    parent, child, other = (
+        Stream(table="brand", path="/brands", arrays=("results",)),
+        Stream(table="x", path="/brands/{id}/x", arrays=("results",), parent="brand"),
+        Stream(table="y", path="/lists/{id}/y", arrays=("results",), parent="list"),
+    )
+    only = dataclasses.replace(SETTINGS, streams=(parent, child, *SETTINGS.streams[1:], other))
+    transport = Answers(brand=403)
+    text = str(trouble_with_streams(only, await ask(only, transport)))
+    assert transport.asked == 7
+    assert "To leave that out, set streams to: audience,audit_event," in text
+    assert text.endswith(",y")
 
 
 async def test_an_api_that_holds_the_test_up_ends_it_in_time(

@@ -1,0 +1,123 @@
+"""What an answer means: a body, a passing failure, a limit, or a refusal."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from courier_async.api.decode import decode
+from courier_async.api.headers import retry_after_seconds
+from courier_async.errors import COURIER_ADVICE, Refused
+
+# Beside every 5xx but those two.
+_RETRIED_STATUSES: Final = frozenset({408, 409, 425})
+_LASTING_STATUSES: Final = frozenset({501, 505})
+# Error types that the documentation names; any other text of an error body is not shown,
+# since nobody knows what it may hold.
+_KNOWN_KINDS: Final = frozenset(
+    {
+        "invalid_request_error",
+        "authentication_error",
+        "authorization_error",
+        "rate_limit_error",
+        "api_error",
+    }
+)
+_ERROR_FIELDS: Final = ("message", "errorMessage", "error", "type")
+_BAD_KEY_TEXT: Final = "Invalid or missing authentication credentials"
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A 200 with the JSON that was asked for."""
+
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A try that another may heal. reason says how it failed, advice what helps if it stays."""
+
+    reason: str
+    retry_after_seconds: float | None = None
+    advice: str = COURIER_ADVICE
+
+
+@dataclass(frozen=True, slots=True)
+class TooMany:
+    """A refusal for too many requests."""
+
+    status: int
+    retry_after_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class BadKey:
+    """401, or a 403 that means it."""
+
+    status: int
+
+
+Meaning = Body | Failed | TooMany | BadKey | Refused
+
+
+def meaning_of(
+    status: int, headers: Mapping[str, str], body: bytes, *, arrays: tuple[str, ...]
+) -> Meaning:
+    """arrays: where the records may stand; empty where any JSON will do."""
+    if status == 200:
+        return _of_ok(body, arrays)
+    if status == 401:
+        return BadKey(status)
+    told = retry_after_seconds(headers)
+    if status == 429:
+        return TooMany(status, told)
+    if status == 403:
+        return _of_forbidden(headers, body, told)
+    if status in _RETRIED_STATUSES or (500 <= status < 600 and status not in _LASTING_STATUSES):
+        return Failed(f"Courier answered {status}", told)
+    if 300 <= status < 400:
+        return Refused(status, ", a redirect, which is not followed; check base_url")
+    return Refused(status, _kind_of(_error_of(body)))
+
+
+def _of_ok(body: bytes, arrays: tuple[str, ...]) -> Meaning:
+    try:
+        value = decode(body)
+    except ValueError:
+        return Failed("Courier answered with something that is not JSON")
+    if arrays and isinstance(value, dict) and _is_error(value, arrays):
+        return Failed(f"Courier answered 200 with an error in its body{_kind_of(value)}")
+    return Body(value)
+
+
+def _is_error(value: dict[str, Any], arrays: tuple[str, ...]) -> bool:
+    if any(name in value for name in arrays):
+        return False
+    # {"type": "list"} without its array is an envelope that has changed, not an error.
+    return any(value.get(name) for name in _ERROR_FIELDS) and value.get("type") != "list"
+
+
+def _of_forbidden(headers: Mapping[str, str], body: bytes, told: float | None) -> Meaning:
+    error = _error_of(body)
+    if error is None or "retry-after" in headers or "retry-after-ms" in headers:
+        return TooMany(403, told)
+    if error.get("type") == "rate_limit_error":
+        return TooMany(403, told)
+    if error.get("type") == "authentication_error" or error.get("message") == _BAD_KEY_TEXT:
+        return BadKey(403)
+    return Refused(403, _kind_of(error))
+
+
+def _error_of(body: bytes) -> dict[str, Any] | None:
+    """The body of an error, or None where it is not this API's (a firewall's page)."""
+    try:
+        value = decode(body)
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _kind_of(error: dict[str, Any] | None) -> str:
+    """The documented type of an error, as " (type)", or nothing."""
+    kind = (error or {}).get("type")
+    return f" ({kind})" if isinstance(kind, str) and kind in _KNOWN_KINDS else ""

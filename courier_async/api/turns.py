@@ -1,0 +1,39 @@
+"""Places that tasks take in turn: those in a hurry first, else in the order of asking."""
+
+import asyncio
+from collections import deque
+
+
+class Turns:
+    """A semaphore with two priorities, whose waiters may be cancelled at any moment."""
+
+    def __init__(self, places: int = 1) -> None:
+        self._free = places
+        self._first: deque[asyncio.Future[None]] = deque()
+        self._later: deque[asyncio.Future[None]] = deque()
+
+    async def take(self, *, gives_way: bool = False) -> None:
+        """Takes a place. Whoever gives way waits until nobody else does."""
+        if self._free > 0:
+            self._free -= 1
+            return
+        waiters = self._later if gives_way else self._first
+        granted = asyncio.get_running_loop().create_future()
+        waiters.append(granted)
+        try:
+            await granted
+        except asyncio.CancelledError:
+            if not granted.cancelled():
+                # The place was granted in the same turn of the loop: it goes to the next.
+                self.give_back()
+            raise
+
+    def give_back(self) -> None:
+        """Frees a place, or hands it to the next who waits."""
+        for waiters in (self._first, self._later):
+            while waiters:
+                granted = waiters.popleft()
+                if not granted.cancelled():
+                    granted.set_result(None)
+                    return
+        self._free += 1

@@ -1,0 +1,76 @@
+"""How a sync ends: what was skipped or left out, and what a person has to know and do."""
+
+from collections.abc import Collection, Mapping
+
+from courier_async.counts import Counts
+from courier_async.errors import KEY_ADVICE, CourierError, Denied, KeyRefused, NotInRegion
+
+# Table -> why its stream was not read to the end, or None where it was.
+Endings = dict[str, CourierError | None]
+
+
+class SyncFailed(Exception):
+    """How a sync failed, in sentences for the person who has to act."""
+
+
+def notices(endings: Endings, counts: Collection[Counts]) -> list[str]:
+    """A sentence for each stream that was skipped, and for records that were left out."""
+    texts = [_skipped(table, denial) for table, denial in _denied(endings).items()]
+    return texts + [
+        f"{stream.table}: {stream.unusable:,} records came without their key or are no objects, "
+        "and were left out. The connector looks for them again for thirty days. Ask Courier's "
+        "support about them."
+        for stream in counts
+        if stream.unusable
+    ]
+
+
+def _skipped(table: str, denial: Denied) -> str:
+    if isinstance(denial, NotInRegion):
+        return (
+            f"{table}: Courier has this table in the US region only, so this stream was skipped. "
+            "To silence this warning, leave it out of 'streams' in the configuration."
+        )
+    return (
+        f"{table}: Courier answered {denial.status}, so this stream was skipped; the others are "
+        "synced. The plan may not include it, or the key may not read it. To silence this "
+        "warning, leave it out of 'streams' in the configuration."
+    )
+
+
+def _denied(endings: Endings) -> dict[str, Denied]:
+    """The streams that are skipped; none where all are denied, which says that it is the key."""
+    denied = {table: ending for table, ending in endings.items() if isinstance(ending, Denied)}
+    return denied if len(denied) < len(endings) else {}
+
+
+def raise_if_failed(endings: Endings, refusal: KeyRefused | None) -> None:
+    """Raises SyncFailed with what a person has to know and to do."""
+    if refusal is not None:
+        raise SyncFailed(f"{refusal}. {refusal.advice}")
+    denials = [ending for ending in endings.values() if isinstance(ending, Denied)]
+    if denials and len(denials) == len(endings):
+        statuses = ", ".join(str(status) for status in sorted({d.status for d in denials}))
+        raise SyncFailed(
+            f"Courier refused the key for every stream (it answered {statuses}). {KEY_ADVICE}"
+        )
+    failures = {
+        table: ending
+        for table, ending in endings.items()
+        if ending is not None and not isinstance(ending, Denied)
+    }
+    if failures:
+        reasons = "; ".join(_by_reason(failures))
+        advice = " ".join(dict.fromkeys(error.advice for error in failures.values()))
+        raise SyncFailed(
+            f"{len(failures)} of {len(endings)} streams could not be read to the end. {reasons}. "
+            f"What was read is saved, and the next sync continues from there. {advice}"
+        )
+
+
+def _by_reason(failures: Mapping[str, CourierError]) -> list[str]:
+    """A text a reason, led by the streams that it concerns: one fault often concerns them all."""
+    streams: dict[str, list[str]] = {}
+    for name, error in failures.items():
+        streams.setdefault(str(error), []).append(name)
+    return [f"{', '.join(names)}: {reason}" for reason, names in streams.items()]

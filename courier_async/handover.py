@@ -1,0 +1,53 @@
+"""What reading hands to writing: batches of rows with the state that they lead to, and notices."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from courier_async.catalog.stream import Key, Stream
+from courier_async.state.position import StreamState
+
+Row = dict[str, Any]
+# Gives the memory of a page back; again does nothing.
+Release = Callable[[], None]
+
+
+class Entry(NamedTuple):
+    """What to remember of a row once it has been sent; time_ms of messages alone."""
+
+    key: Key
+    name: bytes
+    mark: bytes
+    time_ms: int | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class Batch:
+    """What one page brings, to be written in this order: rows, deletes, then the state.
+
+    rows: as op.upsert takes them. entries: one for each row that is remembered.
+    deletes: keys of rows that have gone. forgotten: keys of which nothing is remembered any more.
+    due: of messages, id -> time of those whose children are to be read. done: of children of
+    messages, the ids of messages whose children have been read.
+    state: the stream's whole next state, adopted once the rows are out; None: it stays.
+    ends_walk: a checkpoint is worth its cost now.
+    release: gives the page's memory back.
+    """
+
+    stream: Stream
+    rows: list[Row] = field(default_factory=list)
+    entries: list[Entry] = field(default_factory=list)
+    deletes: list[Key] = field(default_factory=list)
+    forgotten: list[Key] = field(default_factory=list)
+    due: dict[str, int] = field(default_factory=dict)
+    done: list[str] = field(default_factory=list)
+    state: StreamState | None = None
+    ends_walk: bool = False
+    release: Release | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A warning for the person who looks after the connection."""
+
+    text: str

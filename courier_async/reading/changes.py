@@ -1,0 +1,161 @@
+"""Which records of a page must be sent: those that are new or have changed.
+
+Decided against what reading has put on the queue already, which is ahead of what is written.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from courier_async.catalog.rows import RowMapper
+from courier_async.catalog.stream import DAY_MS, Record, Stream
+from courier_async.handover import Entry, Row
+from courier_async.reading.judge import EARLIEST_MS, JudgedPage, time_of
+from courier_async.state.plan import last_read, unusable_now
+from courier_async.state.position import StreamState
+from courier_async.state.sent_rows import BLANK, SentMessages, SentRows, fingerprint
+
+# Provider retries and status checks last up to 72 hours (docs, delivery pipeline).
+SETTLING_MS: Final = 3 * DAY_MS
+# A message's history may show this long after its own times.
+HISTORY_LAG_MS: Final = 10 * 60 * 1000
+
+
+@dataclass(slots=True)
+class Selected:
+    """rows: to be sent, with their entries. unchanged: records that need not be.
+
+    shows_news: some record is known to be new or changed. holds_known: some has an entry.
+    due: id -> time of messages whose children are to be read.
+    """
+
+    rows: list[Row] = field(default_factory=list)
+    entries: list[Entry] = field(default_factory=list)
+    unchanged: int = 0
+    shows_news: bool = False
+    holds_known: bool = False
+    due: dict[str, int] = field(default_factory=dict)
+
+
+class Changes:
+    """Tells, for one stream and one sync, what must be sent.
+
+    rows, messages: what has been sent before; changed here as batches are made.
+    since_ms: records older than that are left out.
+    may_owe: where children of messages are read, whether another message's can be noted as due.
+    """
+
+    def __init__(
+        self,
+        stream: Stream,
+        *,
+        mapper: RowMapper,
+        salt: bytes,
+        rows: SentRows | None = None,
+        messages: SentMessages | None = None,
+        since_ms: int | None = None,
+        may_owe: Callable[[], bool] | None = None,
+    ) -> None:
+        self._stream = stream
+        self._mapper = mapper
+        self._salt = salt
+        self.rows = rows
+        self.messages = messages
+        self._since_ms = since_ms
+        self._may_owe = may_owe
+
+    def select(self, page: JudgedPage, state: StreamState, now_ms: int) -> Selected:
+        """What of the page must be sent, and noted as sent from now on."""
+        selected = Selected()
+        for at, record in enumerate(page.records):
+            time = page.times[at]
+            if time is not None and self._since_ms is not None and time < self._since_ms:
+                selected.unchanged += 1
+                continue
+            entry = Entry(page.keys[at], page.names[at], b"", time)
+            if self.rows is not None:
+                self._select_row(selected, record, entry, self.rows)
+            elif self.messages is not None and time is not None:
+                self._select_message(selected, record, entry, self.messages, state, now_ms)
+            else:
+                selected.rows.append(self._mapper.row(record))
+        return selected
+
+    def _select_row(
+        self, selected: Selected, record: Record, entry: Entry, rows: SentRows
+    ) -> None:
+        mark = fingerprint(record, self._salt)
+        if mark and rows.get(entry.key) == mark:
+            selected.unchanged += 1
+            return
+        rows.set(entry.key, mark)
+        selected.shows_news = True
+        selected.entries.append(entry._replace(mark=mark))
+        selected.rows.append(self._mapper.row(record))
+
+    def _select_message(
+        self,
+        selected: Selected,
+        record: Record,
+        entry: Entry,
+        messages: SentMessages,
+        state: StreamState,
+        now_ms: int,
+    ) -> None:
+        time = entry.time_ms or 0
+        mark = fingerprint(record, self._salt)
+        known = messages.get(entry.name, time)
+        if known is not None:
+            selected.holds_known = True
+        if known == mark or (
+            known is None
+            and not messages.is_above_given_up(time)
+            and self._is_settled(record, time, state)
+        ):
+            selected.unchanged += 1
+            return
+        selected.shows_news = (
+            selected.shows_news or known is not None or messages.is_above_given_up(time)
+        )
+        if self._may_owe is not None:
+            newest = self._newest_own_time(record, time, now_ms)
+            if self._owes_children(time, newest, messages, state):
+                if newest <= now_ms - HISTORY_LAG_MS and self._may_owe():
+                    selected.due[entry.key[0]] = time
+                else:
+                    # Sent again when it is next read, and its children are read then.
+                    mark = BLANK
+        messages.set(entry.name, time, mark)
+        selected.entries.append(entry._replace(mark=mark))
+        selected.rows.append(self._mapper.row(record))
+
+    def _newest_own_time(self, record: Record, time: int, now_ms: int) -> int:
+        times = [time_of(record.get(name), now_ms + DAY_MS) for name in self._stream.own_times]
+        return max([time, *[moment for moment in times if moment is not None]])
+
+    def _owes_children(
+        self, time: int, newest: int, messages: SentMessages, state: StreamState
+    ) -> bool:
+        """Where nothing is remembered, only a message that has changed since it was last read."""
+        if messages.is_above_given_up(time):
+            return True
+        covered_at = last_read(state.readings, time)
+        return covered_at is None or newest >= covered_at - HISTORY_LAG_MS
+
+    def _is_settled(self, record: Record, time: int, state: StreamState) -> bool:
+        """Whether the last reading of its place has surely landed the record as it is."""
+        covered_at = last_read(state.readings, time)
+        unusable = None if covered_at is None else unusable_now(state, covered_at)
+        if unusable is not None and time >= unusable.time:
+            return False
+        own_time = self._stream.settled_times.get(str(record.get("status")))
+        if covered_at is None or own_time is None or record.get(own_time) is None:
+            return False
+        for name in self._stream.own_times:
+            if record.get(name) is not None:
+                moment = time_of(record[name], covered_at)
+                if moment is None or not max(time, EARLIEST_MS) <= moment:
+                    return False
+                if moment >= covered_at - SETTLING_MS:
+                    return False
+        return True

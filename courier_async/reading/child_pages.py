@@ -1,0 +1,106 @@
+"""The pages of one parent's children: a template's metrics, a list's subscriptions, a history."""
+
+from collections.abc import AsyncIterator
+from urllib.parse import quote, quote_plus, urlencode
+
+from courier_async.api.client import CourierClient
+from courier_async.api.pacer import Pacer
+from courier_async.api.pages import parse_page
+from courier_async.catalog.stream import Record, Stream
+from courier_async.counts import Counts
+from courier_async.errors import BadAnswer, CourierError
+from courier_async.handover import Release
+from courier_async.reading.judge import JudgedPage, judge_page
+from courier_async.reading.lane import EndlessGuard
+
+_RATE_HEADER = "ratelimit-limit"
+
+
+class ChildPages:
+    """Asks for children. now_ms: the server's time at its last answer."""
+
+    def __init__(
+        self, stream: Stream, client: CourierClient, counts: Counts, *, base_url: str
+    ) -> None:
+        self._stream = stream
+        self._client = client
+        self._counts = counts
+        self._base_url = base_url
+        self._query = urlencode(stream.params)
+        rate = stream.requests_per_second
+        self._own_pacer = None if rate is None else Pacer(per_second=rate)
+        self.now_ms = 0
+
+    def can_ask(self, parent_id: str) -> bool:
+        """Whether an id can stand in a path."""
+        return parent_id not in (".", "..")
+
+    async def of(self, parent_id: str) -> AsyncIterator[tuple[JudgedPage, Release]]:
+        """Each page of one parent's children, and what gives its memory back.
+
+        Raises CourierError; Refused with status 404 where the parent is unknown.
+        """
+        path = self._stream.path.replace("{id}", quote(parent_id, safe=""))
+        guard, position, cursor = EndlessGuard(), 0, None
+        while True:
+            page, release = await self._page(path, parent_id, cursor, position)
+            if page.unusable:
+                release()
+                page, release = await self._page(path, parent_id, cursor, position)
+                self._counts.unusable += page.unusable
+            position += len(page.records) + page.unusable
+            cursor = page.next_cursor
+            trouble = guard.trouble(page)
+            yield page, release
+            if trouble is not None:
+                raise trouble
+            if cursor is None:
+                return
+
+    async def _page(
+        self, path: str, parent_id: str, cursor: str | None, position: int
+    ) -> tuple[JudgedPage, Release]:
+        stream = self._stream
+        query = "&".join(
+            part for part in (self._query, cursor and f"cursor={quote_plus(cursor)}") if part
+        )
+        # An array that may be missing leaves nothing to tell a record from an error by.
+        arrays = () if stream.null_is_empty else stream.arrays
+        reply = await self._client.get(
+            f"{path}?{query}" if query else path,
+            self._counts,
+            lane=True,
+            own_pacer=self._own_pacer,
+            arrays=arrays,
+        )
+        self._counts.pages += 1
+        self.now_ms = max(self.now_ms, reply.server_ms)
+        rate = reply.headers.get(_RATE_HEADER, "")
+        if self._own_pacer is not None and rate.isascii() and rate.isdigit() and int(rate) > 0:
+            self._own_pacer.set_per_second(float(rate))
+        try:
+            page = parse_page(stream, reply.body, base_url=self._base_url)
+            if page.trouble is not None:
+                raise page.trouble
+            page = page.with_records(self._records(page.records, parent_id, position))
+            judged = judge_page(stream, page, now_ms=self.now_ms)
+            if judged.unusable and not judged.records:
+                raise BadAnswer("none of the records of a page can be stored")
+        except CourierError:
+            reply.hold.release()
+            raise
+        return judged, reply.hold.release
+
+    def _records(self, elements: list[Record], parent_id: str, position: int) -> list[Record]:
+        """The records with what their keys need: the parent's id and their place."""
+        flatten = self._stream.flatten
+        records = elements
+        if flatten is not None:
+            records = [record for element in elements for record in flatten(element)]
+        added: Record = {self._stream.key[0]: parent_id}
+        if "position" not in self._stream.key:
+            return [r | added if isinstance(r, dict) else r for r in records]
+        return [
+            r | added | {"position": position + place} if isinstance(r, dict) else r
+            for place, r in enumerate(records)
+        ]

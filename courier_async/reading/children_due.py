@@ -1,0 +1,61 @@
+"""The messages whose children are to be read, on their way to the readers of those tables.
+
+Reading alone uses it; what a checkpoint saves of it is the writer's (state/saved.py).
+"""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Final
+
+MOST_DUE: Final = 20_000
+
+
+class ChildrenDue:
+    """Ids of messages, with their times, that one table of children has still to read.
+
+    Messages wait while too many are due, as long as somebody reads them.
+    """
+
+    def __init__(self, saved: Mapping[str, int]) -> None:
+        self._waiting: dict[str, int] = dict(saved)
+        self._changed = asyncio.Event()
+        self._is_over = False
+        self._has_reader = True
+
+    async def add(self, due: Mapping[str, int]) -> None:
+        """More messages; returns once there is room for the next."""
+        self._waiting.update(due)
+        self._notify()
+        while len(self._waiting) > MOST_DUE and self._has_reader:
+            self._changed.clear()
+            await self._changed.wait()
+
+    @property
+    def has_room(self) -> bool:
+        """Whether more messages can be noted; where nobody reads them, only up to the bound."""
+        return self._has_reader or len(self._waiting) < MOST_DUE
+
+    def end(self) -> None:
+        """No more messages come in this sync."""
+        self._is_over = True
+        self._notify()
+
+    def give_up(self) -> None:
+        """Nobody reads them any more in this sync."""
+        self._has_reader = False
+        self._notify()
+
+    async def take(self) -> tuple[str, int] | None:
+        """The next message and its time; None once there are no more."""
+        while not self._waiting:
+            if self._is_over:
+                return None
+            self._changed.clear()
+            await self._changed.wait()
+        message_id = next(iter(self._waiting))
+        time = self._waiting.pop(message_id)
+        self._notify()
+        return message_id, time
+
+    def _notify(self) -> None:
+        self._changed.set()

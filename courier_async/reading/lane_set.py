@@ -1,0 +1,159 @@
+"""The lanes of one walk, newest first: which there are, where each ends, how two become one."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+
+from msgspec.structs import replace
+
+from courier_async.catalog.stream import HOUR_MS
+from courier_async.reading.lane import LiveLane
+from courier_async.state.plan import Depth, Plan
+from courier_async.state.position import Lane, Reading
+
+
+class LaneSet:
+    """Newest first; the first reads from the head.
+
+    given_up: what lanes that are no more have read, for the walk to note in the state.
+    unopened: made-up lanes whose first page is still under way.
+    """
+
+    def __init__(self, head: LiveLane, depth: Depth) -> None:
+        self._lanes = [head]
+        self._depth = depth
+        self._plan = Plan(head_target=0, lanes=(), bound=0)
+        self._resting: deque[LiveLane] = deque()
+        self.given_up: list[Reading] = []
+        self.unopened = 0
+
+    def __len__(self) -> int:
+        return len(self._lanes)
+
+    def __iter__(self) -> Iterator[LiveLane]:
+        return iter(self._lanes)
+
+    def __getitem__(self, index: int) -> LiveLane:
+        return self._lanes[index]
+
+    @property
+    def head(self) -> LiveLane:
+        return self._lanes[0]
+
+    @property
+    def bound(self) -> int:
+        """How far down the last lane reads; 0: to the end."""
+        return self._plan.bound
+
+    def begin(self, plan: Plan) -> None:
+        """Adds the lanes of earlier syncs that go on."""
+        self._plan = plan
+        for saved in plan.lanes:
+            lane = LiveLane(saved, is_saved_cursor=True)
+            lane.order.resume(saved.pages, saved.in_order)
+            self._lanes.append(lane)
+            self._resting.append(lane)
+        self._set_targets()
+        last = self._lanes[-1]
+        oldest = last.saved.oldest
+        if last is not self.head and not last.is_made_up and oldest and 0 < oldest <= plan.bound:
+            # Nothing below its cursor is due any more.
+            last.done, last.reached = True, oldest + HOUR_MS
+
+    def saved(self) -> tuple[Lane, ...]:
+        """What the state holds of them."""
+        return tuple([lane.saved for lane in self._lanes if lane.opened])
+
+    def above(self, lane: LiveLane) -> LiveLane | None:
+        index = self._lanes.index(lane)
+        return self._lanes[index - 1] if index else None
+
+    def below(self, lane: LiveLane) -> LiveLane | None:
+        index = self._lanes.index(lane) + 1
+        return self._lanes[index] if index < len(self._lanes) else None
+
+    def insert_head(self, head: LiveLane) -> None:
+        self._lanes.insert(0, head)
+        self._set_targets()
+
+    def insert(self, lane: LiveLane, begins_at: int) -> None:
+        """Adds a lane that begins at a made-up cursor, in its place."""
+        index = 1
+        while index < len(self._lanes) and _top(self._lanes[index]) > begins_at:
+            index += 1
+        self._lanes.insert(index, lane)
+        lane.target = self._plan.bound
+        self.unopened += 1
+
+    def drop(self, lanes: list[LiveLane]) -> None:
+        """Ends lanes; what they would have read, the lane above them reads."""
+        for lane in lanes:
+            self._lanes.remove(lane)
+            lane.dropped = True
+            self.unopened -= not lane.opened and lane.is_made_up
+            if not lane.is_made_up and lane.saved.oldest is not None:
+                # Records of one hour in disorder may stand behind its cursor.
+                self.given_up.append(Reading(lane.saved.started_at, lane.saved.oldest + HOUR_MS))
+        if lanes:
+            self._set_targets()
+
+    def drop_below(self, lane: LiveLane) -> None:
+        self.drop(self._lanes[self._lanes.index(lane) + 1 :])
+
+    def drop_made_up(self) -> None:
+        self.drop([lane for lane in self._lanes[1:] if lane.is_made_up])
+
+    def merge(self, upper: LiveLane, lower: LiveLane) -> None:
+        """The upper lane has come to the lower one, which goes on for both."""
+        above, below = upper.saved, lower.saved
+        if above.started_at > below.started_at and above.oldest is not None:
+            # What the upper lane has read stays a reading of its own.
+            reached = upper.reached if upper.done else above.oldest + HOUR_MS
+            self.given_up.append(Reading(above.started_at, reached))
+        lower.order.resume(
+            upper.order.pages + lower.order.pages, upper.order.in_order + lower.order.in_order
+        )
+        lower.saved = replace(
+            below,
+            newest=_of(max, above.newest, below.newest),
+            oldest=_of(min, above.oldest, below.oldest),
+            started_at=min(above.started_at, below.started_at),
+            begins_at=above.begins_at,
+            first=above.first,
+            pages=lower.order.pages,
+            in_order=lower.order.in_order,
+        )
+        self._lanes.remove(upper)
+        upper.dropped = True
+        self._set_targets()
+
+    def rest(self, lane: LiveLane) -> None:
+        self._resting.append(lane)
+
+    def next_resting(self) -> LiveLane | None:
+        """A lane that waits to be read on."""
+        while self._resting:
+            lane = self._resting.popleft()
+            if lane.can_go_on:
+                return lane
+        return None
+
+    def _set_targets(self) -> None:
+        """Each lane reads down to where the next lane that began at a head has begun."""
+        below: LiveLane | None = None
+        for lane in reversed(self._lanes):
+            lane.target = self._plan.bound
+            if below is not None and not below.is_made_up and below.saved.newest is not None:
+                lane.target = below.saved.newest - self._depth.overlap_ms
+                if lane is self.head:
+                    lane.target = min(lane.target, self._plan.head_target)
+            below = lane
+
+
+def _top(lane: LiveLane) -> int:
+    begins_at = lane.saved.begins_at
+    return begins_at if begins_at is not None else lane.saved.newest or 0
+
+
+def _of(choose: Callable[[Iterable[int]], int], *times: int | None) -> int | None:
+    known = [time for time in times if time is not None]
+    return choose(known) if known else None

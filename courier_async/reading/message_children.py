@@ -1,0 +1,172 @@
+"""Children of messages: the attempts to deliver one, and its history.
+
+A message's children are due once its row has been sent, and are read while messages still come.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from typing import Final
+
+from courier_async.catalog.stream import HOUR_MS, Stream
+from courier_async.counts import Counts
+from courier_async.errors import CourierError, Denied, KeyRefused, ParentsFailed, Refused
+from courier_async.handover import Batch, Release
+from courier_async.reading.changes import Changes
+from courier_async.reading.child_pages import ChildPages
+from courier_async.reading.children_due import ChildrenDue
+from courier_async.reading.judge import JudgedPage, time_of
+from courier_async.state.position import StreamState
+
+log = logging.getLogger(__name__)
+
+_AT_ONCE: Final = 32
+# Beyond so many messages that fail in one sync, the oldest is given up.
+_MOST_FAILING: Final = 1_000
+_MOST_FAILURES_AT_FIRST: Final = 20
+_NOT_FOUND: Final = 404
+_NOT_IN_PLAN: Final = frozenset({402, 403})
+
+
+class _Read:
+    """One message's children, or why they could not be read."""
+
+    def __init__(self, message_id: str, time: int) -> None:
+        self.message_id = message_id
+        self.time = time
+        self.pages: list[tuple[JudgedPage, Release]] = []
+        self.error: CourierError | None = None
+
+
+class MessageChildrenReader:
+    """Reads one table of children of messages for one sync."""
+
+    def __init__(
+        self,
+        stream: Stream,
+        state: StreamState,
+        *,
+        changes: Changes,
+        pages: ChildPages,
+        due: ChildrenDue,
+        counts: Counts,
+    ) -> None:
+        self._stream = stream
+        self._state = state
+        self._changes = changes
+        self._pages = pages
+        self._due = due
+        self._counts = counts
+        self._was_read = state != StreamState()
+        self._failing: dict[str, CourierError] = {}
+
+    async def batches(self) -> AsyncIterator[Batch]:
+        """Yields a batch a message, until none is due. Raises CourierError in the end."""
+        results: asyncio.Queue[_Read | BaseException | None] = asyncio.Queue(_AT_ONCE)
+        workers = [asyncio.create_task(self._work(results)) for _ in range(_AT_ONCE)]
+        running, successes = len(workers), 0
+        try:
+            while running:
+                result = await results.get()
+                if result is None:
+                    running -= 1
+                    continue
+                if isinstance(result, BaseException):
+                    raise result
+                successes += result.error is None
+                if result.error is not None and not successes:
+                    self._raise_if_general(result.error)
+                for batch in self._batches_of(result):
+                    yield batch
+        finally:
+            self._due.give_up()
+            for worker in workers:
+                worker.cancel()
+            await asyncio.gather(*workers, return_exceptions=True)
+            while not results.empty():
+                left = results.get_nowait()
+                if isinstance(left, _Read):
+                    _release(left)
+        if self._failing:
+            raise ParentsFailed("message", self._failing)
+
+    async def _work(self, results: "asyncio.Queue[_Read | BaseException | None]") -> None:
+        """Only fetches; what an answer means is decided where it arrives."""
+        while (next_due := await self._due.take()) is not None:
+            read = _Read(*next_due)
+            try:
+                if self._pages.can_ask(read.message_id):
+                    async for page in self._pages.of(read.message_id):
+                        read.pages.append(page)
+            except KeyRefused as refusal:
+                _release(read)
+                await results.put(refusal)
+                return
+            except CourierError as error:
+                read.error = error
+            except Exception as error:  # a fault of our own must end the sync, not hang it
+                _release(read)
+                await results.put(error)
+                return
+            except BaseException:
+                _release(read)
+                raise
+            await results.put(read)
+        await results.put(None)
+
+    def _batches_of(self, read: _Read) -> list[Batch]:
+        """What one message's children come to, and that they are no longer due."""
+        error = read.error
+        is_gone = isinstance(error, Refused) and error.status == _NOT_FOUND
+        if error is not None and not is_gone:
+            _release(read)
+            return [self._failed(read.message_id, read.time, error)]
+        batches = []
+        if not self._is_cut_short(read):
+            for page, release in read.pages:
+                self._counts.read += len(page.records) + page.unusable
+                selected = self._changes.select(page, self._state, self._pages.now_ms)
+                batches.append(Batch(stream=self._stream, rows=selected.rows, release=release))
+        else:
+            _release(read)
+        state = StreamState(read_at=self._pages.now_ms)
+        return [*batches, Batch(stream=self._stream, done=[read.message_id], state=state)]
+
+    def _is_cut_short(self, read: _Read) -> bool:
+        """Whether a history no longer begins where it began, since its first events have expired.
+
+        Its positions would then be others, so what has landed is left as it is.
+        """
+        field = self._stream.time_field
+        if field is None or not read.pages or not read.pages[0][0].records:
+            return False
+        first = time_of(read.pages[0][0].records[0].get(field), self._pages.now_ms)
+        return first is not None and first > read.time + HOUR_MS
+
+    def _failed(self, message_id: str, time: int, error: CourierError) -> Batch:
+        """Stays due, behind the others; of too many the oldest is given up."""
+        self._failing[message_id] = error
+        batch = Batch(stream=self._stream, done=[message_id], due={message_id: time})
+        if len(self._failing) > _MOST_FAILING:
+            oldest = next(iter(self._failing))
+            del self._failing[oldest]
+            log.warning(
+                "%s: given up for message %s, whose children fail as do those of %s others.",
+                self._stream.table,
+                oldest,
+                f"{_MOST_FAILING:,}",
+            )
+            batch.done.append(oldest)
+        return batch
+
+    def _raise_if_general(self, error: CourierError) -> None:
+        """Nothing has been read yet: whether it is the plan, or Courier as a whole."""
+        if isinstance(error, Refused) and error.status in _NOT_IN_PLAN and not self._was_read:
+            raise Denied(error.status)
+        if len(self._failing) >= _MOST_FAILURES_AT_FIRST:
+            raise error
+
+
+def _release(read: _Read) -> None:
+    for _, release in read.pages:
+        release()

@@ -1,0 +1,82 @@
+"""What a walk leaves in the state: readings, watermark, order, and records that were unusable."""
+
+from collections.abc import Iterable
+
+from msgspec.structs import replace
+
+from courier_async.catalog.stream import Key, Stream
+from courier_async.reading.lane import LiveLane
+from courier_async.state.plan import INDEX_LAG_MS, Depth, with_reading
+from courier_async.state.position import Reading, StreamState, Unusable
+from courier_async.state.sent_rows import key_text
+
+
+def ended_state(
+    stream: Stream,
+    state: StreamState,
+    lane: LiveLane,
+    *,
+    start: int,
+    depth: Depth,
+    records: int,
+    unusable_to: int | None,
+) -> StreamState:
+    """The state after a walk whose lane from the head has come to its end or bound.
+
+    unusable_to: the oldest time at which this walk met records that cannot be stored.
+    """
+    if stream.time_field is None:
+        unusable = state.unusable if unusable_to is not None else None
+        return replace(state, read_at=start, lanes=(), unusable=unusable)
+    if not records and state.watermark is not None:
+        # An empty listing of what had rows proves nothing.
+        return state
+    order, newest = lane.order, lane.saved.newest
+    ended = replace(
+        state,
+        read_at=start,
+        lanes=(),
+        newest_first=order.is_newest_first if order.tells else state.newest_first,
+        unusable=_still_unusable(state, lane.reached, unusable_to),
+    )
+    if newest is None:
+        return replace(ended, timeless=records > 0)
+    ended = with_given_up(ended, Reading(start, lane.reached), depth)
+    # Not the newest alone: what was younger may not have been visible yet.
+    complete_to = min(newest, ended.readings[0].began - INDEX_LAG_MS)
+    if ended.watermark is not None:
+        complete_to = max(complete_to, ended.watermark)
+    return replace(ended, watermark=complete_to, timeless=False)
+
+
+def with_given_up(state: StreamState, reading: Reading, depth: Depth) -> StreamState:
+    """The state once a further span has been read, by a whole walk or by a part of one."""
+    readings, closed = with_reading(state, reading, lookback_ms=depth.lookback_ms)
+    return replace(state, readings=readings, closed=closed)
+
+
+def with_unusable(state: StreamState, time: int | None, now: int) -> StreamState:
+    """The state once a page held records that cannot be stored."""
+    time = now if time is None else time
+    known = state.unusable
+    if known is None:
+        return replace(state, unusable=Unusable(time, now))
+    return replace(state, unusable=known._replace(time=min(time, known.time)))
+
+
+def without_seen(state: StreamState, keys: Iterable[Key]) -> StreamState:
+    """A row that is seen again is not missing."""
+    seen = {key_text(key) for key in keys} & state.missing.keys()
+    if not seen:
+        return state
+    missing = {text: record for text, record in state.missing.items() if text not in seen}
+    return replace(state, missing=missing)
+
+
+def _still_unusable(state: StreamState, reached: int, unusable_to: int | None) -> Unusable | None:
+    known = state.unusable
+    if known is None or (unusable_to is None and reached <= known.time):
+        return None
+    if unusable_to is not None and reached <= known.time:
+        return known._replace(time=unusable_to)
+    return known

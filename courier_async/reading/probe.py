@@ -1,0 +1,84 @@
+"""Whether made-up cursors are honoured in this walk, and whether an end is one.
+
+One probe a walk, and only where a lane is wanted or an end is to be confirmed.
+"""
+
+from enum import Enum
+
+from courier_async.catalog.stream import DAY_MS, Stream
+from courier_async.reading import seams
+from courier_async.reading.judge import JudgedPage
+from courier_async.reading.lane import LiveLane
+from courier_async.state.position import StreamState
+
+NO_LANES_MS = 7 * DAY_MS
+
+
+class Verdict(Enum):
+    """What this walk knows of made-up cursors."""
+
+    UNTRIED = "untried"
+    ASKED = "asked"
+    HELD = "held"
+    REFUSED = "refused"
+
+
+class Probe:
+    """Tries one made-up cursor for a place that the server's own cursors have shown."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._make = stream.cursor_at
+        self.verdict = Verdict.REFUSED if self._make is None else Verdict.UNTRIED
+        self._trail = seams.Trail()
+        self._expected: seams.Expected | None = None
+        self._tries = 0
+        self._confirmed_from: int | None = None
+
+    def begin(self, state: StreamState, start: int) -> None:
+        """Made-up cursors that were seen not to work are not tried again for a week."""
+        if state.no_lanes_until is not None and 0 < state.no_lanes_until - start <= NO_LANES_MS:
+            self.verdict = Verdict.REFUSED
+
+    def add(self, page: JudgedPage) -> None:
+        """A page that the server's own cursors gave, from the head on."""
+        self._trail.add(page)
+
+    def ask(self) -> str | None:
+        """The cursor to try now; None where too little has been read, or it was tried."""
+        if self.verdict is not Verdict.UNTRIED or self._make is None:
+            return None
+        self._expected = seams.probe_of(self._trail)
+        if self._expected is None:
+            return None
+        self.verdict = Verdict.ASKED
+        self._tries += 1
+        return self._make(self._expected.time_ms)
+
+    def take(self, page: JudgedPage | None) -> None:
+        """The answer to the probe; None where it failed."""
+        if page is not None and not page.records and self._tries == 1:
+            # An empty answer where records stand is no answer: asked once more.
+            self.verdict = Verdict.UNTRIED
+        elif page is not None and self._expected and seams.holds(self._expected, page):
+            self.verdict = Verdict.HELD
+        else:
+            self.verdict = Verdict.REFUSED
+
+    def confirmation(self, lane: LiveLane) -> str | None:
+        """The cursor below the last record of a lane that has come to an end.
+
+        None where nothing is to be confirmed: after a single page, or twice at one place.
+        """
+        oldest = lane.saved.oldest
+        if self.verdict is Verdict.REFUSED or self._make is None or oldest is None:
+            return None
+        if lane.order.pages < 2 or oldest == self._confirmed_from:
+            return None
+        if self.verdict is Verdict.HELD:
+            self._confirmed_from = oldest
+        return self._make(oldest)
+
+
+def is_end(lane: LiveLane, page: JudgedPage) -> bool:
+    """Whether a page asked for below the lane's last record holds nothing older."""
+    return page.next_cursor is None and set(page.names) <= set(lane.tail)

@@ -1,0 +1,184 @@
+"""The readers of one sync: one a stream, at once, and how each has ended."""
+
+import asyncio
+from collections.abc import Mapping
+
+from courier_async.api.client import CourierClient
+from courier_async.api.pacer import Pacer
+from courier_async.catalog.rows import RowMapper
+from courier_async.catalog.schema import salt_of
+from courier_async.catalog.stream import Stream
+from courier_async.catalog.streams import BY_TABLE
+from courier_async.counts import Counts
+from courier_async.errors import CourierError, KeyRefused, NotInRegion
+from courier_async.handover import Batch, Notice
+from courier_async.reading.changes import Changes
+from courier_async.reading.child_pages import ChildPages
+from courier_async.reading.children import ChildrenReader, Parents
+from courier_async.reading.children_due import ChildrenDue
+from courier_async.reading.message_children import MessageChildrenReader
+from courier_async.reading.stream_reader import Put, StreamReader, outcome_of
+from courier_async.settings import Settings
+from courier_async.state.saved import State
+
+
+class Readers:
+    """Reads all streams of a sync and puts what they bring on the writer's queue.
+
+    endings: table -> why its stream was not read to the end, or None where it was.
+    refusal: the key is not accepted, so that all others were ended.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        state: State,
+        client: CourierClient,
+        pacer: Pacer,
+        put: Put,
+        counts: Mapping[str, Counts],
+    ) -> None:
+        self._settings = settings
+        self._state = state
+        self._client = client
+        self._pacer = pacer
+        self._put = put
+        self._counts = counts
+        self.endings: dict[str, CourierError | None] = {}
+        self.refusal: KeyRefused | None = None
+        tables = [stream.parent for stream in settings.streams if stream.parent is not None]
+        self._parents: dict[str, asyncio.Future[Parents]] = {
+            table: asyncio.get_running_loop().create_future() for table in dict.fromkeys(tables)
+        }
+        self._due = {
+            stream.table: ChildrenDue(state.due.get(stream.table, {}))
+            for stream in settings.streams
+            if _is_of_messages(stream)
+        }
+
+    async def read_all(self) -> None:
+        """All streams at once. Returns early, the others cancelled, where the key is refused."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                for stream in self._settings.streams:
+                    group.create_task(self._read(stream))
+        except* KeyRefused as refusals:
+            self.refusal = _first(refusals)
+
+    async def _read(self, stream: Stream) -> None:
+        counts = self._counts[stream.table]
+        mapper = RowMapper(stream, redact_secrets=self._settings.redact_secrets)
+        changes = self._changes(stream, mapper)
+        try:
+            if stream.us_only and not self._settings.is_us:
+                raise NotInRegion
+            if stream.parent is None:
+                await self._read_stream(stream, changes)
+            elif _is_of_messages(stream):
+                await self._read_message_children(stream, changes)
+            else:
+                await self._read_children(stream, changes)
+            ending: CourierError | None = None
+        except KeyRefused:
+            counts.outcome = "key refused"
+            raise
+        except CourierError as error:
+            ending = error
+        counts.outcome = outcome_of(stream.table, ending)
+        counts.redacted = mapper.redacted
+        self.endings[stream.table] = ending
+
+    async def _read_stream(self, stream: Stream, changes: Changes) -> None:
+        due = list(self._due.values()) if stream.changes_late else []
+        parents = self._parents.get(stream.table)
+
+        async def put(output: Batch | Notice) -> None:
+            await self._put(output)
+            if isinstance(output, Batch) and output.due:
+                for children in due:
+                    await children.add(output.due)
+
+        reader = StreamReader(
+            stream,
+            self._state.of(stream.table),
+            changes=changes,
+            settings=self._settings,
+            client=self._client,
+            pacer=self._pacer,
+            put=put,
+            counts=self._counts[stream.table],
+            has_children=parents is not None,
+        )
+        try:
+            await reader.read()
+        finally:
+            for children in due:
+                children.end()
+            if parents is not None and not parents.done():
+                parents.set_result(reader.parents())
+
+    async def _read_children(self, stream: Stream, changes: Changes) -> None:
+        counts = self._counts[stream.table]
+        reader = ChildrenReader(
+            stream,
+            self._state.of(stream.table),
+            changes=changes,
+            settings=self._settings,
+            pages=self._pages(stream),
+            counts=counts,
+        )
+        # Shielded: several tables of children may wait for the same parents.
+        parents = await asyncio.shield(self._parents[stream.parent or ""])
+        try:
+            async for output in reader.batches(parents):
+                await self._put(output)
+        finally:
+            counts.complete_to_ms = reader.complete_to_ms
+
+    async def _read_message_children(self, stream: Stream, changes: Changes) -> None:
+        state = self._state.of(stream.table)
+        reader = MessageChildrenReader(
+            stream,
+            state,
+            changes=changes,
+            pages=self._pages(stream),
+            due=self._due[stream.table],
+            counts=self._counts[stream.table],
+        )
+        async for output in reader.batches():
+            await self._put(output)
+
+    def _pages(self, stream: Stream) -> ChildPages:
+        return ChildPages(
+            stream,
+            self._client,
+            self._counts[stream.table],
+            base_url=self._settings.base_url,
+        )
+
+    def _changes(self, stream: Stream, mapper: RowMapper) -> Changes:
+        """What has been sent before, as a copy: reading is ahead of what is written."""
+        state, settings = self._state, self._settings
+        keeps = stream.keeps_rows and stream.table not in state.sent_whole
+        is_message = stream.changes_late
+        return Changes(
+            stream,
+            mapper=mapper,
+            salt=salt_of(stream, settings.redact_secrets),
+            rows=state.rows_of(stream.table).copy() if keeps else None,
+            messages=state.messages.copy() if is_message else None,
+            since_ms=settings.sync_since_ms if stream.time_field is not None else None,
+            may_owe=self._may_owe if is_message and self._due else None,
+        )
+
+    def _may_owe(self) -> bool:
+        return all(due.has_room for due in self._due.values())
+
+
+def _is_of_messages(stream: Stream) -> bool:
+    return stream.parent is not None and BY_TABLE[stream.parent].changes_late
+
+
+def _first(group: BaseExceptionGroup[KeyRefused]) -> KeyRefused:
+    error = group.exceptions[0]
+    return _first(error) if isinstance(error, BaseExceptionGroup) else error

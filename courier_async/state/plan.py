@@ -1,0 +1,218 @@
+"""What a sync is to read of a stream that comes newest first: how far down, and where to go on.
+
+Pure functions over times in epoch milliseconds. Messages change for weeks without telling, so a
+place in time is read again once its last reading lies further back than a quarter of its age.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from msgspec.structs import replace as _replace
+
+from courier_async.catalog.stream import DAY_MS, HOUR_MS
+from courier_async.state.position import Lane, Reading, StreamState, Unusable
+
+# A record may become visible this long after the time it carries (docs: a couple of minutes).
+INDEX_LAG_MS: Final = 10 * 60 * 1000
+# A place is due when it was last read longer ago than its age divided by this.
+_AGE_PER_WAIT: Final = 4
+_MOST_READINGS: Final = 24
+# Records that could not be stored are looked for this long.
+UNUSABLE_MS: Final = 30 * DAY_MS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Depth:
+    """What the settings say: how long late changes are looked for, and the oldest time wanted."""
+
+    lookback_ms: int
+    overlap_ms: int
+    floor: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """head_target: where the lane from the head may end when it meets the next saved lane.
+
+    lanes: the saved lanes that go on. bound: how far down the last of them reads; 0: to the end.
+    """
+
+    head_target: int
+    lanes: tuple[Lane, ...]
+    bound: int
+
+
+def plan_walk(state: StreamState, now: int, depth: Depth) -> Plan:
+    """What a walk that begins at `now` by the server's clock has to read."""
+    state = trusted(state, now)
+    bound = _bound(state, now, depth)
+    from_head = [lane for lane in state.lanes if lane.begins_at is None]
+    if not from_head or from_head[-1].oldest is None:
+        return Plan(head_target=bound, lanes=state.lanes, bound=bound)
+    # An unfinished lane is a reading down to its cursor.
+    as_readings = [
+        Reading(lane.started_at, lane.oldest) for lane in from_head if lane.oldest is not None
+    ]
+    due = due_down_to(
+        _uncovered_by_later([*state.readings, *as_readings]),
+        now=now,
+        lookback_ms=depth.lookback_ms,
+        closed=_closed(state, depth.lookback_ms),
+        floor=from_head[-1].oldest,
+    )
+    # What is due lies below these lanes' cursors, so the head lane reads on through them.
+    overtaken = [
+        lane
+        for lane in from_head
+        if due is not None and lane.oldest is not None and lane.oldest >= due
+    ]
+    lanes = tuple(lane for lane in state.lanes if lane not in overtaken)
+    target = bound
+    following = next((lane for lane in lanes if lane.begins_at is None), None)
+    if following is not None and following.newest is not None:
+        target = following.newest - depth.overlap_ms
+        target = target if due is None else min(target, due)
+    return Plan(head_target=target, lanes=lanes, bound=bound)
+
+
+def trusted(state: StreamState, now: int) -> StreamState:
+    """The state without times from the future, which a wrong clock has left behind.
+
+    The watermark is a record's own time, so a reading that claims to be later than now is taken
+    to have begun then.
+    """
+    latest = min(now, state.watermark if state.watermark is not None else 0)
+    if all(r.began <= now for r in state.readings) and all(
+        lane.started_at <= now for lane in state.lanes
+    ):
+        return state
+    readings = [r if r.began <= now else Reading(latest, r.reached) for r in state.readings]
+    lanes = [
+        lane
+        if lane.started_at <= now
+        else _replace(lane, started_at=min(now, state.watermark or lane.newest or 0))
+        for lane in state.lanes
+    ]
+    return _replace(state, readings=_uncovered_by_later(readings), lanes=tuple(lanes))
+
+
+def _bound(state: StreamState, now: int, depth: Depth) -> int:
+    """The oldest time that must be read, apart from lanes that are under way."""
+    # What no reading has covered is read once, to its end.
+    if state.watermark is None or not state.readings or state.readings[-1].reached > depth.floor:
+        return depth.floor
+    # A clock behind the watermark must not hide what came since.
+    bound = min(state.watermark, now) - depth.overlap_ms
+    due = due_down_to(
+        state.readings,
+        now=now,
+        lookback_ms=depth.lookback_ms,
+        closed=_closed(state, depth.lookback_ms),
+    )
+    if due is not None:
+        bound = min(bound, due)
+    unusable = unusable_now(state, now)
+    if unusable is not None and now - _last_read(state, unusable.time) >= DAY_MS:
+        bound = min(bound, unusable.time - depth.overlap_ms)
+    return max(bound, depth.floor)
+
+
+def due_down_to(
+    readings: Iterable[Reading], *, now: int, lookback_ms: int, closed: int, floor: int = 0
+) -> int | None:
+    """The oldest time not below `floor` that is due to be read again; None where nothing is.
+
+    A place that was last read at `began` is owed while it is younger than began - lookback_ms and
+    not closed. It is due once now - began is more than a quarter of its age; then the rest of its
+    octave of age (1 h, 2 h, 4 h ...) is read along.
+    """
+    down_to, top = None, now
+    for began, reached in readings:
+        # What is younger than the reading was not there to be read.
+        top = min(top, began)
+        owed_from = max(reached, began - lookback_ms, closed, floor)
+        near, far = 0, HOUR_MS
+        while owed_from < top and now - near > owed_from:
+            youngest, oldest = min(top, now - near), max(owed_from, now - far)
+            wait = max(now - youngest, HOUR_MS // 2)
+            if oldest < youngest and _AGE_PER_WAIT * (now - began) > wait:
+                down_to = oldest if down_to is None else min(down_to, oldest)
+            near, far = far, far * 2
+        top = min(top, reached)
+    return down_to
+
+
+def with_reading(
+    state: StreamState, reading: Reading, *, lookback_ms: int
+) -> tuple[tuple[Reading, ...], int | None]:
+    """(readings, closed) once a further span has been read."""
+    kept = list(_uncovered_by_later([*state.readings, reading]))
+    closed = state.closed if state.closed is not None else kept[-1].began - lookback_ms
+    closed = min(closed, kept[0].began - lookback_ms)
+    # From the oldest reading up: what each has seen when it was beyond the lookback.
+    for index in range(len(kept) - 1, -1, -1):
+        if kept[index].reached > closed and index != len(kept) - 1:
+            break
+        top = kept[index - 1].reached if index else kept[0].began
+        closed = max(closed, min(top, kept[index].began - lookback_ms))
+    unusable = unusable_now(state, kept[0].began)
+    if unusable is not None:
+        closed = min(closed, unusable.time)
+    while len(kept) > 2 and (kept[-3].reached <= closed or len(kept) > _MOST_READINGS):
+        del kept[-2]
+    return tuple(kept), closed
+
+
+def unusable_now(state: StreamState, now: int) -> Unusable | None:
+    """Records that could not be stored and are still looked for; None after thirty days."""
+    unusable = state.unusable
+    return unusable if unusable and now - unusable.met_at <= UNUSABLE_MS else None
+
+
+def last_read(readings: Iterable[Reading], time: int) -> int | None:
+    """When a place was last read; None where no reading has reached it."""
+    return next((r.began for r in readings if r.reached <= time <= r.began), None)
+
+
+def complete_to(state: StreamState) -> int | None:
+    """Up to when all that was visible has been read; None where nothing is complete."""
+    if state.lanes:
+        return state.watermark
+    if state.readings:
+        return state.readings[0].began - INDEX_LAG_MS
+    return state.read_at
+
+
+def stalest(state: StreamState) -> int | None:
+    """When the place that waits longest to be read again was last read, if it is still owed."""
+    closed = state.closed if state.closed is not None else 0
+    top, began = None, None
+    for reading in state.readings:
+        if top is not None and top <= closed:
+            break
+        top, began = reading.reached, reading.began
+    return began
+
+
+def _last_read(state: StreamState, time: int) -> int:
+    began = last_read(state.readings, time)
+    return 0 if began is None else began
+
+
+def _closed(state: StreamState, lookback_ms: int) -> int:
+    """Below this nothing is owed; where the lookback has grown, it moves back with it."""
+    if state.closed is None or not state.readings:
+        return 0
+    closed = min(state.closed, state.readings[0].began - lookback_ms)
+    unusable = unusable_now(state, state.readings[0].began)
+    return closed if unusable is None else min(closed, unusable.time)
+
+
+def _uncovered_by_later(readings: Iterable[Reading]) -> tuple[Reading, ...]:
+    """Newest first, without those that a later one has covered."""
+    kept: list[Reading] = []
+    for reading in sorted(readings, key=lambda r: (-r.began, r.reached)):
+        if not kept or reading.reached < kept[-1].reached:
+            kept.append(reading)
+    return tuple(kept)

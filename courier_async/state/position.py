@@ -1,0 +1,105 @@
+"""What is saved of a stream between syncs, typed. Times are epoch milliseconds.
+
+A *lane* is one unbroken chain of pages, a *position* the lanes of a walk under way, a *watermark*
+the time up to which a stream is complete, a *reading* a span of time that was read, and when.
+"""
+
+from typing import Annotated, Final, NamedTuple
+
+import msgspec
+
+LONGEST_CURSOR: Final = 65_536
+
+Time = Annotated[int, msgspec.Meta(ge=-(2**53), le=2**53)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+Cursor = Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_CURSOR)]
+
+
+class Reading(NamedTuple):
+    """Everything visible at `began` and not older than `reached` has been read since.
+
+    reached: 0 where nothing older was left.
+    """
+
+    began: Time
+    reached: Time
+
+
+class Lane(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Where one unbroken chain of pages stands.
+
+    cursor: of the next page; None once the lane has come to its end.
+    started_at: when the walk that it belongs to began, by the server's clock.
+    newest, oldest: the times seen on it.
+    pages, in_order: its pages, and how many of them form the longest newest-first row.
+    begins_at: the time for which its first cursor was made up; None: it began at the head.
+    first: hashes of the first records of a lane that began at a made-up cursor.
+    renewed_at: when its place was last read again because its cursor failed.
+    """
+
+    started_at: Time
+    cursor: Cursor | None = None
+    newest: Time | None = None
+    oldest: Time | None = None
+    pages: Count = 0
+    in_order: Count = 0
+    begins_at: Time | None = None
+    first: tuple[str, ...] = ()
+    renewed_at: Time | None = None
+
+
+class Unusable(NamedTuple):
+    """Records that could not be stored: the time of the oldest such page, and when it was met."""
+
+    time: Time
+    met_at: Time
+
+
+class Missing(NamedTuple):
+    """A row that complete walks have not held since `since`, and how its id has answered.
+
+    asked_at: when its id was last asked for. failing_since, failed_asks: since when, and how
+    often, that told nothing.
+    """
+
+    since: Time
+    asked_at: Time | None = None
+    failing_since: Time | None = None
+    failed_asks: Count = 0
+
+
+class Round(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Where a round over all parents of a table of children stands.
+
+    done_to: the last parent's id with all before it done; "" where none is. over: all are.
+    """
+
+    began: Time
+    done_to: str = ""
+    over: bool = False
+
+
+class StreamState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One stream between two pages, but for the rows that are remembered (sent_rows.py).
+
+    read_at: when the last walk that ended began. newest_first: what that walk has shown.
+    closed: what is older was beyond the lookback when it was last read.
+    lanes: newest first; only while a walk is under way.
+    no_lanes_until: made-up cursors were seen not to work. timeless: told that no time is readable.
+    missing: rows that may have gone, by key.
+    round, owed: of children, the round over all parents, and the ids of parents that are to be
+    read first -> whether the last try failed.
+    """
+
+    read_at: Time | None = None
+    watermark: Time | None = None
+    newest_first: bool | None = None
+    readings: tuple[Reading, ...] = ()
+    closed: Time | None = None
+    lanes: tuple[Lane, ...] = ()
+    no_lanes_until: Time | None = None
+    timeless: bool = False
+    unusable: Unusable | None = None
+    missing: dict[str, Missing] = msgspec.field(default_factory=dict)
+    round: Round | None = None
+    owed: dict[str, bool] = msgspec.field(default_factory=dict)

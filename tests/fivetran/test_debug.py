@@ -1,0 +1,244 @@
+"""`make debug`: a local sync by the real `fivetran debug`, short, stoppable and tidy."""
+
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.checkout import checkout
+from tests.support.end_to_end import wait_for_requests
+from tests.support.fake_courier.process import FakeCourierProcess
+from tests.support.hermetic import hermetic_environment
+from tests.support.warehouse import KEYS, Warehouse
+from tools.stage import ROOT
+
+COMMAND = [sys.executable, "-m", "tools.debug"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "checkout").mkdir()
+    return checkout(tmp_path / "checkout")
+
+
+@pytest.fixture
+def fake() -> Iterator[FakeCourierProcess]:
+    with FakeCourierProcess(sizes={"message": 50}) as courier:
+        yield courier
+
+
+def configure(folder: Path, fake: FakeCourierProcess, name: str = "local", **more: str) -> None:
+    settings = {"api_key": fake.key, "base_url": fake.url, **more}
+    (folder / f"configuration.{name}.json").write_text(json.dumps(settings))
+
+
+def environment(folder: Path, **changes: str) -> dict[str, str]:
+    return hermetic_environment(folder.parent / "home") | {"PYTHONUTF8": "1"} | changes
+
+
+def debug(folder: Path, **changes: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        COMMAND,
+        cwd=folder,
+        env=environment(folder, **changes),
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+
+
+def test_five_thousand_rows_are_told_in_little_and_the_last_lines_answer(folder: Path) -> None:
+    with FakeCourierProcess(sizes={"message": 5000}) as fake:
+        configure(folder, fake, requests_per_second="1000")
+        run = debug(folder)
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert len((run.stdout + run.stderr).encode()) < 8_000
+    assert "checkpoint recorded" not in run.stdout
+    last = "\n".join(run.stdout.splitlines()[-30:])
+    for answer in ("What landed in files/warehouse.db", "5,000", "complete", "Next: 'make debug'"):
+        assert answer in last
+    for table in KEYS:
+        assert last.count(f"\n{table} ") == 2  # its counts, and its newest row
+
+
+def test_everything_is_shown_where_that_is_wanted(folder: Path, fake: FakeCourierProcess) -> None:
+    configure(folder, fake)
+    run = debug(folder, VERBOSE="1")
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "checkpoint recorded" in run.stdout
+    assert "What landed in files/warehouse.db" in run.stdout
+
+
+def test_the_tables_land_in_the_project_and_the_pins_are_left_alone(
+    folder: Path, fake: FakeCourierProcess
+) -> None:
+    configure(folder, fake)
+    run = debug(folder)
+    assert run.returncode == 0, run.stdout + run.stderr
+    warehouse = Warehouse(folder / "files" / "warehouse.db")
+    assert warehouse.differences("message", fake.truth("message")) == []
+    assert (folder / "requirements.txt").read_text() == (ROOT / "requirements.txt").read_text()
+    modes = {
+        path.name: stat.S_IMODE(path.stat().st_mode)
+        for path in (folder / "files").iterdir()
+        if path.is_file()
+    }
+    assert set(modes) >= {"warehouse.db", "state.json"}
+    assert set(modes.values()) == {0o600}
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (None, "api_key still holds the placeholder. Put a key"),
+        ("", "not JSON"),
+        ('\ufeff{"api_key": "pk_test_X"}', "begins with a byte order mark"),
+        ('{"api_key": "pk_test_X", "streams": "brands"}', "brands"),
+        ("[]", "must be a JSON object"),
+    ],
+)
+def test_a_bad_setting_ends_in_a_sentence_before_anything_is_done(
+    folder: Path, content: str | None, expected: str
+) -> None:
+    if content is not None:
+        (folder / "configuration.json").write_text(content)
+    run = debug(folder)
+    assert run.returncode == 1
+    assert run.stdout.startswith("configuration.json: ")
+    assert expected in run.stdout
+    assert len(run.stdout.splitlines()) <= 2
+    assert run.stderr == ""
+    assert not (folder / "build").exists()
+
+
+def test_a_refused_key_ends_in_a_sentence_and_leaves_no_crash_report(
+    folder: Path, fake: FakeCourierProcess
+) -> None:
+    configure(folder, fake, api_key="pk_test_WRONG0123456789")
+    run = debug(folder)
+    assert run.returncode == 1
+    assert "\nFailed: Courier " in run.stdout
+    for noise in ("SEVERE", "Traceback", "crash report", "RuntimeError"):
+        assert noise not in run.stdout + run.stderr
+    assert list(folder.rglob("crash_*.log")) == []
+
+
+def test_a_bug_keeps_its_crash_report_and_says_where(
+    folder: Path, fake: FakeCourierProcess
+) -> None:
+    configure(folder, fake)
+    with (folder / "connector.py").open("a") as connector:
+        connector.write("\n\ndef _bug(configuration, state):\n    raise KeyError('planted')\n")
+        connector.write("\n\nconnector.update_method = _bug\n")
+    run = debug(folder)
+    assert run.returncode == 1
+    (report,) = folder.rglob("crash_*.log")
+    assert str(report) in run.stdout
+    assert "planted" in run.stdout
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_sync_that_is_stopped_says_so_in_a_sentence(folder: Path, number: int) -> None:
+    with FakeCourierProcess(sizes={"message": 2000}, latency_ms=50) as fake:
+        configure(folder, fake, requests_per_second="20", message_lanes="1")
+        process = subprocess.Popen(
+            COMMAND,
+            cwd=folder,
+            env=environment(folder),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        wait_for_requests(fake, 30)
+        # As on a terminal: the whole group gets it.
+        os.killpg(process.pid, number)
+        printed = process.communicate(timeout=30)[0]
+    assert process.returncode == 130, printed
+    assert printed.splitlines()[-1].startswith("Stopped. 'make debug' goes on from what is saved")
+    for noise in ("SEVERE", "Traceback", "crash report", "RuntimeError"):
+        assert noise not in printed
+    assert list(folder.rglob("crash_*.log")) == []
+    assert json.loads((folder / "files" / "state.json").read_text())["streams"]
+
+
+def test_each_configuration_has_its_own_files(folder: Path, fake: FakeCourierProcess) -> None:
+    configure(folder, fake, "eu")
+    run = debug(folder, CONFIGURATION="configuration.eu.json")
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "What landed in files/eu/warehouse.db" in run.stdout
+    assert "CONFIGURATION=configuration.eu.json make debug" in run.stdout
+    assert (folder / "files" / "eu" / "state.json").exists()
+    assert not (folder / "files" / "warehouse.db").exists()
+
+
+def test_a_sync_starts_afresh_where_the_warehouse_is_gone(
+    folder: Path, fake: FakeCourierProcess
+) -> None:
+    configure(folder, fake)
+    assert debug(folder).returncode == 0
+    (folder / "files" / "warehouse.db").unlink()
+    run = debug(folder)
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "files/warehouse.db is gone" in run.stdout
+    warehouse = Warehouse(folder / "files" / "warehouse.db")
+    assert warehouse.differences("brand", fake.truth("brand")) == []
+
+
+def test_a_state_that_was_cut_short_names_the_file_and_what_to_do(
+    folder: Path, fake: FakeCourierProcess
+) -> None:
+    configure(folder, fake)
+    (folder / "files" / "warehouse.db").touch()
+    run = debug(folder)  # The state that lies about in the checkout is no JSON.
+    assert run.returncode == 1
+    assert "files/state.json is damaged. 'make reset'" in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+def test_the_connector_runs_by_itself_as_an_ide_does(
+    folder: Path, fake: FakeCourierProcess
+) -> None:
+    configure(folder, fake)
+    (folder / "files" / "state.json").unlink()
+
+    def run() -> dict[str, Any]:
+        done = subprocess.run(
+            [sys.executable, str(folder / "connector.py")],
+            cwd=folder.parent,
+            env=environment(folder),
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return dict(json.loads((folder / "files" / "state.json").read_text())["streams"])
+
+    assert "brand" in run()
+    began = fake.stats()["requests"]
+    assert "brand" in run()
+    # The second goes on from the state of the first.
+    assert fake.stats()["requests"] - began < began
+
+
+def test_a_second_run_at_the_same_time_is_refused(folder: Path) -> None:
+    with FakeCourierProcess(sizes={"message": 2000}, latency_ms=50) as fake:
+        configure(folder, fake, requests_per_second="10")
+        (folder / "files" / "state.json").unlink()
+        with subprocess.Popen(
+            COMMAND, cwd=folder, env=environment(folder), stdout=subprocess.DEVNULL
+        ) as first:
+            wait_for_requests(fake, 1)
+            second = debug(folder)
+            first.send_signal(signal.SIGINT)
+            time.sleep(0.2)
+    assert second.returncode == 1
+    assert "Another sync is writing to files/" in second.stderr
+    assert first.returncode == 130

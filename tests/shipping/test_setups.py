@@ -1,0 +1,114 @@
+"""Machines and checkouts that have broken `make`: each is set up here, without a network.
+
+The environment is made from an empty requirements-dev.txt, so pip asks no index.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tools.stage import ROOT
+
+Make = Callable[..., subprocess.CompletedProcess[str]]
+
+# Set by a person, a distribution or an image; each has made the first command fail.
+HARMFUL = {
+    "PIP_USER": "1",
+    "PYTHONSAFEPATH": "1",
+    "PYTHONIOENCODING": "latin-1",
+    "LC_ALL": "C",
+    "PYTHONOPTIMIZE": "2",
+    "PYTHONPATH": "/nowhere",
+}
+# A recipe of the tests' own: what a recipe's Python finds.
+SHOW = "show:;@$(BIN)/python -c 'import tools, sys; print(sys.stdout.encoding, __debug__)'"
+MADE = "Making the virtual environment in .venv"
+
+
+def make(folder: Path, *arguments: str, **changes: str) -> subprocess.CompletedProcess[str]:
+    kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    return subprocess.run(
+        ["make", f"PYTHON={sys.executable}", *arguments],
+        cwd=folder,
+        env=kept | {"PIP_NO_INDEX": "1"} | changes,
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkout whose environment was made under everything harmful at once."""
+    folder = tmp_path_factory.mktemp("made") / "checkout"
+    shutil.copytree(ROOT / "tools", folder / "tools")
+    shutil.copy(ROOT / "Makefile", folder)
+    (folder / "requirements.txt").touch()
+    (folder / "requirements-dev.txt").touch()
+    run = make(folder, ".venv/.ready", **HARMFUL)
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert MADE in run.stdout
+    return folder
+
+
+@pytest.mark.parametrize("name", HARMFUL)
+def test_settings_of_the_machine_do_not_reach_a_recipe(made: Path, name: str) -> None:
+    run = make(made, "show", f"--eval={SHOW}", **{name: HARMFUL[name]})
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert run.stdout.split() == ["utf-8", "True"]
+
+
+def test_an_environment_that_is_fresh_is_kept(made: Path) -> None:
+    assert MADE not in make(made, ".venv/.ready").stdout
+
+
+def test_an_environment_is_made_anew_where_the_folder_has_moved(
+    made: Path, tmp_path: Path
+) -> None:
+    moved = tmp_path / "moved here"
+    shutil.copytree(made, moved, symlinks=True)
+    assert MADE in make(moved, ".venv/.ready").stdout
+    assert MADE not in make(moved, ".venv/.ready").stdout
+    assert str(moved) in (moved / ".venv" / "bin" / "pip").read_text()
+
+
+def test_an_environment_is_made_anew_where_its_python_is_gone(made: Path, tmp_path: Path) -> None:
+    upgraded = tmp_path / "checkout"
+    shutil.copytree(made, upgraded, symlinks=True)
+    make(upgraded, ".venv/.ready")
+    for python in (upgraded / ".venv" / "bin").glob("python*"):
+        python.unlink()
+        python.symlink_to("/nowhere/python")
+    assert MADE in make(upgraded, ".venv/.ready").stdout
+    assert MADE not in make(upgraded, ".venv/.ready").stdout
+
+
+def test_a_clone_that_turns_line_endings_keeps_scripts_as_they_are(tmp_path: Path) -> None:
+    origin, clone = tmp_path / "origin", tmp_path / "clone"
+    (origin / ".ci").mkdir(parents=True)
+    for name in (".gitattributes", ".ci/run", "Makefile"):
+        shutil.copy(ROOT / name, origin / name)
+    identity = ("-c", "user.name=Test", "-c", "user.email=test@example.com")
+
+    def git(*arguments: str) -> None:
+        subprocess.run(["git", *identity, *arguments], cwd=tmp_path, check=True)
+
+    git("init", "--quiet", str(origin))
+    git("-C", str(origin), "add", "--all")
+    git("-C", str(origin), "commit", "--quiet", "--message", "All")
+    git("clone", "--quiet", "--config", "core.autocrlf=true", str(origin), str(clone))
+    for name in (".ci/run", "Makefile"):
+        assert b"\r" not in (clone / name).read_bytes()
+
+
+@pytest.mark.parametrize("seeds", ["abc", "5-", "9-3", "", "1-2-3"])
+def test_seeds_that_are_none_end_in_a_sentence(seeds: str) -> None:
+    command = [sys.executable, "-m", "tests.simulation", seeds]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert run.returncode == 2
+    assert "Traceback" not in run.stderr
+    assert f"{seeds!r} is no seed" in run.stderr

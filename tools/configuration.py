@@ -1,0 +1,85 @@
+"""Which configuration a command uses, and what is wrong with it before the SDK reads it."""
+
+import json
+import re
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Final
+
+from courier_async.settings import Settings
+from tools.stage import ROOT
+
+TRACKED: Final = "configuration.json"
+LOCAL: Final = "configuration.local.json"
+MOST_SETTINGS: Final = 100  # The SDK refuses more.
+NO_BOM: Final = "Save it as UTF-8 without a byte order mark (BOM)."
+
+
+class BadConfiguration(Exception):
+    """A sentence that says what is wrong with a configuration file, without its name."""
+
+
+def chosen(environment: Mapping[str, str]) -> Path:
+    """The file that CONFIGURATION names, or the local one, or else the tracked placeholder."""
+    named = environment.get("CONFIGURATION") or environment.get("FIVETRAN_CONFIGURATION")
+    if named:
+        return ROOT / Path(named).expanduser()
+    local = ROOT / LOCAL
+    return local if local.exists() else ROOT / TRACKED
+
+
+def environment_name(path: Path) -> str:
+    """What sets a configuration apart: "eu" for configuration.eu.json, "" for the usual one.
+
+    A file outside of the project carries a hash of its path, so that no two share a name.
+    """
+    if path.parent.resolve() != ROOT:
+        digest = sha256(str(path.resolve()).encode()).hexdigest()[:8]
+        return f"{_plain(path.stem)}-{digest}"
+    if path.name in (TRACKED, LOCAL):
+        return ""
+    return _plain(path.stem.removeprefix("configuration."))
+
+
+def load(path: Path) -> dict[str, Any]:
+    """The configuration, read by the SDK's own rules. Raises BadConfiguration."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        reason = "There is no such file" if not path.exists() else f"It cannot be read ({error})"
+        raise BadConfiguration(f'{reason}. It must hold {{"api_key": "..."}}.') from None
+    except UnicodeDecodeError:
+        raise BadConfiguration(f"It is not UTF-8 text. {NO_BOM}") from None
+    if text.startswith("\ufeff"):
+        raise BadConfiguration(f"It begins with a byte order mark. {NO_BOM}")
+    try:
+        configuration = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise BadConfiguration(
+            f"It is not JSON (line {error.lineno}, column {error.colno})."
+        ) from None
+    except RecursionError:
+        raise BadConfiguration("It is nested too deeply.") from None
+    if not isinstance(configuration, dict):
+        raise BadConfiguration("It must be a JSON object of text values.")
+    if len(configuration) > MOST_SETTINGS:
+        raise BadConfiguration(f"It has more than {MOST_SETTINGS} settings.")
+    for name, value in configuration.items():
+        if not isinstance(value, str):
+            raise BadConfiguration(f'{name!r} must be text in quotes, such as "10".')
+    return configuration
+
+
+def checked(path: Path) -> tuple[dict[str, Any], Settings]:
+    """The configuration and the settings it comes to. Raises BadConfiguration."""
+    configuration = load(path)
+    try:
+        return configuration, Settings.from_configuration(configuration)
+    except ValueError as error:
+        raise BadConfiguration(str(error)) from None
+
+
+def _plain(name: str) -> str:
+    """A name that is safe as that of a folder."""
+    return re.sub(r"[^\w-]+", "_", name).strip("_") or "other"

@@ -1,0 +1,144 @@
+"""Where to deploy and with what, checked before anything is asked of Fivetran."""
+
+import os
+import re
+import sys
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from getpass import getpass
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from courier_async.settings import unknown_settings
+from tools.configuration import BadConfiguration, checked, chosen
+from tools.stage import ROOT
+
+CONNECTION_NAME: Final = re.compile(r"[a-z_][a-z0-9_]*")
+DEFAULT_PROFILE: Final = "default"
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where to deploy, with which keys; neither key is in its repr.
+
+    `options_file` is the SDK's file of profiles, or None; `profile` the one in use.
+    """
+
+    destination: str
+    connection: str
+    configuration_path: Path
+    configuration: Mapping[str, str] = field(repr=False)
+    api_key: str = field(repr=False)
+    options_file: Path | None = None
+    profile: str = DEFAULT_PROFILE
+    python_version: str = ""
+
+    @property
+    def courier_key(self) -> str:
+        return self.configuration["api_key"]
+
+
+def target_from(environment: Mapping[str, str], *, on_terminal: bool) -> Target:
+    """The target that environment and profile name; what is missing is asked for on a terminal.
+
+    Raises SystemExit with a sentence where something is missing or could not work.
+    """
+    path = chosen(environment)
+    configuration = deployable(path)
+    profile_name = environment.get("PROFILE", "").strip() or DEFAULT_PROFILE
+    options_file = _options_file(environment)
+    profile = _profile(options_file, profile_name)
+
+    def wanted(name: str, option: str, question: str, ask: Callable[[str], str] = input) -> str:
+        value = environment.get(name, "").strip() or str(profile.get(option, ""))
+        if not value and on_terminal:
+            value = ask(f"{question}: ").strip()
+        return value or sys.exit(f"{name} is not set: {question}.")
+
+    api_key = wanted("FIVETRAN_API_KEY", "", "Fivetran API key, base64-encoded", getpass)
+    if ":" in api_key:
+        sys.exit("FIVETRAN_API_KEY must be base64-encoded, not 'key:secret'.")
+    return Target(
+        destination=wanted(
+            "FIVETRAN_DESTINATION_NAME", "destination", "name of the Fivetran destination"
+        ),
+        connection=_connection_name(
+            wanted(
+                "FIVETRAN_CONNECTION_NAME", "connection", "name of the connection, e.g. courier"
+            )
+        ),
+        configuration_path=path,
+        configuration=configuration,
+        api_key=api_key,
+        options_file=options_file,
+        profile=profile_name,
+        python_version=environment.get("FIVETRAN_PYTHON_VERSION", "")
+        or str(profile.get("python_version", "")),
+    )
+
+
+def deployable(path: Path) -> dict[str, str]:
+    """A configuration that Fivetran can sync with; SystemExit with a sentence if it cannot."""
+    try:
+        configuration, settings = checked(path)
+    except BadConfiguration as trouble:
+        sys.exit(f"{path} cannot be deployed: {trouble}")
+    url = urlsplit(settings.base_url)
+    if url.scheme != "https" or _is_loopback(url.hostname or ""):
+        sys.exit(
+            f"{path} cannot be deployed: base_url is {settings.base_url}, which Fivetran cannot "
+            "reach. Remove it, or give the https address of your Courier account."
+        )
+    for warning in unknown_settings(configuration):
+        print(f"{path}: {warning}")
+    return configuration
+
+
+def _connection_name(name: str) -> str:
+    if not CONNECTION_NAME.fullmatch(name):
+        sys.exit(
+            f"FIVETRAN_CONNECTION_NAME is {name!r}. Allowed: lower-case letters, digits and "
+            "underscores, and no digit at the beginning."
+        )
+    return name
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _options_file(environment: Mapping[str, str]) -> Path | None:
+    """The SDK's options.toml, looked for where the SDK looks."""
+    named = environment.get("FIVETRAN_OPTIONS_FILE", "")
+    if named:
+        return Path(named).expanduser()
+    places = (ROOT / "options.toml", Path.home() / ".fivetran/connector_sdk/options.toml")
+    return next((place for place in places if place.is_file()), None)
+
+
+def _profile(options_file: Path | None, name: str) -> dict[str, Any]:
+    """A profile's options; {} where there is no file and no profile was named."""
+    if options_file is None:
+        if name != DEFAULT_PROFILE:
+            sys.exit(f"PROFILE is {name!r}, but there is no options.toml.")
+        return {}
+    try:
+        found: Any = tomllib.loads(options_file.read_text(encoding="utf-8"))
+    except OSError as error:
+        sys.exit(f"{options_file} cannot be read: {os.strerror(error.errno or 0)}.")
+    except ValueError as error:
+        sys.exit(f"{options_file} is not TOML: {error}.")
+    known = ", ".join(sorted(found)) or "none"
+    for part in name.split("."):
+        found = found.get(part) if isinstance(found, dict) else None
+    if not isinstance(found, dict):
+        if name != DEFAULT_PROFILE:
+            sys.exit(f"{options_file} has no profile {name!r}; there is: {known}.")
+        return {}
+    return found

@@ -1,0 +1,125 @@
+"""The files of local runs: a folder a configuration, private to the user.
+
+files/ holds those of the usual configuration, files/eu/ those of configuration.eu.json.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from tools.configuration import chosen, environment_name
+from tools.stage import ROOT, stage
+
+FILES = ROOT / "files"
+OWN_FILES = ("warehouse.db", "warehouse.db.wal", "state.json")
+
+
+class LocalRun:
+    """One configuration's project, which the SDK runs, and what its runs leave in `files`."""
+
+    def __init__(self, configuration: Path) -> None:
+        self.name = environment_name(configuration)
+        self.configuration = configuration
+        self.project = ROOT / "build" / "debug" / (self.name or "usual")
+        self.files = FILES / self.name
+        self.warehouse = self.files / "warehouse.db"
+        self.state = self.files / "state.json"
+        self.temporary = self.files / "tmp"
+
+    @property
+    def reset_command(self) -> str:
+        """What a person types to start afresh."""
+        return f"CONFIGURATION={self.configuration.name} make reset" if self.name else "make reset"
+
+    def prepare(self) -> list[str]:
+        """Make the folders, private, and sweep up after earlier runs; a sentence for each oddity.
+
+        Raises SystemExit where the saved state cannot be read.
+        """
+        stage(self.project)
+        self.files.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (self.project / "files").symlink_to(self.files)
+        for folder in (FILES, self.files):
+            folder.chmod(0o700)
+        for name in OWN_FILES:
+            if (self.files / name).exists():
+                (self.files / name).chmod(0o600)
+        # A run that was killed leaves its temporary files behind; this folder is ours alone.
+        shutil.rmtree(self.temporary, ignore_errors=True)
+        self.temporary.mkdir(mode=0o700)
+        return self._check_state()
+
+    def _check_state(self) -> list[str]:
+        if not self.state.exists():
+            return []
+        if not self.warehouse.exists():
+            self.state.unlink()
+            return [
+                f"{shown(self.warehouse)} is gone, so its saved state was removed too: "
+                "this sync starts afresh."
+            ]
+        try:
+            is_state = isinstance(json.loads(self.state.read_text(encoding="utf-8")), dict)
+        except (ValueError, OSError):
+            is_state = False
+        if not is_state:
+            sys.exit(
+                f"{shown(self.state)} is damaged. '{self.reset_command}' removes it together "
+                "with the warehouse; the next sync then reads everything again."
+            )
+        return []
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """No other run of this configuration at the same time. Raises SystemExit where one is."""
+        self.files.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with os.fdopen(os.open(self.files / ".lock", os.O_RDWR | os.O_CREAT, 0o600)) as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                sys.exit(f"Another sync is writing to {shown(self.files)}/. Wait until it ends.")
+            yield
+
+    def reset(self) -> str:
+        """Remove what the runs have landed and saved; a sentence that says so."""
+        gone = [name for name in OWN_FILES if (self.files / name).exists()]
+        for name in gone:
+            (self.files / name).unlink()
+        shutil.rmtree(self.temporary, ignore_errors=True)
+        shutil.rmtree(self.project, ignore_errors=True)
+        if not gone:
+            return f"Nothing to reset in {shown(self.files)}/."
+        return f"Removed from {shown(self.files)}/: {', '.join(gone)}."
+
+
+def latest_warehouse() -> Path:
+    """The warehouse that CONFIGURATION names, or the newest. Raises SystemExit without one."""
+    if os.environ.get("CONFIGURATION"):
+        found = [LocalRun(chosen(os.environ)).warehouse]
+    else:
+        found = [*FILES.glob("warehouse.db"), *FILES.glob("*/warehouse.db")]
+    found = [path for path in found if path.exists()]
+    if not found:
+        sys.exit("There is no warehouse yet: run 'make debug', or 'make demo KEEP=1'.")
+    return max(found, key=lambda path: path.stat().st_mtime)
+
+
+def shown(path: Path) -> str:
+    """A path below the project, as people type it."""
+    return str(path.relative_to(ROOT))
+
+
+def main() -> None:
+    """`make reset`."""
+    run = LocalRun(chosen(os.environ))
+    with run.alone():
+        print(run.reset())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""The last lines of `make debug`: what landed, how fresh it is, what failed, what to do."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from tools.console import Digest, duration
+from tools.local_run import LocalRun, shown
+from tools.questions import cut, table
+from tools.samples import Sample, samples
+
+WIDTH: Final = 99
+MOST_TABLES: Final = 17
+MOST_SAMPLES: Final = 7
+MOST_WARNINGS: Final = 3
+# Column of the connector's last table -> what it is called here.
+COUNTS: Final = {"sent": "sent", "unchanged": "unchanged", "deleted": "deleted"}
+
+
+def summary(run: LocalRun, digest: Digest, *, seconds: float, interrupted: bool) -> list[str]:
+    """At most thirty lines."""
+    landed = {sample.table: sample for sample in samples(run.warehouse)}
+    lines = ["", f"What landed in {shown(run.warehouse)} (schema tester)"]
+    lines += table(*_landed(landed, digest), most_rows=MOST_TABLES)
+    requests = sum(_number(row.get("requests", "")) for row in digest.table)
+    lines += [f"{requests:,} requests, {duration(seconds)}"]
+    newest = [sample for sample in landed.values() if sample.newest]
+    if newest and len(landed) <= MOST_SAMPLES:
+        lines += ["", "The newest row of each", *_newest(newest)]
+    if digest.warnings:
+        lines += ["", f"Warnings: {len(digest.warnings)}"]
+        lines += [f"  {cut(text, WIDTH - 2)}" for text in digest.warnings[:MOST_WARNINGS]]
+    return [*lines, "", *_ending(run, digest, interrupted=interrupted)]
+
+
+def _landed(
+    landed: dict[str, Sample], digest: Digest
+) -> tuple[list[str], Sequence[Sequence[Any]]]:
+    """The names of the columns, and a row a table that this sync read or that holds rows."""
+    told = {row["stream"]: row for row in digest.table}
+    has_times = any("complete" in row for row in digest.table)
+    names = ["table", "rows", *COUNTS.values()]
+    names += ["complete up to"] if has_times else []
+    rows = []
+    for name in dict.fromkeys([*told, *landed]):
+        row = told.get(name, {})
+        cells: list[Any] = [name, landed[name].rows if name in landed else 0]
+        cells += [_number(row.get(column, "0")) for column in COUNTS]
+        cells += [row.get("complete", "")] if has_times else []
+        rows.append([*cells, row.get("outcome", "not read by this sync")])
+    return [*names, "outcome"], rows
+
+
+def _number(text: str) -> int:
+    return int(text.replace(",", "")) if text.replace(",", "").isdigit() else 0
+
+
+def _newest(newest: Sequence[Sample]) -> list[str]:
+    most = max(len(sample.newest) for sample in newest)
+    rows = [
+        [sample.table, *sample.newest, *[""] * (most - len(sample.newest))] for sample in newest
+    ]
+    return table([""] * (most + 1), rows, most_rows=MOST_SAMPLES)[2:]
+
+
+def _ending(run: LocalRun, digest: Digest, *, interrupted: bool) -> list[str]:
+    again = f"CONFIGURATION={run.configuration.name} make debug" if run.name else "make debug"
+    if interrupted:
+        return [
+            f"Stopped. '{again}' goes on from what is saved; '{run.reset_command}' starts afresh."
+        ]
+    if digest.failure:
+        lines = [f"Failed: {digest.failure}"]
+        if digest.is_orderly:
+            return [*lines, "What to do: docs/operations.md explains each message."]
+        return [*lines, f"Crash report: {digest.crash_report or 'none was written'}"]
+    return [
+        f"Next: '{again}' reads what has changed since; 'make questions' answers first questions;",
+        f"      'make sql' opens a prompt on these tables; '{run.reset_command}' starts afresh.",
+    ]
