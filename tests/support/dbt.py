@@ -13,7 +13,7 @@ from tests.support.hermetic import hermetic_environment
 from tools.stage import ROOT
 
 PACKAGE = ROOT / "dbt_courier"
-REQUIREMENTS = PACKAGE / "requirements-dev.txt"
+REQUIREMENTS = PACKAGE / "requirements.txt"
 ENVIRONMENT = ROOT / ".venv-dbt"
 # dbt 1.11 runs on no other.
 VERSIONS = ("3.13", "3.12", "3.11")
@@ -32,14 +32,13 @@ def interpreter() -> str:
 
 def dbt_command() -> Path:
     """The dbt of the environment, which is made where it is missing or out of date."""
-    ready = ENVIRONMENT / ".ready"
+    ready = ENVIRONMENT / ".ready"  # `make dbt` leaves it too
     # Several test workers may want it at once.
     with REQUIREMENTS.open() as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        wanted = file.read()
-        if not ready.exists() or ready.read_text() != wanted:
+        if not ready.exists() or ready.stat().st_mtime < REQUIREMENTS.stat().st_mtime:
             _make()
-            ready.write_text(wanted)
+            ready.touch()
     return ENVIRONMENT / "bin" / "dbt"
 
 
@@ -56,12 +55,18 @@ def _make() -> None:
 
 
 class Dbt:
-    """The package as the root project, in a folder of its own, with one set of variables."""
+    """dbt on the package, or on a project that uses it, with one set of variables."""
 
     def __init__(
-        self, folder: Path, output: Mapping[str, Any], variables: Mapping[str, Any]
+        self,
+        folder: Path,
+        output: Mapping[str, Any],
+        variables: Mapping[str, Any],
+        *,
+        project: Path = PACKAGE,
     ) -> None:
         self._folder = folder
+        self._project = project
         self._variables = json.dumps(variables)
         # JSON is YAML.
         profile = {"courier": {"target": "test", "outputs": {"test": output}}}
@@ -75,11 +80,13 @@ class Dbt:
         """What dbt prints. Raises AssertionError, with that, where it fails or warns."""
         command = [
             str(dbt_command()), "--no-use-colors", "--warn-error", *arguments,
-            "--project-dir", str(PACKAGE), "--profiles-dir", str(self._folder),
-            "--target-path", str(self.target), "--log-path", str(self._folder / "logs"),
+            "--project-dir", str(self._project), "--profiles-dir", str(self._folder),
             "--vars", self._variables,
         ]  # fmt: skip
-        environment = hermetic_environment(self._folder / "home")
+        environment = hermetic_environment(self._folder / "home") | {
+            "DBT_TARGET_PATH": str(self.target),
+            "DBT_LOG_PATH": str(self._folder / "logs"),
+        }
         done = subprocess.run(
             command, capture_output=True, text=True, cwd=self._folder, env=environment
         )

@@ -3,53 +3,11 @@
 from collections.abc import Iterator
 from typing import Any
 
-from courier_async.catalog.columns import ADDITIONAL_FIELDS, column
-from courier_async.catalog.stream import Column, Type
 from tests.support.fake_courier.records import iso
 
 Record = dict[str, Any]
 
 DAY_MS = 86_400_000
-S, B, T, J, L = Type.STRING, Type.BOOLEAN, Type.UTC_DATETIME, Type.JSON, Type.LONG
-
-
-def _columns(**types: Type) -> tuple[Column, ...]:
-    named = [column(name.replace("__", "."), type_, "") for name, type_ in types.items()]
-    return (*named, ADDITIONAL_FIELDS)
-
-
-FURTHER: dict[str, tuple[Column, ...]] = {
-    "message_provider": _columns(
-        message_id=S, position=L, provider=S, status=S, sent=T, delivered=T, opened=T, clicked=T,
-        error=S, channel__key=S, channel__name=S, channel__template=S,
-    ),
-    "message_event": _columns(
-        message_id=S, position=L, type=S, ts=T, channel__id=S, channel__label=S,
-        integration__id=S, integration__provider=S, event_id=S, notification_id=S, reason=S,
-        reasonCode=S, error_message=S,
-    ),
-    "notification_metric": _columns(
-        notification_id=S, granularity=S, period=T, provider=S, channel=S, sent=L, delivered=L,
-        opened=L, clicked=L, errors=L, undeliverable=L,
-    ),
-    "preference_change": _columns(
-        id=S, user_id=S, tenant_id=S, topic_id=S, topic_name=S, status=S, has_custom_routing=B,
-        custom_routing=J, timestamp=T, previous__status=S, previous__has_custom_routing=B,
-        previous__custom_routing=J,
-    ),
-    "preference_section": _columns(
-        id=S, name=S, description=S, has_custom_routing=B, routing_options=J, created=T,
-        creator=S, updated=T, updater=S,
-    ),
-    "subscription_topic": _columns(
-        id=S, section_id=S, name=S, description=S, default_status=S, routing_options=J,
-        allowed_preferences=J, include_unsubscribe_header=B, topic_data=J, digest=J, created=T,
-        creator=S, updated=T, updater=S,
-    ),
-    "list_subscription": _columns(list_id=S, recipient_id=S, created=T, preferences=J),
-    "audience_member": _columns(audience_id=S, member_id=S, added_at=T, audience_version=L),
-    "tenant_user": _columns(tenant_id=S, user_id=S, type=S),
-}  # fmt: skip
 
 
 def further_records(core: dict[str, list[Record]], *, now_ms: int) -> dict[str, list[Record]]:
@@ -63,7 +21,7 @@ def further_records(core: dict[str, list[Record]], *, now_ms: int) -> dict[str, 
         "preference_section": _sections(now_ms),
         "subscription_topic": _topics(now_ms),
         "list_subscription": [
-            {"list_id": row["id"], "recipient_id": user, "created": now_ms - DAY_MS * at}
+            {"list_id": row["id"], "recipientId": user, "created": now_ms - DAY_MS * at}
             for row in core["list"]
             for at, user in enumerate(users[:9])
         ],
@@ -150,6 +108,7 @@ def _changes(users: list[str], now_ms: int) -> Iterator[Record]:
             yield {
                 "id": f"change-{at}-{step}", "user_id": user, "topic_id": f"topic-{at % 4}",
                 "topic_name": "Name at the time", "status": status,
-                "timestamp": now_ms - (30 - step) * DAY_MS + at, "previous": {"status": before},
+                "timestamp": iso(now_ms - (30 - step) * DAY_MS + at),
+                "previous": {"status": before},
             }  # fmt: skip
             before = status

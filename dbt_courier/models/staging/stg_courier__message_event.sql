@@ -9,6 +9,7 @@
     src.channel_label,
     src.integration_id,
     src.integration_provider as provider,
+    src.output,
     src.event_id,
     src.notification_id as template_id,
     src.reason,
