@@ -39,23 +39,30 @@ def further_records(core: dict[str, list[Record]], *, now_ms: int) -> dict[str, 
 
 
 def _attempts(message: Record) -> Iterator[Record]:
-    """A failed attempt now and then, and the one that went through where there was one."""
-    if "sent" not in message:
-        return
+    """A message's attempts: failed ones before or after the one that went through, or alone."""
     turn = message["enqueued"] % 4
-    if turn == 0:
-        yield {
-            "message_id": message["id"], "position": 0, "provider": "mailgun",
-            "status": "UNDELIVERABLE", "channel": {"key": "email:mailgun", "name": ""},
-            "error": "421 Service not available",
+    mailgun = _failed(message, "mailgun", "email:mailgun")
+    twilio = _failed(message, "twilio", "sms:twilio")
+    if "sent" in message:
+        # Courier leaves out the channel's key of some attempts.
+        channel = {"name": ""} if turn == 1 else {"key": "email:sendgrid", "name": ""}
+        steps = {step: message.get(step) for step in ("sent", "delivered", "opened", "clicked")}
+        sendgrid = {
+            "message_id": message["id"], "provider": "sendgrid", "channel": channel,
+            "status": message["status"], **steps,
         }  # fmt: skip
-    # Courier leaves out the channel's key of some attempts.
-    channel = {"name": ""} if turn == 1 else {"key": "email:sendgrid", "name": ""}
-    row = {
-        "message_id": message["id"], "position": int(turn == 0), "provider": "sendgrid",
-        "status": message["status"], "sent": message["sent"], "channel": channel,
+        attempts = {0: [mailgun, sendgrid], 2: [sendgrid, twilio]}.get(turn, [sendgrid])
+    else:
+        attempts = [mailgun, twilio] if message["status"] == "UNDELIVERABLE" else []
+    for position, attempt in enumerate(attempts):
+        yield attempt | {"position": position}
+
+
+def _failed(message: Record, provider: str, channel_key: str) -> Record:
+    return {
+        "message_id": message["id"], "provider": provider, "status": "UNDELIVERABLE",
+        "channel": {"key": channel_key, "name": ""}, "error": "421 Service not available",
     }  # fmt: skip
-    yield row | {step: message.get(step) for step in ("delivered", "opened", "clicked")}
 
 
 def _history(message: Record) -> Iterator[Record]:
