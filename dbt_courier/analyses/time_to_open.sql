@@ -1,5 +1,6 @@
 {{ config(enabled=courier.has_table('message')) }}
--- Without message_event only the time to the last open is known.
+-- Without message_event only the time to the last open is known. On BigQuery, write
+-- approx_quantiles(x, 100)[offset(50)] for the percentiles.
 select
     source_relation,
     channel,

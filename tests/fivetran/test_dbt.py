@@ -15,6 +15,7 @@ from tests.support import dbt
 from tests.support.accounts import CORE_TABLES, Landed, empty_account, full_account, young_account
 from tests.support.dbt import PACKAGE, Dbt, duckdb_output
 from tests.support.declared_warehouse import land
+from tests.support.end_to_end import succeeded
 from tests.support.expected_marts import (
     counts,
     daily_rows,
@@ -27,6 +28,7 @@ from tests.support.expected_marts import (
     recipient_rows,
     seconds,
 )
+from tests.support.landed import CatalogFolder
 from tools.dbt_sources import SOURCES, sources
 
 # The first test of a fresh checkout makes dbt's environment.
@@ -426,6 +428,27 @@ def test_another_project_that_installs_it_gets_its_marts_for_an_empty_account(
     assert {result["status"] for result in run.results()} == {"success", "pass"}
     empty = Built(tmp_path, run, {})
     assert [empty.rows(model) for model in MARTS[:4]] == [[], [], [], []]
+
+
+@pytest.mark.parametrize("account", [young_account(), empty_account()], ids=["young", "empty"])
+def test_the_warehouses_made_here_have_the_shape_of_synced_ones(
+    tmp_path: Path, account: Landed
+) -> None:
+    folder = CatalogFolder(tmp_path)
+    records = {table: account.truth.get(table, []) for table in BY_TABLE}
+    succeeded(folder.send(records))
+    land(tmp_path / "made.db", "tester", records)
+    assert shape(tmp_path / "made.db") == shape(folder.warehouse.path)
+
+
+def shape(path: Path) -> set[tuple[str, str, str]]:
+    """Table, column and type of everything that has landed in a warehouse."""
+    with duckdb.connect(str(path), read_only=True) as database:
+        found = database.execute(
+            "SELECT table_name, column_name, data_type FROM duckdb_columns() "
+            "WHERE schema_name = 'tester'"
+        )
+        return set(found.fetchall())
 
 
 def test_a_python_that_dbt_does_not_know_gives_way_to_one_on_the_path(
