@@ -1,0 +1,121 @@
+"""Records of the tables beside the core ones, made up to go with the records of an account."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from tests.support.fake_courier.records import iso
+
+Record = dict[str, Any]
+
+DAY_MS = 86_400_000
+
+
+def further_records(core: dict[str, list[Record]], *, now_ms: int) -> dict[str, list[Record]]:
+    """Records of every further table that fit the records of the core tables."""
+    users = sorted({m["recipientId"] for m in core["message"] if m.get("recipientId")})[:60]
+    return {
+        "message_provider": [row for m in core["message"] for row in _attempts(m)],
+        "message_event": [row for m in core["message"] for row in _history(m)],
+        "notification_metric": list(_metrics(core["notification"], now_ms)),
+        "preference_change": list(_changes(users, now_ms)),
+        "preference_section": _sections(now_ms),
+        "subscription_topic": _topics(now_ms),
+        "list_subscription": [
+            {"list_id": row["id"], "recipientId": user, "created": now_ms - DAY_MS * at}
+            for row in core["list"]
+            for at, user in enumerate(users[:9])
+        ],
+        "audience_member": [
+            {"audience_id": row["id"], "member_id": user, "added_at": iso(now_ms)}
+            for row in core["audience"]
+            for user in users[:3]
+        ],
+        "tenant_user": [
+            {"tenant_id": row["id"], "user_id": user, "type": "user"}
+            for row in core["tenant"]
+            for user in users[:2]
+        ],
+    }
+
+
+def _attempts(message: Record) -> Iterator[Record]:
+    """A message's attempts: failed ones before or after the one that went through, or alone."""
+    turn = message["enqueued"] % 4
+    mailgun = _failed(message, "mailgun", "email:mailgun")
+    twilio = _failed(message, "twilio", "sms:twilio")
+    if "sent" in message:
+        # Courier leaves out the channel's key of some attempts.
+        channel = {"name": ""} if turn == 1 else {"key": "email:sendgrid", "name": ""}
+        steps = {step: message.get(step) for step in ("sent", "delivered", "opened", "clicked")}
+        sendgrid = {
+            "message_id": message["id"], "provider": "sendgrid", "channel": channel,
+            "status": message["status"], **steps,
+        }  # fmt: skip
+        attempts = {0: [mailgun, sendgrid], 2: [sendgrid, twilio]}.get(turn, [sendgrid])
+    else:
+        attempts = [mailgun, twilio] if message["status"] == "UNDELIVERABLE" else []
+    for position, attempt in enumerate(attempts):
+        yield attempt | {"position": position}
+
+
+def _failed(message: Record, provider: str, channel_key: str) -> Record:
+    return {
+        "message_id": message["id"], "provider": provider, "status": "UNDELIVERABLE",
+        "channel": {"key": channel_key, "name": ""}, "error": "421 Service not available",
+    }  # fmt: skip
+
+
+def _history(message: Record) -> Iterator[Record]:
+    """Where a message was opened, it was opened for the first time a minute after sending."""
+    events = [("ENQUEUED", message["enqueued"])]
+    if "sent" in message:
+        events.append(("SENT", message["sent"]))
+    if "opened" in message:
+        events += [("OPENED", message["sent"] + 60_000), ("OPENED", message["opened"])]
+    for position, (kind, ts) in enumerate(events):
+        yield {"message_id": message["id"], "position": position, "type": kind, "ts": ts}
+
+
+def _metrics(templates: list[Record], now_ms: int) -> Iterator[Record]:
+    today = now_ms // DAY_MS * DAY_MS
+    for number, template in enumerate(templates):
+        for age in range(3):
+            for provider, channel in (("sendgrid", "email"), ("twilio", "sms")):
+                sent = 10 * (number % 5)
+                yield {
+                    "notification_id": template["id"], "granularity": "DAY",
+                    "period": today - age * DAY_MS, "provider": provider, "channel": channel,
+                    "sent": sent, "delivered": sent * 9 // 10, "opened": sent // 2,
+                    "clicked": sent // 5, "errors": number % 2, "undeliverable": sent // 10,
+                }  # fmt: skip
+
+
+def _sections(now_ms: int) -> list[Record]:
+    return [{"id": "section-1", "name": "Marketing", "created": now_ms - 90 * DAY_MS}]
+
+
+def _topics(now_ms: int) -> list[Record]:
+    return [
+        {
+            "id": f"topic-{number}", "section_id": "section-1", "name": f"Topic {number}",
+            "default_status": "OPTED_IN", "created": now_ms - 90 * DAY_MS,
+        }
+        for number in range(3)
+    ]  # fmt: skip
+
+
+def _changes(users: list[str], now_ms: int) -> Iterator[Record]:
+    """Every user opts out; every other one changes routing then, and every third comes back."""
+    for at, user in enumerate(users):
+        steps = ["OPTED_OUT"]
+        steps += ["OPTED_OUT"] if at % 2 else []
+        steps += ["OPTED_IN"] if at % 3 == 0 else []
+        before = "OPTED_IN"
+        for step, status in enumerate(steps):
+            yield {
+                "id": f"change-{at}-{step}", "user_id": user, "topic_id": f"topic-{at % 4}",
+                "topic_name": "Name at the time", "status": status,
+                "timestamp": iso(now_ms - (30 - step) * DAY_MS + at),
+                "previous": {"status": before},
+            }  # fmt: skip
+            before = status
