@@ -147,6 +147,8 @@ class Readers:
         )
         async for output in reader.batches():
             await self._put(output)
+        parent = self._counts[stream.parent or ""]
+        self._counts[stream.table].complete_to_ms = parent.complete_to_ms
 
     def _pages(self, stream: Stream) -> ChildPages:
         return ChildPages(
