@@ -4,7 +4,6 @@ Requests are made by `Fetches`; their answers come here one after another, and h
 move. What an answer leads to is worked out without waiting, so no two answers mix.
 """
 
-import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from typing import Final
@@ -13,7 +12,7 @@ from msgspec.structs import replace
 
 from courier_async.catalog.stream import DAY_MS, HOUR_MS, Key, Stream
 from courier_async.counts import Counts
-from courier_async.errors import BadAnswer, CourierError, KeyRefused, Limited
+from courier_async.errors import BadAnswer, CourierError, KeyRefused, Limited, Refused
 from courier_async.handover import Batch, Notice
 from courier_async.reading import seams
 from courier_async.reading.changes import Changes, Selected
@@ -113,7 +112,7 @@ class Walk:
         if isinstance(arrival.error, KeyRefused):
             raise arrival.error
         if asked is not None:
-            self.clock.note(asked.server_ms)
+            self.clock.note(asked.server_ms, arrival.answered_at)
         if arrival.purpose is Purpose.PROBE:
             return self._take_probe(asked)
         if lane.dropped:
@@ -123,6 +122,9 @@ class Walk:
         if lane is not self._lanes.head:
             self._lane_count.answered(waiting=self._waiting(), seconds=arrival.seconds)
         if asked is None:
+            if arrival.purpose is Purpose.CONFIRM and isinstance(arrival.error, Refused):
+                # Nothing is said against the end that the server's own cursors came to.
+                return self._end([])
             lane.done = False
             return self._fail(lane, arrival.error or BadAnswer("nothing was answered"))
         if not self._began:
@@ -169,7 +171,7 @@ class Walk:
             # The rows are good; only the way on is not, so the position stays where it was.
             return [batch, *self._fail(lane, trouble)]
         if lane is self._lanes.head and not lane.is_saved_cursor:
-            self._probe.add(page)
+            self._probe.add(lane, page)
             self._drop_replaced(lane)
         self._move(lane, page)
         self._place(lane, page, selected)
@@ -506,7 +508,8 @@ class Walk:
                 return
             newest = lanes.head.saved.newest or gap.top
             for begins_at in seams.places(gap, newest):
-                self._open_lane(begins_at)
+                if self._has_room():
+                    self._open_lane(begins_at)
 
     def _open_lane(self, begins_at: int) -> None:
         if self._stream.cursor_at is None:
@@ -544,11 +547,11 @@ class ServerClock:
         self.start = 0
         self.now_ms = 0
 
-    def note(self, server_ms: int) -> None:
-        now = asyncio.get_running_loop().time()
+    def note(self, server_ms: int, answered_at: float) -> None:
+        """answered_at: in seconds by the loop's clock, since the answer may have waited."""
         if self._first_at is None:
-            self._first_at, self.start = now, server_ms
-        self.start = min(self.start, server_ms - int((now - self._first_at) * 1000))
+            self._first_at, self.start = answered_at, server_ms
+        self.start = min(self.start, server_ms - int((answered_at - self._first_at) * 1000))
         self.now_ms = max(self.now_ms, server_ms)
 
 
