@@ -168,13 +168,17 @@ class LiveLane:
 
 @dataclass(slots=True)
 class Arrival:
-    """An answer to one of a walk's requests, or how it failed."""
+    """An answer to one of a walk's requests, or how it failed.
+
+    answered_at: when it came, by the loop's clock; it may wait long before the walk takes it.
+    """
 
     lane: LiveLane
     purpose: Purpose
     asked: Asked | None
     error: CourierError | None = None
     seconds: float = 0.0
+    answered_at: float = 0.0
 
 
 class Fetches:
@@ -233,7 +237,8 @@ class Fetches:
         began = loop.time()
         try:
             asked = await self._ask(cursor, yields)
-            arrival = Arrival(lane, purpose, asked, seconds=loop.time() - began)
+            now = loop.time()
+            arrival = Arrival(lane, purpose, asked, seconds=now - began, answered_at=now)
         except CourierError as error:
             arrival = Arrival(lane, purpose, None, error)
         except Exception as error:  # a fault of our own must end the sync, not hang it

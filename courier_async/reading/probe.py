@@ -30,6 +30,7 @@ class Probe:
         self._make = stream.cursor_at
         self.verdict = Verdict.REFUSED if self._make is None else Verdict.UNTRIED
         self._trail = seams.Trail()
+        self._trail_of: LiveLane | None = None
         self._expected: seams.Expected | None = None
         self._tries = 0
         self._confirmed_from: int | None = None
@@ -39,8 +40,13 @@ class Probe:
         if state.no_lanes_until is not None and 0 < state.no_lanes_until - start <= NO_LANES_MS:
             self.verdict = Verdict.REFUSED
 
-    def add(self, page: JudgedPage) -> None:
-        """A page that the server's own cursors gave, from the head on."""
+    def add(self, lane: LiveLane, page: JudgedPage) -> None:
+        """A page of the lane from the head, as the server's own cursors gave it.
+
+        Where another lane takes its place, the pages before do not lead to those that follow.
+        """
+        if lane is not self._trail_of:
+            self._trail, self._trail_of = seams.Trail(), lane
         self._trail.add(page)
 
     def ask(self) -> str | None:

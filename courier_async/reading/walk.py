@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from courier_async.catalog.stream import HOUR_MS, Key, Stream
 from courier_async.counts import Counts
-from courier_async.errors import BadAnswer, CourierError, KeyRefused, Limited
+from courier_async.errors import BadAnswer, CourierError, KeyRefused, Limited, Refused
 from courier_async.handover import Batch, Notice
 from courier_async.reading import seams
 from courier_async.reading.changes import Changes, Selected
@@ -114,7 +114,7 @@ class Walk:
         if isinstance(arrival.error, KeyRefused):
             raise arrival.error
         if asked is not None:
-            self.clock.note(asked.server_ms)
+            self.clock.note(asked.server_ms, arrival.answered_at)
         if arrival.purpose is Purpose.PROBE:
             return self._take_probe(asked)
         if lane.dropped:
@@ -124,6 +124,9 @@ class Walk:
         if lane is not self._lanes.head:
             self._lane_count.answered(waiting=self._waiting(), seconds=arrival.seconds)
         if asked is None:
+            if arrival.purpose is Purpose.CONFIRM and isinstance(arrival.error, Refused):
+                # Nothing is said against the end that the server's own cursors came to.
+                return self._end([])
             lane.done = lane.ended = False
             return self._fail(lane, arrival.error or BadAnswer("nothing was answered"))
         if not self._began:
@@ -172,7 +175,7 @@ class Walk:
             # The rows are good; only the way on is not, so the position stays where it was.
             return [batch, *self._fail(lane, trouble)]
         if lane is self._lanes.head and not lane.is_saved_cursor:
-            self._probe.add(page)
+            self._probe.add(lane, page)
             self._drop_replaced(lane)
         self._course.move(lane, page)
         self._course.place(lane, page, selected)
@@ -371,7 +374,8 @@ class Walk:
                 return
             newest = lanes.head.saved.newest or gap.top
             for begins_at in seams.places(gap, newest):
-                self._open_lane(begins_at)
+                if self._has_room():
+                    self._open_lane(begins_at)
 
     def _open_lane(self, begins_at: int) -> None:
         if self._stream.cursor_at is None:

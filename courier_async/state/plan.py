@@ -129,8 +129,6 @@ def due_down_to(
     """
     down_to, top = None, now
     for began, reached in readings:
-        # What is younger than the reading was not there to be read.
-        top = min(top, began)
         owed_from = max(reached, began - lookback_ms, closed, floor)
         near, far = 0, HOUR_MS
         while owed_from < top and now - near > owed_from:
