@@ -61,6 +61,10 @@ class LaneSet:
 
     def saved(self) -> tuple[Lane, ...]:
         """What the state holds of them."""
+        floor = self._depth.floor
+        for lane in self._lanes:
+            if lane.saved.floor != floor:
+                lane.saved = replace(lane.saved, floor=floor)
         return tuple([lane.saved for lane in self._lanes if lane.opened])
 
     def above(self, lane: LiveLane) -> LiveLane | None:
@@ -90,9 +94,10 @@ class LaneSet:
             self._lanes.remove(lane)
             lane.dropped = True
             self.unopened -= not lane.opened and lane.is_made_up
-            if not lane.is_made_up and lane.saved.oldest is not None:
+            oldest = lane.saved.oldest
+            if not lane.is_made_up and oldest is not None and lane.order.is_newest_first:
                 # Records of one hour in disorder may stand behind its cursor.
-                self.given_up.append(Reading(lane.saved.started_at, lane.saved.oldest + HOUR_MS))
+                self.given_up.append(Reading(lane.saved.started_at, oldest + HOUR_MS))
         if lanes:
             self._set_targets()
 

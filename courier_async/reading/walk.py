@@ -207,9 +207,13 @@ class Walk:
             self._lanes.unopened -= lane.is_made_up
         saved = lane.saved
         newest, oldest = saved.newest, saved.oldest
-        if page.newest is not None and page.oldest is not None:
-            newest = page.newest if newest is None else max(newest, page.newest)
-            oldest = page.oldest if oldest is None else min(oldest, page.oldest)
+        if page.newest is not None and page.median is not None:
+            lane.medians.append(page.median)
+            # Records from the future must not hide what comes until then.
+            seen = min(page.newest, self.clock.now_ms)
+            newest = seen if newest is None else max(newest, seen)
+            reached = max(lane.medians)
+            oldest = reached if oldest is None else min(oldest, reached)
         first = saved.first
         if lane.is_made_up and len(first) < seams.SEAM_RECORDS:
             first = seams.first_names(page, first)
