@@ -527,7 +527,8 @@ class Walk:
 
     def _saved(self) -> StreamState:
         """The state with the lanes as they stand now, and what dropped lanes have read."""
-        for reading in self._lanes.given_up:
+        # Where pages come in no order, a part of them is no span of time.
+        for reading in self._lanes.given_up if self._may_stop else ():
             self.state = with_given_up(self.state, reading, self._depth)
         self._lanes.given_up.clear()
         self.state = replace(self.state, lanes=self._lanes.saved())

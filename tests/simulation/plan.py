@@ -76,7 +76,7 @@ def plan_for(random: Random) -> Plan:
             # Many within an hour: only the slack at the bound meets all of them.
             sizes["message"], orders["message"], span_days = 120, "nearly_newest", 0.5
     with_since = random.random() < (0.5 if theme == "weeks" else 0.3)
-    _settle_orders(orders, sizes, span_days, with_since)
+    _settle_orders(orders, sizes, page_sizes, span_days=span_days, with_since=with_since)
     options = _options(random, tables, page_sizes)
     if theme == "lanes" and random.random() < 0.4:
         # What only a seam of several records in their order can tell from an honest answer.
@@ -111,7 +111,12 @@ def _syncs(random: Random, theme: str) -> int:
 
 
 def _settle_orders(
-    orders: dict[str, str], sizes: dict[str, int], span_days: float, with_since: bool
+    orders: dict[str, str],
+    sizes: dict[str, int],
+    page_sizes: dict[str, int],
+    *,
+    span_days: float,
+    with_since: bool,
 ) -> None:
     """Orders that are of use: what comes in order by chance alone proves nothing."""
     # Messages are presumed newest first until seen otherwise, which a bound makes final.
@@ -120,7 +125,7 @@ def _settle_orders(
     spans = {"message": span_days, "audit_event": 365.0}
     for table in TABLES:
         # A few rows in disorder may come newest first by chance, as no stream of many does.
-        if orders[table] == "shuffled" and sizes[table] < 25:
+        if orders[table] == "shuffled" and sizes[table] < 12 * page_sizes[table]:
             orders[table] = "newest"
         gap_ms = spans.get(table, 0.0) * DAY_MS / max(1, sizes[table])
         if orders[table] == "nearly_newest" and gap_ms > _DENSE_MS:

@@ -106,7 +106,7 @@ class SimulatedWorker:
     async def run(self, job: Callable[[], T]) -> T:
         loop = asyncio.get_running_loop()
         done: asyncio.Future[T] = loop.create_future()
-        self._task = loop.create_task(self._drive(job, done))
+        self._task = loop.create_task(self._drive(job, done, after=self._task))
         return await done
 
     def stand_still(self) -> None:
@@ -123,7 +123,11 @@ class SimulatedWorker:
         if self._job is not None:
             self._job.kill()
 
-    async def _drive(self, job: Callable[[], T], done: "asyncio.Future[T]") -> None:
+    async def _drive(
+        self, job: Callable[[], T], done: "asyncio.Future[T]", after: "asyncio.Task[None] | None"
+    ) -> None:
+        if after is not None:
+            await asyncio.wait([after])
         await asyncio.sleep(self._random.random() * self._slow_seconds)
         result, error = None, None
         try:
