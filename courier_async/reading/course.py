@@ -56,7 +56,7 @@ class Course:
         self.lanes_refused = False
         self._wasted_lanes = 0
 
-    def move(self, lane: LiveLane, page: JudgedPage) -> None:
+    def move(self, lane: LiveLane, page: JudgedPage, now_ms: int) -> None:
         """What is known of the lane behind the page, but for the cursor."""
         lane.order.add(page.median)
         lane.note_density(page)
@@ -66,9 +66,13 @@ class Course:
             self.lanes.unopened -= lane.is_made_up
         saved = lane.saved
         newest, oldest = saved.newest, saved.oldest
-        if page.newest is not None and page.oldest is not None:
-            newest = page.newest if newest is None else max(newest, page.newest)
-            oldest = page.oldest if oldest is None else min(oldest, page.oldest)
+        if page.newest is not None and page.median is not None:
+            lane.medians.append(page.median)
+            # Records from the future must not hide what comes until then.
+            seen = min(page.newest, now_ms)
+            newest = seen if newest is None else max(newest, seen)
+            reached = max(lane.medians)
+            oldest = reached if oldest is None else min(oldest, reached)
         first = saved.first
         if lane.is_made_up and len(first) < seams.SEAM_RECORDS:
             first = seams.first_names(page, first)

@@ -84,8 +84,10 @@ async def find_gone(
         silent = await _ask_ids(stream, gone, asked, now=now, ask_path=ask_path)
         silent &= set(after_a_day)
     if silent:
-        for key in silent - await _found_at_head(stream, seen, ask):
-            gone.keys.append(key)
+        found = await _found_at_head(stream, seen, ask)
+        gone.keys += silent - found
+        for key in found:
+            gone.missing.pop(key_text(key), None)
     for key in gone.keys:
         gone.missing.pop(key_text(key), None)
     return gone

@@ -119,10 +119,17 @@ class LiveLane:
     order: PageOrder = field(default_factory=PageOrder)
     # Times at the ends of the last few pages: how much time a page covers here.
     recent: deque[int] = field(default_factory=lambda: deque(maxlen=_RECENT_PAGES + 1))
+    # Medians of the last two pages: one page of odd times must not say where the lane stands.
+    medians: deque[int] = field(default_factory=lambda: deque(maxlen=2))
 
     @property
     def is_made_up(self) -> bool:
         return self.saved.begins_at is not None
+
+    @property
+    def bottom(self) -> int | None:
+        """The oldest time of its last page."""
+        return self.recent[-1] if self.recent else self.saved.oldest
 
     @property
     def can_go_on(self) -> bool:

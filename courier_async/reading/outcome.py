@@ -30,7 +30,7 @@ def ended_state(
         return replace(state, read_at=start, lanes=(), unusable=unusable)
     if not records and state.watermark is not None:
         # An empty listing of what had rows proves nothing.
-        return state
+        return replace(state, lanes=())
     order, newest = lane.order, lane.saved.newest
     ended = replace(
         state,
@@ -51,6 +51,8 @@ def ended_state(
 
 def with_given_up(state: StreamState, reading: Reading, depth: Depth) -> StreamState:
     """The state once a further span has been read, by a whole walk or by a part of one."""
+    # What is older than the floor was left out, on whatever page it stood.
+    reading = reading._replace(reached=max(reading.reached, depth.floor))
     readings, closed = with_reading(state, reading, lookback_ms=depth.lookback_ms)
     return replace(state, readings=readings, closed=closed)
 

@@ -75,7 +75,7 @@ class Probe:
 
         None where nothing is to be confirmed: after a single page, or twice at one place.
         """
-        oldest = lane.saved.oldest
+        oldest = lane.bottom
         if self.verdict is Verdict.REFUSED or self._make is None or oldest is None:
             return None
         if lane.order.pages < 2 or oldest == self._confirmed_from:

@@ -126,6 +126,9 @@ class StreamReader:
             newest_first = self._stream.presumed_newest_first
         if newest_first or not self.state.lanes:
             return None
+        if self.state.lanes[0].floor > self._depth().floor:
+            # It left out what is wanted now.
+            return None
         try:
             await self._walk(self.state.lanes[0])
         except KeyRefused:

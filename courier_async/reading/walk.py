@@ -177,7 +177,7 @@ class Walk:
         if lane is self._lanes.head and not lane.is_saved_cursor:
             self._probe.add(lane, page)
             self._drop_replaced(lane)
-        self._course.move(lane, page)
+        self._course.move(lane, page, self.clock.now_ms)
         self._course.place(lane, page, selected)
         if self._lanes.head.done:
             return self._end([batch])

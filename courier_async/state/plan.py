@@ -46,6 +46,9 @@ class Plan:
 def plan_walk(state: StreamState, now: int, depth: Depth) -> Plan:
     """What a walk that begins at `now` by the server's clock has to read."""
     state = trusted(state, now)
+    # A lane that left out what is wanted now is read again.
+    wanted = tuple(lane for lane in state.lanes if lane.floor <= depth.floor)
+    state = _replace(state, lanes=wanted)
     bound = _bound(state, now, depth)
     from_head = [lane for lane in state.lanes if lane.begins_at is None]
     if not from_head or from_head[-1].oldest is None:

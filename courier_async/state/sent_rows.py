@@ -122,8 +122,8 @@ class SentRows:
 class SentByHour:
     """Hashed id -> fingerprint of the youngest rows of a stream, by the hour of their time.
 
-    most: how many are kept, MOST_MESSAGES by default. given_up: the youngest hour whose entries have given way; nothing up
-    to it is known.
+    most: how many are kept, MOST_MESSAGES by default. given_up: the youngest hour whose entries
+    have given way; nothing up to it is known.
     """
 
     def __init__(self, most: int | None = None) -> None:
