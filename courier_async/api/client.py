@@ -25,6 +25,7 @@ class Reply:
     """A 200 and its decoded JSON.
 
     server_ms: the answer's Date in epoch milliseconds, by our clock where it has none.
+    seconds: from when the request was let go.
     hold: the memory that it takes, released by whoever ends the page's way.
     """
 
@@ -32,6 +33,7 @@ class Reply:
     server_ms: int
     headers: Mapping[str, str]
     hold: Hold
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +168,8 @@ class CourierClient:
             return meaning
         self._key_accepted = True
         request.counts.bytes_read += len(answer.body)
-        return Reply(meaning.value, server_ms(answer.headers), answer.headers, hold)
+        seconds = asyncio.get_running_loop().time() - sent_at
+        return Reply(meaning.value, server_ms(answer.headers), answer.headers, hold, seconds)
 
     async def _turn_of(self, request: _Request) -> float:
         """Returns the time on the loop's clock at which the request was let go."""

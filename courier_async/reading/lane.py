@@ -18,11 +18,15 @@ _RECENT_PAGES: Final = 8
 
 
 class Asked(NamedTuple):
-    """A page, the server's time in epoch milliseconds, and what gives its memory back."""
+    """A page, the server's time in epoch milliseconds, and what gives its memory back.
+
+    seconds: how long the answer took, the wait for the limiter left out.
+    """
 
     page: Page
     server_ms: int
     release: Callable[[], None]
+    seconds: float = 0.0
 
 
 # Asks for the page at a cursor (None: the head); the second says whether other streams go first.
@@ -148,7 +152,6 @@ class Arrival:
     purpose: Purpose
     asked: Asked | None
     error: CourierError | None = None
-    seconds: float = 0.0
 
 
 class Fetches:
@@ -203,11 +206,8 @@ class Fetches:
     async def _fetch(
         self, lane: LiveLane, cursor: str | None, purpose: Purpose, yields: bool
     ) -> None:
-        loop = asyncio.get_running_loop()
-        began = loop.time()
         try:
-            asked = await self._ask(cursor, yields)
-            arrival = Arrival(lane, purpose, asked, seconds=loop.time() - began)
+            arrival = Arrival(lane, purpose, await self._ask(cursor, yields))
         except CourierError as error:
             arrival = Arrival(lane, purpose, None, error)
         except Exception as error:  # a fault of our own must end the sync, not hang it

@@ -53,7 +53,7 @@ class Walk:
         changes: Changes,
         fetches: Fetches,
         lane_count: LaneCount,
-        waiting: Callable[[], int],
+        per_second: Callable[[], float],
         counts: Counts,
         resumed: Lane | None = None,
         seen: set[Key] | None = None,
@@ -64,7 +64,7 @@ class Walk:
         self._changes = changes
         self._fetches = fetches
         self._lane_count = lane_count
-        self._waiting = waiting
+        self._per_second = per_second
         self._counts = counts
         self.seen = seen
         self.complete = False
@@ -84,6 +84,7 @@ class Walk:
         # Nothing older was found below this time.
         self._bottom = seams.FIRST_MESSAGE_MS
         self._wasted_lanes = 0
+        self._lanes_begun = 0
         self._records = 0
         self._error: CourierError | None = None
         self._over = False
@@ -123,18 +124,18 @@ class Walk:
             if asked is not None:
                 asked.release()
             return []
-        if lane is not self._lanes.head:
-            self._lane_count.answered(waiting=self._waiting(), seconds=arrival.seconds)
         if asked is None:
             lane.done = lane.ended = False
             return self._fail(lane, arrival.error or BadAnswer("nothing was answered"))
+        self._lane_count.answered(per_second=self._per_second(), seconds=asked.seconds)
         if not self._began:
             self._begin(lane)
         page = judge_page(self._stream, asked.page, now_ms=self.clock.now_ms)
         if arrival.purpose is Purpose.CONFIRM:
             if is_end(lane, page):
                 asked.release()
-                return self._end([])
+                self._lanes.drop_below(lane)
+                return self._end([]) if lane is self._lanes.head else []
             # The end was none: the lane goes on from here.
             lane.done = lane.ended = False
         return self._read(lane, asked, page)
@@ -228,12 +229,14 @@ class Walk:
 
     def _place(self, lane: LiveLane, page: JudgedPage, selected: Selected) -> None:
         """Whether the lane has come to its end, to its target, or to the lane below it."""
+        lower = self._lanes.below(lane)
         if page.next_cursor is None:
             lane.done = lane.ended = True
             lane.reached = self._depth.floor
-            self._lanes.drop_below(lane)
+            # The lane from the head is asked for below its end in any case (_end).
+            if lane is not self._lanes.head and not self._asks_below(lane, lower):
+                self._lanes.drop_below(lane)
             return
-        lower = self._lanes.below(lane)
         if self._is_below_target(lane, page, selected):
             lane.done, lane.reached = True, lane.target
             if lower is not None and not lower.is_made_up:
@@ -247,6 +250,15 @@ class Walk:
             self._meet(lane, lower, page)
         if lane.order.is_hopeless:
             self._give_up_order()
+
+    def _asks_below(self, lane: LiveLane, lower: LiveLane | None) -> bool:
+        """Whether an end is confirmed at once, since the lane below it says that it is none."""
+        if lower is None or not lower.opened or self._probe.verdict is not Verdict.HELD:
+            return False
+        cursor = self._probe.below(lane)
+        if cursor is not None:
+            self._fetches.start(lane, cursor, purpose=Purpose.CONFIRM)
+        return cursor is not None
 
     def _is_below_target(self, lane: LiveLane, page: JudgedPage, selected: Selected) -> bool:
         """Whether two pages in a row show that nothing above the lane's target is left."""
@@ -496,13 +508,14 @@ class Walk:
         )
 
     def _open_lanes(self) -> None:
-        """Gives lanes the widest gaps; at most as many at once as have been of use before."""
+        """Gives lanes the widest gaps; at most twice as many at once as have been of use."""
         lanes = self._lanes
         bottom = max(self._bottom, lanes.bound)
         while self._has_room():
-            if lanes.unopened >= max(len(lanes) - lanes.unopened, seams.SCATTERED):
+            if lanes.unopened >= max(2 * (len(lanes) - lanes.unopened), seams.SCATTERED):
                 return
-            gap = seams.widest_gap(lanes, bottom)
+            worthwhile = seams.worthwhile_pages(self._counts.pages, self._lanes_begun)
+            gap = seams.widest_gap(lanes, bottom, worthwhile)
             if gap is None:
                 return
             if self._probe.verdict is not Verdict.HELD:
@@ -520,6 +533,7 @@ class Walk:
             Lane(started_at=self.clock.start, cursor=cursor, begins_at=begins_at), opened=False
         )
         self._lanes.insert(lane, begins_at)
+        self._lanes_begun += 1
         self._fetch(lane)
 
     def _fetch(self, lane: LiveLane) -> None:

@@ -32,7 +32,7 @@ class VirtualSync:
 def virtual_api(
     sizes: dict[str, int], *, account: dict[str, Any] | None = None, **options: Any
 ) -> FakeApi:
-    """A fake API with pages of ten whose clocks go by the loop that runs; empty but for `sizes`."""
+    """A fake API with pages of ten, whose clocks go by the running loop; empty but for `sizes`."""
     return FakeApi(
         Account(
             sizes=dict.fromkeys(STREAMS, 0) | sizes,
