@@ -90,7 +90,6 @@ class Course:
         if page.next_cursor is None:
             lane.done = lane.ended = True
             lane.reached = self._depth.floor
-            self.lanes.drop_below(lane)
             return
         lower = self.lanes.below(lane)
         if self._is_below_target(lane, page, selected):

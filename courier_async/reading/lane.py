@@ -21,11 +21,15 @@ _RECENT_PAGES: Final = 8
 
 
 class Asked(NamedTuple):
-    """A page, the server's time in epoch milliseconds, and what gives its memory back."""
+    """A page, the server's time in epoch milliseconds, and what gives its memory back.
+
+    seconds: how long the answer took, the wait for the limiter left out.
+    """
 
     page: Page
     server_ms: int
     release: Callable[[], None]
+    seconds: float = 0.0
 
 
 # Asks for the page at a cursor (None: the head); the second says whether other streams go first.
@@ -90,7 +94,8 @@ class LiveLane:
 
     saved: what the state holds of it. opened: a page of it has been read, in whatever sync.
     done: it has come down to `reached`, its bound, or to the end of the listing (ended).
-    stuck: its next page failed. dropped: no longer part of the walk.
+    confirming: what lies below its end is being asked for. stuck: its next page failed.
+    dropped: no longer part of the walk.
     is_saved_cursor: the next cursor comes from an earlier sync.
     target: the time down to which it reads where no lane below it is met by its first records.
     renewed_from: the oldest time of the lane whose failed cursor it makes good.
@@ -105,6 +110,7 @@ class LiveLane:
     stuck: bool = False
     asking: bool = False
     asked_again: bool = False
+    confirming: bool = False
     is_saved_cursor: bool = False
     dropped: bool = False
     target: int = 0
@@ -184,7 +190,6 @@ class Arrival:
     purpose: Purpose
     asked: Asked | None
     error: CourierError | None = None
-    seconds: float = 0.0
     answered_at: float = 0.0
 
 
@@ -240,12 +245,10 @@ class Fetches:
     async def _fetch(
         self, lane: LiveLane, cursor: str | None, purpose: Purpose, yields: bool
     ) -> None:
-        loop = asyncio.get_running_loop()
-        began = loop.time()
         try:
             asked = await self._ask(cursor, yields)
-            now = loop.time()
-            arrival = Arrival(lane, purpose, asked, seconds=now - began, answered_at=now)
+            now = asyncio.get_running_loop().time()
+            arrival = Arrival(lane, purpose, asked, answered_at=now)
         except CourierError as error:
             arrival = Arrival(lane, purpose, None, error)
         except Exception as error:  # a fault of our own must end the sync, not hang it

@@ -106,7 +106,9 @@ class LaneSet:
     def merge(self, upper: LiveLane, lower: LiveLane) -> None:
         """The upper lane has come to the lower one, which goes on for both."""
         above, below = upper.saved, lower.saved
-        if above.started_at > below.started_at and above.oldest is not None:
+        began_later = above.started_at > below.started_at
+        # Above a lane that began at a made-up cursor there may be places not read yet.
+        if began_later and above.oldest is not None and not upper.is_made_up:
             # What the upper lane has read stays a reading of its own.
             reached = upper.reached if upper.done else above.oldest + HOUR_MS
             self.given_up.append(Reading(above.started_at, reached))

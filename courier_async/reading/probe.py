@@ -75,10 +75,14 @@ class Probe:
 
         None where nothing is to be confirmed: after a single page, or twice at one place.
         """
+        return self.below(lane) if lane.order.pages > 1 else None
+
+    def below(self, lane: LiveLane) -> str | None:
+        """The cursor below the last record of a lane; None where it has been tried."""
         oldest = lane.bottom
         if self.verdict is Verdict.REFUSED or self._make is None or oldest is None:
             return None
-        if lane.order.pages < 2 or oldest == self._confirmed_from:
+        if oldest == self._confirmed_from:
             return None
         if self.verdict is Verdict.HELD:
             self._confirmed_from = oldest

@@ -149,7 +149,7 @@ class StreamReader:
                 changes=self._changes,
                 fetches=fetches,
                 lane_count=LaneCount(self._settings.message_lanes),
-                waiting=lambda: self._pacer.waiting,
+                per_second=lambda: self._pacer.per_second,
                 counts=self._counts,
                 resumed=resumed,
                 seen=set() if is_watched else None,
@@ -213,7 +213,7 @@ class StreamReader:
         except CourierError:
             reply.hold.release()
             raise
-        return Asked(self._flat(page), reply.server_ms, reply.hold.release)
+        return Asked(self._flat(page), reply.server_ms, reply.hold.release, reply.seconds)
 
     def _flat(self, page: Page) -> Page:
         flatten = self._stream.flatten

@@ -125,7 +125,8 @@ class PagedApi:
         self._at_once += 1
         self.most_at_once = max(self.most_at_once, self._at_once)
         try:
-            await asyncio.sleep(self._random.uniform(*self.seconds))
+            took_seconds = self._random.uniform(*self.seconds)
+            await asyncio.sleep(took_seconds)
         finally:
             self._at_once -= 1
         error = self.fails(self.kind(cursor), cursor)
@@ -134,7 +135,8 @@ class PagedApi:
         page = self._answer(cursor)
         self.held += 1
         seconds = asyncio.get_running_loop().time()
-        return Asked(page, self.now_ms + int(seconds * 1000), self._release_once())
+        answered_ms = self.now_ms + int(seconds * 1000)
+        return Asked(page, answered_ms, self._release_once(), took_seconds)
 
     def _release_once(self) -> Callable[[], None]:
         is_released = False
@@ -236,7 +238,7 @@ class Reader:
                 ),
                 fetches=fetches,
                 lane_count=LaneCount(self.lanes),
-                waiting=lambda: 0,
+                per_second=lambda: 1000.0,
                 counts=Counts(stream.table),
                 resumed=resumed,
                 seen=seen,
