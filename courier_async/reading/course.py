@@ -64,18 +64,12 @@ class Course:
         if not lane.opened:
             lane.opened = True
             self.lanes.unopened -= lane.is_made_up
-        saved = lane.saved
-        newest, oldest = saved.newest, saved.oldest
-        if page.newest is not None and page.oldest is not None:
-            newest = page.newest if newest is None else max(newest, page.newest)
-            oldest = page.oldest if oldest is None else min(oldest, page.oldest)
-        first = saved.first
+        lane.note_place(page)
+        first = lane.saved.first
         if lane.is_made_up and len(first) < seams.SEAM_RECORDS:
             first = seams.first_names(page, first)
         lane.saved = replace(
-            saved,
-            newest=newest,
-            oldest=oldest,
+            lane.saved,
             pages=lane.order.pages,
             in_order=lane.order.in_order,
             first=first,

@@ -69,14 +69,14 @@ class Probe:
 
         None where nothing is to be confirmed: after a single page, or twice at one place.
         """
-        oldest = lane.saved.oldest
-        if self.verdict is Verdict.REFUSED or self._make is None or oldest is None:
+        end = lane.end_ms
+        if self.verdict is Verdict.REFUSED or self._make is None or end is None:
             return None
-        if lane.order.pages < 2 or oldest == self._confirmed_from:
+        if lane.order.pages < 2 or end == self._confirmed_from:
             return None
         if self.verdict is Verdict.HELD:
-            self._confirmed_from = oldest
-        return self._make(oldest)
+            self._confirmed_from = end
+        return self._make(end)
 
 
 def is_end(lane: LiveLane, page: JudgedPage) -> bool:
