@@ -297,9 +297,12 @@ class Walk:
         self._lanes.drop_below(head)
         self._over = True
         self.complete = head.ended and not self._is_rest
-        state = self._saved()
+        before, state = self.state, self._saved()
         if self._is_rest:
             state = replace(state, lanes=())
+        elif self._stream.time_field and not self._records and _had_rows(before):
+            # An empty listing of what had rows proves nothing.
+            state = before
         else:
             state = ended_state(
                 self._stream,
@@ -402,9 +405,13 @@ class Walk:
 
     def _show_progress(self) -> None:
         head, counts = self._lanes.head.saved, self._counts
-        counts.reached_ms, counts.newest_ms = head.oldest, head.newest
+        counts.reached_ms, counts.newest_ms = self._lanes.head.end_ms, head.newest
         counts.bound_ms = self._lanes.bound or None
         counts.lanes = len(self._lanes) - 1
+
+
+def _had_rows(state: StreamState) -> bool:
+    return state.watermark is not None or bool(state.lanes)
 
 
 def _no_usable(page: JudgedPage) -> BadAnswer | None:
