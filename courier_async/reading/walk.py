@@ -22,7 +22,7 @@ from courier_async.reading.lane_set import LaneSet
 from courier_async.reading.outcome import ended_state, with_given_up, with_unusable, without_seen
 from courier_async.reading.probe import NO_LANES_MS, Probe, Verdict, is_end
 from courier_async.reading.server_clock import ServerClock
-from courier_async.state.plan import Depth, plan_walk
+from courier_async.state.plan import Depth, plan_walk, trusted
 from courier_async.state.position import Lane, Reading, StreamState
 
 Output = Batch | Notice
@@ -141,6 +141,7 @@ class Walk:
         """The head has answered: now the server's time, and so the plan, is known."""
         self._began = True
         self._started_at = self.clock.start
+        self.state = trusted(self.state, self._started_at)
         self._probe.begin(self.state, self._started_at)
         head.saved = replace(head.saved, started_at=self._started_at)
         if self._course.may_stop:
