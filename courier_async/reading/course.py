@@ -64,22 +64,12 @@ class Course:
         if not lane.opened:
             lane.opened = True
             self.lanes.unopened -= lane.is_made_up
-        saved = lane.saved
-        newest, oldest = saved.newest, saved.oldest
-        if page.newest is not None and page.median is not None:
-            lane.medians.append(page.median)
-            # Records from the future must not hide what comes until then.
-            seen = min(page.newest, now_ms)
-            newest = seen if newest is None else max(newest, seen)
-            reached = max(lane.medians)
-            oldest = reached if oldest is None else min(oldest, reached)
-        first = saved.first
+        lane.note_place(page, now_ms)
+        first = lane.saved.first
         if lane.is_made_up and len(first) < seams.SEAM_RECORDS:
             first = seams.first_names(page, first)
         lane.saved = replace(
-            saved,
-            newest=newest,
-            oldest=oldest,
+            lane.saved,
             pages=lane.order.pages,
             in_order=lane.order.in_order,
             first=first,

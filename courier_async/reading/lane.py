@@ -18,6 +18,8 @@ from courier_async.state.position import Lane
 # Pages in a row without a new record, after which the listing is taken to be endless.
 MOST_STALE_PAGES: Final = 1_000
 _RECENT_PAGES: Final = 8
+# Fewer back-dated records in a row than so many pages hold do not move a lane's place.
+_PLACE_PAGES: Final = 3
 
 
 class Asked(NamedTuple):
@@ -98,9 +100,10 @@ class LiveLane:
     dropped: no longer part of the walk.
     is_saved_cursor: the next cursor comes from an earlier sync.
     target: the time down to which it reads where no lane below it is met by its first records.
-    renewed_from: the oldest time of the lane whose failed cursor it makes good.
+    renewed_from: the place of the lane whose failed cursor it makes good.
     pages_below, known_below: pages in a row below the target, and whether one held a known row.
-    tail: hashed keys of its last page, against which a confirmed end is held.
+    tail: hashed keys of its last pages, against which a confirmed end is held.
+    end_ms: about the time at which its last page stands; None before one was read in this sync.
     """
 
     saved: Lane
@@ -116,6 +119,7 @@ class LiveLane:
     target: int = 0
     reached: int = 0
     tail: list[bytes] = field(default_factory=list)
+    end_ms: int | None = None
     renewed_from: int | None = None
     pages_below: int = 0
     known_below: bool = False
@@ -125,17 +129,12 @@ class LiveLane:
     order: PageOrder = field(default_factory=PageOrder)
     # Times at the ends of the last few pages: how much time a page covers here.
     recent: deque[int] = field(default_factory=lambda: deque(maxlen=_RECENT_PAGES + 1))
-    # Medians of the last two pages: one page of odd times must not say where the lane stands.
-    medians: deque[int] = field(default_factory=lambda: deque(maxlen=2))
+    # The newest times of its last few pages.
+    tops: deque[int] = field(default_factory=lambda: deque(maxlen=_PLACE_PAGES))
 
     @property
     def is_made_up(self) -> bool:
         return self.saved.begins_at is not None
-
-    @property
-    def bottom(self) -> int | None:
-        """The oldest time of its last page."""
-        return self.recent[-1] if self.recent else self.saved.oldest
 
     @property
     def can_go_on(self) -> bool:
@@ -143,7 +142,7 @@ class LiveLane:
 
     @property
     def place(self) -> int:
-        """How far it has come: its oldest time, or -1 where none can be told."""
+        """How far it has surely come; -1 where that cannot be told."""
         return -1 if self.saved.oldest is None else self.saved.oldest
 
     def may_renew(self, now: int) -> bool:
@@ -163,6 +162,22 @@ class LiveLane:
         self.stuck = self.is_saved_cursor = False
         self.guard = EndlessGuard()
         self.saved = replace(self.saved, cursor=cursor, renewed_at=now)
+
+    def note_place(self, page: JudgedPage, now_ms: int) -> None:
+        """How far down the lane has surely read: a few odd times must not claim what is unread."""
+        if page.newest is None:
+            return
+        saved, oldest = self.saved, self.saved.oldest
+        self.end_ms = page.median
+        self.tops.append(page.newest)
+        if oldest is None:
+            oldest = saved.started_at if saved.begins_at is None else saved.begins_at
+        if len(self.tops) == _PLACE_PAGES:
+            oldest = min(oldest, max(self.tops))
+        # Records from the future must not hide what comes until then.
+        seen = min(page.newest, now_ms)
+        newest = seen if saved.newest is None else max(saved.newest, seen)
+        self.saved = replace(saved, newest=newest, oldest=oldest)
 
     def note_density(self, page: JudgedPage) -> None:
         if page.newest is None or page.oldest is None:

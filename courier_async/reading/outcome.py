@@ -28,9 +28,6 @@ def ended_state(
     if stream.time_field is None:
         unusable = state.unusable if unusable_to is not None else None
         return replace(state, read_at=start, lanes=(), unusable=unusable)
-    if not records and state.watermark is not None:
-        # An empty listing of what had rows proves nothing.
-        return replace(state, lanes=())
     order, newest = lane.order, lane.saved.newest
     ended = replace(
         state,

@@ -79,14 +79,14 @@ class Probe:
 
     def below(self, lane: LiveLane) -> str | None:
         """The cursor below the last record of a lane; None where it has been tried."""
-        oldest = lane.bottom
-        if self.verdict is Verdict.REFUSED or self._make is None or oldest is None:
+        end = lane.place if lane.end_ms is None else lane.end_ms
+        if self.verdict is Verdict.REFUSED or self._make is None or end < 0:
             return None
-        if oldest == self._confirmed_from:
+        if end == self._confirmed_from:
             return None
         if self.verdict is Verdict.HELD:
-            self._confirmed_from = oldest
-        return self._make(oldest)
+            self._confirmed_from = end
+        return self._make(end)
 
 
 def is_end(lane: LiveLane, page: JudgedPage) -> bool:

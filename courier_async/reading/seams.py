@@ -142,7 +142,9 @@ def widest_gap(lanes: Iterable[LiveLane], bottom: int, worthwhile: int) -> Gap |
 
 
 def _bottom_of(lane: LiveLane) -> int | None:
-    return lane.saved.oldest if lane.opened else lane.saved.begins_at
+    if not lane.opened:
+        return lane.saved.begins_at
+    return lane.saved.oldest if lane.end_ms is None else lane.end_ms
 
 
 def _top_of(lane: LiveLane, bottom: int) -> int:

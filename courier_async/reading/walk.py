@@ -22,7 +22,7 @@ from courier_async.reading.lane_set import LaneSet
 from courier_async.reading.outcome import ended_state, with_given_up, with_unusable, without_seen
 from courier_async.reading.probe import NO_LANES_MS, Probe, Verdict, is_end
 from courier_async.reading.server_clock import ServerClock
-from courier_async.state.plan import Depth, plan_walk
+from courier_async.state.plan import Depth, plan_walk, trusted
 from courier_async.state.position import Lane, Reading, StreamState
 
 Output = Batch | Notice
@@ -148,6 +148,7 @@ class Walk:
         """The head has answered: now the server's time, and so the plan, is known."""
         self._began = True
         self._started_at = self.clock.start
+        self.state = trusted(self.state, self._started_at)
         self._probe.begin(self.state, self._started_at)
         head.saved = replace(head.saved, started_at=self._started_at)
         if self._course.may_stop:
@@ -307,9 +308,12 @@ class Walk:
         self._lanes.drop_below(head)
         self._over = True
         self.complete = head.ended and not self._is_rest
-        state = self._saved()
+        before, state = self.state, self._saved()
         if self._is_rest:
             state = replace(state, lanes=())
+        elif self._stream.time_field and not self._records and _had_rows(before):
+            # An empty listing of what had rows proves nothing.
+            state = before
         else:
             state = ended_state(
                 self._stream,
@@ -431,9 +435,13 @@ class Walk:
 
     def _show_progress(self) -> None:
         head, counts = self._lanes.head.saved, self._counts
-        counts.reached_ms, counts.newest_ms = head.oldest, head.newest
+        counts.reached_ms, counts.newest_ms = self._lanes.head.end_ms, head.newest
         counts.bound_ms = self._lanes.bound or None
         counts.lanes = len(self._lanes) - 1
+
+
+def _had_rows(state: StreamState) -> bool:
+    return state.watermark is not None or bool(state.lanes)
 
 
 def _no_usable(page: JudgedPage) -> BadAnswer | None:
