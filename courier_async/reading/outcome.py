@@ -30,7 +30,7 @@ def ended_state(
         return replace(state, read_at=start, lanes=(), unusable=unusable)
     if not records and state.watermark is not None:
         # An empty listing of what had rows proves nothing.
-        return state
+        return replace(state, lanes=())
     order, newest = lane.order, lane.saved.newest
     ended = replace(
         state,
