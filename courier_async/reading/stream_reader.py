@@ -124,13 +124,14 @@ class StreamReader:
         newest_first = self.state.newest_first
         if newest_first is None:
             newest_first = self._stream.presumed_newest_first
-        if newest_first or not self.state.lanes:
+        lanes = self.state.lanes
+        if newest_first or not lanes or lanes[0].begins_at is not None:
             return None
         if self.state.lanes[0].floor > self._depth().floor:
             # It left out what is wanted now.
             return None
         try:
-            await self._walk(self.state.lanes[0])
+            await self._walk(lanes[0])
         except KeyRefused:
             raise
         except CourierError as error:

@@ -242,6 +242,9 @@ class Walk:
                 self._lanes.rest(lane)
                 return []
         upper = self._lanes.above(lane)
+        while upper is not None and upper.is_saved_cursor:
+            # Its own cursor may have had its day as well.
+            upper = self._lanes.above(upper)
         if upper is not None and not (upper.stuck or upper.done):
             upper.saved = replace(upper.saved, renewed_at=self.clock.start)
             upper.renewed_from = lane.place
@@ -324,13 +327,23 @@ class Walk:
                 records=self._records,
                 unusable_to=self.unusable_to,
             )
+        is_told = self.state.timeless
         self.state = state
         last = outputs[-1] if outputs else None
         if not isinstance(last, Batch):
             last = Batch(stream=self._stream)
             outputs = [*outputs, last]
         last.state, last.ends_walk = state, True
+        if state.timeless and not is_told:
+            outputs = [*outputs, self._notice_timeless()]
         return outputs
+
+    def _notice_timeless(self) -> Notice:
+        return Notice(
+            f"{self._stream.table}: no record has a time in {self._stream.time_field!r} that can "
+            "be read, so every sync reads and sends all of them. Look for a newer version of this "
+            "connector; if there is none, report it."
+        )
 
     def _awaits_confirmation(self, head: LiveLane) -> bool:
         """Whether something is asked first: the probe, or what lies below the last record."""
