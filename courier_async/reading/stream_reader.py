@@ -91,17 +91,8 @@ class StreamReader:
         )
 
     async def _read(self) -> None:
-        was_timeless = self.state.timeless
         rest_error = await self._read_rest()
         walk = await self._walk(None)
-        if self.state.timeless and not was_timeless:
-            await self._put(
-                Notice(
-                    f"{self._stream.table}: no record has a time that can be read in "
-                    f"{self._stream.time_field!r}, so every sync reads and sends all of them. "
-                    "Look for a newer version of this connector; if there is none, report it."
-                )
-            )
         if rest_error is not None and walk.head_answered:
             await self._put(
                 Notice(
