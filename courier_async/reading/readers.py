@@ -14,9 +14,10 @@ from courier_async.errors import CourierError, KeyRefused, NotInRegion
 from courier_async.handover import Batch, Notice
 from courier_async.reading.changes import Changes
 from courier_async.reading.child_pages import ChildPages
-from courier_async.reading.children import ChildrenReader, Parents
+from courier_async.reading.children import ChildrenReader
 from courier_async.reading.children_due import ChildrenDue
 from courier_async.reading.message_children import MessageChildrenReader
+from courier_async.reading.rounds import Parents
 from courier_async.reading.stream_reader import Put, StreamReader, outcome_of
 from courier_async.settings import Settings
 from courier_async.state.saved import State

@@ -15,10 +15,10 @@ from courier_async.counts import Counts
 from courier_async.errors import AccessLost, CourierError, Denied, KeyRefused, Refused
 from courier_async.handover import Batch, Notice
 from courier_async.reading.changes import Changes
-from courier_async.reading.children import Parents
 from courier_async.reading.deletes import find_gone
 from courier_async.reading.lane import Asked, Fetches
 from courier_async.reading.lane_count import LaneCount
+from courier_async.reading.rounds import Parents
 from courier_async.reading.walk import Walk
 from courier_async.settings import Settings
 from courier_async.state.plan import Depth, complete_to, stalest
