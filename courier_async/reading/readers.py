@@ -97,7 +97,11 @@ class Readers:
             await self._put(output)
             if isinstance(output, Batch) and output.due:
                 for children in due:
-                    await children.add(output.due)
+                    children.add(output.due)
+
+        async def until_room() -> None:
+            for children in due:
+                await children.until_room()
 
         reader = StreamReader(
             stream,
@@ -107,6 +111,7 @@ class Readers:
             client=self._client,
             pacer=self._pacer,
             put=put,
+            until_room=until_room,
             counts=self._counts[stream.table],
             has_children=parents is not None,
         )

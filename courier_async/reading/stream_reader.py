@@ -34,6 +34,7 @@ Put = Callable[[Batch | Notice], Awaitable[None]]
 class StreamReader:
     """Reads one stream once and puts what it finds on the writer's queue.
 
+    until_room: awaited before each page, for what follows from pages and is not done yet.
     state: what the stream's state becomes once all that has been put is written.
     """
 
@@ -47,6 +48,7 @@ class StreamReader:
         client: CourierClient,
         pacer: Pacer,
         put: Put,
+        until_room: Callable[[], Awaitable[None]],
         counts: Counts,
         has_children: bool = False,
     ) -> None:
@@ -57,6 +59,7 @@ class StreamReader:
         self._client = client
         self._pacer = pacer
         self._put = put
+        self._until_room = until_room
         self._counts = counts
         self._has_children = has_children
         self._known = set(changes.rows.marks) if changes.rows is not None else None
@@ -200,6 +203,7 @@ class StreamReader:
 
     async def _ask(self, cursor: str | None, yields: bool) -> Asked:
         """The page at a cursor, which is encoded once."""
+        await self._until_room()
         target = self._target if cursor is None else self._target_at + _encoded(cursor)
         reply = await self._client.get(
             target, self._counts, lane=yields, arrays=self._stream.arrays
