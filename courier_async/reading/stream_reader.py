@@ -189,6 +189,7 @@ class StreamReader:
             seen=seen,
             missing=self.state.missing,
             now=walk.clock.start,
+            all_usable=walk.unusable_to is None,
             ask_path=self._ask_path,
             ask=self._ask,
         )
