@@ -47,7 +47,7 @@ def _denied(endings: Endings) -> dict[str, Denied]:
 
 
 def _all_denied(endings: Endings) -> list[Denied]:
-    """The denials, where every stream is denied. Without its parent's rows a child asks nothing."""
+    """The denials where every stream is denied. A child of such a stream asks nothing."""
     own = [ending for table, ending in endings.items() if BY_TABLE[table].parent is None]
     denials = [ending for ending in own if isinstance(ending, Denied)]
     return denials if len(denials) == len(own) else []
