@@ -112,7 +112,7 @@ class Changes:
             return
         selected.shows_news = selected.shows_news or known is not None or is_new
         if self._may_owe is not None:
-            newest = self._newest_own_time(record, time, now_ms)
+            newest = self._newest_own_time(record, now_ms)
             if self._owes_children(time, newest, recent, state):
                 if newest <= now_ms - HISTORY_LAG_MS and self._may_owe():
                     selected.due[key[0]] = time
@@ -123,9 +123,10 @@ class Changes:
         selected.entries.append(Entry(key, name, mark, time))
         selected.rows.append(self._mapper.row(record))
 
-    def _newest_own_time(self, record: Record, time: int, now_ms: int) -> int:
+    def _newest_own_time(self, record: Record, now_ms: int) -> int:
+        """One that lies ahead is an odd one, and nothing to wait for."""
         times = [time_of(record.get(name), now_ms + DAY_MS) for name in self._stream.own_times]
-        return max([time, *[moment for moment in times if moment is not None]])
+        return max([moment for moment in times if moment is not None], default=0)
 
     def _owes_children(
         self, time: int, newest: int, recent: SentByHour, state: StreamState

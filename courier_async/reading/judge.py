@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from courier_async.api.pages import Page
 from courier_async.catalog.stream import DAY_MS, HOUR_MS, Key, Record, Stream
+from courier_async.errors import BadAnswer
 from courier_async.state.sent_rows import short_hash
 
 # Courier was founded in 2015 at the earliest: an older time is none, nor is one a year ahead.
@@ -70,6 +71,13 @@ def judge_page(stream: Stream, page: Page, *, now_ms: int) -> JudgedPage:
         oldest=known[0] if known else None,
         median=known[(len(known) - 1) // 2] if known else None,
     )
+
+
+def no_usable(page: JudgedPage) -> BadAnswer | None:
+    """What is wrong with a page of which not one record can be stored."""
+    if page.records or not page.unusable:
+        return None
+    return BadAnswer(f"none of the {page.unusable} records of a page can be stored")
 
 
 def time_of(value: Any, latest_ms: int) -> int | None:

@@ -15,7 +15,7 @@ from courier_async.handover import Batch, Notice
 from courier_async.reading import seams
 from courier_async.reading.changes import Changes, Selected
 from courier_async.reading.course import Course
-from courier_async.reading.judge import JudgedPage, judge_page
+from courier_async.reading.judge import JudgedPage, judge_page, no_usable
 from courier_async.reading.lane import Arrival, Asked, Fetches, LiveLane, Purpose
 from courier_async.reading.lane_count import LaneCount
 from courier_async.reading.lane_set import LaneSet
@@ -175,7 +175,7 @@ class Walk:
             due=selected.due,
             release=asked.release,
         )
-        trouble = asked.page.trouble or _no_usable(page) or lane.guard.trouble(page)
+        trouble = asked.page.trouble or no_usable(page) or lane.guard.trouble(page)
         if trouble is not None:
             # The rows are good; only the way on is not, so the position stays where it was.
             return [batch, *self._fail(lane, trouble)]
@@ -455,9 +455,3 @@ class Walk:
 
 def _had_rows(state: StreamState) -> bool:
     return state.watermark is not None or bool(state.lanes)
-
-
-def _no_usable(page: JudgedPage) -> BadAnswer | None:
-    if page.records or not page.unusable:
-        return None
-    return BadAnswer(f"none of the {page.unusable} records of a page can be stored")
