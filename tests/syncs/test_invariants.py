@@ -5,7 +5,7 @@ import threading
 from datetime import datetime
 from typing import Any
 
-import orjson
+import msgspec
 import pytest
 
 from courier_async.api.transport import Answer
@@ -57,7 +57,7 @@ class Scripted:
         body = self.pages.get((path, cursor), 400)
         if isinstance(body, int):
             return Answer(body, self.headers, b"{}")
-        return Answer(200, self.headers, orjson.dumps(body))
+        return Answer(200, self.headers, msgspec.json.encode(body))
 
 
 def page(records: list[Any], cursor: str | None = None) -> dict[str, Any]:
