@@ -82,6 +82,21 @@ async def run(
         log.info(start_line(stream, state.of(stream.table)))
     readers = _Readers(settings, state, client, pacer, writer, counts)
     try:
+        await _read_and_write(readers, writer, counts, warnings)
+    except asyncio.CancelledError:
+        # Told to stop: what has been written is saved first.
+        await writer.save()
+        raise
+    for line in end_table(counts.values(), elapsed_seconds=time.monotonic() - started_at):
+        log.info(line)
+    readers.raise_if_failed()
+
+
+async def _read_and_write(
+    readers: "_Readers", writer: Writer, counts: Mapping[str, Counts], warnings: list[str]
+) -> None:
+    """Reads all streams while what they bring is written."""
+    try:
         async with asyncio.TaskGroup() as group:
             group.create_task(writer.run())
             reporter = group.create_task(report_progress(counts.values()))
@@ -95,13 +110,6 @@ async def run(
     except* Exception as group_error:
         # One of ours raised; the group has ended the rest. The first is the reason.
         raise _as_failure(_first(group_error)) from None
-    except* asyncio.CancelledError:
-        # Told to stop: what has been written is saved first.
-        await writer.save()
-        raise
-    for line in end_table(counts.values(), elapsed_seconds=time.monotonic() - started_at):
-        log.info(line)
-    readers.raise_if_failed()
 
 
 class _Readers:
