@@ -9,9 +9,9 @@ from courier_async.catalog.streams import BY_TABLE
 from courier_async.state.saved import VERSION
 from tests.support.fake_courier import Account
 from tests.support.harness import Sink
-from tests.syncs.house import DAY_MS, House, ready, small_account
+from tests.syncs.house import DAY_MS, House, ready
 
-OTHER_SOURCES = {
+OTHER_SOURCES: dict[str, dict[str, Any]] = {
     "another region": {"base_url": "https://api.eu.courier.com"},
     "a host that does not resolve": {"base_url": "https://nowhere.invalid"},
     "a key of another kind": {"api_key": "pk_prod_FAKE0123456789"},
