@@ -19,7 +19,7 @@ from courier_async.sync import sync
 from tests.support.fake_courier.process import FakeCourierProcess
 from tests.support.fake_courier.server import serve
 from tests.support.harness import Sink, settings
-from tests.syncs.test_invariants import SMALL, api_of, small_account
+from tests.syncs.house import SMALL, small_account
 
 MEMORY_BYTES = 512 * 1024 * 1024
 FAULTS = ("500", "502", "503", "504", "429", "gateway_timeout", "drop", "cut", "truncated", "html")
@@ -104,7 +104,7 @@ async def many(count: int) -> int:
     account = small_account()
     state: dict[str, Any] = {}
     first: tuple[int, int, int, int] | None = None
-    async with serve(account, api=api_of(account)) as server:
+    async with serve(account) as server:
         for number in range(count):
             sink = CountingSink()
             await sync(settings(base_url=server.url, max_retries=2), state, sink)

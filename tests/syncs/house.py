@@ -38,7 +38,8 @@ class Inline:
 
 
 def small_account(**changes: Any) -> Account:
-    return Account(**({"seed": 5, "sizes": SMALL, "span_days": 40.0, "now_ms": NOW_MS} | changes))
+    usual: dict[str, Any] = {"seed": 5, "sizes": SMALL, "span_days": 40.0, "now_ms": NOW_MS}
+    return Account(**(usual | changes))
 
 
 def messages_account(count: int, *, days: float, **changes: Any) -> Account:

@@ -2,6 +2,7 @@
 
 import random
 from datetime import datetime
+from typing import Any
 
 import pytest
 
@@ -84,7 +85,7 @@ def test_what_sync_since_left_out_lands_once_it_moves_back(
     moved_to: int | None, lanes: int | None
 ) -> None:
     house = House(message_lanes=lanes)
-    since = {"sync_since_ms": NOW_MS - 10 * DAY_MS}
+    since: dict[str, Any] = {"sync_since_ms": NOW_MS - 10 * DAY_MS}
     house.sync(**since)
     assert house.missing() > 0
     assert house.missing("audit_event") > 0

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.support.fake_courier import FakeApi
 from tests.syncs.house import (
     DAY_MS,
     HOUR_MS,
@@ -105,16 +106,15 @@ def test_changes_land_in_time_after_one_sync_by_a_wrong_clock(days: int) -> None
 
 @pytest.mark.parametrize("leap_ms", [HOUR_MS, -HOUR_MS, 26 * HOUR_MS])
 def test_a_leap_of_the_servers_clock_during_a_sync_loses_no_row(leap_ms: int) -> None:
+    def leap(api: FakeApi) -> None:
+        for table in ("message", "audit_event", "list"):
+            api.change_after(table, 2, {"do": "advance", "ms": leap_ms})
+
     house = House()
     for _ in range(3):
         house.account.add("message", 5)
         house.account.add("audit_event", 2)
-        house.sync(
-            prepare=lambda api: [
-                api.change_after(table, 2, {"do": "advance", "ms": leap_ms})
-                for table in ("message", "audit_event", "list")
-            ]
-        )
+        house.sync(prepare=leap)
     house.sync(after_ms=2 * DAY_MS)
     assert house.wrong == {}
 

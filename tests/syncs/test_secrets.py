@@ -21,10 +21,11 @@ import pytest
 
 import connector
 from courier_async.api.client import CourierClient
+from courier_async.api.memory import Hold
 from courier_async.api.pacer import Pacer
 from courier_async.api.transport import HttpTransport
+from courier_async.counts import Counts
 from courier_async.errors import CourierError
-from courier_async.report import Tally
 from courier_async.settings import Settings
 from courier_async.sync import SyncFailed, sync
 from tests.support.end_to_end import DebugFolder, succeeded, wait_for_requests
@@ -178,7 +179,7 @@ def test_a_sync_whose_destination_crashes_tells_neither_key_nor_record(
     sink: Sink, fake: FakeCourierProcess, logged: Everything, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     left = update(fake.url, sink, monkeypatch)
-    assert "The sync was stopped by" in left
+    assert "Fivetran did not take a row (upsert raised " in left
     assert_silent(sink, left, logged)
 
 
@@ -189,7 +190,7 @@ def test_a_crash_inside_tells_neither_key_nor_record(
     logged: Everything,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async def crash(self: HttpTransport, path: str) -> Any:
+    async def crash(self: HttpTransport, path: str, hold: Hold) -> Any:
         headers = dict(self._headers)
         raise error(f"{headers} {PERSON}")
 
@@ -256,7 +257,7 @@ def test_what_fails_in_a_callback_of_asyncio_is_told_by_its_kind_alone(
     monkeypatch.setattr(connector, "sync", failing_besides)
     sink = Sink()
     assert update(fake.url, sink, monkeypatch) == ""
-    assert "Outside of any reading: ZeroDivisionError" in "\n".join(logged.lines)
+    assert "Outside of any stream: ZeroDivisionError" in "\n".join(logged.lines)
     assert_silent(sink, "", logged)
 
 
@@ -293,7 +294,7 @@ async def test_no_traceback_with_locals_of_a_failed_request_shows_the_key(
         async with HttpTransport(base_url=url, api_key=KEY, timeout_seconds=5) as transport:
             client = CourierClient(transport, Pacer(per_second=1000), max_retries=0)
             with pytest.raises(CourierError) as caught:
-                await client.get("/brands", Tally("brand"))
+                await client.get("/brands", Counts("brand"))
     finally:
         fake.change_options(down=[], denied={}, fault_once={})
     shown = rendered(caught.value)

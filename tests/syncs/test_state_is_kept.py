@@ -9,9 +9,9 @@ from courier_async.catalog.streams import BY_TABLE
 from courier_async.state.saved import VERSION
 from tests.support.fake_courier import Account
 from tests.support.harness import Sink
-from tests.syncs.house import DAY_MS, House, ready, small_account
+from tests.syncs.house import DAY_MS, NOW_MS, House, ready
 
-OTHER_SOURCES = {
+OTHER_SOURCES: dict[str, dict[str, Any]] = {
     "another region": {"base_url": "https://api.eu.courier.com"},
     "a host that does not resolve": {"base_url": "https://nowhere.invalid"},
     "a key of another kind": {"api_key": "pk_prod_FAKE0123456789"},
@@ -133,7 +133,7 @@ def test_a_stream_that_was_left_open_and_then_left_out_is_sent_whole_once_it_is_
 
 def test_the_last_state_of_a_sync_holds_nothing_that_another_account_could_not() -> None:
     """No more of the key than its kind, and no record."""
-    house = ready(Account(seed=5, now_ms=small_account().now_ms()))
+    house = ready(Account(seed=5, now_ms=NOW_MS))
     text = str(house.state)
     assert "FAKE0123456789" not in text
     assert house.state["source"] == "127.0.0.1 pk_test"

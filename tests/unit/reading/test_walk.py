@@ -121,8 +121,8 @@ def test_a_server_that_does_not_honour_made_up_cursors_is_read_one_page_after_an
 
 
 @pytest.mark.parametrize("error", REFUSALS, ids=str)
-@pytest.mark.parametrize("after", [1, 2, 3, 5, 9])
-@pytest.mark.parametrize("lanes", [2, 3, 8])
+@pytest.mark.parametrize("after", [1, 3, 9])
+@pytest.mark.parametrize("lanes", [2, 8])
 def test_any_failure_of_a_lane_ends_the_lane_and_costs_no_record(
     error: CourierError, after: int, lanes: int, seed: int
 ) -> None:
@@ -168,7 +168,7 @@ def test_a_lane_refused_while_the_head_lanes_join_waits_for_the_queue_costs_no_r
 
 
 def test_random_walks_that_die_and_fail_land_everything_in_the_end(seed: int) -> None:
-    for round_ in range(12):
+    for round_ in range(4):
         draw = random.Random(seed * 100 + round_)
         outages = draw.choice([0.0, 0.02, 0.1])
 

@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from courier_async.catalog.stream import HOUR_MS
@@ -74,6 +74,7 @@ def state_of(**streams: StreamState) -> State:
 # -- round trip ----------------------------------------------------------------------------------
 
 
+@settings(max_examples=20)
 @given(st.dictionaries(st.sampled_from(sorted(BY_TABLE)), stream_states, max_size=4))
 def test_the_state_of_every_stream_comes_back_as_it_was(streams: dict[str, StreamState]) -> None:
     state, warnings = again(state_of(**streams))
