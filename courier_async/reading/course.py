@@ -56,7 +56,7 @@ class Course:
         self.lanes_refused = False
         self._wasted_lanes = 0
 
-    def move(self, lane: LiveLane, page: JudgedPage) -> None:
+    def move(self, lane: LiveLane, page: JudgedPage, now_ms: int) -> None:
         """What is known of the lane behind the page, but for the cursor."""
         lane.order.add(page.median)
         lane.note_density(page)
@@ -64,18 +64,12 @@ class Course:
         if not lane.opened:
             lane.opened = True
             self.lanes.unopened -= lane.is_made_up
-        saved = lane.saved
-        newest, oldest = saved.newest, saved.oldest
-        if page.newest is not None and page.oldest is not None:
-            newest = page.newest if newest is None else max(newest, page.newest)
-            oldest = page.oldest if oldest is None else min(oldest, page.oldest)
-        first = saved.first
+        lane.note_place(page, now_ms)
+        first = lane.saved.first
         if lane.is_made_up and len(first) < seams.SEAM_RECORDS:
             first = seams.first_names(page, first)
         lane.saved = replace(
-            saved,
-            newest=newest,
-            oldest=oldest,
+            lane.saved,
             pages=lane.order.pages,
             in_order=lane.order.in_order,
             first=first,
@@ -86,7 +80,6 @@ class Course:
         if page.next_cursor is None:
             lane.done = lane.ended = True
             lane.reached = self._depth.floor
-            self.lanes.drop_below(lane)
             return
         lower = self.lanes.below(lane)
         if self._is_below_target(lane, page, selected):

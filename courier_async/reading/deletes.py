@@ -13,7 +13,7 @@ from typing import Final
 from urllib.parse import quote
 
 from courier_async.catalog.stream import DAY_MS, HOUR_MS, Key, Stream
-from courier_async.errors import BadAnswer, CourierError, KeyRefused, Refused
+from courier_async.errors import BadAnswer, CourierError, Refused
 from courier_async.reading.lane import Ask
 from courier_async.state.position import Missing
 from courier_async.state.sent_rows import key_of_text, key_text
@@ -59,7 +59,7 @@ async def find_gone(
     ask_path: AskPath,
     ask: Ask,
 ) -> Gone:
-    """What has gone after a whole walk that began at `now` and held `seen`. Raises KeyRefused.
+    """What has gone after a whole walk that began at `now` and held `seen`.
 
     all_usable: the walk met no record without a key, which might be a row's that seems to be gone.
     """
@@ -93,6 +93,8 @@ async def find_gone(
     if silent and all_usable:
         found = await _found_at_head(stream, seen, ask)
         gone.keys += [] if found is None else silent - found
+        for key in found or ():
+            gone.missing.pop(key_text(key), None)
     for key in gone.keys:
         gone.missing.pop(key_text(key), None)
     return gone
@@ -157,14 +159,12 @@ async def _says(stream: Stream, key: Key, ask_path: AskPath) -> Says:
         return Says.NOTHING
     try:
         await ask_path(path)
-    except KeyRefused:
-        raise
     except Refused as refusal:
         # Tenants document only 400 for an unknown id; a redirect says nothing of it.
         return Says.GONE if 400 <= refusal.status < 500 else Says.NOTHING
     except BadAnswer:
         return Says.ALIVE
-    except CourierError:
+    except CourierError:  # a refused key too: the listing itself has just been answered
         return Says.NOTHING
     return Says.ALIVE
 

@@ -18,14 +18,20 @@ from courier_async.state.position import Lane
 # Pages in a row without a new record, after which the listing is taken to be endless.
 MOST_STALE_PAGES: Final = 1_000
 _RECENT_PAGES: Final = 8
+# Fewer back-dated records in a row than so many pages hold do not move a lane's place.
+_PLACE_PAGES: Final = 3
 
 
 class Asked(NamedTuple):
-    """A page, the server's time in epoch milliseconds, and what gives its memory back."""
+    """A page, the server's time in epoch milliseconds, and what gives its memory back.
+
+    seconds: how long the answer took, the wait for the limiter left out.
+    """
 
     page: Page
     server_ms: int
     release: Callable[[], None]
+    seconds: float = 0.0
 
 
 # Asks for the page at a cursor (None: the head); the second says whether other streams go first.
@@ -90,12 +96,14 @@ class LiveLane:
 
     saved: what the state holds of it. opened: a page of it has been read, in whatever sync.
     done: it has come down to `reached`, its bound, or to the end of the listing (ended).
-    stuck: its next page failed. dropped: no longer part of the walk.
+    confirming: what lies below its end is being asked for. stuck: its next page failed.
+    dropped: no longer part of the walk.
     is_saved_cursor: the next cursor comes from an earlier sync.
     target: the time down to which it reads where no lane below it is met by its first records.
-    renewed_from: the oldest time of the lane whose failed cursor it makes good.
+    renewed_from: the place of the lane whose failed cursor it makes good.
     pages_below, known_below: pages in a row below the target, and whether one held a known row.
-    tail: hashed keys of its last page, against which a confirmed end is held.
+    tail: hashed keys of its last pages, against which a confirmed end is held.
+    end_ms: about the time at which its last page stands; None before one was read in this sync.
     """
 
     saved: Lane
@@ -105,11 +113,13 @@ class LiveLane:
     stuck: bool = False
     asking: bool = False
     asked_again: bool = False
+    confirming: bool = False
     is_saved_cursor: bool = False
     dropped: bool = False
     target: int = 0
     reached: int = 0
     tail: list[bytes] = field(default_factory=list)
+    end_ms: int | None = None
     renewed_from: int | None = None
     pages_below: int = 0
     known_below: bool = False
@@ -119,6 +129,8 @@ class LiveLane:
     order: PageOrder = field(default_factory=PageOrder)
     # Times at the ends of the last few pages: how much time a page covers here.
     recent: deque[int] = field(default_factory=lambda: deque(maxlen=_RECENT_PAGES + 1))
+    # The newest times of its last few pages.
+    tops: deque[int] = field(default_factory=lambda: deque(maxlen=_PLACE_PAGES))
 
     @property
     def is_made_up(self) -> bool:
@@ -130,7 +142,7 @@ class LiveLane:
 
     @property
     def place(self) -> int:
-        """How far it has come: its oldest time, or -1 where none can be told."""
+        """How far it has surely come; -1 where that cannot be told."""
         return -1 if self.saved.oldest is None else self.saved.oldest
 
     def may_renew(self, now: int) -> bool:
@@ -151,6 +163,22 @@ class LiveLane:
         self.guard = EndlessGuard()
         self.saved = replace(self.saved, cursor=cursor, renewed_at=now)
 
+    def note_place(self, page: JudgedPage, now_ms: int) -> None:
+        """How far down the lane has surely read: a few odd times must not claim what is unread."""
+        if page.newest is None:
+            return
+        saved, oldest = self.saved, self.saved.oldest
+        self.end_ms = page.median
+        self.tops.append(page.newest)
+        if oldest is None:
+            oldest = saved.started_at if saved.begins_at is None else saved.begins_at
+        if len(self.tops) == _PLACE_PAGES:
+            oldest = min(oldest, max(self.tops))
+        # Records from the future must not hide what comes until then.
+        seen = min(page.newest, now_ms)
+        newest = seen if saved.newest is None else max(saved.newest, seen)
+        self.saved = replace(saved, newest=newest, oldest=oldest)
+
     def note_density(self, page: JudgedPage) -> None:
         if page.newest is None or page.oldest is None:
             return
@@ -168,13 +196,16 @@ class LiveLane:
 
 @dataclass(slots=True)
 class Arrival:
-    """An answer to one of a walk's requests, or how it failed."""
+    """An answer to one of a walk's requests, or how it failed.
+
+    answered_at: when it came, by the loop's clock; it may wait long before the walk takes it.
+    """
 
     lane: LiveLane
     purpose: Purpose
     asked: Asked | None
     error: CourierError | None = None
-    seconds: float = 0.0
+    answered_at: float = 0.0
 
 
 class Fetches:
@@ -229,11 +260,10 @@ class Fetches:
     async def _fetch(
         self, lane: LiveLane, cursor: str | None, purpose: Purpose, yields: bool
     ) -> None:
-        loop = asyncio.get_running_loop()
-        began = loop.time()
         try:
             asked = await self._ask(cursor, yields)
-            arrival = Arrival(lane, purpose, asked, seconds=loop.time() - began)
+            now = asyncio.get_running_loop().time()
+            arrival = Arrival(lane, purpose, asked, answered_at=now)
         except CourierError as error:
             arrival = Arrival(lane, purpose, None, error)
         except Exception as error:  # a fault of our own must end the sync, not hang it

@@ -28,9 +28,6 @@ def ended_state(
     if stream.time_field is None:
         unusable = state.unusable if unusable_to is not None else None
         return replace(state, read_at=start, lanes=(), unusable=unusable)
-    if not records and state.watermark is not None:
-        # An empty listing of what had rows proves nothing.
-        return state
     order, newest = lane.order, lane.saved.newest
     ended = replace(
         state,
@@ -51,6 +48,8 @@ def ended_state(
 
 def with_given_up(state: StreamState, reading: Reading, depth: Depth) -> StreamState:
     """The state once a further span has been read, by a whole walk or by a part of one."""
+    # What is older than the floor was left out, on whatever page it stood.
+    reading = reading._replace(reached=max(reading.reached, depth.floor))
     readings, closed = with_reading(state, reading, lookback_ms=depth.lookback_ms)
     return replace(state, readings=readings, closed=closed)
 

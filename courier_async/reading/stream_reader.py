@@ -94,17 +94,8 @@ class StreamReader:
         )
 
     async def _read(self) -> None:
-        was_timeless = self.state.timeless
         rest_error = await self._read_rest()
         walk = await self._walk(None)
-        if self.state.timeless and not was_timeless:
-            await self._put(
-                Notice(
-                    f"{self._stream.table}: no record has a time that can be read in "
-                    f"{self._stream.time_field!r}, so every sync reads and sends all of them. "
-                    "Look for a newer version of this connector; if there is none, report it."
-                )
-            )
         if rest_error is not None and walk.head_answered:
             await self._put(
                 Notice(
@@ -127,10 +118,14 @@ class StreamReader:
         newest_first = self.state.newest_first
         if newest_first is None:
             newest_first = self._stream.presumed_newest_first
-        if newest_first or not self.state.lanes:
+        lanes = self.state.lanes
+        if newest_first or not lanes or lanes[0].begins_at is not None:
+            return None
+        if self.state.lanes[0].floor > self._depth().floor:
+            # It left out what is wanted now.
             return None
         try:
-            await self._walk(self.state.lanes[0])
+            await self._walk(lanes[0])
         except KeyRefused:
             raise
         except CourierError as error:
@@ -149,7 +144,7 @@ class StreamReader:
                 changes=self._changes,
                 fetches=fetches,
                 lane_count=LaneCount(self._settings.message_lanes),
-                waiting=lambda: self._pacer.waiting,
+                per_second=lambda: self._pacer.per_second,
                 counts=self._counts,
                 resumed=resumed,
                 seen=set() if is_watched else None,
@@ -215,7 +210,7 @@ class StreamReader:
         except CourierError:
             reply.hold.release()
             raise
-        return Asked(self._flat(page), reply.server_ms, reply.hold.release)
+        return Asked(self._flat(page), reply.server_ms, reply.hold.release, reply.seconds)
 
     def _flat(self, page: Page) -> Page:
         flatten = self._stream.flatten

@@ -30,11 +30,12 @@ class Lane(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     cursor: of the next page; None once the lane has come to its end.
     started_at: when the walk that it belongs to began, by the server's clock.
-    newest, oldest: the times seen on it.
+    newest: the newest time seen on it. oldest: the time down to which it has surely read.
     pages, in_order: its pages, and how many of them form the longest newest-first row.
     begins_at: the time for which its first cursor was made up; None: it began at the head.
     first: hashes of the first records of a lane that began at a made-up cursor.
     renewed_at: when its place was last read again because its cursor failed.
+    floor: the oldest time that was wanted while it was read; what is older was left out.
     """
 
     started_at: Time
@@ -46,6 +47,7 @@ class Lane(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     begins_at: Time | None = None
     first: tuple[str, ...] = ()
     renewed_at: Time | None = None
+    floor: Time = 0
 
 
 class Unusable(NamedTuple):

@@ -1,0 +1,121 @@
+"""A listing of messages made by hand, one by one, and syncs of it in virtual time."""
+
+import asyncio
+import contextlib
+import copy
+import json
+from base64 import b64decode, b64encode
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from email.utils import formatdate
+from typing import Any, TypeVar
+from urllib.parse import parse_qs, urlsplit
+
+from courier_async.api.memory import Hold
+from courier_async.api.transport import Answer
+from courier_async.catalog.streams import BY_TABLE
+from courier_async.sync import SyncFailed, run
+from tests.support.harness import Crash, Sink, settings
+from tests.support.virtual_time import run_virtual
+
+T = TypeVar("T")
+Message = dict[str, Any]
+# Of one request, by its cursor and the messages that would be answered: what comes instead.
+Instead = Callable[[str | None, list[Message]], tuple[int, Any] | None]
+
+START_MS = 1_786_700_000_000
+_PAGE = 10
+
+
+class Inline:
+    """A worker whose jobs take no time."""
+
+    async def run(self, job: Callable[[], T]) -> T:
+        return job()
+
+
+@dataclass
+class MessageListing:
+    """A transport. Messages are listed by where they stand, whatever time they carry.
+
+    clock_ahead_ms: how wrong the `Date` of its answers is. pages: answers given so far.
+    """
+
+    now_ms: int = START_MS
+    clock_ahead_ms: int = 0
+    instead: Instead | None = None
+    pages: int = 0
+    messages: dict[tuple[int, str], Message] = field(default_factory=dict)
+
+    def add(self, count: int, *, span_ms: int) -> None:
+        """`count` messages, evenly over the `span_ms` before now."""
+        for number in range(count):
+            at = self.now_ms - span_ms + span_ms * number // count
+            name = f"1-{at // 1000:08x}-{len(self.messages):024x}"
+            self.messages[at, name] = {"id": name, "status": "SENT", "enqueued": at}
+
+    def newest(self, number: int) -> Message:
+        """The newest message but `number`."""
+        return self.messages[sorted(self.messages)[-1 - number]]
+
+    async def get(self, path_and_query: str, hold: Hold) -> Answer:
+        await asyncio.sleep(0.1)
+        self.pages += 1
+        cursor = parse_qs(urlsplit(path_and_query).query).get("cursor", [None])[0]
+        status, body = self._answer(cursor)
+        packed = json.dumps(body).encode()
+        await hold.grow_to(len(packed))
+        date = formatdate((self.now_ms + self.clock_ahead_ms) // 1000, usegmt=True)
+        return Answer(status, {"date": date}, packed)
+
+    def _answer(self, cursor: str | None) -> tuple[int, Any]:
+        places = sorted(self.messages, reverse=True)
+        if cursor is not None:
+            time, _, name = b64decode(cursor).decode().partition(",")
+            places = [place for place in places if place < (int(time), name)]
+        page = [self.messages[place] for place in places[:_PAGE]]
+        special = self.instead(cursor, page) if self.instead else None
+        if special is not None:
+            return special
+        if len(places) <= _PAGE:
+            return 200, {"results": page, "paging": {"more": False, "cursor": None}}
+        time, name = places[_PAGE - 1]
+        following = b64encode(f"{time},{name}".encode()).decode()
+        return 200, {"results": page, "paging": {"more": True, "cursor": following}}
+
+
+class Destination:
+    """What syncs of a listing have landed, and the state that the last of them has saved."""
+
+    def __init__(self, listing: MessageListing) -> None:
+        self.listing = listing
+        self.state: dict[str, Any] = {}
+        self.landed: dict[str, Message] = {}
+
+    def sync(self, *, crash_at: int | None = None, **changes: Any) -> Sink:
+        """One sync; a failure is left to what the tables show."""
+        sink = Sink(crash_at=crash_at)
+        values = {"streams": (BY_TABLE["message"],), "message_lanes": 1} | changes
+        with contextlib.suppress(SyncFailed, Crash):
+            run_virtual(
+                run(
+                    settings(**values),
+                    copy.deepcopy(self.state),
+                    sink,
+                    transport=self.listing,
+                    worker=Inline(),
+                )
+            )
+        self.state = sink.last_state() or self.state
+        self.landed |= {row["id"]: row for row in sink.sent("message")}
+        return sink
+
+    @property
+    def missing(self) -> set[str]:
+        return {message["id"] for message in self.listing.messages.values()} - self.landed.keys()
+
+    @property
+    def stream(self) -> dict[str, Any]:
+        """The saved state of the messages."""
+        state: dict[str, Any] = self.state["streams"]["message"]
+        return state
