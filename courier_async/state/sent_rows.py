@@ -150,7 +150,8 @@ class SentByHour:
         self._count += name not in entries
         entries[name] = mark or bytes(_HASH_BYTES)
         self._texts.pop(hour, None)
-        while self._count > self._most and len(self.hours) > 1:
+        # The youngest hour is kept whole, but for a burst that would fill the state.
+        while self._count > self._most and (len(self.hours) > 1 or self._count > 2 * self._most):
             oldest = min(self.hours)
             self._count -= len(self.hours.pop(oldest))
             self._texts.pop(oldest, None)
