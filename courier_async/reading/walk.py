@@ -313,6 +313,7 @@ class Walk:
                 depth=self._depth,
                 records=self._records,
                 unusable_to=self.unusable_to,
+                is_resumed=head.saved.started_at < self._started_at,
             )
         self.state = state
         last = outputs[-1] if outputs else None

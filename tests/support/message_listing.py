@@ -27,6 +27,12 @@ START_MS = 1_786_700_000_000
 _PAGE = 10
 
 
+def cursor_behind(place: tuple[int, str]) -> str:
+    """The cursor of what is listed after a place."""
+    time, name = place
+    return b64encode(f"{time},{name}".encode()).decode()
+
+
 class Inline:
     """A worker whose jobs take no time."""
 
@@ -79,9 +85,8 @@ class MessageListing:
             return special
         if len(places) <= _PAGE:
             return 200, {"results": page, "paging": {"more": False, "cursor": None}}
-        time, name = places[_PAGE - 1]
-        following = b64encode(f"{time},{name}".encode()).decode()
-        return 200, {"results": page, "paging": {"more": True, "cursor": following}}
+        paging = {"more": True, "cursor": cursor_behind(places[_PAGE - 1])}
+        return 200, {"results": page, "paging": paging}
 
 
 class Destination:
