@@ -54,7 +54,7 @@ quick: lint  ## run lint and the unit tests (under 20 seconds)
 	@$(BIN)/python -m pytest -n 2 tests/unit
 
 test: lint  ## run every check and every test
-	@$(BIN)/python -m pytest -n 2
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 # Every supported Python that is on the machine, each in an environment of its own.
 PYTHONS = $(foreach v,3.11 3.12 3.13 3.14,$(shell python$(v) -c 'print("$(v)")' 2>/dev/null))

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping
 
+from courier_async.catalog.streams import BY_TABLE
 from courier_async.counts import Counts
 from courier_async.errors import KEY_ADVICE, CourierError, Denied, KeyRefused, NotInRegion
 
@@ -40,16 +41,23 @@ def _skipped(table: str, denial: Denied) -> str:
 
 def _denied(endings: Endings) -> dict[str, Denied]:
     """The streams that are skipped; none where all are denied, which says that it is the key."""
-    denied = {table: ending for table, ending in endings.items() if isinstance(ending, Denied)}
-    return denied if len(denied) < len(endings) else {}
+    if _all_denied(endings):
+        return {}
+    return {table: ending for table, ending in endings.items() if isinstance(ending, Denied)}
+
+
+def _all_denied(endings: Endings) -> list[Denied]:
+    """The denials where every stream is denied. A child of such a stream asks nothing."""
+    own = [ending for table, ending in endings.items() if BY_TABLE[table].parent is None]
+    denials = [ending for ending in own if isinstance(ending, Denied)]
+    return denials if len(denials) == len(own) else []
 
 
 def raise_if_failed(endings: Endings, refusal: KeyRefused | None) -> None:
     """Raises SyncFailed with what a person has to know and to do."""
     if refusal is not None:
         raise SyncFailed(f"{refusal}. {refusal.advice}")
-    denials = [ending for ending in endings.values() if isinstance(ending, Denied)]
-    if denials and len(denials) == len(endings):
+    if denials := _all_denied(endings):
         statuses = ", ".join(str(status) for status in sorted({d.status for d in denials}))
         raise SyncFailed(
             f"Courier refused the key for every stream (it answered {statuses}). {KEY_ADVICE}"

@@ -1,8 +1,9 @@
-"""Fixtures that more than one test file uses."""
+"""Fixtures that more than one test file uses, and how a failing test is repeated."""
 
 import functools
 import logging
-from collections.abc import Iterator
+import random
+from collections.abc import Generator, Iterator
 from typing import Any
 from unittest.mock import Mock
 
@@ -14,6 +15,40 @@ from hypothesis import settings
 # A machine under load is slow now and then; a slow example is no failure.
 settings.register_profile("suite", deadline=None, max_examples=100)
 settings.load_profile("suite")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--seed", type=int, help="the seed of every test that draws one")
+
+
+@pytest.fixture
+def seed(request: pytest.FixtureRequest) -> int:
+    """Another number in every run; a failing test tells it, and --seed sets it."""
+    told: int | None = request.config.getoption("--seed")
+    drawn = random.SystemRandom().randrange(10**6) if told is None else told
+    print(f"--seed {drawn}")
+    request.node.stash[_SEED] = drawn
+    return drawn
+
+
+_SEED = pytest.StashKey[int]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Names the command that repeats a failing test, with the order and the seed it ran with."""
+    report = yield
+    if report.failed:
+        order = getattr(item.config.option, "randomly_seed", None)
+        command = f"python -m pytest -n 0 '{item.nodeid}'"
+        if isinstance(order, int):
+            command += f" --randomly-seed={order}"
+        if _SEED in item.stash:
+            command += f" --seed {item.stash[_SEED]}"
+        report.sections.append(("repeat with", command))
+    return report
 
 
 class _Response(ClientResponse):
@@ -28,7 +63,8 @@ class _Response(ClientResponse):
 def mocked() -> Iterator[aioresponses]:
     """aioresponses whose get() works with aiohttp 3.14; nothing reaches the network."""
     with aioresponses() as responses:
-        responses.get = functools.partial(responses.get, response_class=_Response)
+        get = functools.partial(responses.get, response_class=_Response)
+        responses.get = get  # type: ignore[method-assign]
         yield responses
 
 

@@ -26,6 +26,7 @@ class Reply:
 
     server_ms: the answer's Date in epoch milliseconds; where it has none, when it was asked for,
         since a walk must not be dated too late.
+    seconds: from when the request was let go.
     hold: the memory that it takes, released by whoever ends the page's way.
     """
 
@@ -33,6 +34,7 @@ class Reply:
     server_ms: int
     headers: Mapping[str, str]
     hold: Hold
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,9 +170,10 @@ class CourierClient:
             return meaning
         self._key_accepted = True
         request.counts.bytes_read += len(answer.body)
+        seconds = asyncio.get_running_loop().time() - sent_at
         answered_ms = server_ms(answer.headers)
         moment_ms = asked_ms if answered_ms is None else answered_ms
-        return Reply(meaning.value, moment_ms, answer.headers, hold)
+        return Reply(meaning.value, moment_ms, answer.headers, hold, seconds)
 
     async def _turn_of(self, request: _Request) -> float:
         """Returns the time on the loop's clock at which the request was let go."""

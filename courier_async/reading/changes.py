@@ -67,71 +67,66 @@ class Changes:
     def select(self, page: JudgedPage, state: StreamState, now_ms: int) -> Selected:
         """What of the page must be sent, and noted as sent from now on."""
         selected = Selected()
-        for at, record in enumerate(page.records):
-            time = page.times[at]
+        for at, time in enumerate(page.times):
             if time is not None and self._since_ms is not None and time < self._since_ms:
                 selected.unchanged += 1
-                continue
-            entry = Entry(page.keys[at], page.names[at], b"", time)
-            if self.rows is not None:
-                self._select_row(selected, record, entry, self.rows)
+            elif self.rows is not None:
+                self._select_row(selected, page, at, self.rows)
             elif self.recent is not None and time is not None:
-                self._select_recent(selected, record, entry, self.recent, state, now_ms)
+                self._select_recent(selected, page, at, time, self.recent, state, now_ms)
             else:
-                selected.rows.append(self._mapper.row(record))
+                selected.rows.append(self._mapper.row(page.records[at]))
         return selected
 
-    def _select_row(
-        self, selected: Selected, record: Record, entry: Entry, rows: SentRows
-    ) -> None:
+    def _select_row(self, selected: Selected, page: JudgedPage, at: int, rows: SentRows) -> None:
+        record, key = page.records[at], page.keys[at]
         mark = fingerprint(record, self._salt)
-        if mark and rows.get(entry.key) == mark:
+        if mark and rows.get(key) == mark:
             selected.unchanged += 1
             return
-        rows.set(entry.key, mark)
+        rows.set(key, mark)
         selected.shows_news = True
-        selected.entries.append(entry._replace(mark=mark))
+        selected.entries.append(Entry(key, page.names[at], mark))
         selected.rows.append(self._mapper.row(record))
 
     def _select_recent(
         self,
         selected: Selected,
-        record: Record,
-        entry: Entry,
+        page: JudgedPage,
+        at: int,
+        time: int,
         recent: SentByHour,
         state: StreamState,
         now_ms: int,
     ) -> None:
-        time = entry.time_ms or 0
+        record, key, name = page.records[at], page.keys[at], page.names[at]
         mark = fingerprint(record, self._salt)
-        known = recent.get(entry.name, time)
+        known = recent.get(name, time)
+        is_new = known is None and recent.is_above_given_up(time)
         if known is not None:
             selected.holds_known = True
         if known == mark or (
-            known is None
-            and not recent.is_above_given_up(time)
-            and self._is_settled(record, time, state)
+            known is None and not is_new and self._is_settled(record, time, state)
         ):
             selected.unchanged += 1
             return
-        selected.shows_news = (
-            selected.shows_news or known is not None or recent.is_above_given_up(time)
-        )
+        selected.shows_news = selected.shows_news or known is not None or is_new
         if self._may_owe is not None:
-            newest = self._newest_own_time(record, time, now_ms)
+            newest = self._newest_own_time(record, now_ms)
             if self._owes_children(time, newest, recent, state):
                 if newest <= now_ms - HISTORY_LAG_MS and self._may_owe():
-                    selected.due[entry.key[0]] = time
+                    selected.due[key[0]] = time
                 else:
                     # Sent again when it is next read, and its children are read then.
                     mark = BLANK
-        recent.set(entry.name, time, mark)
-        selected.entries.append(entry._replace(mark=mark))
+        recent.set(name, time, mark)
+        selected.entries.append(Entry(key, name, mark, time))
         selected.rows.append(self._mapper.row(record))
 
-    def _newest_own_time(self, record: Record, time: int, now_ms: int) -> int:
+    def _newest_own_time(self, record: Record, now_ms: int) -> int:
+        """One that lies ahead is an odd one, and nothing to wait for."""
         times = [time_of(record.get(name), now_ms + DAY_MS) for name in self._stream.own_times]
-        return max([time, *[moment for moment in times if moment is not None]])
+        return max([moment for moment in times if moment is not None], default=0)
 
     def _owes_children(
         self, time: int, newest: int, recent: SentByHour, state: StreamState

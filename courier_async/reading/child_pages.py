@@ -10,7 +10,7 @@ from courier_async.catalog.stream import Record, Stream
 from courier_async.counts import Counts
 from courier_async.errors import BadAnswer, CourierError
 from courier_async.handover import Release
-from courier_async.reading.judge import JudgedPage, judge_page
+from courier_async.reading.judge import JudgedPage, judge_page, no_usable
 from courier_async.reading.lane import EndlessGuard
 
 _RATE_HEADER = "ratelimit-limit"
@@ -43,14 +43,15 @@ class ChildPages:
         path = self._stream.path.replace("{id}", quote(parent_id, safe=""))
         guard, position, cursor = EndlessGuard(), 0, None
         while True:
-            page, release = await self._page(path, parent_id, cursor, position)
+            page, trouble, release = await self._page(path, parent_id, cursor, position)
             if page.unusable:
                 release()
-                page, release = await self._page(path, parent_id, cursor, position)
+                page, trouble, release = await self._page(path, parent_id, cursor, position)
                 self._counts.unusable += page.unusable
             position += len(page.records) + page.unusable
             cursor = page.next_cursor
-            trouble = guard.trouble(page)
+            trouble = trouble or no_usable(page) or guard.trouble(page)
+            # The rows are good; only the way on is not.
             yield page, release
             if trouble is not None:
                 raise trouble
@@ -59,7 +60,8 @@ class ChildPages:
 
     async def _page(
         self, path: str, parent_id: str, cursor: str | None, position: int
-    ) -> tuple[JudgedPage, Release]:
+    ) -> tuple[JudgedPage, BadAnswer | None, Release]:
+        """A page, why its way on cannot be told, and what gives its memory back."""
         stream = self._stream
         query = "&".join(
             part for part in (self._query, cursor and f"cursor={quote_plus(cursor)}") if part
@@ -80,16 +82,11 @@ class ChildPages:
             self._own_pacer.set_per_second(float(rate))
         try:
             page = parse_page(stream, reply.body, base_url=self._base_url)
-            if page.trouble is not None:
-                raise page.trouble
-            page = page.with_records(self._records(page.records, parent_id, position))
-            judged = judge_page(stream, page, now_ms=self.now_ms)
-            if judged.unusable and not judged.records:
-                raise BadAnswer("none of the records of a page can be stored")
         except CourierError:
             reply.hold.release()
             raise
-        return judged, reply.hold.release
+        page = page.with_records(self._records(page.records, parent_id, position))
+        return judge_page(stream, page, now_ms=self.now_ms), page.trouble, reply.hold.release
 
     def _records(self, elements: list[Record], parent_id: str, position: int) -> list[Record]:
         """The records with what their keys need: the parent's id and their place."""

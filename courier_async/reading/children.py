@@ -5,8 +5,8 @@ Nothing tells that the children of a parent have changed, so each parent is aske
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
 from typing import Final
 
 from msgspec.structs import replace
@@ -18,32 +18,18 @@ from courier_async.handover import Batch, Notice, Release
 from courier_async.reading.changes import Changes
 from courier_async.reading.child_pages import ChildPages
 from courier_async.reading.judge import JudgedPage
+from courier_async.reading.outcome import without_seen
+from courier_async.reading.rounds import MOST_OWED, Parents, Progress, begin
 from courier_async.settings import Settings
-from courier_async.state.position import Missing, Round, StreamState
+from courier_async.state.position import Missing, StreamState
 from courier_async.state.sent_rows import key_text
 
 # Parents that are read at once, under the shared limiter.
 _AT_ONCE: Final = 32
-_MOST_OWED: Final = 1_000
 # So many failures before the first success are no single parent's fault.
 _MOST_FAILURES_AT_FIRST: Final = 20
 _NOT_FOUND: Final = 404
 _NOT_IN_PLAN: Final = frozenset({402, 403})
-
-
-@dataclass(slots=True, kw_only=True)
-class Parents:
-    """What this sync's walk has found of the parents.
-
-    listed: ids that the walk held. whole: it ran to the end. new: ids not known before it.
-    gone: ids whose rows this sync deletes. now: the walk's start by the server's clock.
-    """
-
-    listed: set[str]
-    whole: bool
-    new: set[str]
-    gone: set[str]
-    now: int
 
 
 @dataclass(slots=True)
@@ -59,28 +45,6 @@ class _End:
 
     parent: str
     error: CourierError | None = None
-
-
-@dataclass(slots=True)
-class _Progress:
-    """The work of this sync: owed parents first, then the round's in the order of their ids."""
-
-    owed: list[str]
-    round_ids: list[str]
-    done: set[str] = field(default_factory=set)
-    at: int = 0
-
-    def work(self) -> list[str]:
-        owed = set(self.owed)
-        return self.owed + [parent for parent in self.round_ids if parent not in owed]
-
-    def advance(self, parent: str) -> str | None:
-        """The last id of the round with all before it done, where it has moved."""
-        self.done.add(parent)
-        before = self.at
-        while self.at < len(self.round_ids) and self.round_ids[self.at] in self.done:
-            self.at += 1
-        return self.round_ids[self.at - 1] if self.at > before else None
 
 
 class ChildrenReader:
@@ -107,8 +71,13 @@ class ChildrenReader:
             self._kept[key[0]].add(key)
         self._seen: dict[str, set[Key]] = defaultdict(set)
         self._was_read = state != StreamState() or bool(self._kept)
+        self._unusable: set[str] = set()
         self._errors: dict[str, CourierError] = {}
         self._unknown = 0
+        # Failures that count only once some parent could be read, or many could not: until then
+        # it may be the plan, or Courier as a whole.
+        self._held: list[_End] = []
+        self._has_read = False
 
     @property
     def complete_to_ms(self) -> int | None:
@@ -121,53 +90,36 @@ class ChildrenReader:
         self._pages.now_ms = parents.now
         for parent in sorted(parents.gone & self._kept.keys()):
             yield self._delete_all(parent)
-        progress = self._begin(parents)
-        if progress.round_ids or progress.owed:
-            async for output in self._read_parents(progress, parents):
-                yield output
+        self.state, progress = begin(
+            self.state,
+            parents,
+            self._kept.keys(),
+            refresh_ms=self._settings.children_refresh_ms,
+            can_ask=self._pages.can_ask,
+        )
+        async for output in self._read_parents(progress, parents):
+            yield output
+        general = self._general_failure()
+        for end in self._held:
+            yield self._end_parent(end, progress, parents)
         if self._unknown:
             yield Notice(
                 f"{self._stream.table}: Courier answered 404 to {self._unknown:,} rows of "
                 f"{self._stream.parent} that it lists. Their children were left as they are."
             )
+        if general is not None:
+            raise general
         if self._errors:
             raise ParentsFailed(self._stream.parent or "", self._errors)
 
-    def _begin(self, parents: Parents) -> _Progress:
-        """What is to be read: what is owed, and a round if one is under way or due."""
-        state, had_round = self.state, self.state.round is not None
-        owed = dict(state.owed)
-        for parent in sorted(parents.new) if had_round else ():
-            if len(owed) < _MOST_OWED:
-                owed.setdefault(parent, False)
-        current = state.round
-        is_due = current is None or (
-            current.over and parents.now - current.began >= self._settings.children_refresh_ms
-        )
-        if is_due:
-            current = Round(began=parents.now)
-        ids: list[str] = []
-        if parents.whole and current is not None and not current.over:
-            known = parents.listed | self._kept.keys()
-            ids = sorted(parent for parent in known if parent > current.done_to)
-        if parents.whole or not is_due:
-            self.state = replace(state, owed=owed, round=current)
-        if parents.whole and not ids and current is not None:
-            self.state = replace(self.state, round=replace(current, over=True))
-        can_ask = self._pages.can_ask
-        return _Progress([p for p in owed if can_ask(p)], [p for p in ids if can_ask(p)])
-
-    async def _read_parents(
-        self, progress: _Progress, parents: Parents
-    ) -> AsyncIterator[Batch | Notice]:
+    async def _read_parents(self, progress: Progress, parents: Parents) -> AsyncIterator[Batch]:
         """Several parents at once; their answers come here, where alone the state moves."""
         work = iter(progress.work())
         arrivals: asyncio.Queue[_Page | _End | BaseException] = asyncio.Queue(2 * _AT_ONCE)
         tasks: set[asyncio.Task[None]] = set()
-        successes = 0
         try:
             under_way = sum(self._start(work, arrivals, tasks) for _ in range(_AT_ONCE))
-            while under_way:
+            while under_way and not self._is_hopeless():
                 arrival = await arrivals.get()
                 if isinstance(arrival, BaseException):
                     raise arrival
@@ -175,10 +127,8 @@ class ChildrenReader:
                     yield self._batch(arrival)
                     continue
                 under_way -= 1
-                successes += arrival.error is None
-                if arrival.error is not None and not successes:
-                    self._raise_if_general(arrival.error)
-                yield self._end_parent(arrival, progress, parents)
+                for end in self._believed(arrival):
+                    yield self._end_parent(end, progress, parents)
                 under_way += self._start(work, arrivals, tasks)
         finally:
             for task in tasks:
@@ -191,12 +141,12 @@ class ChildrenReader:
 
     def _start(
         self,
-        work: Iterable[str],
+        work: Iterator[str],
         arrivals: "asyncio.Queue[_Page | _End | BaseException]",
         tasks: set[asyncio.Task[None]],
     ) -> int:
         """Starts the next parent, if there is one; how many were started."""
-        parent = next(iter(work), None)
+        parent = next(work, None)
         if parent is None:
             return 0
         task = asyncio.create_task(self._read(parent, arrivals))
@@ -227,6 +177,9 @@ class ChildrenReader:
     def _batch(self, arrival: _Page) -> Batch:
         page = arrival.page
         self._seen[arrival.parent].update(page.keys)
+        if page.unusable:
+            self._unusable.add(arrival.parent)
+        self.state = without_seen(self.state, page.keys)
         self._counts.read += len(page.records) + page.unusable
         selected = self._changes.select(page, self.state, self._pages.now_ms)
         self._counts.unchanged += selected.unchanged
@@ -237,58 +190,71 @@ class ChildrenReader:
             release=arrival.release,
         )
 
-    def _raise_if_general(self, error: CourierError) -> None:
-        """Nothing has been read yet: whether it is the plan, or Courier as a whole."""
-        is_refusal = isinstance(error, Refused) and error.status in _NOT_IN_PLAN
-        if is_refusal and isinstance(error, Refused) and not self._was_read:
-            raise Denied(error.status)
-        if len(self._errors) >= _MOST_FAILURES_AT_FIRST:
-            raise error
+    def _believed(self, end: _End) -> list[_End]:
+        """The ends that count by now."""
+        self._has_read = self._has_read or end.error is None
+        ends = [*self._held, end]
+        self._held = [] if self._has_read else ends
+        return ends if self._has_read else []
 
-    def _end_parent(self, end: _End, progress: _Progress, parents: Parents) -> Batch:
+    def _failures(self) -> list[_End]:
+        """Held failures that tell something of more than one parent."""
+        return [end for end in self._held if end.error is not None and not _is(end, _NOT_FOUND)]
+
+    def _is_hopeless(self) -> bool:
+        """Whether so many fail at first that no more are asked. Those that failed before may."""
+        new = [end for end in self._failures() if not self.state.owed.get(end.parent)]
+        return len(new) >= _MOST_FAILURES_AT_FIRST
+
+    def _general_failure(self) -> CourierError | None:
+        """Why no parent could be read where that is no parent's fault. Raises Denied."""
+        failures = self._failures()
+        if failures and not self._was_read and all(_is(end, *_NOT_IN_PLAN) for end in failures):
+            error = failures[0].error
+            raise Denied(error.status if isinstance(error, Refused) else _NOT_FOUND)
+        return failures[-1].error if self._is_hopeless() else None
+
+    def _end_parent(self, end: _End, progress: Progress, parents: Parents) -> Batch:
         """The state once a parent's reading has ended, and which of its children have gone."""
         parent, error = end.parent, end.error
         seen = self._seen.pop(parent, set())
-        owed = self.state.owed
+        owed = dict(self.state.owed)
         batch = Batch(stream=self._stream)
-        is_unknown = isinstance(error, Refused) and error.status == _NOT_FOUND
-        if error is None or (is_unknown and parents.whole and parent not in parents.listed):
-            owed = {key: failed for key, failed in owed.items() if key != parent}
-            self._compare(parent, seen, batch)
-        elif is_unknown:
+        if error is None or (parents.lack(parent) and _is_unknown(end)):
+            owed.pop(parent, None)
+            if parents.whole and parent not in self._unusable:
+                self._compare(parent, seen, batch, parents.now)
+        elif _is(end, _NOT_FOUND):
             self._unknown += 1
-            owed = {key: failed for key, failed in owed.items() if key != parent}
+            owed.pop(parent, None)
         else:
             self._errors[parent] = error
-            if len(owed) >= _MOST_OWED and parent not in owed:
+            if len(owed) >= MOST_OWED and parent not in owed:
                 raise error
-            owed = {**owed, parent: True}
-        done_to = progress.advance(parent)
-        current = self.state.round
-        if current is not None and done_to is not None:
-            over = progress.at == len(progress.round_ids)
-            current = replace(current, done_to="" if over else done_to, over=over)
-        self.state = replace(self.state, owed=owed, round=current, read_at=parents.now)
+            owed[parent] = True
+        current = progress.advanced(self.state.round, parent)
+        read_at = parents.now if parents.whole else self.state.read_at
+        self.state = replace(self.state, owed=owed, round=current, read_at=read_at)
         batch.state = self.state
         return batch
 
-    def _compare(self, parent: str, seen: set[Key], batch: Batch) -> None:
+    def _compare(self, parent: str, seen: set[Key], batch: Batch, now: int) -> None:
         """A child goes when two whole readings of its parent in a row did not hold it."""
-        missed = self._kept[parent] - seen
-        rows, now = self._changes.rows, self._pages.now_ms
-        if rows is None or not (missed or self.state.missing):
+        missed, rows = sorted(self._kept[parent] - seen), self._changes.rows
+        if rows is None or not missed:
             return
         if not self._stream.deletes:
-            batch.forgotten = sorted(missed)
+            batch.forgotten = missed
         elif self._settings.capture_deletes:
             missing = dict(self.state.missing)
-            for key in self._kept[parent] & seen:
-                missing.pop(key_text(key), None)
-            for key in sorted(missed):
-                since = missing.setdefault(key_text(key), Missing(now)).since
+            for key in missed:
+                text = key_text(key)
+                since = missing.get(text, Missing(now)).since
+                # A time from the future tells nothing.
+                missing[text] = Missing(min(since, now))
                 if now - since >= HOUR_MS:
                     batch.deletes.append(key)
-                    del missing[key_text(key)]
+                    del missing[text]
             self.state = replace(self.state, missing=missing)
         for key in (*batch.deletes, *batch.forgotten):
             rows.forget(key)
@@ -305,3 +271,13 @@ class ChildrenReader:
         if not self._stream.deletes:
             return Batch(stream=self._stream, forgotten=keys, state=self.state)
         return Batch(stream=self._stream, deletes=keys, state=self.state)
+
+
+def _is(end: _End, *statuses: int) -> bool:
+    return isinstance(end.error, Refused) and end.error.status in statuses
+
+
+def _is_unknown(end: _End) -> bool:
+    """Whether a parent that is not listed is not known either: of tenants 400 says so."""
+    error = end.error
+    return isinstance(error, Refused) and 400 <= error.status < 500 and not _is(end, *_NOT_IN_PLAN)

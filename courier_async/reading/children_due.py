@@ -13,7 +13,7 @@ MOST_DUE: Final = 20_000
 class ChildrenDue:
     """Ids of messages, with their times, that one table of children has still to read.
 
-    Messages wait while too many are due, as long as somebody reads them.
+    No more are asked for while too many are due, as long as somebody reads them.
     """
 
     def __init__(self, saved: Mapping[str, int]) -> None:
@@ -22,10 +22,16 @@ class ChildrenDue:
         self._is_over = False
         self._has_reader = True
 
-    async def add(self, due: Mapping[str, int]) -> None:
-        """More messages; returns once there is room for the next."""
+    def add(self, due: Mapping[str, int]) -> None:
+        """More messages."""
         self._waiting.update(due)
         self._notify()
+
+    async def until_room(self) -> None:
+        """Returns once more messages may be asked for.
+
+        Whoever waits here must hold no page: the children may need its memory.
+        """
         while len(self._waiting) > MOST_DUE and self._has_reader:
             self._changed.clear()
             await self._changed.wait()

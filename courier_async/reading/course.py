@@ -56,7 +56,7 @@ class Course:
         self.lanes_refused = False
         self._wasted_lanes = 0
 
-    def move(self, lane: LiveLane, page: JudgedPage) -> None:
+    def move(self, lane: LiveLane, page: JudgedPage, now_ms: int) -> None:
         """What is known of the lane behind the page, but for the cursor."""
         lane.order.add(page.median)
         lane.note_density(page)
@@ -64,7 +64,7 @@ class Course:
         if not lane.opened:
             lane.opened = True
             self.lanes.unopened -= lane.is_made_up
-        lane.note_place(page)
+        lane.note_place(page, now_ms)
         first = lane.saved.first
         if lane.is_made_up and len(first) < seams.SEAM_RECORDS:
             first = seams.first_names(page, first)
@@ -80,7 +80,6 @@ class Course:
         if page.next_cursor is None:
             lane.done = lane.ended = True
             lane.reached = self._depth.floor
-            self.lanes.drop_below(lane)
             return
         lower = self.lanes.below(lane)
         if self._is_below_target(lane, page, selected):

@@ -13,7 +13,7 @@ from typing import Final
 from urllib.parse import quote
 
 from courier_async.catalog.stream import DAY_MS, HOUR_MS, Key, Stream
-from courier_async.errors import BadAnswer, CourierError, KeyRefused, Refused
+from courier_async.errors import BadAnswer, CourierError, Refused
 from courier_async.reading.lane import Ask
 from courier_async.state.position import Missing
 from courier_async.state.sent_rows import key_of_text, key_text
@@ -55,16 +55,22 @@ async def find_gone(
     seen: set[Key],
     missing: dict[str, Missing],
     now: int,
+    all_usable: bool,
     ask_path: AskPath,
     ask: Ask,
 ) -> Gone:
-    """What has gone after a whole walk that began at `now` and held `seen`. Raises KeyRefused."""
+    """What has gone after a whole walk that began at `now` and held `seen`.
+
+    all_usable: the walk met no record without a key, which might be a row's that seems to be gone.
+    """
     known = set(known)
     missed = known - seen
     gone = Gone()
     for key in missed:
         text = key_text(key)
-        gone.missing[text] = missing.get(text) or Missing(now)
+        record = missing.get(text, Missing(now))
+        # A time from the future tells nothing.
+        gone.missing[text] = record._replace(since=min(record.since, now))
     is_many = len(missed) >= _MANY and 2 * len(missed) > len(known)
     if is_many and any(record.since == now for record in gone.missing.values()):
         gone.warning = (
@@ -76,16 +82,19 @@ async def find_gone(
     if not after_an_hour:
         return gone
     asked = after_a_day if is_many or not seen else after_an_hour
-    do_ids_tell = stream.id_tells and await _do_ids_tell(stream, seen, ask_path)
+    # Of an empty listing there is no row to try it with: each id answers for itself.
+    do_ids_tell = stream.id_tells and (not seen or await _do_ids_tell(stream, seen, ask_path))
     if do_ids_tell is None:
         return gone
     silent = set(after_a_day)
     if do_ids_tell:
         silent = await _ask_ids(stream, gone, asked, now=now, ask_path=ask_path)
         silent &= set(after_a_day)
-    if silent:
-        for key in silent - await _found_at_head(stream, seen, ask):
-            gone.keys.append(key)
+    if silent and all_usable:
+        found = await _found_at_head(stream, seen, ask)
+        gone.keys += [] if found is None else silent - found
+        for key in found or ():
+            gone.missing.pop(key_text(key), None)
     for key in gone.keys:
         gone.missing.pop(key_text(key), None)
     return gone
@@ -150,14 +159,12 @@ async def _says(stream: Stream, key: Key, ask_path: AskPath) -> Says:
         return Says.NOTHING
     try:
         await ask_path(path)
-    except KeyRefused:
-        raise
     except Refused as refusal:
         # Tenants document only 400 for an unknown id; a redirect says nothing of it.
         return Says.GONE if 400 <= refusal.status < 500 else Says.NOTHING
     except BadAnswer:
         return Says.ALIVE
-    except CourierError:
+    except CourierError:  # a refused key too: the listing itself has just been answered
         return Says.NOTHING
     return Says.ALIVE
 
@@ -169,17 +176,24 @@ def _path(stream: Stream, key: Key) -> str | None:
     return f"{stream.path}/{quote(key[0], safe='')}"
 
 
-async def _found_at_head(stream: Stream, seen: set[Key], ask: Ask) -> set[Key]:
-    """Rows that stand at the head now though the walk has not seen them: they have moved."""
+async def _found_at_head(stream: Stream, seen: set[Key], ask: Ask) -> set[Key] | None:
+    """Rows that stand at the head now though the walk has not seen them: they have moved.
+
+    None where the head does not tell.
+    """
     found: set[Key] = set()
     cursor: str | None = None
     for _ in range(_MOST_HEAD_PAGES):
         asked = await ask(cursor, False)
-        keys = {key for record in asked.page.records if (key := stream.key_of(record))}
         asked.release()
-        new = keys - seen - found
-        found |= keys
-        cursor = asked.page.next_cursor
-        if not new or cursor is None:
-            break
-    return found
+        page = asked.page
+        keys = {stream.key_of(record) for record in page.records}
+        if None in keys or page.trouble is not None:
+            return None
+        new = {key for key in keys if key is not None} - seen - found
+        found |= new
+        cursor = page.next_cursor
+        # An empty page that says there is more is read past.
+        if cursor is None or (keys and not new):
+            return found
+    return None

@@ -6,11 +6,11 @@ Pure functions and one small counter: no request, no queue.
 from bisect import bisect_left
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from statistics import median_low
 from typing import Any, Final
 
 from courier_async.api.pages import Page
 from courier_async.catalog.stream import DAY_MS, HOUR_MS, Key, Record, Stream
+from courier_async.errors import BadAnswer
 from courier_async.state.sent_rows import short_hash
 
 # Courier was founded in 2015 at the earliest: an older time is none, nor is one a year ahead.
@@ -27,7 +27,7 @@ class JudgedPage:
     """records, keys, names (hashed keys), times: of the records that can be stored, in order.
 
     times: epoch milliseconds; None where none can be read. unusable: records left out.
-    newest, oldest, median: of the times there are.
+    newest, oldest, median: of the times there are; of two in the middle the older.
     """
 
     records: list[Record]
@@ -47,25 +47,37 @@ class JudgedPage:
 
 def judge_page(stream: Stream, page: Page, *, now_ms: int) -> JudgedPage:
     """The page's usable records with their keys and times."""
-    judged = JudgedPage(
-        records=[], keys=[], names=[], times=[], unusable=0, next_cursor=page.next_cursor
-    )
-    field = stream.time_field
-    latest_ms = now_ms + _FURTHEST_AHEAD_MS
+    records: list[Record] = []
+    keys: list[Key] = []
     for record in page.records:
         key = stream.key_of(record)
-        if key is None:
-            judged.unusable += 1
-            continue
-        judged.records.append(record)
-        judged.keys.append(key)
-        judged.names.append(short_hash(key))
-        judged.times.append(None if field is None else time_of(record.get(field), latest_ms))
-    known = [time for time in judged.times if time is not None]
-    if known:
-        judged.newest, judged.oldest = max(known), min(known)
-        judged.median = median_low(known)
-    return judged
+        if key is not None:
+            records.append(record)
+            keys.append(key)
+    times: list[int | None] = [None] * len(records)
+    field = stream.time_field
+    if field is not None:
+        latest_ms = now_ms + _FURTHEST_AHEAD_MS
+        times = [time_of(record.get(field), latest_ms) for record in records]
+    known = sorted([time for time in times if time is not None])
+    return JudgedPage(
+        records=records,
+        keys=keys,
+        names=[short_hash(key) for key in keys],
+        times=times,
+        unusable=len(page.records) - len(records),
+        next_cursor=page.next_cursor,
+        newest=known[-1] if known else None,
+        oldest=known[0] if known else None,
+        median=known[(len(known) - 1) // 2] if known else None,
+    )
+
+
+def no_usable(page: JudgedPage) -> BadAnswer | None:
+    """What is wrong with a page of which not one record can be stored."""
+    if page.records or not page.unusable:
+        return None
+    return BadAnswer(f"none of the {page.unusable} records of a page can be stored")
 
 
 def time_of(value: Any, latest_ms: int) -> int | None:

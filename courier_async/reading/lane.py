@@ -23,11 +23,15 @@ _PLACE_PAGES: Final = 3
 
 
 class Asked(NamedTuple):
-    """A page, the server's time in epoch milliseconds, and what gives its memory back."""
+    """A page, the server's time in epoch milliseconds, and what gives its memory back.
+
+    seconds: how long the answer took, the wait for the limiter left out.
+    """
 
     page: Page
     server_ms: int
     release: Callable[[], None]
+    seconds: float = 0.0
 
 
 # Asks for the page at a cursor (None: the head); the second says whether other streams go first.
@@ -92,7 +96,8 @@ class LiveLane:
 
     saved: what the state holds of it. opened: a page of it has been read, in whatever sync.
     done: it has come down to `reached`, its bound, or to the end of the listing (ended).
-    stuck: its next page failed. dropped: no longer part of the walk.
+    confirming: what lies below its end is being asked for. stuck: its next page failed.
+    dropped: no longer part of the walk.
     is_saved_cursor: the next cursor comes from an earlier sync.
     target: the time down to which it reads where no lane below it is met by its first records.
     renewed_from: the place of the lane whose failed cursor it makes good.
@@ -108,6 +113,7 @@ class LiveLane:
     stuck: bool = False
     asking: bool = False
     asked_again: bool = False
+    confirming: bool = False
     is_saved_cursor: bool = False
     dropped: bool = False
     target: int = 0
@@ -157,7 +163,7 @@ class LiveLane:
         self.guard = EndlessGuard()
         self.saved = replace(self.saved, cursor=cursor, renewed_at=now)
 
-    def note_place(self, page: JudgedPage) -> None:
+    def note_place(self, page: JudgedPage, now_ms: int) -> None:
         """How far down the lane has surely read: a few odd times must not claim what is unread."""
         if page.newest is None:
             return
@@ -168,7 +174,9 @@ class LiveLane:
             oldest = saved.started_at if saved.begins_at is None else saved.begins_at
         if len(self.tops) == _PLACE_PAGES:
             oldest = min(oldest, max(self.tops))
-        newest = page.newest if saved.newest is None else max(saved.newest, page.newest)
+        # Records from the future must not hide what comes until then.
+        seen = min(page.newest, now_ms)
+        newest = seen if saved.newest is None else max(saved.newest, seen)
         self.saved = replace(saved, newest=newest, oldest=oldest)
 
     def note_density(self, page: JudgedPage) -> None:
@@ -188,13 +196,16 @@ class LiveLane:
 
 @dataclass(slots=True)
 class Arrival:
-    """An answer to one of a walk's requests, or how it failed."""
+    """An answer to one of a walk's requests, or how it failed.
+
+    answered_at: when it came, by the loop's clock; it may wait long before the walk takes it.
+    """
 
     lane: LiveLane
     purpose: Purpose
     asked: Asked | None
     error: CourierError | None = None
-    seconds: float = 0.0
+    answered_at: float = 0.0
 
 
 class Fetches:
@@ -249,11 +260,10 @@ class Fetches:
     async def _fetch(
         self, lane: LiveLane, cursor: str | None, purpose: Purpose, yields: bool
     ) -> None:
-        loop = asyncio.get_running_loop()
-        began = loop.time()
         try:
             asked = await self._ask(cursor, yields)
-            arrival = Arrival(lane, purpose, asked, seconds=loop.time() - began)
+            now = asyncio.get_running_loop().time()
+            arrival = Arrival(lane, purpose, asked, answered_at=now)
         except CourierError as error:
             arrival = Arrival(lane, purpose, None, error)
         except Exception as error:  # a fault of our own must end the sync, not hang it

@@ -19,8 +19,8 @@ class LaneSet:
     """
 
     def __init__(self, head: LiveLane, depth: Depth) -> None:
-        self._lanes = [head]
         self._depth = depth
+        self._lanes = [self._with_floor(head)]
         self._plan = Plan(head_target=0, lanes=(), bound=0)
         self._resting: deque[LiveLane] = deque()
         self.given_up: list[Reading] = []
@@ -48,7 +48,7 @@ class LaneSet:
         """Adds the lanes of earlier syncs that go on."""
         self._plan = plan
         for saved in plan.lanes:
-            lane = LiveLane(saved, is_saved_cursor=True)
+            lane = self._with_floor(LiveLane(saved, is_saved_cursor=True))
             lane.order.resume(saved.pages, saved.in_order)
             self._lanes.append(lane)
             self._resting.append(lane)
@@ -72,7 +72,7 @@ class LaneSet:
         return self._lanes[index] if index < len(self._lanes) else None
 
     def insert_head(self, head: LiveLane) -> None:
-        self._lanes.insert(0, head)
+        self._lanes.insert(0, self._with_floor(head))
         self._set_targets()
 
     def insert(self, lane: LiveLane, begins_at: int) -> None:
@@ -80,7 +80,7 @@ class LaneSet:
         index = 1
         while index < len(self._lanes) and _top(self._lanes[index]) > begins_at:
             index += 1
-        self._lanes.insert(index, lane)
+        self._lanes.insert(index, self._with_floor(lane))
         lane.target = self._plan.bound
         self.unopened += 1
 
@@ -90,9 +90,10 @@ class LaneSet:
             self._lanes.remove(lane)
             lane.dropped = True
             self.unopened -= not lane.opened and lane.is_made_up
-            if not lane.is_made_up and lane.saved.oldest is not None:
+            oldest = lane.saved.oldest
+            if not lane.is_made_up and oldest is not None and lane.order.is_newest_first:
                 # Records of one hour in disorder may stand behind its cursor.
-                self.given_up.append(Reading(lane.saved.started_at, lane.saved.oldest + HOUR_MS))
+                self.given_up.append(Reading(lane.saved.started_at, oldest + HOUR_MS))
         if lanes:
             self._set_targets()
 
@@ -105,7 +106,9 @@ class LaneSet:
     def merge(self, upper: LiveLane, lower: LiveLane) -> None:
         """The upper lane has come to the lower one, which goes on for both."""
         above, below = upper.saved, lower.saved
-        if above.started_at > below.started_at and above.oldest is not None:
+        began_later = above.started_at > below.started_at
+        # Above a lane that began at a made-up cursor there may be places not read yet.
+        if began_later and above.oldest is not None and not upper.is_made_up:
             # What the upper lane has read stays a reading of its own.
             reached = upper.reached if upper.done else above.oldest + HOUR_MS
             self.given_up.append(Reading(above.started_at, reached))
@@ -136,6 +139,10 @@ class LaneSet:
             if lane.can_go_on:
                 return lane
         return None
+
+    def _with_floor(self, lane: LiveLane) -> LiveLane:
+        lane.saved = replace(lane.saved, floor=self._depth.floor)
+        return lane
 
     def _set_targets(self) -> None:
         """Each lane reads down to where the next lane that began at a head has begun."""

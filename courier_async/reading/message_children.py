@@ -11,7 +11,7 @@ from typing import Final
 from courier_async.catalog.stream import HOUR_MS, Stream
 from courier_async.counts import Counts
 from courier_async.errors import CourierError, Denied, KeyRefused, ParentsFailed, Refused
-from courier_async.handover import Batch, Release
+from courier_async.handover import Batch, Notice, Release
 from courier_async.reading.changes import Changes
 from courier_async.reading.child_pages import ChildPages
 from courier_async.reading.children_due import ChildrenDue
@@ -59,23 +59,22 @@ class MessageChildrenReader:
         self._counts = counts
         self._was_read = state != StreamState()
         self._failing: dict[str, CourierError] = {}
+        self._has_read = False
+        self._unknown = 0
 
-    async def batches(self) -> AsyncIterator[Batch]:
+    async def batches(self) -> AsyncIterator[Batch | Notice]:
         """Yields a batch a message, until none is due. Raises CourierError in the end."""
         results: asyncio.Queue[_Read | BaseException | None] = asyncio.Queue(_AT_ONCE)
         workers = [asyncio.create_task(self._work(results)) for _ in range(_AT_ONCE)]
-        running, successes = len(workers), 0
+        running = len(workers)
         try:
-            while running:
+            while running and not self._is_hopeless():
                 result = await results.get()
                 if result is None:
                     running -= 1
                     continue
                 if isinstance(result, BaseException):
                     raise result
-                successes += result.error is None
-                if result.error is not None and not successes:
-                    self._raise_if_general(result.error)
                 for batch in self._batches_of(result):
                     yield batch
         finally:
@@ -87,8 +86,13 @@ class MessageChildrenReader:
                 left = results.get_nowait()
                 if isinstance(left, _Read):
                     _release(left)
-        if self._failing:
-            raise ParentsFailed("message", self._failing)
+        if self._unknown and not self._has_read:
+            yield Notice(
+                f"{self._stream.table}: Courier answered 404 for every message that it was asked "
+                f"about ({self._unknown:,}). If it goes on, this account does not have the table: "
+                "leave it out of 'streams' in the configuration."
+            )
+        self._raise_what_failed()
 
     async def _work(self, results: "asyncio.Queue[_Read | BaseException | None]") -> None:
         """Only fetches; what an answer means is decided where it arrives."""
@@ -118,6 +122,8 @@ class MessageChildrenReader:
         """What one message's children come to, and that they are no longer due."""
         error = read.error
         is_gone = isinstance(error, Refused) and error.status == _NOT_FOUND
+        self._has_read = self._has_read or error is None
+        self._unknown += is_gone
         if error is not None and not is_gone:
             _release(read)
             return [self._failed(read.message_id, read.time, error)]
@@ -159,12 +165,20 @@ class MessageChildrenReader:
             batch.done.append(oldest)
         return batch
 
-    def _raise_if_general(self, error: CourierError) -> None:
-        """Nothing has been read yet: whether it is the plan, or Courier as a whole."""
-        if isinstance(error, Refused) and error.status in _NOT_IN_PLAN and not self._was_read:
-            raise Denied(error.status)
-        if len(self._failing) >= _MOST_FAILURES_AT_FIRST:
-            raise error
+    def _is_hopeless(self) -> bool:
+        """So many failures before the first success are no single message's fault."""
+        return not self._has_read and len(self._failing) >= _MOST_FAILURES_AT_FIRST
+
+    def _raise_what_failed(self) -> None:
+        errors = list(self._failing.values())
+        statuses = [error.status for error in errors if isinstance(error, Refused)]
+        is_plan = len(statuses) == len(errors) and _NOT_IN_PLAN.issuperset(statuses)
+        if errors and is_plan and not (self._was_read or self._has_read):
+            raise Denied(statuses[0])
+        if self._is_hopeless():
+            raise errors[-1]
+        if errors:
+            raise ParentsFailed("message", self._failing)
 
 
 def _release(read: _Read) -> None:

@@ -52,6 +52,8 @@ def ended_state(
 
 def with_given_up(state: StreamState, reading: Reading, depth: Depth) -> StreamState:
     """The state once a further span has been read, by a whole walk or by a part of one."""
+    # What is older than the floor was left out, on whatever page it stood.
+    reading = reading._replace(reached=max(reading.reached, depth.floor))
     readings, closed = with_reading(state, reading, lookback_ms=depth.lookback_ms)
     return replace(state, readings=readings, closed=closed)
 

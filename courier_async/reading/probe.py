@@ -30,6 +30,7 @@ class Probe:
         self._make = stream.cursor_at
         self.verdict = Verdict.REFUSED if self._make is None else Verdict.UNTRIED
         self._trail = seams.Trail()
+        self._trail_of: LiveLane | None = None
         self._expected: seams.Expected | None = None
         self._tries = 0
         self._confirmed_from: int | None = None
@@ -39,8 +40,13 @@ class Probe:
         if state.no_lanes_until is not None and 0 < state.no_lanes_until - start <= NO_LANES_MS:
             self.verdict = Verdict.REFUSED
 
-    def add(self, page: JudgedPage) -> None:
-        """A page that the server's own cursors gave, from the head on."""
+    def add(self, lane: LiveLane, page: JudgedPage) -> None:
+        """A page of the lane from the head, as the server's own cursors gave it.
+
+        Where another lane takes its place, the pages before do not lead to those that follow.
+        """
+        if lane is not self._trail_of:
+            self._trail, self._trail_of = seams.Trail(), lane
         self._trail.add(page)
 
     def ask(self) -> str | None:
@@ -69,10 +75,14 @@ class Probe:
 
         None where nothing is to be confirmed: after a single page, or twice at one place.
         """
-        end = lane.end_ms
-        if self.verdict is Verdict.REFUSED or self._make is None or end is None:
+        return self.below(lane) if lane.order.pages > 1 else None
+
+    def below(self, lane: LiveLane) -> str | None:
+        """The cursor below the last record of a lane; None where it has been tried."""
+        end = lane.place if lane.end_ms is None else lane.end_ms
+        if self.verdict is Verdict.REFUSED or self._make is None or end < 0:
             return None
-        if lane.order.pages < 2 or end == self._confirmed_from:
+        if end == self._confirmed_from:
             return None
         if self.verdict is Verdict.HELD:
             self._confirmed_from = end

@@ -14,9 +14,10 @@ from courier_async.errors import CourierError, KeyRefused, NotInRegion
 from courier_async.handover import Batch, Notice
 from courier_async.reading.changes import Changes
 from courier_async.reading.child_pages import ChildPages
-from courier_async.reading.children import ChildrenReader, Parents
+from courier_async.reading.children import ChildrenReader
 from courier_async.reading.children_due import ChildrenDue
 from courier_async.reading.message_children import MessageChildrenReader
+from courier_async.reading.rounds import Parents
 from courier_async.reading.stream_reader import Put, StreamReader, outcome_of
 from courier_async.settings import Settings
 from courier_async.state.saved import State
@@ -96,7 +97,11 @@ class Readers:
             await self._put(output)
             if isinstance(output, Batch) and output.due:
                 for children in due:
-                    await children.add(output.due)
+                    children.add(output.due)
+
+        async def until_room() -> None:
+            for children in due:
+                await children.until_room()
 
         reader = StreamReader(
             stream,
@@ -106,6 +111,7 @@ class Readers:
             client=self._client,
             pacer=self._pacer,
             put=put,
+            until_room=until_room,
             counts=self._counts[stream.table],
             has_children=parents is not None,
         )
@@ -147,6 +153,8 @@ class Readers:
         )
         async for output in reader.batches():
             await self._put(output)
+        parent = self._counts[stream.parent or ""]
+        self._counts[stream.table].complete_to_ms = parent.complete_to_ms
 
     def _pages(self, stream: Stream) -> ChildPages:
         return ChildPages(

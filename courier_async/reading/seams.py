@@ -17,10 +17,13 @@ from courier_async.reading.lane import LiveLane
 
 # Fewer could be met by chance: by a record listed twice, or a cursor honoured only in part.
 SEAM_RECORDS: Final = 10
-# A lane costs the page in which it is found and the one in which it is met.
-WORTHWHILE_PAGES: Final = 24
+# A lane costs the page in which it is found and often the one in which it is met: so much of
+# its gap at first, and of small gaps, at the end, so little of all that has been read.
+_WORTHWHILE_PAGES: Final = 24
+_FEWEST_PAGES: Final = 5
+_PAGES_A_LANE: Final = 33
 # Lanes that are begun at once where nobody knows how far back the records go.
-SCATTERED: Final = 4
+SCATTERED: Final = 8
 _VAST: Final = 4
 # Courier was founded in 2019.
 FIRST_MESSAGE_MS: Final = 1_546_300_800_000
@@ -119,8 +122,13 @@ class Gap(NamedTuple):
     pages: float
 
 
-def widest_gap(lanes: Iterable[LiveLane], bottom: int) -> Gap | None:
-    """The gap with the most pages, as far as its ends tell; None where none is worth a lane."""
+def worthwhile_pages(pages_read: int, lanes_begun: int) -> int:
+    """How many pages a gap must have to be worth a lane."""
+    return _FEWEST_PAGES if lanes_begun * _PAGES_A_LANE < pages_read else _WORTHWHILE_PAGES
+
+
+def widest_gap(lanes: Iterable[LiveLane], bottom: int, worthwhile: int) -> Gap | None:
+    """The gap with the most pages, as far as its ends tell; None where none has enough."""
     widest: Gap | None = None
     for lane, below in pairwise([*lanes, None]):
         top = None if lane is None else _bottom_of(lane)
@@ -128,7 +136,7 @@ def widest_gap(lanes: Iterable[LiveLane], bottom: int) -> Gap | None:
             continue
         low = bottom if below is None else _top_of(below, bottom)
         pages = _pages_in(lane, below, top - low)
-        if pages >= WORTHWHILE_PAGES and (widest is None or pages > widest.pages):
+        if pages >= worthwhile and (widest is None or pages > widest.pages):
             widest = Gap(top, low, pages)
     return widest
 

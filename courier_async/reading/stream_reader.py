@@ -15,10 +15,10 @@ from courier_async.counts import Counts
 from courier_async.errors import AccessLost, CourierError, Denied, KeyRefused, Refused
 from courier_async.handover import Batch, Notice
 from courier_async.reading.changes import Changes
-from courier_async.reading.children import Parents
 from courier_async.reading.deletes import find_gone
 from courier_async.reading.lane import Asked, Fetches
 from courier_async.reading.lane_count import LaneCount
+from courier_async.reading.rounds import Parents
 from courier_async.reading.walk import Walk
 from courier_async.settings import Settings
 from courier_async.state.plan import Depth, complete_to, stalest
@@ -34,6 +34,7 @@ Put = Callable[[Batch | Notice], Awaitable[None]]
 class StreamReader:
     """Reads one stream once and puts what it finds on the writer's queue.
 
+    until_room: awaited before each page, for what follows from pages and is not done yet.
     state: what the stream's state becomes once all that has been put is written.
     """
 
@@ -47,6 +48,7 @@ class StreamReader:
         client: CourierClient,
         pacer: Pacer,
         put: Put,
+        until_room: Callable[[], Awaitable[None]],
         counts: Counts,
         has_children: bool = False,
     ) -> None:
@@ -57,6 +59,7 @@ class StreamReader:
         self._client = client
         self._pacer = pacer
         self._put = put
+        self._until_room = until_room
         self._counts = counts
         self._has_children = has_children
         self._known = set(changes.rows.marks) if changes.rows is not None else None
@@ -91,17 +94,8 @@ class StreamReader:
         )
 
     async def _read(self) -> None:
-        was_timeless = self.state.timeless
         rest_error = await self._read_rest()
         walk = await self._walk(None)
-        if self.state.timeless and not was_timeless:
-            await self._put(
-                Notice(
-                    f"{self._stream.table}: no record has a time that can be read in "
-                    f"{self._stream.time_field!r}, so every sync reads and sends all of them. "
-                    "Look for a newer version of this connector; if there is none, report it."
-                )
-            )
         if rest_error is not None and walk.head_answered:
             await self._put(
                 Notice(
@@ -124,10 +118,14 @@ class StreamReader:
         newest_first = self.state.newest_first
         if newest_first is None:
             newest_first = self._stream.presumed_newest_first
-        if newest_first or not self.state.lanes:
+        lanes = self.state.lanes
+        if newest_first or not lanes or lanes[0].begins_at is not None:
+            return None
+        if self.state.lanes[0].floor > self._depth().floor:
+            # It left out what is wanted now.
             return None
         try:
-            await self._walk(self.state.lanes[0])
+            await self._walk(lanes[0])
         except KeyRefused:
             raise
         except CourierError as error:
@@ -146,7 +144,7 @@ class StreamReader:
                 changes=self._changes,
                 fetches=fetches,
                 lane_count=LaneCount(self._settings.message_lanes),
-                waiting=lambda: self._pacer.waiting,
+                per_second=lambda: self._pacer.per_second,
                 counts=self._counts,
                 resumed=resumed,
                 seen=set() if is_watched else None,
@@ -186,6 +184,7 @@ class StreamReader:
             seen=seen,
             missing=self.state.missing,
             now=walk.clock.start,
+            all_usable=walk.unusable_to is None,
             ask_path=self._ask_path,
             ask=self._ask,
         )
@@ -200,6 +199,7 @@ class StreamReader:
 
     async def _ask(self, cursor: str | None, yields: bool) -> Asked:
         """The page at a cursor, which is encoded once."""
+        await self._until_room()
         target = self._target if cursor is None else self._target_at + _encoded(cursor)
         reply = await self._client.get(
             target, self._counts, lane=yields, arrays=self._stream.arrays
@@ -210,7 +210,7 @@ class StreamReader:
         except CourierError:
             reply.hold.release()
             raise
-        return Asked(self._flat(page), reply.server_ms, reply.hold.release)
+        return Asked(self._flat(page), reply.server_ms, reply.hold.release, reply.seconds)
 
     def _flat(self, page: Page) -> Page:
         flatten = self._stream.flatten

@@ -10,12 +10,12 @@ from msgspec.structs import replace
 
 from courier_async.catalog.stream import HOUR_MS, Key, Stream
 from courier_async.counts import Counts
-from courier_async.errors import BadAnswer, CourierError, KeyRefused, Limited
+from courier_async.errors import BadAnswer, CourierError, KeyRefused, Limited, Refused
 from courier_async.handover import Batch, Notice
 from courier_async.reading import seams
 from courier_async.reading.changes import Changes, Selected
 from courier_async.reading.course import Course
-from courier_async.reading.judge import JudgedPage, judge_page
+from courier_async.reading.judge import JudgedPage, judge_page, no_usable
 from courier_async.reading.lane import Arrival, Asked, Fetches, LiveLane, Purpose
 from courier_async.reading.lane_count import LaneCount
 from courier_async.reading.lane_set import LaneSet
@@ -45,7 +45,7 @@ class Walk:
         changes: Changes,
         fetches: Fetches,
         lane_count: LaneCount,
-        waiting: Callable[[], int],
+        per_second: Callable[[], float],
         counts: Counts,
         resumed: Lane | None = None,
         seen: set[Key] | None = None,
@@ -56,7 +56,7 @@ class Walk:
         self._changes = changes
         self._fetches = fetches
         self._lane_count = lane_count
-        self._waiting = waiting
+        self._per_second = per_second
         self._counts = counts
         self.seen = seen
         self.complete = False
@@ -82,6 +82,7 @@ class Walk:
             is_learned=is_learned,
         )
         self._waiting_for_probe: list[tuple[LiveLane, CourierError]] = []
+        self._lanes_begun = 0
         self._records = 0
         self._error: CourierError | None = None
         self._over = False
@@ -114,25 +115,31 @@ class Walk:
         if isinstance(arrival.error, KeyRefused):
             raise arrival.error
         if asked is not None:
-            self.clock.note(asked.server_ms)
+            self.clock.note(asked.server_ms, arrival.answered_at)
         if arrival.purpose is Purpose.PROBE:
             return self._take_probe(asked)
+        if arrival.purpose is Purpose.CONFIRM:
+            lane.confirming = False
         if lane.dropped:
             if asked is not None:
                 asked.release()
             return []
-        if lane is not self._lanes.head:
-            self._lane_count.answered(waiting=self._waiting(), seconds=arrival.seconds)
         if asked is None:
+            if arrival.purpose is Purpose.CONFIRM and isinstance(arrival.error, Refused):
+                # Nothing is said against the end that the server's own cursors came to.
+                self._lanes.drop_below(lane)
+                return self._end([]) if lane is self._lanes.head else []
             lane.done = lane.ended = False
             return self._fail(lane, arrival.error or BadAnswer("nothing was answered"))
+        self._lane_count.answered(per_second=self._per_second(), seconds=asked.seconds)
         if not self._began:
             self._begin(lane)
         page = judge_page(self._stream, asked.page, now_ms=self.clock.now_ms)
         if arrival.purpose is Purpose.CONFIRM:
             if is_end(lane, page):
                 asked.release()
-                return self._end([])
+                self._lanes.drop_below(lane)
+                return self._end([]) if lane is self._lanes.head else []
             # The end was none: the lane goes on from here.
             lane.done = lane.ended = False
         return self._read(lane, asked, page)
@@ -168,15 +175,18 @@ class Walk:
             due=selected.due,
             release=asked.release,
         )
-        trouble = asked.page.trouble or _no_usable(page) or lane.guard.trouble(page)
+        trouble = asked.page.trouble or no_usable(page) or lane.guard.trouble(page)
         if trouble is not None:
             # The rows are good; only the way on is not, so the position stays where it was.
             return [batch, *self._fail(lane, trouble)]
         if lane is self._lanes.head and not lane.is_saved_cursor:
-            self._probe.add(page)
+            self._probe.add(lane, page)
             self._drop_replaced(lane)
-        self._course.move(lane, page)
+        self._course.move(lane, page, self.clock.now_ms)
         self._course.place(lane, page, selected)
+        # Of the lane from the head, what lies below is asked for in any case.
+        if lane.ended and lane is not self._lanes.head and not self._asks_below(lane):
+            self._lanes.drop_below(lane)
         if self._lanes.head.done:
             return self._end([batch])
         batch.state = self._saved()
@@ -232,6 +242,9 @@ class Walk:
                 self._lanes.rest(lane)
                 return []
         upper = self._lanes.above(lane)
+        while upper is not None and upper.is_saved_cursor:
+            # Its own cursor may have had its day as well.
+            upper = self._lanes.above(upper)
         if upper is not None and not (upper.stuck or upper.done):
             upper.saved = replace(upper.saved, renewed_at=self.clock.start)
             upper.renewed_from = lane.place
@@ -315,23 +328,49 @@ class Walk:
                 unusable_to=self.unusable_to,
                 is_resumed=head.saved.started_at < self._started_at,
             )
+        is_told = self.state.timeless
         self.state = state
         last = outputs[-1] if outputs else None
         if not isinstance(last, Batch):
             last = Batch(stream=self._stream)
             outputs = [*outputs, last]
         last.state, last.ends_walk = state, True
+        if state.timeless and not is_told:
+            outputs = [*outputs, self._notice_timeless()]
         return outputs
+
+    def _notice_timeless(self) -> Notice:
+        return Notice(
+            f"{self._stream.table}: no record has a time in {self._stream.time_field!r} that can "
+            "be read, so every sync reads and sends all of them. Look for a newer version of this "
+            "connector; if there is none, report it."
+        )
 
     def _awaits_confirmation(self, head: LiveLane) -> bool:
         """Whether something is asked first: the probe, or what lies below the last record."""
+        if head.confirming:
+            return True
         cursor = self._probe.confirmation(head)
         if cursor is None:
             return False
         if self._probe.verdict is Verdict.HELD:
-            self._fetches.start(head, cursor, purpose=Purpose.CONFIRM)
+            self._confirm(head, cursor)
             return True
         return self._probe.verdict is Verdict.ASKED or self._start_probe()
+
+    def _asks_below(self, lane: LiveLane) -> bool:
+        """Whether an end is confirmed at once, since the lane below it says that it is none."""
+        lower = self._lanes.below(lane)
+        if lower is None or not lower.opened or self._probe.verdict is not Verdict.HELD:
+            return False
+        cursor = self._probe.below(lane)
+        if cursor is not None:
+            self._confirm(lane, cursor)
+        return cursor is not None
+
+    def _confirm(self, lane: LiveLane, cursor: str) -> None:
+        lane.confirming = True
+        self._fetches.start(lane, cursor, purpose=Purpose.CONFIRM)
 
     # -- going on ---------------------------------------------------------------------------
 
@@ -362,13 +401,14 @@ class Walk:
         )
 
     def _open_lanes(self) -> None:
-        """Gives lanes the widest gaps; at most as many at once as have been of use before."""
+        """Gives lanes the widest gaps; at most twice as many at once as have been of use."""
         lanes = self._lanes
         bottom = max(self._course.bottom, lanes.bound)
         while self._has_room():
-            if lanes.unopened >= max(len(lanes) - lanes.unopened, seams.SCATTERED):
+            if lanes.unopened >= max(2 * (len(lanes) - lanes.unopened), seams.SCATTERED):
                 return
-            gap = seams.widest_gap(lanes, bottom)
+            worthwhile = seams.worthwhile_pages(self._counts.pages, self._lanes_begun)
+            gap = seams.widest_gap(lanes, bottom, worthwhile)
             if gap is None:
                 return
             if self._probe.verdict is not Verdict.HELD:
@@ -376,7 +416,8 @@ class Walk:
                 return
             newest = lanes.head.saved.newest or gap.top
             for begins_at in seams.places(gap, newest):
-                self._open_lane(begins_at)
+                if self._has_room():
+                    self._open_lane(begins_at)
 
     def _open_lane(self, begins_at: int) -> None:
         if self._stream.cursor_at is None:
@@ -388,6 +429,7 @@ class Walk:
         )
         lane = LiveLane(saved, opened=False)
         self._lanes.insert(lane, begins_at)
+        self._lanes_begun += 1
         self._fetch(lane)
 
     def _fetch(self, lane: LiveLane) -> None:
@@ -414,9 +456,3 @@ class Walk:
 
 def _had_rows(state: StreamState) -> bool:
     return state.watermark is not None or bool(state.lanes)
-
-
-def _no_usable(page: JudgedPage) -> BadAnswer | None:
-    if page.records or not page.unusable:
-        return None
-    return BadAnswer(f"none of the {page.unusable} records of a page can be stored")

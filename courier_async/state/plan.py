@@ -46,6 +46,9 @@ class Plan:
 def plan_walk(state: StreamState, now: int, depth: Depth) -> Plan:
     """What a walk that begins at `now` by the server's clock has to read."""
     state = trusted(state, now)
+    # A lane that left out what is wanted now is read again.
+    wanted = tuple(lane for lane in state.lanes if lane.floor <= depth.floor)
+    state = _replace(state, lanes=wanted)
     bound = _bound(state, now, depth)
     from_head = [lane for lane in state.lanes if lane.begins_at is None]
     if not from_head or from_head[-1].oldest is None:
@@ -129,8 +132,6 @@ def due_down_to(
     """
     down_to, top = None, now
     for began, reached in readings:
-        # What is younger than the reading was not there to be read.
-        top = min(top, began)
         owed_from = max(reached, began - lookback_ms, closed, floor)
         near, far = 0, HOUR_MS
         while owed_from < top and now - near > owed_from:

@@ -13,7 +13,6 @@ from courier_async.state.position import StreamState, Time
 from courier_async.state.sent_rows import (
     MOST_BYTES,
     MOST_IMMUTABLE,
-    MOST_MESSAGES,
     MOST_ROWS,
     SentByHour,
     SentRows,
@@ -194,5 +193,5 @@ def _empty(stream: Stream) -> SentByHour:
     return SentByHour(_most_recent(stream))
 
 
-def _most_recent(stream: Stream) -> int:
-    return MOST_MESSAGES if stream.changes_late else MOST_IMMUTABLE
+def _most_recent(stream: Stream) -> int | None:
+    return None if stream.changes_late else MOST_IMMUTABLE

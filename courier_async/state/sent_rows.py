@@ -122,12 +122,12 @@ class SentRows:
 class SentByHour:
     """Hashed id -> fingerprint of the youngest rows of a stream, by the hour of their time.
 
-    most: how many are kept. given_up: the youngest hour whose entries have given way; nothing up
-    to it is known.
+    most: how many are kept, MOST_MESSAGES by default. given_up: the youngest hour whose entries
+    have given way; nothing up to it is known.
     """
 
-    def __init__(self, most: int = MOST_MESSAGES) -> None:
-        self._most = most
+    def __init__(self, most: int | None = None) -> None:
+        self._most = MOST_MESSAGES if most is None else most
         self.hours: dict[int, dict[bytes, bytes]] = {}
         self.given_up = -1
         self._count = 0
@@ -176,7 +176,7 @@ class SentByHour:
         return texts | {"given_up": str(self.given_up)} if self.given_up >= 0 else texts
 
     @classmethod
-    def from_json(cls, texts: dict[str, str], most: int = MOST_MESSAGES) -> "SentByHour":
+    def from_json(cls, texts: dict[str, str], most: int | None = None) -> "SentByHour":
         """Raises ValueError where `texts` are not of this form."""
         sent = cls(most)
         sent.given_up = int(texts.get("given_up", "-1"))

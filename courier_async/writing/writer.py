@@ -93,14 +93,18 @@ class Writer:
 
     async def save(self) -> None:
         """Saves what has been written, for a sync that is told to stop."""
-        self._stopped = False
         try:
             async with asyncio.timeout(_SAVE_SECONDS):
-                await self._worker.run(self._checkpoint)
+                await self._worker.run(self._save)
         except TimeoutError:
             log.warning("The destination did not take a last checkpoint in time.")
         finally:
             self._stopped = True
+
+    def _save(self) -> None:
+        # Allowed again only here, on the thread: what it was busy with has ended by now.
+        self._stopped = False
+        self._checkpoint()
 
     async def _waiting(self) -> tuple[list[Batch | Notice], bool]:
         """All items now in the queue, at least one; or none once a checkpoint is due."""
@@ -163,6 +167,9 @@ class Writer:
             # Confirmed by two whole walks (reading/deletes.py); the row is only marked deleted.
             self._call(stream.table, "delete", dict(zip(stream.key_columns, key, strict=True)))
             counts.deleted += 1
+        if self._stopped:
+            # A batch before this one may not have been written whole.
+            return
         self._remember(batch)
         if batch.state is not None:
             self._state.streams[stream.table] = batch.state

@@ -32,7 +32,8 @@ from tests.support.landed import CatalogFolder
 from tools.dbt_sources import SOURCES, sources
 
 # The first test of a fresh checkout makes dbt's environment.
-pytestmark = pytest.mark.timeout(1800)
+# One worker: the models are built once for all of these tests.
+pytestmark = [pytest.mark.timeout(1800), pytest.mark.xdist_group("dbt")]
 
 # The time zone of the sessions that build, half a day ahead of UTC.
 FAR_AWAY = "Pacific/Auckland"

@@ -109,7 +109,7 @@ def test_what_an_earlier_version_staged_is_gone(folder: Path, package: Package) 
 def test_the_pins_are_packaged_as_they_are_whatever_pipreqs_says(
     folder: Path, package: Package, tmp_path: Path
 ) -> None:
-    (tmp_path / "bin" / "pipreqs").write_text('#!/bin/sh\necho "orjson==99.0.0" > "$3"\n')
+    (tmp_path / "bin" / "pipreqs").write_text('#!/bin/sh\necho "msgspec==99.0.0" > "$3"\n')
     package()
     with zipfile.ZipFile(folder / "build" / "courier_connector.zip") as archive:
         packaged = archive.read("requirements.txt")

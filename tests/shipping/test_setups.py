@@ -29,6 +29,9 @@ HARMFUL = {
 SHOW = "show:;@$(BIN)/python -c 'import tools, sys; print(sys.stdout.encoding, __debug__)'"
 MADE = "Making the virtual environment in .venv"
 
+# One worker: the environment is made once for all of these tests.
+pytestmark = pytest.mark.xdist_group("setups")
+
 
 def make(folder: Path, *arguments: str, **changes: str) -> subprocess.CompletedProcess[str]:
     kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}

@@ -1,13 +1,13 @@
 """What Fivetran would hold: tables, the last checkpoint, and what was sent after it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from random import Random
 from typing import Any
 
 import orjson
 
-from tests.simulation.oracle import Broken
+from tests.simulation.claims import Broken
 
 Row = dict[str, Any]
 
@@ -34,15 +34,18 @@ class Destination:
     landed before: what a checkpoint may claim. landed: what is in the tables for sure.
     """
 
-    def __init__(self, keys: dict[str, str], random: Random) -> None:
+    def __init__(self, keys: Mapping[str, tuple[str, ...]], random: Random) -> None:
         self._keys = keys
         self._random = random
         self.landed: dict[str, dict[str, Row | None]] = {table: {} for table in keys}
         self.called: dict[str, dict[str, Row | None]] = {table: {} for table in keys}
+        # Rows of syncs that died which no checkpoint has known since: nobody promised to delete
+        # them.
+        self.untracked: dict[str, set[str]] = {table: set() for table in keys}
         self.saved: bytes = b"{}"
         self._pending: list[Operation] = []
         self._over = True
-        self._raised = False
+        self.raised = False
         self.dead = False
         self.warnings: list[str] = []
         self.counts: dict[str, int] = {}
@@ -56,7 +59,7 @@ class Destination:
 
     def begin(self) -> Any:
         """The state that the sync is given."""
-        self._over = self._raised = self.dead = False
+        self._over = self.raised = self.dead = False
         self.counts = dict.fromkeys(("upsert", "delete", "checkpoint"), 0)
         self.sent = {}
         self.warnings = []
@@ -82,6 +85,7 @@ class Destination:
             many = self._random.choice((0, len(mine), self._random.randint(0, len(mine))))
             for operation in mine[:many]:
                 self.landed[table][operation.key] = operation.row
+                self.untracked[table].add(operation.key)
             landed += many
         self._pending.clear()
         self.called = {table: dict(rows) for table, rows in self.landed.items()}
@@ -91,9 +95,7 @@ class Destination:
 
     def upsert(self, table: str, data: Row) -> None:
         self._enter("upsert")
-        key = data.get(self._keys[table])
-        if not isinstance(key, str) or not key:
-            raise Broken(f"{table}: a row without its key")
+        key = self._key(table, data)
         self.sent[table] = self.sent.get(table, 0) + 1
         self._pending.append(Operation(table, key, dict(data)))
         self.called[table][key] = self._pending[-1].row
@@ -101,7 +103,7 @@ class Destination:
 
     def delete(self, table: str, keys: Row) -> None:
         self._enter("delete")
-        key = keys[self._keys[table]]
+        key = self._key(table, keys)
         self.on_delete(table, key)
         self._pending.append(Operation(table, key, None))
         self.called[table][key] = None
@@ -133,12 +135,18 @@ class Destination:
             self.landed[operation.table][operation.key] = operation.row
         self._pending.clear()
 
+    def _key(self, table: str, row: Row) -> str:
+        parts = [row.get(name) for name in self._keys[table]]
+        if not all(isinstance(part, str) and part for part in parts):
+            raise Broken(f"{table}: a row without its key")
+        return "\t".join(map(str, parts))
+
     def _enter(self, name: str) -> None:
         if self.dead:
             raise Crashed
         if self._over:
             raise Broken(f"{name} after the sync was over")
-        if self._raised:
+        if self.raised:
             raise Broken(f"{name} after an operation that raised")
         if name in self.counts:
             self.counts[name] += 1
@@ -149,5 +157,5 @@ class Destination:
         try:
             self.before(self._now, sum(self.counts.values()))
         except SinkRaised:
-            self._raised = True
+            self.raised = True
             raise

@@ -10,12 +10,12 @@ from random import Random
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, unquote
 
-import orjson
-
+from courier_async.api.memory import Hold
 from courier_async.api.transport import Answer, ConnectionTrouble
+from tests.simulation.answers import Answers
+from tests.simulation.claims import Broken
 from tests.simulation.destination import Crashed
-from tests.simulation.oracle import Broken
-from tests.support.fake_courier import DEFAULT_KEY, STREAMS, FakeApi, Reply
+from tests.support.fake_courier import DEFAULT_KEY, STREAMS, FakeApi
 
 T = TypeVar("T")
 
@@ -27,9 +27,7 @@ _LISTINGS = {stream.path: name for name, stream in STREAMS.items()}
 class SimulatedTransport:
     """Requests that take virtual time to get there and back.
 
-    answered: is told the status of each answer by id. under_way: whether the last page of a
-    stream that came whole was of a walk that had begun and not ended. whole: the streams of
-    which a walk has come from the head to the end.
+    answers: is told what has been answered. before: is called with the number of each request.
     """
 
     def __init__(
@@ -41,9 +39,7 @@ class SimulatedTransport:
         timeout_seconds: float,
         most_requests: int,
         before: Callable[[int], None],
-        answered: dict[tuple[str, str], int],
-        under_way: dict[str, bool],
-        whole: set[str],
+        answers: Answers,
     ) -> None:
         self._api = api
         self._random = random
@@ -51,15 +47,14 @@ class SimulatedTransport:
         self._timeout_seconds = timeout_seconds
         self._most_requests = most_requests
         self._before = before
+        self._answers = answers
         self.times: list[float] = []
-        self._answered = answered
-        self._under_way = under_way
-        self._whole = whole
-        self._from_head: dict[str, bool] = {}
+        self._holds: list[Hold] = []
 
-    async def get(self, path_and_query: str) -> Answer:
+    async def get(self, path_and_query: str, hold: Hold) -> Answer:
         loop = asyncio.get_running_loop()
         self.times.append(loop.time())
+        self._holds.append(hold)
         if len(self.times) > self._most_requests:
             raise Broken(f"more than {self._most_requests} requests in one sync")
         self._before(len(self.times))
@@ -69,9 +64,7 @@ class SimulatedTransport:
         parameters = dict(parse_qsl(query, keep_blank_values=True))
         # An API that gives fewer than the hundred tenants asked for has more pages of them.
         parameters.pop("limit", None)
-        if path in _LISTINGS and "cursor" not in parameters:
-            # Whatever becomes of it: the walk before has ended, and of this one nothing has come.
-            self._under_way[_LISTINGS[path]] = False
+        asked_ms = self._api.account.now_ms()
         reply = self._api.answer(path, parameters, headers)
         seconds = reply.delay_seconds + self._random.random() * self._latency_seconds
         if seconds > self._timeout_seconds:
@@ -82,30 +75,19 @@ class SimulatedTransport:
             raise ConnectionTrouble(reply.fault)
         parent, _, last = path.rpartition("/")
         if parent in _BY_ID:
-            self._answered[_BY_ID[parent], unquote(last)] = reply.status
-        elif path in _LISTINGS:
-            self._note_page(_LISTINGS[path], "cursor" in parameters, reply)
+            self._answers.by_id(_BY_ID[parent], unquote(last), reply.status)
+        elif path in _LISTINGS and reply.status == 200:
+            cursor = parameters.get("cursor")
+            self._answers.page(_LISTINGS[path], cursor, reply.body, asked_ms)
+        await hold.grow_to(len(reply.body))
         answer_headers = {name.lower(): value for name, value in reply.headers.items()}
         return Answer(reply.status, answer_headers, reply.body)
 
-    def _note_page(self, stream: str, has_cursor: bool, reply: Reply) -> None:
-        if reply.status in (400, 404, 410):
-            self._under_way[stream] = self._from_head[stream] = False
-        elif reply.status == 200 and _is_whole(reply.body):
-            more = b'more":true' in reply.body[:400]
-            self._under_way[stream] = more
-            if not has_cursor:
-                self._from_head[stream] = True
-            if not more and self._from_head.get(stream):
-                self._whole.add(stream)
-
-
-def _is_whole(body: bytes) -> bool:
-    try:
-        orjson.loads(body)
-    except ValueError:
-        return False
-    return True
+    def check_holds(self) -> None:
+        """After a sync that has ended by itself all memory has been given back."""
+        held = sum(not hold._released for hold in self._holds)
+        if held:
+            raise Broken(f"the memory of {held} answers was never given back")
 
 
 class SimulatedWorker:
@@ -124,7 +106,7 @@ class SimulatedWorker:
     async def run(self, job: Callable[[], T]) -> T:
         loop = asyncio.get_running_loop()
         done: asyncio.Future[T] = loop.create_future()
-        self._task = loop.create_task(self._drive(job, done))
+        self._task = loop.create_task(self._drive(job, done, after=self._task))
         return await done
 
     def stand_still(self) -> None:
@@ -141,7 +123,11 @@ class SimulatedWorker:
         if self._job is not None:
             self._job.kill()
 
-    async def _drive(self, job: Callable[[], T], done: "asyncio.Future[T]") -> None:
+    async def _drive(
+        self, job: Callable[[], T], done: "asyncio.Future[T]", after: "asyncio.Task[None] | None"
+    ) -> None:
+        if after is not None:
+            await asyncio.wait([after])
         await asyncio.sleep(self._random.random() * self._slow_seconds)
         result, error = None, None
         try:

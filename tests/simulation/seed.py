@@ -1,41 +1,35 @@
 """One seed: several syncs with changes, faults and deaths, then quiet, then the verdict."""
 
-import asyncio
 import logging
 import random as random_module
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import fields
 from random import Random
 from typing import Any
+from unittest.mock import patch
+
+import orjson
 
 from courier_async import sync
 from courier_async.catalog.streams import BY_TABLE
-from courier_async.reading import walk
-from courier_async.state import sent_rows as known_rows
+from courier_async.reading import lane
+from courier_async.state import saved, sent_rows
+from courier_async.writing import writer
+from tests.simulation.changes import DAY_MS, HOUR_MS
+from tests.simulation.claims import Broken
 from tests.simulation.destination import Crashed, Destination, SinkRaised
-from tests.simulation.oracle import Broken, Oracle
-from tests.simulation.plan import (
-    KEEPING,
-    PAUSES_MS,
-    Plan,
-    Weather,
-    plan_for,
-    settings_from,
-    weather_for,
-)
-from tests.simulation.seam import SimulatedTransport, SimulatedWorker
-from tests.simulation.source import DAY_MS, HOUR_MS, Source
+from tests.simulation.oracle import Oracle, SyncFacts
+from tests.simulation.plan import INTERVALS_MS, KEEPING, PAUSES_MS, Plan, plan_for
+from tests.simulation.run import MOST_STALE_PAGES, Run, check_pace
+from tests.simulation.source import TIMED, Source
+from tests.simulation.verdict import complete_streams
+from tests.simulation.weather import Weather, calm, settings_from, weather_for
 from tests.support.fake_courier import FakeApi, Options
-from tests.support.virtual_time import Stalled, VirtualTimeLoop
 
 BEGIN_MS = 1_786_700_000_000  # 2026-08-14
-MOST_REQUESTS = 4_000
-MOST_SECONDS = 24 * 3600.0
-MOST_STALE_PAGES = 30
 # Every option as it is where nothing is said of it.
 _USUAL = {option.name: getattr(Options(), option.name) for option in fields(Options)}
-# What the real worker's thread is given at the end.
-JOIN_SECONDS = 5.0
 
 logging.getLogger("courier_async").setLevel(logging.CRITICAL + 1)
 
@@ -50,18 +44,6 @@ class SeedFailed(Exception):
         self.story = story
 
 
-class _Loop(VirtualTimeLoop):
-    """Virtual time that goes on where the sync before has left it, and ends."""
-
-    turns_left = 3_000_000
-
-    def _turn(self, timeout: float | None) -> None:
-        self.turns_left -= 1
-        if self.turns_left < 0:
-            raise Broken("a sync that turns without end")
-        super()._turn(timeout)
-
-
 class Simulation:
     """One seed's world."""
 
@@ -71,104 +53,125 @@ class Simulation:
         self.plan: Plan = plan_for(self.random)
         self.story: list[str] = []
         self._base_ms = BEGIN_MS
-        self._loop: _Loop | None = None
-        self.destination = Destination({t: s.key for t, s in BY_TABLE.items()}, self.random)
+        self._run: Run | None = None
+        keys = {table: stream.key_columns for table, stream in BY_TABLE.items()}
+        self.destination = Destination(keys, self.random)
         self.last_counts: dict[str, int] = {}
         self.requests = 0
-        self._accounts = 0
-        self._use_new_account()
+        self._forgot_ms = 0
+        self._prefix = self.random.choice(("pk_test", "pk_prod"))
+        self.source = Source(
+            random=self.random,
+            seed=seed,
+            sizes=self.plan.sizes,
+            orders=self.plan.orders,
+            now_ms=self.now_ms,
+            span_days=self.plan.span_days,
+            latest_ms=self.plan.latest_ms,
+            tell=self.tell,
+        )
+        self.api = FakeApi(self.source, clock=lambda: self.now_ms() / 1000)
+        self.oracle = Oracle(self.source, self.destination, most_rows=self.plan.most_rows)
+        self.oracle.claims.made_up_work = self.plan.made_up_work
+        # Until when a page at a place fails, the times of its records, and how.
+        self._bad_place: tuple[int, int, int, int] | None = None
+        rows = ", ".join(
+            f"{t} {self.plan.sizes[t]} {self.plan.orders[t]}" for t in self.plan.tables
+        )
+        self.tell(f"an account of {self._prefix}: {rows}")
 
     def now_ms(self) -> int:
-        seconds = self._loop.time() if self._loop is not None else 0.0
+        seconds = self._run.seconds if self._run is not None else 0.0
         return self._base_ms + int(seconds * 1000)
 
     def tell(self, text: str) -> None:
         self.story.append(f"{(self.now_ms() - BEGIN_MS) / 1000:>12.1f} s  {text}")
 
-    def _use_new_account(self) -> None:
-        plan = self.plan
-        self._accounts += 1
-        self._prefix = ("pk_test", "pk_prod")[self._accounts % 2]
-        self.source = Source(
-            random=self.random,
-            seed=self.seed * 2 + self._accounts,
-            sizes=plan.sizes,
-            orders=plan.orders,
-            now_ms=self.now_ms,
-            span_days=plan.span_days,
-            latest_ms=plan.latest_ms,
-            tell=self.tell,
-        )
-        self._since_ms = self._choose_since()
-        self.api = FakeApi(self.source, clock=self._seconds)
-        self.oracle = Oracle(
-            self.source, self.destination, since_ms=self._since_ms, most_rows=plan.most_rows
-        )
-        rows = ", ".join(f"{t} {plan.sizes[t]} {plan.orders[t]}" for t in plan.tables)
-        self.tell(f"an account of {self._prefix}: {rows}")
-
-    def _choose_since(self) -> int | None:
-        """The time of some record to the millisecond, as a bound is likeliest to go wrong."""
-        table = self.random.choice(("message", "audit_event"))
-        if not self.plan.with_since or not self.source.past[table]:
-            return None
-        return self.random.choice([*self.source.past[table].values()]).time_ms
-
-    def _seconds(self) -> float:
-        return self.now_ms() / 1000
-
     # -- the course --------------------------------------------------------------------------
 
     def run(self) -> None:
         """Raises SeedFailed."""
-        kept = known_rows.MOST_ROWS, walk._MOST_STALE_PAGES
-        known_rows.MOST_ROWS, walk._MOST_STALE_PAGES = self.plan.most_rows, MOST_STALE_PAGES
         random_module.seed(self.seed)
-        try:
-            self._course()
-        except Broken as broken:
-            self.tell(f"BROKEN: {broken}")
-            raise SeedFailed(self.seed, str(broken), self.story) from None
-        finally:
-            known_rows.MOST_ROWS, walk._MOST_STALE_PAGES = kept
+        with small_bounds(self.plan):
+            try:
+                self._course()
+            except Broken as broken:
+                self.tell(f"BROKEN: {broken}")
+                raise SeedFailed(self.seed, str(broken), self.story) from None
 
     def _course(self) -> None:
         random, plan = self.random, self.plan
-        self.tell(f"options {plan.options}")
-        swap_at = random.randrange(20)
+        self.tell(f"{plan}")
+        interval = random.choice(INTERVALS_MS)
         for number in range(plan.syncs):
-            self._pause(60_000 if plan.theme == "late" else random.choice(PAUSES_MS))
-            if number == swap_at:
-                self._use_new_account()
-            for kind in {"rows": ("edit", "add"), "late": ("late", "add")}.get(plan.theme, ()):
-                self.source.change_at_random(random.choice(plan.tables), kind)
-            for _ in range(random.choice((0, 1, 2, 5))):
-                self.source.change_at_random(random.choice(plan.tables))
-            ended = self._sync(
-                weather_for(random, plan, quiet=False, last_counts=self.last_counts)
+            if plan.theme == "weeks":
+                interval = random.choice((interval,) * 5 + INTERVALS_MS + (5 * DAY_MS,))
+                self._pause(interval)
+                self._change_over_time(interval)
+                self._place_fault(number)
+            else:
+                self._pause(60_000 if plan.theme == "late" else random.choice(PAUSES_MS))
+                self._change()
+            if random.random() < 0.05:
+                self._sync_with_another_key()
+            weather = weather_for(
+                random,
+                plan,
+                last_counts=self.last_counts,
+                times_ms=self._times_ms(),
+                now_ms=self.now_ms(),
             )
-            if random.random() < (0.2 if ended else 0.9):
+            ended = self._sync(weather)
+            if random.random() < (0.2 if ended else 0.9) and plan.theme != "weeks":
                 self.source.take_back()
         self._quiet_end()
 
-    def _quiet_end(self) -> None:
-        self._pause(self.random.choice(PAUSES_MS))
-        self._sync(self._calm())
-        self._pause(30 * HOUR_MS)
-        self._sync(self._calm())
-        if "message" in self.plan.tables:
-            self.oracle.quiet_deep_read(deep_ms=30 * DAY_MS)
-        self._check_nothing_sent()
-        self._pause(self.random.choice(PAUSES_MS))
-        self._sync(self._calm())
-        self._check_nothing_sent()
-        if self.oracle.deletes_wait():
-            # A reading that was resumed first, then more than half gone, then archived.
-            self._sync(self._calm())
-        self.oracle.tables_equal(self.plan.tables)
+    def _change(self) -> None:
+        random, plan = self.random, self.plan
+        for kind in {"rows": ("edit", "add"), "late": ("late", "add")}.get(plan.theme, ()):
+            self.source.change_at_random(random.choice(plan.tables), kind)
+        for _ in range(random.choice((0, 1, 2, 5))):
+            self.source.change_at_random(random.choice(plan.tables))
 
-    def _calm(self) -> Weather:
-        return weather_for(self.random, self.plan, quiet=True, last_counts=self.last_counts)
+    def _change_over_time(self, interval_ms: int) -> None:
+        """What would happen during a pause happens within it, at moments spread over it."""
+        random = self.random
+        count = random.choice((0, 1, 1, 2, 4))
+        for moment in sorted(random.random() for _ in range(count)):
+            kept, self._base_ms = self._base_ms, self._base_ms - int(moment * interval_ms)
+            self.source.change_at_random("message", random.choice(("add", "aged", "aged", "late")))
+            self._base_ms = kept
+        if random.random() < 0.2:
+            self.source.change_at_random(random.choice(self.plan.tables))
+
+    def _times_ms(self) -> list[int]:
+        return [past.time_ms for table in TIMED for past in self.source.past[table].values()]
+
+    def _place_fault(self, number: int) -> None:
+        """For some syncs one place in the history of messages always fails."""
+        random = self.random
+        if self._bad_place is not None and number >= self._bad_place[0]:
+            self._bad_place = None
+        times = sorted(past.time_ms for past in self.source.past["message"].values())
+        if self._bad_place is None and len(times) > 20 and random.random() < 0.08:
+            at = times[random.randrange(len(times) * 3 // 4)]
+            status = random.choice((400, 410, 422, 500, 403))
+            self._bad_place = (number + random.choice((1, 4, 8)), at, at + 1, status)
+
+    def _quiet_end(self) -> None:
+        self._bad_place = None
+        # A cursor that fails again within a day of its renewal stays.
+        recently = self.now_ms() - self._forgot_ms < DAY_MS or self.plan.theme == "weeks"
+        self._pause(49 * HOUR_MS if recently else self.random.choice(PAUSES_MS))
+        self._sync(calm(self.random, self.plan))
+        for pause in (30 * HOUR_MS, 30 * HOUR_MS):
+            self._pause(pause)
+            self._sync(calm(self.random, self.plan))
+        self._check_nothing_sent()
+        self._pause(60_000)
+        self._sync(calm(self.random, self.plan))
+        self._check_nothing_sent()
+        self.oracle.tables_equal(self.plan.tables)
 
     def _check_nothing_sent(self) -> None:
         given_up = self.oracle.given_up()
@@ -184,236 +187,111 @@ class Simulation:
 
     def _sync(self, weather: Weather) -> bool:
         """Whether it ended by itself."""
-        plan, destination = self.plan, self.destination
-        settings = settings_from(
-            weather,
-            since_ms=self._since_ms,
-            lookback_days=plan.lookback_days,
-            api_key=f"{self._prefix}_simulated",
-        )
-        self.api.change_options(**(_USUAL | plan.options | weather.options))
-        if weather.forget_before:
-            self.api.forget_cursors()
-        self.source.calm = weather.quiet
-        for table, after, times in weather.during:
-            self.api.change_after(table, after, {"do": "random", "stream": table, "times": times})
-        raw = destination.begin()
+        for table, kind in weather.before:
+            self.source.change_at_random(table, kind)
+        settings = settings_from(weather, api_key=f"{self._prefix}_simulated")
+        self._set_up(weather)
+        raw = self.destination.begin()
         self.tell(f"SYNC {weather}")
-        self.oracle.begin(raw, source_name=settings.source, now_ms=self.now_ms())
-        self.oracle.made_up_cursors_work = self.plan.options["made_up_cursors"] == "honoured"
-        destination.on_checkpoint = self.oracle.on_checkpoint
-        destination.on_delete = self.oracle.on_delete
-        death = _Death(self, weather)
-        destination.before = death.at_operation
-        transport = SimulatedTransport(
-            self.api,
-            random=self.random,
-            latency_seconds=weather.latency_seconds,
-            timeout_seconds=settings.request_timeout_seconds,
-            most_requests=MOST_REQUESTS,
-            before=death.at_request,
-            answered=self.oracle.answered,
-            under_way=self.oracle.under_way,
-            whole=self.oracle.whole,
+        self.oracle.begin(
+            raw,
+            now_ms=self.now_ms(),
+            since_ms=settings.sync_since_ms,
+            redacts=settings.redact_secrets,
+            blind=weather.blind,
         )
-        worker = SimulatedWorker(
-            random=self.random, slow_seconds=weather.slow_seconds, pauses=weather.pauses
-        )
-        death.stand_still = worker.stand_still
-        outcome = self._run(settings, raw, transport, worker, death)
-        seconds = self._end_loop()
-        died = isinstance(outcome, (Crashed, SinkRaised))
-        destination.ended(normally=not died)
-        landed = destination.settle() if died else 0
-        self.requests += len(transport.times)
-        self.last_counts = dict(destination.counts) | {
-            "request": len(transport.times),
-            "second": round(seconds),
-        }
+        run = self._run = Run(self, weather, settings)
+        outcome = run.whole(raw)
+        self._base_ms, self._run = self.now_ms(), None
+        died = isinstance(outcome, (Crashed, SinkRaised)) or self.destination.raised
+        self.destination.ended(normally=not died)
+        landed = self.destination.settle() if died else 0
+        self.requests += len(run.times)
+        self.last_counts = dict(self.destination.counts)
+        self.last_counts |= {"request": len(run.times), "second": round(run.seconds)}
         told = "complete" if outcome is None else f"{type(outcome).__name__}: {outcome}"
         self.tell(f"{told}; {self.last_counts}; {landed} unsaved rows landed")
-        _check_pace(transport.times, settings.requests_per_second)
+        check_pace(run.times, settings.requests_per_second)
         complete: set[str] = set()
-        if weather.quiet and outcome is not None:
-            raise Broken(f"a quiet sync failed: {outcome}")
         if not died:
-            complete = self._complete(weather, settings, outcome)
+            run.check_end()
+            complete = complete_streams(weather, settings, outcome, self.destination.warnings)
         self.oracle.after(
-            complete=complete,
-            source_name=settings.source,
-            lookback_ms=settings.message_lookback_ms,
+            SyncFacts(
+                died=died,
+                complete=complete,
+                lookback_ms=settings.message_lookback_ms,
+                source_name=settings.source,
+                blind=weather.blind,
+                fails_below=weather.fails_below,
+            )
         )
         return not died
 
-    def _run(
-        self,
-        settings: Any,
-        raw: Any,
-        transport: SimulatedTransport,
-        worker: SimulatedWorker,
-        death: "_Death",
-    ) -> BaseException | None:
-        """How the sync ended: None, SyncFailed, SinkRaised or Crashed."""
+    def _set_up(self, weather: Weather) -> None:
+        """What the API does during this sync."""
+        options = _USUAL | self.plan.options | weather.options
+        if self._bad_place is not None and not weather.quiet:
+            _, low, high, status = self._bad_place
+            rule = {"stream": "message", "status": status, "kind": "listing"}
+            rule |= {"holds_from_ms": low, "holds_until_ms": high}
+            options["rules"] = [*options["rules"], rule]
+            weather.excuse("message")
+        if weather.forget_before or weather.forget_at or self._lanes_refused():
+            # Then the server's own word is believed.
+            options["rules"] = [r for r in options["rules"] if r.get("cursor") != "own"]
+        if self.now_ms() - self._forgot_ms < DAY_MS and not weather.quiet:
+            # A place whose cursor fails again within a day is itself at fault.
+            weather.excuse_all()
+        self.api.change_options(**options)
+        if weather.forget_before or weather.forget_at:
+            self._forgot_ms = self.now_ms() + DAY_MS
+        if weather.forget_before:
+            self.api.forget_cursors()
+        shift_ms = round(abs(options["date_shift_seconds"]) * 1000)
+        self.oracle.off_ms = max(self.oracle.off_ms, shift_ms)
+        self.oracle.claims.ahead_ms = self.oracle.off_ms
+        self.source.calm = weather.quiet
+        for table, after, times in weather.during:
+            self.api.change_after(table, after, {"do": "random", "stream": table, "times": times})
 
-        async def main() -> None:
-            death.task = asyncio.current_task()
-            death.arm()
-            async with asyncio.timeout(MOST_SECONDS):
-                try:
-                    await sync.run(
-                        settings, raw, self.destination, transport=transport, worker=worker
-                    )
-                finally:
-                    self.destination.over()
-                    if death.struck:
-                        worker.kill()
-                    await worker.join(JOIN_SECONDS)
+    def _lanes_refused(self) -> bool:
+        """Whether the state remembers that made-up cursors do not work."""
+        streams = orjson.loads(self.destination.saved).get("streams", {})
+        return "no_lanes_until" in streams.get("message", {})
 
-        try:
-            with asyncio.Runner(loop_factory=self._new_loop) as runner:
-                runner.run(main())
-        except (sync.SyncFailed, SinkRaised) as error:
-            if death.struck:
-                return Crashed()
-            return error
-        except Stalled:
-            raise Broken("a sync that waits for ever") from None
-        except TimeoutError:
-            raise Broken(f"a sync of more than {MOST_SECONDS:g} s") from None
-        except BaseException as error:
-            broken = _find(error, Broken)
-            if broken is not None:
-                raise broken from None
-            if death.struck:
-                return Crashed()
-            raise Broken(f"the sync ended with {error!r}") from error
-        return Crashed() if death.struck else None
+    def _sync_with_another_key(self) -> None:
+        """A wrong key kind for one sync costs nothing: no request, no operation."""
+        raw = self.destination.begin()
+        if not raw:
+            self.destination.over()
+            return
+        other = "dk_prod"
+        weather = calm(self.random, self.plan)
+        run = self._run = Run(self, weather, settings_from(weather, api_key=f"{other}_simulated"))
+        outcome = run.whole(raw)
+        self._base_ms, self._run = self.now_ms(), None
+        self.tell(f"a sync with a key of {other}: {outcome}")
+        if not isinstance(outcome, sync.SyncFailed):
+            raise Broken("a sync with a key of another kind did not fail")
+        if run.times or any(self.destination.counts.values()):
+            raise Broken("a sync with a key of another kind made requests or operations")
 
-    def _new_loop(self) -> _Loop:
-        self._loop = _Loop()
-        return self._loop
-
-    def _end_loop(self) -> float:
-        assert self._loop is not None
-        seconds = self._loop.time()
-        self._base_ms += int(seconds * 1000)
-        self._loop = None
-        return seconds
-
-    def _complete(
-        self, weather: Weather, settings: Any, outcome: BaseException | None
-    ) -> set[str]:
-        """The streams that were read to the end, by the sync's own word."""
-        tables = {stream.table for stream in settings.streams}
-        skipped = {
-            table
-            for table in tables
-            if any(
-                text.startswith(f"{table}: Courier answered") and "skipped" in text
-                for text in self.destination.warnings
-            )
-        }
-        troubled = _troubled(weather)
-        if outcome is None:
-            lost = tables & set(weather.options.get("down", ()))
-            if lost:
-                raise Broken(f"{lost} was down, and the sync says that it is complete")
-            return tables - skipped
-        text = str(outcome)
-        if "refused the key" in text or "not accept the key" in text:
-            return set()
-        named = _named(text)
-        if not named:
-            raise Broken(f"the error names no stream: {text}")
-        if troubled is not None and named.keys() - troubled:
-            raise Broken(f"failed without a reason: {text}")
-        for table, reason in named.items():
-            if reason.startswith("no usable answer"):
-                self.oracle.check_bookmark_kept(table)
-        return tables - skipped - named.keys()
+    def forget_cursors(self) -> None:
+        self.tell("all cursors forgotten")
+        self.api.forget_cursors()
 
 
-class _Death:
-    """Lets a sync die where its weather has it."""
-
-    def __init__(self, simulation: Simulation, weather: Weather) -> None:
-        self._simulation = simulation
-        self._weather = weather
-        self.task: asyncio.Task[None] | None = None
-        self.struck = False
-        self.stand_still: Callable[[], None] = lambda: None
-
-    def arm(self) -> None:
-        at = self._weather.crash_at
-        if at is not None and at[0] == "second":
-            asyncio.get_running_loop().call_later(at[1], self._strike)
-
-    def at_request(self, number: int) -> None:
-        if number == self._weather.forget_at:
-            self._simulation.tell("all cursors forgotten")
-            self._simulation.api.forget_cursors()
-        if self._weather.crash_at == ("request", number):
-            self._strike()
-
-    def at_operation(self, name: str, number: int) -> None:
-        if self._weather.crash_at == (name, self._simulation.destination.counts[name]):
-            self._strike()
-            raise Crashed
-        if number == self._weather.raise_at:
-            raise SinkRaised
-        self.stand_still()
-
-    def _strike(self) -> None:
-        self.struck = True
-        self._simulation.destination.dead = True
-        if self.task is not None:
-            self.task.cancel()
-
-
-def _named(text: str) -> dict[str, str]:
-    """Each stream that a failed sync names, and its reason."""
-    reasons = text.partition(" could not be read to the end. ")[2]
-    return {
-        table: reason
-        for part in reasons.split("; ")
-        for tables, colon, reason in [part.partition(": ")]
-        for table in (tables.split(", ") if colon else ())
-        if table in BY_TABLE
-    }
-
-
-def _troubled(weather: Weather) -> set[str] | None:
-    """The streams that may fail in this weather; None: any."""
-    options = weather.options
-    if {"fault_rate", "allow_per_second", "key"} & options.keys():
-        return None
-    if weather.forget_at is not None:
-        return None
-    troubled = {*options.get("down", ()), *options.get("endless", ())}
-    for name in ("denied", "more_without_cursor", "repeat_cursor"):
-        troubled |= {*options.get(name, ())}
-    return troubled
-
-
-def _check_pace(times: list[float], per_second: float) -> None:
-    most = max(1, int(-(-per_second // 1)))
-    first = 0
-    for last, moment in enumerate(times):
-        while moment - times[first] >= 1.0:
-            first += 1
-        if last - first + 1 > most:
-            raise Broken(f"{last - first + 1} requests within a second, {per_second:g} allowed")
-
-
-def _find(error: BaseException, kind: type[BaseException]) -> BaseException | None:
-    if isinstance(error, kind):
-        return error
-    if isinstance(error, BaseExceptionGroup):
-        for inner in error.exceptions:
-            found = _find(inner, kind)
-            if found is not None:
-                return found
-    return None
+@contextmanager
+def small_bounds(plan: Plan) -> Iterator[Any]:
+    """Bounds so small that a small account meets them."""
+    with (
+        patch.object(saved, "MOST_ROWS", plan.most_rows),
+        patch.object(sent_rows, "MOST_MESSAGES", plan.most_messages),
+        patch.object(lane, "MOST_STALE_PAGES", MOST_STALE_PAGES),
+        patch.object(writer, "QUEUE_PAGES", plan.queue_pages),
+    ):
+        yield
 
 
 def run_seed(seed: int) -> Simulation:

@@ -6,7 +6,7 @@ The fake API is joined at the transport; the destination is a sink of our own in
 import asyncio
 import copy
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -161,6 +161,15 @@ async def sync(
 
 def expected(account: Account, table: str, *, redact_secrets: bool = True) -> dict[str, Row]:
     """The rows that a complete reading must land; rows.py has tests of its own."""
+    return _rows(account.truth(table), table, redact_secrets=redact_secrets)
+
+
+def expected_of(api: FakeApi, table: str) -> dict[str, Row]:
+    """The rows that a complete reading must land, also of tables that the API alone makes."""
+    return _rows(api.truth(table), table, redact_secrets=True)
+
+
+def _rows(records: Iterable[Row], table: str, *, redact_secrets: bool) -> dict[str, Row]:
     mapper = RowMapper(BY_TABLE[table], redact_secrets=redact_secrets)
-    rows = [mapper.row(record) for record in account.truth(table)]
+    rows = [mapper.row(record) for record in records]
     return {key_text(_key(table, row)): row for row in rows}

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from courier_async.catalog.positions import message_cursor_at
 from courier_async.catalog.stream import DAY_MS, Family
 from courier_async.catalog.streams import BY_TABLE, STREAMS
-from courier_async.sync import SyncFailed
+from courier_async.ending import SyncFailed
+from courier_async.state.saved import VERSION
 from courier_async.sync import sync as sync_over_http
 from tests.support.fake_courier import Account, FakeApi, Options, Reply, server
 from tests.support.harness import Sink, Tables, expected, settings, sync
@@ -91,11 +92,13 @@ async def sync_from(url: str, lines: list[str], state: Any = None, **changes: An
     return Outcome(sink, error, lines)
 
 
-async def after(stream: str, hostile: Reply, lines: list[str], **changes: Any) -> Outcome:
-    """A sync in which the stream's first answer is hostile, checked for all that always holds."""
+async def after(
+    stream: str, hostile: Reply, lines: list[str], *, times: int = 1, **changes: Any
+) -> Outcome:
+    """A sync whose first answers to a stream are hostile, checked for all that always holds."""
     account = Account(seed=3, sizes=SMALL)
     api = FakeApi(account)
-    api.script(stream, hostile)
+    api.script(stream, *[hostile] * times)
     async with server.serve(api=api) as fake:
         began = time.monotonic()
         outcome = await sync_from(fake.url, lines, **changes)
@@ -240,42 +243,82 @@ async def test_an_odd_value_lands_whole(name: str, stream: str, logged: list[str
     raw, cell = LANDING[name]
     outcome = await after(stream, reply(with_raw(stream, "odd", raw)), logged)
     assert outcome.error is None
-    assert outcome.rows[stream] == {"x1": {"id": "x1", "who": PERSON, "odd": cell}}
+    rest = {"who": PERSON, "odd": cell}
+    assert outcome.rows[stream] == {"x1": {"id": "x1", "additional_fields": rest}}
 
 
-async def test_five_thousand_keys_land_each_in_a_column(logged: list[str]) -> None:
-    record = {"id": "x1"} | {f"k{number:04}": number for number in range(5_000)}
-    outcome = await after("brand", reply(page("brand", record)), logged)
+async def test_five_thousand_unknown_keys_make_no_column(logged: list[str]) -> None:
+    rest = {f"k{number:04}": number for number in range(5_000)}
+    outcome = await after("brand", reply(page("brand", {"id": "x1"} | rest)), logged)
     assert outcome.error is None
-    assert outcome.rows["brand"] == {"x1": record}
+    assert outcome.rows["brand"] == {"x1": {"id": "x1", "additional_fields": rest}}
 
 
 async def test_of_duplicate_keys_the_last_lands(logged: list[str]) -> None:
     outcome = await after("brand", reply(with_raw("brand", "a", '1, "a": 2')), logged)
-    assert outcome.rows["brand"] == {"x1": {"id": "x1", "who": PERSON, "a": 2}}
+    rest = {"who": PERSON, "a": 2}
+    assert outcome.rows["brand"] == {"x1": {"id": "x1", "additional_fields": rest}}
 
 
-async def test_keys_that_come_to_one_column_both_land(logged: list[str]) -> None:
-    record = {"id": "x1", "ID": 1, "a": {"b": 2}, "a_b": 3, "Name": "4", "name": "5", "_": {"": 6}}
-    outcome = await after("brand", reply(page("brand", record)), logged)
+async def test_keys_that_look_like_a_column_s_land_beside_it(logged: list[str]) -> None:
+    rest = {
+        "ID": 1,
+        "Name": "4",
+        "settings_colors_primary": "blue",
+        "additional_fields": 7,
+        "_": {"": 6},
+    }
+    columns = {"id": "x1", "name": "5", "settings": {"colors": {"primary": "red"}}}
+    outcome = await after("brand", reply(page("brand", rest | columns)), logged)
     assert outcome.error is None
-    row = outcome.rows["brand"]["x1"]
-    assert row["id"] == "x1"
-    assert sorted(map(str, row.values())) == ["1", "2", "3", "4", "5", "6", "x1"]
+    assert outcome.rows["brand"]["x1"] == {
+        "id": "x1",
+        "name": "5",
+        "settings_colors_primary": "red",
+        "additional_fields": rest,
+    }
+
+
+ODD = [1, PERSON, None, [PERSON], {"who": PERSON}, True, 0.5]
+
+
+def odd_records(stream: str) -> list[Any]:
+    """What is no record, or is one without a usable key."""
+    key = BY_TABLE[stream].key[0]
+    return [*ODD, {key: None}, {key: [PERSON]}]
 
 
 @pytest.mark.parametrize("stream", TABLES)
-async def test_what_is_no_record_is_left_out_counted_and_told(
+async def test_what_is_no_record_is_asked_for_again_and_then_left_out_counted_and_told(
     stream: str, logged: list[str]
 ) -> None:
     key = BY_TABLE[stream].key[0]
-    odd = [1, PERSON, None, [PERSON], {"who": PERSON}, {key: None}, {key: [PERSON]}, True, 0.5]
-    hostile = reply(page(stream, *odd, {key: "x1"}, {key: 7}))
-    outcome = await after(stream, hostile, logged)
+    hostile = reply(page(stream, *odd_records(stream), {key: "x1"}, {key: 7}))
+    outcome = await after(stream, hostile, logged, times=2)
     assert outcome.error is None
-    assert outcome.rows[stream] == {"x1": {key: "x1"}, "7": {key: "7"}}
+    (column,) = BY_TABLE[stream].key_columns
+    assert outcome.rows[stream] == {"x1": {column: "x1"}, "7": {column: "7"}}
     told = [text for text in outcome.sink.warnings if text.startswith(f"{stream}: 9 records")]
     assert len(told) == 1
+
+
+@pytest.mark.parametrize("stream", TABLES)
+async def test_what_is_no_record_once_alone_costs_nothing(stream: str, logged: list[str]) -> None:
+    hostile = reply(page(stream, *odd_records(stream)))
+    outcome = await after(stream, hostile, logged)
+    assert outcome.error is None
+    assert len(outcome.rows[stream]) == SMALL[stream]
+    assert outcome.sink.warnings == []
+
+
+@pytest.mark.parametrize("stream", TABLES)
+async def test_a_page_of_which_nothing_is_a_record_fails_its_stream(
+    stream: str, logged: list[str]
+) -> None:
+    outcome = await after(stream, reply(page(stream, *odd_records(stream))), logged, times=2)
+    assert outcome.error is not None
+    assert outcome.error.startswith(f"1 of 7 streams could not be read to the end. {stream}: ")
+    assert outcome.rows[stream] == {}
 
 
 @pytest.mark.parametrize("stream", TABLES)
@@ -283,17 +326,20 @@ async def test_objects_where_text_belongs_and_the_other_way_round_land(
     stream: str, logged: list[str]
 ) -> None:
     key = BY_TABLE[stream].key[0]
-    record = {
-        key: "x1",
+    rest = {
         "name": {"a": [1]},
+        "title": ["t"],
         "settings": "s",
+        "filter": "f",
+        "properties": True,
         "enqueued": {"b": 2},
         "timestamp": [],
+        "created": "soon",
     }
-    outcome = await after(stream, reply(page(stream, record)), logged)
+    outcome = await after(stream, reply(page(stream, {key: "x1"} | rest)), logged)
     assert outcome.error is None
-    row = outcome.rows[stream]["x1"]
-    assert (row["name_a"], row["settings"], row["enqueued_b"]) == ("[1]", "s", 2)
+    (column,) = BY_TABLE[stream].key_columns
+    assert outcome.rows[stream] == {"x1": {column: "x1", "additional_fields": rest}}
 
 
 @pytest.mark.parametrize("stream", TABLES)
@@ -301,7 +347,7 @@ async def test_of_one_id_twice_on_a_page_the_last_lands_known_or_not(
     stream: str, logged: list[str]
 ) -> None:
     key = BY_TABLE[stream].key[0]
-    old, new = {key: "x1", "name": PERSON}, {key: "x1", "name": "new"}
+    old, new = {key: "x1", "label": PERSON}, {key: "x1", "label": "new"}
     api = FakeApi(Account(seed=3, sizes=SMALL))
     tables = Tables()
     state: dict[str, Any] = {}
@@ -312,7 +358,8 @@ async def test_of_one_id_twice_on_a_page_the_last_lands_known_or_not(
             assert outcome.error is None
             tables.apply(outcome.sink)
             state = outcome.sink.last_state()
-            assert tables.rows[stream]["x1"]["name"] == records[-1]["name"]
+            landed = tables.rows[stream]["x1"]["additional_fields"]
+            assert landed == {"label": records[-1]["label"]}
     assert PERSON not in "\n".join(logged)
 
 
@@ -330,39 +377,34 @@ JSON = st.recursive(
 # Never earned, or of no row: a time between would be a claim that no reader can refute.
 TIMES = st.sampled_from([-(2**53) + 1, -1, 0, 1, 10**12, NOW_MS + DAY_MS, 2**53 - 1])
 CURSORS = ALL_TEXT | st.sampled_from([message_cursor_at(NOW_MS + 1), "x" * 8_192, "\ud800"])
+HASHES = st.sampled_from(["QUJDREVG", "QUJDREVGR0hJSktM", "x", "\ud800"])
 LANES = st.fixed_dictionaries(
-    {"cursor": CURSORS},
+    {"started_at": TIMES | st.just(NOW_MS - 1), "cursor": CURSORS},
     optional={
-        "id": TIMES, "newest": TIMES, "oldest": TIMES, "ordered": st.booleans(), "start": TIMES,
-        "first": st.lists(ALL_TEXT, max_size=12), "first_oldest": TIMES, "met": TIMES,
+        "newest": TIMES, "oldest": TIMES, "pages": st.integers(), "in_order": st.integers(),
+        "begins_at": TIMES, "first": st.lists(ALL_TEXT, max_size=12), "renewed_at": TIMES,
     },
 )  # fmt: skip
-WALKS = st.builds(
-    lambda frame, lane, lanes: frame | {k: v for k, v in lane.items() if k != "start"} | lanes,
-    st.fixed_dictionaries(
-        {"started_at": TIMES | st.just(NOW_MS - 1)},
-        optional={
-            "stop_at": TIMES, "emit_from": TIMES, "deep": st.booleans(),
-            "lean": st.tuples(st.none() | TIMES, TIMES, TIMES).map(list),
-        },
-    ),
-    LANES,
-    st.fixed_dictionaries({}, optional={"lanes": st.lists(LANES, max_size=3)}),
-)  # fmt: skip
+MISSING = st.tuples(TIMES, st.none() | TIMES, st.none() | TIMES, st.integers(0, 20)).map(list)
+ROWS = st.lists(ALL_TEXT | ALL_TEXT.map(lambda key: f"abcdefgh{key}"), max_size=3).map("\n".join)
 PARTS = st.fixed_dictionaries(
     {},
     optional={
-        "watermark": TIMES, "newest_first": st.booleans(), "deep_read_at": TIMES,
-        "deep_read_to": TIMES, "lanes_refused_at": TIMES, "walk": WALKS,
-        "rows": st.lists(ALL_TEXT | ALL_TEXT.map(lambda key: f"abcdefgh{key}"), max_size=3),
-        "open": st.booleans(), "left": st.lists(ALL_TEXT, max_size=3), "asked_after": ALL_TEXT,
-        "half_gone": st.booleans(), "rows_given_up": st.booleans(),
+        "read_at": TIMES, "watermark": TIMES, "newest_first": st.booleans(), "closed": TIMES,
+        "readings": st.lists(st.tuples(TIMES, TIMES).map(list), max_size=3),
+        "lanes": st.lists(LANES, max_size=3), "no_lanes_until": TIMES,
+        "timeless": st.booleans(), "unusable": st.tuples(TIMES, TIMES).map(list),
+        "missing": st.dictionaries(ALL_TEXT, MISSING, max_size=2),
+        "round": JSON, "owed": st.dictionaries(ALL_TEXT, st.booleans(), max_size=2),
+        "open": st.booleans(), "sent_whole": st.booleans(),
+        "due": st.dictionaries(ALL_TEXT, TIMES, max_size=2),
+        "sent": ROWS | st.dictionaries(TIMES.map(str) | st.just("given_up"), HASHES, max_size=2),
     },
 )  # fmt: skip
 
 
 def own(streams: Any) -> dict[str, Any]:
-    return {"version": 1, "source": SOURCE, "streams": streams}
+    return {"version": VERSION, "source": SOURCE, "streams": streams}
 
 
 STATES = (
@@ -371,21 +413,16 @@ STATES = (
     | st.dictionaries(st.sampled_from(TABLES), PARTS | JSON, max_size=7).map(own)
 )
 FAR = NOW_MS + DAY_MS
-HEAD = {
-    "cursor": message_cursor_at(NOW_MS + 1),
-    "started_at": NOW_MS - 1,
-    "deep": True,
-    "ordered": True,
-}
+HEAD = {"cursor": message_cursor_at(NOW_MS + 1), "started_at": NOW_MS - 1, "oldest": NOW_MS}
 
 
 @hypothesis_settings(max_examples=60)
 @given(state=STATES)
-@example(state=own({"brand": {"walk": {"cursor": "\ud800", "started_at": 1}}}))
-@example(state=own({"brand": {"rows": ["abcdefgh\ud800"], "deep_read_at": 1}}))
-@example(state=own({"brand": {"left": ["\ud800"], "asked_after": "\ud800"}}))
-@example(state=own({"message": {"watermark": FAR, "walk": HEAD | {"stop_at": FAR}}}))
-@example(state=own({"message": {"walk": HEAD | {"lean": [None, FAR, FAR]}}}))
+@example(state=own({"brand": {"lanes": [{"cursor": "\ud800", "started_at": 1}]}}))
+@example(state=own({"brand": {"sent": "abcdefgh\ud800", "read_at": 1}}))
+@example(state=own({"brand": {"missing": {"\ud800": [1]}}}))
+@example(state=own({"message": {"watermark": FAR, "lanes": [HEAD]}}))
+@example(state=own({"message": {"watermark": FAR, "readings": [[FAR, 0]], "closed": FAR}}))
 def test_no_state_whatever_hides_a_row(state: Any) -> None:
     tables = Tables()
     sink = asyncio.run(sync(FakeApi(TINY, Options()), state))

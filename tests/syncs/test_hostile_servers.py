@@ -135,18 +135,19 @@ async def test_no_body_fills_the_memory_in_one_stream_or_in_all_at_once() -> Non
 
 @pytest.mark.skipif(not own_process.STATUS.exists(), reason="left out: no /proc to measure with")
 async def test_of_large_pages_in_several_streams_at_once_one_is_in_memory() -> None:
-    tables = ["brand", "list", "message", "tenant"]
-    by_hand = {f"/any{BY_TABLE[table].path}": dense(table, 4) for table in tables}
+    tables = ["brand", "message", "tenant"]
+    by_hand = {f"/any{BY_TABLE[table].path}": dense(table, 2) for table in tables}
     async with serve_by_hand(account(), by_hand) as server:
         (outcome,) = await syncs_of_their_own([server.configuration()])
     assert outcome.error is None
     for table in tables:
         (row,) = outcome.rows[table].values()
-        assert row["cells"].startswith("[[],[],")
-        assert len(row["cells"]) > 4_000_000
-    assert outcome.seconds < 30
-    # One takes 220 MB in all, two 350, and four 600.
-    assert outcome.peak_mb < 310
+        # Of such a value the sink keeps the length.
+        assert row["additional_fields"] > 2_000_000
+    # Mostly the parsing of 700,000 lists a page, five seconds on a machine of its own.
+    assert outcome.seconds < 60
+    # One takes 190 MB in all, and each further one 90.
+    assert outcome.peak_mb < 275
 
 
 # -- certificates --------------------------------------------------------------------------------

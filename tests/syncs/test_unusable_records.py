@@ -1,29 +1,80 @@
-"""Records that cannot be stored when they are first met land once they can."""
+"""Records that cannot be stored are looked for again; nothing is deleted because of them."""
 
 from typing import Any
 
-from courier_async.catalog.stream import DAY_MS, HOUR_MS
-from tests.support.message_listing import Destination, Message, MessageListing, cursor_behind
+import pytest
+
+from tests.syncs.house import DAY_MS, HOUR_MS, KEPT, TABLES, House, ready
+
+HOW = ["null", "keyless", "key_null", "text"]
 
 
-def test_a_record_met_as_null_by_a_sync_that_died_lands_though_it_is_beyond_the_lookback() -> None:
-    listing = MessageListing()
-    listing.add(300, span_ms=90 * DAY_MS)
-    lost = listing.newest(155)["id"]
+def spoilt(
+    how: str = "null", share: float = 0.33, table: str = "*", **rule: Any
+) -> dict[str, Any]:
+    rules = [{"stream": table, "kind": "listing", "records": how, "share": share, **rule}]
+    return {"rules": rules}
 
-    def with_a_null(cursor: str | None, page: list[Message]) -> tuple[int, Any] | None:
-        if lost not in [message["id"] for message in page]:
-            return None
-        records = [None if message["id"] == lost else message for message in page]
-        place = next(p for p, m in listing.messages.items() if m is page[-1])
-        return 200, {"results": records, "paging": {"more": True, "cursor": cursor_behind(place)}}
 
-    listing.instead = with_a_null
-    destination = Destination(listing)
-    destination.sync(crash_at=220)
-    assert destination.stream["unusable"]
-    listing.instead = None
-    for _ in range(3):
-        listing.now_ms += DAY_MS + HOUR_MS
-        destination.sync()
-    assert not destination.missing
+@pytest.mark.parametrize("how", HOW)
+def test_a_third_of_the_records_unusable_in_one_first_sync_lands_in_the_next_days(
+    how: str,
+) -> None:
+    house = House()
+    sink = house.sync(options=spoilt(how))
+    told = {text.partition(":")[0] for text in sink.warnings}
+    assert told >= {"message", "tenant", "audit_event"}
+    assert "looks for them again for thirty days" in sink.warnings[0]
+    assert "unusable" in house.of("message")
+    house.sync(after_ms=25 * HOUR_MS)
+    house.sync(after_ms=25 * HOUR_MS)
+    assert house.wrong == {}
+    assert "unusable" not in house.of("message")
+
+
+@pytest.mark.parametrize("table", ["message", "audit_event"])
+def test_records_without_their_key_for_five_days_land_once_they_have_one(table: str) -> None:
+    house = ready()
+    house.account.add(table, 20)
+    for _ in range(5):
+        house.sync(after_ms=DAY_MS, options=spoilt("keyless", 0.6, table))
+    house.syncs(3, after_ms=DAY_MS)
+    assert house.wrong == {}
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_a_stream_of_which_no_record_is_usable_is_an_error_with_a_name(table: str) -> None:
+    house = ready()
+    sink = house.sync(options=spoilt("null", 1.0, table), fails=True)
+    assert f"{table}: none of the" in house.error
+    assert sink.deleted(table) == []
+    house.syncs(2)
+    assert house.wrong == {}
+
+
+def test_a_row_that_came_unusable_is_not_deleted() -> None:
+    house = ready()
+    for _ in range(4):
+        sink = house.sync(after_ms=25 * HOUR_MS, options=spoilt("null", 0.3))
+        assert {table: sink.deleted(table) for table in KEPT} == {table: [] for table in KEPT}
+    house.sync()
+    assert house.wrong == {}
+
+
+def test_a_page_with_an_unusable_record_is_asked_for_once_more() -> None:
+    house = House()
+    house.sync(options=spoilt("null", 1.0, "tenant", page=2, times=1))
+    assert house.wrong == {}
+    # A hundred a page.
+    assert house.requests("tenant") == 2 + 1
+
+
+@pytest.mark.parametrize("days", [7])
+def test_nulls_for_days_cost_no_row_in_the_end(days: int) -> None:
+    house = House()
+    for _ in range(days):
+        house.account.add("message", 2)
+        house.account.add("audit_event", 1)
+        house.sync(after_ms=DAY_MS, options=spoilt("null", 0.2))
+    house.syncs(3, after_ms=25 * HOUR_MS)
+    assert house.wrong == {}

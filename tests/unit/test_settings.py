@@ -8,10 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from courier_async.catalog.streams import STREAMS
+from courier_async.catalog.streams import ALL, BY_TABLE, STREAMS
 from courier_async.settings import OPTIONS, PLACEHOLDER, Settings, unknown_settings
 
 KEY = "pk_prod_8H4JF2N1A94WJ2MZQ0X3T5V7"
+US, EU = "https://api.courier.com", "https://api.eu.courier.com"
+OWN = "https://courier.example.com"
 
 
 def settings(**texts: Any) -> Settings:
@@ -34,9 +36,11 @@ def test_a_key_alone_gives_every_default() -> None:
     assert given.max_retries == 3
     assert given.request_timeout_seconds == 60
     assert given.sync_since_ms is None
-    assert given.message_lookback_days == 3
-    assert given.message_deep_lookback_days == 30
+    assert given.message_lookback_days == 30
+    assert given.message_lanes is None
+    assert given.children_refresh_hours == 24
     assert given.capture_deletes is True
+    assert given.redact_secrets is True
     assert given.checkpoint_interval_seconds == 60
 
 
@@ -59,8 +63,11 @@ def test_an_unfilled_field_means_the_default(name: str, nothing: str | None) -> 
         ("message_lookback_days", "0", 0.0),
         ("message_lookback_days", "365", 365.0),
         ("message_lookback_days", "0.5", 0.5),
-        ("message_deep_lookback_days", "0", 0.0),
-        ("message_deep_lookback_days", "365", 365.0),
+        ("message_lanes", "1", 1),
+        ("message_lanes", "128", 128),
+        ("children_refresh_hours", "0", 0.0),
+        ("children_refresh_hours", "720", 720.0),
+        ("redact_secrets", "false", False),
         ("checkpoint_interval_seconds", "0", 0.0),
         ("checkpoint_interval_seconds", "3600", 3600.0),
         ("capture_deletes", "false", False),
@@ -84,7 +91,8 @@ NUMBERS = [
     ("max_retries", "0 to 10", ["-1", "11", "1.5", "3.0", "1e1", "999999999999", "٣"]),
     ("request_timeout_seconds", "1 to 600", ["0", "0.9", "601"]),
     ("message_lookback_days", "0 to 365", ["-0.1", "365.5"]),
-    ("message_deep_lookback_days", "0 to 365", ["-1", "366"]),
+    ("message_lanes", "1 to 128", ["0", "129", "8.0"]),
+    ("children_refresh_hours", "0 to 720", ["-1", "721"]),
     ("checkpoint_interval_seconds", "0 to 3600", ["-1", "3601"]),
 ]
 
@@ -104,6 +112,9 @@ def test_a_number_out_of_range_is_refused_with_the_range(
     [
         ("capture_deletes", "yes", "true or false"),
         ("capture_deletes", "1", "true or false"),
+        ("redact_secrets", "no", "true or false"),
+        ("region", "Asia", "US or EU"),
+        ("region", "other", "US or EU"),
         ("streams", "message,brands", "brand, audience, audit_event, list, message"),
         ("streams", ",", "brand, audience, audit_event, list, message"),
         ("streams", "message;brand", "brand, audience, audit_event, list, message"),
@@ -266,15 +277,99 @@ def test_a_key_short_enough_to_stand_in_an_address_by_chance_is_let_be() -> None
     assert settings(api_key="test", base_url="http://localhost/test").api_key == "test"
 
 
-def test_an_unknown_setting_is_told_with_the_nearest_name() -> None:
-    sentences = unknown_settings({"api_key": KEY, "request_per_second": "5", "zzz": KEY})
-    assert len(sentences) == 2
-    assert "request_per_second" in sentences[0]
-    assert "Did you mean requests_per_second?" in sentences[0]
-    assert "zzz" in sentences[1]
-    assert "Did you mean" not in sentences[1]
-    assert KEY not in "".join(unknown_settings({KEY: ""}))
+def test_an_unknown_setting_is_told_by_its_name() -> None:
+    assert unknown_settings({"api_key": KEY, "colour": "red"}) == [
+        "The configuration has a setting that is not known: colour."
+    ]
     assert unknown_settings(dict.fromkeys(OPTIONS, "")) == []
+
+
+@pytest.mark.parametrize("name", [KEY, f"x{KEY}", "pk_test_OTHER"])
+def test_a_key_that_stands_in_place_of_a_settings_name_is_not_shown(name: str) -> None:
+    (told,) = unknown_settings({"api_key": KEY, name: ""})
+    assert name not in told
+
+
+@pytest.mark.parametrize(
+    ("written", "right"),
+    [
+        ("apikey", "api_key"),
+        ("Api-Key", "api_key"),
+        ("Region", "region"),
+        ("regions", "region"),
+        ("stream", "streams"),
+        ("request_per_second", "requests_per_second"),
+        ("baseUrl", "base_url"),
+        ("max retries", "max_retries"),
+        ("sync_sinse", "sync_since"),
+    ],
+)
+def test_a_name_that_differs_by_case_separator_or_one_letter_is_an_error(
+    written: str, right: str
+) -> None:
+    said = sentence(**{written: "1"})
+    assert said == f"The configuration has {written!r}: the setting is called {right}."
+
+
+@pytest.mark.parametrize("name", ["regionals", "message_deep_lookback_days", "retries", "x"])
+def test_a_name_that_is_like_no_setting_is_no_error(name: str) -> None:
+    assert settings(**{name: "1"}) == settings()
+
+
+@pytest.mark.parametrize(
+    ("given", "address"),
+    [
+        ({}, US),
+        ({"region": ""}, US),
+        ({"region": "US"}, US),
+        ({"region": "EU"}, EU),
+        ({"region": " eu "}, EU),
+        ({"base_url": EU}, EU),
+        ({"region": "", "base_url": OWN}, OWN),
+        ({"region": "EU", "base_url": ""}, EU),
+    ],
+)
+def test_the_address_is_that_of_the_region_or_the_base_url(
+    given: dict[str, str], address: str
+) -> None:
+    assert settings(**given).base_url == address
+
+
+@pytest.mark.parametrize("base_url", [US, EU, OWN])
+@pytest.mark.parametrize("region", ["US", "EU"])
+def test_a_region_beside_a_base_url_is_an_error(region: str, base_url: str) -> None:
+    said = sentence(region=region, base_url=base_url)
+    assert said == "Set region or base_url, not both: each names Courier's address."
+
+
+@pytest.mark.parametrize(("given", "is_us"), [({}, True), ({"region": "EU"}, False)])
+def test_only_the_eu_region_lacks_what_the_us_region_alone_has(
+    given: dict[str, str], is_us: bool
+) -> None:
+    assert settings(**given).is_us is is_us
+
+
+@pytest.mark.parametrize(
+    ("text", "tables"),
+    [
+        ("core", [stream.table for stream in STREAMS]),
+        ("all", [stream.table for stream in ALL]),
+        ("brand,core", [stream.table for stream in STREAMS]),
+        ("tenant_user,tenant", ["tenant", "tenant_user"]),
+    ],
+)
+def test_core_stands_for_the_seven_tables_and_all_for_every_table(
+    text: str, tables: list[str]
+) -> None:
+    assert [stream.table for stream in settings(streams=text).streams] == tables
+
+
+@pytest.mark.parametrize("child", [stream.table for stream in ALL if stream.parent])
+def test_a_table_of_children_needs_its_parents_table(child: str) -> None:
+    parent = BY_TABLE[child].parent
+    said = sentence(streams=child)
+    assert said.startswith(f"streams names {child}, which is read for each row of {parent}.")
+    assert f"Add {parent} to streams." in said
 
 
 def test_no_repr_shows_the_key() -> None:
@@ -299,10 +394,10 @@ def test_the_source_is_the_host_and_no_more_of_the_key_than_its_environment(
     assert settings(api_key=key, base_url=base_url).source == source
 
 
-def test_lookbacks_are_also_had_in_milliseconds() -> None:
-    given = settings(message_lookback_days="0.5", message_deep_lookback_days="2")
+def test_durations_are_also_had_in_milliseconds() -> None:
+    given = settings(message_lookback_days="0.5", children_refresh_hours="1.5")
     assert given.message_lookback_ms == 43_200_000
-    assert given.message_deep_lookback_ms == 172_800_000
+    assert given.children_refresh_ms == 5_400_000
 
 
 ANYTHING = st.recursive(
@@ -331,5 +426,5 @@ def test_any_configuration_gives_settings_or_a_sentence(configuration: Any) -> N
         assert isinstance(given, Settings)
         unknown_settings(configuration)
     assert not said or re.match(
-        r"(The configuration|[a-z_]+) (is|must|names|holds|still)\b", said
+        r"(The configuration|[a-z_]+) (is|must|names|holds|still|has)\b|Set region", said
     ), said

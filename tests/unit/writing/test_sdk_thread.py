@@ -6,12 +6,13 @@ import sys
 import textwrap
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from typing import Never
 
 import pytest
 
-from courier_async.writing.sdk_thread import ThreadWorker
+from courier_async.writing.sdk_thread import SdkThread
 
 ROOT = Path(__file__).parents[3]
 
@@ -30,15 +31,15 @@ async def test_jobs_run_one_after_another_in_the_order_they_came() -> None:
         under_way -= 1
         return number * 2
 
-    async with ThreadWorker() as worker:
-        results = await asyncio.gather(*(worker.run(lambda n=n: job(n)) for n in range(50)))
+    async with SdkThread() as worker:
+        results = await asyncio.gather(*(worker.run(partial(job, number)) for number in range(50)))
     assert seen == list(range(50))
     assert results == [number * 2 for number in range(50)]
     assert most_under_way == 1
 
 
 async def test_every_job_runs_on_one_thread_that_is_not_the_loops() -> None:
-    async with ThreadWorker() as worker:
+    async with SdkThread() as worker:
         threads = {await worker.run(threading.get_ident) for _ in range(10)}
     assert len(threads) == 1
     assert threading.get_ident() not in threads
@@ -46,7 +47,7 @@ async def test_every_job_runs_on_one_thread_that_is_not_the_loops() -> None:
 
 async def test_a_job_that_blocks_leaves_the_loop_free() -> None:
     let_go = threading.Event()
-    async with ThreadWorker() as worker:
+    async with SdkThread() as worker:
         task = asyncio.create_task(worker.run(lambda: let_go.wait(10)))
         for _ in range(20):
             await asyncio.sleep(0.001)
@@ -56,7 +57,7 @@ async def test_a_job_that_blocks_leaves_the_loop_free() -> None:
 
 
 async def test_the_thread_ends_with_the_context() -> None:
-    async with ThreadWorker() as worker:
+    async with SdkThread() as worker:
         await worker.run(lambda: None)
     assert "courier-writer" not in {thread.name for thread in threading.enumerate()}
 
@@ -71,7 +72,7 @@ async def test_an_exception_of_a_job_is_raised_where_it_was_asked_for() -> None:
     def job() -> Never:
         raise raised
 
-    async with ThreadWorker() as worker:
+    async with SdkThread() as worker:
         with pytest.raises(Odd) as caught:
             await worker.run(job)
         assert caught.value is raised
@@ -96,7 +97,7 @@ async def test_what_would_end_the_process_or_be_lost_comes_as_an_ordinary_error(
     def job() -> Never:
         raise raised
 
-    async with ThreadWorker() as worker:
+    async with SdkThread() as worker:
         with pytest.raises(RuntimeError, match=type(raised).__name__):
             await asyncio.wait_for(worker.run(job), 5)
         assert await worker.run(lambda: "still there") == "still there"
@@ -110,7 +111,7 @@ async def test_a_cancelled_wait_leaves_the_job_to_end_and_the_worker_to_go_on() 
         let_go.wait(10)
         ended.set()
 
-    async with ThreadWorker() as worker:
+    async with SdkThread() as worker:
         task = asyncio.create_task(worker.run(job))
         await asyncio.sleep(0.01)
         task.cancel()
@@ -124,7 +125,7 @@ async def test_a_cancelled_wait_leaves_the_job_to_end_and_the_worker_to_go_on() 
 async def test_a_job_whose_wait_was_cancelled_before_it_began_does_not_run() -> None:
     let_go = threading.Event()
     ran: list[str] = []
-    async with ThreadWorker() as worker:
+    async with SdkThread() as worker:
         first = asyncio.create_task(worker.run(lambda: let_go.wait(10)))
         second = asyncio.create_task(worker.run(lambda: ran.append("second")))
         await asyncio.sleep(0.01)
@@ -156,11 +157,11 @@ def test_a_job_that_blocks_for_ever_does_not_keep_the_process_from_ending() -> N
     printed, seconds = run_script(
         """
         import asyncio, threading
-        from courier_async.writing import sdk_thread as worker
-        worker._JOIN_SECONDS = 0.5
+        from courier_async.writing import sdk_thread
+        sdk_thread._JOIN_SECONDS = 0.5
 
         async def main():
-            async with worker.ThreadWorker() as one:
+            async with sdk_thread.SdkThread() as one:
                 asking = asyncio.create_task(one.run(threading.Event().wait))
                 await asyncio.sleep(0.1)
                 asking.cancel()
@@ -177,12 +178,12 @@ def test_a_job_that_ends_after_its_loop_is_closed_says_nothing() -> None:
     printed, _ = run_script(
         """
         import asyncio, threading, time
-        from courier_async.writing import sdk_thread as worker
-        worker._JOIN_SECONDS = 0.1
+        from courier_async.writing import sdk_thread
+        sdk_thread._JOIN_SECONDS = 0.1
         let_go = threading.Event()
 
         async def main():
-            async with worker.ThreadWorker() as one:
+            async with sdk_thread.SdkThread() as one:
                 asking = asyncio.create_task(one.run(let_go.wait))
                 await asyncio.sleep(0.1)
                 asking.cancel()
@@ -201,12 +202,12 @@ def test_no_job_begins_once_the_context_has_been_left() -> None:
     printed, _ = run_script(
         """
         import asyncio, contextlib, threading, time
-        from courier_async.writing import sdk_thread as worker
-        worker._JOIN_SECONDS = 0.1
+        from courier_async.writing import sdk_thread
+        sdk_thread._JOIN_SECONDS = 0.1
         let_go = threading.Event()
 
         async def main():
-            async with worker.ThreadWorker() as one:
+            async with sdk_thread.SdkThread() as one:
                 first = asyncio.create_task(one.run(let_go.wait))
                 second = asyncio.create_task(one.run(lambda: print("a late call")))
                 await asyncio.sleep(0.1)

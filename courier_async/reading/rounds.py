@@ -1,0 +1,94 @@
+"""A round over all parents of a table of children: whose turn it is, and how far it has come."""
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from typing import Final
+
+from msgspec.structs import replace
+
+from courier_async.state.position import Round, StreamState
+
+MOST_OWED: Final = 1_000
+
+
+@dataclass(slots=True, kw_only=True)
+class Parents:
+    """What this sync's walk has found of the parents.
+
+    listed: ids that the walk held. whole: it ran to the end. new: ids not known before it.
+    gone: ids whose rows this sync deletes. now: the walk's start by the server's clock.
+    """
+
+    listed: set[str]
+    whole: bool
+    new: set[str]
+    gone: set[str]
+    now: int
+
+    def lack(self, parent: str) -> bool:
+        """Whether a whole walk has shown that a parent is not listed."""
+        return self.whole and parent not in self.listed
+
+
+@dataclass(slots=True)
+class Progress:
+    """The work of this sync: owed parents first, then the round's in the order of their ids."""
+
+    owed: list[str]
+    round_ids: list[str]
+    done: set[str] = field(default_factory=set)
+    at: int = 0
+
+    def work(self) -> list[str]:
+        owed = set(self.owed)
+        return self.owed + [parent for parent in self.round_ids if parent not in owed]
+
+    def advance(self, parent: str) -> str | None:
+        """The last id of the round with all before it done, where it has moved."""
+        self.done.add(parent)
+        before = self.at
+        while self.at < len(self.round_ids) and self.round_ids[self.at] in self.done:
+            self.at += 1
+        return self.round_ids[self.at - 1] if self.at > before else None
+
+    def advanced(self, current: Round | None, parent: str) -> Round | None:
+        """The round once a parent is done."""
+        done_to = self.advance(parent)
+        if current is None or done_to is None:
+            return current
+        over = self.at == len(self.round_ids)
+        return replace(current, done_to="" if over else done_to, over=over)
+
+
+def begin(
+    state: StreamState,
+    parents: Parents,
+    kept: Collection[str],
+    *,
+    refresh_ms: int,
+    can_ask: Callable[[str], bool],
+) -> tuple[StreamState, Progress]:
+    """What is to be read: what is owed, and a round if one is under way or due.
+
+    kept: ids of the parents whose children are kept. can_ask: whether an id can be asked for.
+    """
+    known = {parent for parent in parents.listed.union(kept) if can_ask(parent)}
+    # Nobody waits for the children of a parent that has gone.
+    owed = {p: failed for p, failed in state.owed.items() if p in known or not parents.whole}
+    for parent in sorted(parents.new & known) if state.round is not None else ():
+        if len(owed) < MOST_OWED:
+            owed.setdefault(parent, False)
+    current, ids = state.round, list[str]()
+    if parents.whole:
+        if current is None or _is_due(current, parents.now, refresh_ms):
+            current = Round(began=parents.now)
+        if not current.over:
+            ids = sorted(parent for parent in known if parent > current.done_to)
+        if not ids:
+            current = replace(current, done_to="", over=True)
+    return replace(state, owed=owed, round=current), Progress(list(owed), ids)
+
+
+def _is_due(current: Round, now: int, refresh_ms: int) -> bool:
+    """Whether the next round begins. One from the future tells nothing."""
+    return current.over and not 0 <= now - current.began < refresh_ms

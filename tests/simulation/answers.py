@@ -1,0 +1,75 @@
+"""What the API has answered: whole walks of a listing, and rows asked for by id."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from courier_async.catalog.streams import BY_TABLE
+
+
+@dataclass(slots=True)
+class _Chain:
+    """A walk that has come from the head so far. cursors: what it may go on with."""
+
+    began_ms: int
+    held: set[str] = field(default_factory=set)
+    cursors: set[str] = field(default_factory=set)
+
+
+class Answers:
+    """Of one sync. statuses: of rows asked for by id, in order. held: ids of all pages.
+
+    whole: for each table the walks that have come from the head to the end: when they began
+    and what they held.
+    """
+
+    def __init__(self) -> None:
+        self.statuses: dict[tuple[str, str], list[int]] = {}
+        self.held: dict[str, set[str]] = {}
+        self.whole: dict[str, list[tuple[int, set[str]]]] = {}
+        self.spoilt: set[str] = set()
+        self.pages = 0
+        self._chains: dict[str, _Chain] = {}
+
+    def by_id(self, table: str, id_: str, status: int) -> None:
+        self.statuses.setdefault((table, id_), []).append(status)
+
+    def page(self, table: str, cursor: str | None, body: bytes, asked_ms: int) -> None:
+        """A listing was answered with 200."""
+        try:
+            answer = orjson.loads(body)
+        except ValueError:
+            return
+        stream = BY_TABLE[table]
+        array = next((name for name in stream.arrays if name in answer), None)
+        if array is None or not isinstance(answer[array], list):
+            return
+        self.pages += table == "message"
+        keys = {key[0] for record in answer[array] if (key := stream.key_of(record))}
+        if len(keys) < len(answer[array]) and any(
+            stream.key_of(record) is None for record in answer[array]
+        ):
+            self.spoilt.add(table)
+        self.held.setdefault(table, set()).update(keys)
+        if cursor is None:
+            self._chains[table] = _Chain(asked_ms)
+        chain = self._chains.get(table)
+        if chain is None or (cursor is not None and cursor not in chain.cursors):
+            return
+        chain.held |= keys
+        following = _following(answer)
+        chain.cursors |= set(following)
+        if not following:
+            self.whole.setdefault(table, []).append((chain.began_ms, chain.held))
+            del self._chains[table]
+
+
+def _following(answer: dict[str, Any]) -> list[str]:
+    """The cursors by which the next page may be asked for; none after the last page."""
+    paging = answer.get("paging", answer)
+    if not isinstance(paging, dict) or paging.get("more", paging.get("has_more")) is False:
+        return []
+    cursor, url = paging.get("cursor"), paging.get("next_url")
+    from_url = url.partition("cursor=")[2].replace("%2B", "+") if isinstance(url, str) else ""
+    return [text for text in (cursor, from_url) if text]

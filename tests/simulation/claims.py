@@ -1,0 +1,178 @@
+"""What a checkpoint claims, held against what was sent before it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from courier_async.catalog.schema import salt_of
+from courier_async.catalog.stream import HOUR_MS
+from courier_async.catalog.streams import BY_TABLE
+from courier_async.state.plan import INDEX_LAG_MS
+from courier_async.state.sent_rows import SentByHour, SentRows, key_text, short_hash
+from tests.simulation.source import TIMED, Past, Source
+from tests.support.fake_courier.cursors import decode
+
+if TYPE_CHECKING:
+    from tests.simulation.destination import Destination
+
+Part = dict[str, Any]
+
+
+class Broken(BaseException):
+    """An invariant does not hold. No handler of the connector may swallow it."""
+
+
+class Claims:
+    """Judges the checkpoints of one account. Times are epoch ms of the simulated clock.
+
+    since_ms, redacts: the settings of the sync. ahead_ms: how far the server's clock has been
+    ahead in any sync so far: a reading may claim so much that it cannot have seen.
+    made_up_work: made-up cursors are honoured. blind: streams whose listings tell nothing.
+    """
+
+    def __init__(self, source: Source, destination: Destination, *, most_rows: int) -> None:
+        self._source = source
+        self._destination = destination
+        self._most_rows = most_rows
+        self._previous: dict[str, Part] = {}
+        self.since_ms: int | None = None
+        self.redacts = True
+        self.ahead_ms = 0
+        self.made_up_work = False
+        self.blind: set[str] = set()
+
+    def begin(self, streams: dict[str, Part]) -> None:
+        self._previous = streams
+
+    def check(self, state: dict[str, Any]) -> None:
+        """No checkpoint claims a record whose upsert has not been called."""
+        for table, part in state["streams"].items():
+            before = self._previous.get(table, {})
+            if part == before:
+                continue
+            if table == "message":
+                self._check_messages(part, before)
+            else:
+                self._check_rows(table, part, before)
+            self._check_watermark(table, part, before)
+            is_read = part.get("read_at") != before.get("read_at")
+            if is_read and table not in TIMED | self.blind:
+                self._check_read(table, part["read_at"], 0, part.get("unusable"))
+            descends = self._source.orders[table] in ("newest", "nearly_newest")
+            for began, reached in part.get("readings", ()):
+                # Without order, what is left of a walk that was begun anew is none to rely on.
+                is_whole = descends or "watermark" in part
+                if [began, reached] not in before.get("readings", ()) and is_whole:
+                    self._check_read(table, began, reached, part.get("unusable"))
+            for lane in part.get("lanes", ()):
+                if lane not in before.get("lanes", ()):
+                    self._check_lane(table, lane, part.get("unusable"))
+        self._previous = state["streams"]
+
+    # -- rows --------------------------------------------------------------------------------
+
+    def _check_rows(self, table: str, part: Part, before: Part) -> None:
+        rows, rows_before = marks_of(part), marks_of(before)
+        self._destination.untracked[table] -= rows.keys()
+        if len(rows) > self._most_rows:
+            raise Broken(f"{table}: {len(rows)} rows in the state")
+        past = self._source.past[table]
+        for key, mark in rows.items():
+            if mark and rows_before.get(key) != mark:
+                self._check_mark(table, past.get(key), key, mark)
+
+    def _check_messages(self, part: Part, before: Part) -> None:
+        sent = part.get("sent", {})
+        was = before.get("sent", {})
+        changed = {hour: text for hour, text in sent.items() if was.get(hour) != text}
+        changed.pop("given_up", None)
+        entries = SentByHour.from_json(changed).hours
+        known = SentByHour.from_json({hour: was[hour] for hour in changed if hour in was}).hours
+        names = self._names() if entries else {}
+        for hour, marks in entries.items():
+            for name, mark in marks.items():
+                if known.get(hour, {}).get(name) != mark:
+                    past = names.get(name)
+                    self._check_mark("message", past, past.id if past else name.hex(), mark)
+
+    def _names(self) -> dict[bytes, Past]:
+        return {short_hash((past.id,)): past for past in self._source.past["message"].values()}
+
+    def _check_mark(self, table: str, past: Past | None, key: str, mark: bytes) -> None:
+        row = self._destination.called[table].get(key)
+        if row is None or past is None:
+            raise Broken(f"{table}: a checkpoint knows {key!r}, which was not sent")
+        salt = salt_of(BY_TABLE[table], self.redacts)
+        if not any(v.mark(salt) == mark and row in v.rows for v in past.versions):
+            raise Broken(f"{table}: a checkpoint knows {key!r} as what was not sent")
+
+    # -- times -------------------------------------------------------------------------------
+
+    def _check_watermark(self, table: str, part: Part, before: Part) -> None:
+        now, was = part.get("watermark"), before.get("watermark")
+        if was is not None and (now is None or now < was):
+            raise Broken(f"{table}: the watermark went back from {was} to {now}")
+        latest = self._source.now_ms() + self.ahead_ms - INDEX_LAG_MS
+        if now is not None and now != was and now > latest:
+            raise Broken(f"{table}: the watermark is later than ten minutes ago")
+
+    def _check_read(self, table: str, began: int, reached: int, unusable: Any) -> None:
+        """Everything visible at `began` and not older than `reached` has been sent as it was."""
+        began -= self.ahead_ms
+        for past in self._source.past[table].values():
+            if not past.listed or past.placed_ms >= began or past.place_ms < reached:
+                continue
+            if table in TIMED and past.time_ms > began:
+                continue
+            if _may_be_unusable(table, past, unusable):
+                continue
+            version = past.version_at(began)
+            past.promised = max(past.promised or 0, version)
+            self._check_called(table, past, version, f"reading {began}-{reached}")
+
+    def _check_lane(self, table: str, lane: Part, unusable: Any) -> None:
+        """All that lies between where a lane began and its cursor has been sent."""
+        if "begins_at" in lane and not self.made_up_work:
+            return
+        cursor = decode(table, lane["cursor"]) if "cursor" in lane else None
+        if cursor is None:
+            if "cursor" in lane:
+                raise Broken(f"{table}: a checkpoint holds a cursor that was never given out")
+            return
+        descends = self._source.orders[table] != "oldest"
+        started_ms = lane["started_at"] - self.ahead_ms
+        for position, id_, _ in self._source.listing(table):
+            if position > lane.get("begins_at", position):
+                continue
+            place = (position, id_)
+            if place < cursor.place if descends else place > cursor.place:
+                break
+            past = self._source.past[table][id_]
+            if past.placed_ms >= started_ms or not self.is_wanted(table, past):
+                continue
+            if _may_be_unusable(table, past, unusable):
+                continue
+            self._check_called(table, past, 0, f"the lane of {started_ms}")
+
+    def _check_called(self, table: str, past: Past, version: int, what: str) -> None:
+        landed = past.version_of(self._destination.called[table].get(past.id))
+        if landed is None:
+            raise Broken(f"{table}: {what} claims {past.id!r}, which was never sent")
+        if landed < version:
+            raise Broken(f"{table}: {what} claims {past.id!r} as it was not sent")
+
+    def is_wanted(self, table: str, past: Past) -> bool:
+        return table not in TIMED or self.since_ms is None or past.time_ms >= self.since_ms
+
+
+def _may_be_unusable(table: str, past: Past, unusable: Any) -> bool:
+    """Whether the state says that it could not be stored when it was met."""
+    if unusable is None:
+        return False
+    return table not in TIMED or past.place_ms >= unusable[0] - HOUR_MS
+
+
+def marks_of(part: Part) -> dict[str, bytes]:
+    """The fingerprints in one stream's part of a state, by key; b"" is a blank one."""
+    rows = SentRows.from_json(part.get("sent", "")) if "sent" in part else SentRows()
+    return {key_text(key): mark for key, mark in rows.marks.items()}

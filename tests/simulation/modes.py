@@ -1,0 +1,196 @@
+"""The ways in which a server can be unkind during one sync."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+from tests.simulation.plan import KEEPING, Plan
+from tests.support.fake_courier.replies import FAULTS
+
+if TYPE_CHECKING:
+    from tests.simulation.weather import Weather
+
+# Random, the plan, the weather to be changed, a table that is read.
+Mode = Callable[[Random, Plan, "Weather", str], None]
+_HEALING = (408, 409, 425, 500, 502, 503, 504, 520, 524, 529, 530)
+
+
+def add(random: Random, plan: Plan, weather: Weather, *, times_ms: list[int], now_ms: int) -> None:
+    """One of them, or none that fits."""
+    table = random.choice(weather.settings["streams"])
+    mode = random.choice(MODES)
+    mode(random, plan, weather, table)
+    window = weather.options.pop("window_seconds", None)
+    for rule in weather.options.get("rules", ()):
+        if window is not None:
+            rule["from_ms"], rule["until_ms"] = now_ms, now_ms + round(window * 1000)
+
+
+def _rule(weather: Weather, **rule: Any) -> None:
+    weather.options.setdefault("rules", []).append(rule)
+
+
+# -- failures of requests ---------------------------------------------------------------------
+
+
+def faults(random: Random, plan: Plan, weather: Weather, table: str) -> None:
+    weather.options["fault_rate"] = random.choice((0.02, 0.1, 0.3))
+    weather.options["fault_kinds"] = random.choice(
+        (FAULTS, ("drop", "cut", "truncated"), ("500", "503", "429"))
+    )
+    weather.excuse_all()
+
+
+def pace(random: Random, plan: Plan, weather: Weather, table: str) -> None:
+    weather.options["allow_per_second"] = random.choice((0.5, 2.0, 10.0))
+    weather.options["burst"] = random.choice((1, 5))
+    weather.options["retry_after"] = random.choice(("none", "seconds", "date", "ms"))
+    weather.excuse_all()
+
+
+def down(random: Random, plan: Plan, weather: Weather, table: str) -> None:
+    weather.options["down"] = (table,)
+    weather.excuse(table)
+
+
+def denied(random: Random, plan: Plan, weather: Weather, table: str) -> None:
+    weather.options["denied"] = {table: random.choice((402, 403, 404))}
+    weather.options["denied_from_page"] = random.choice((1, 1, 2, 3))
+    weather.excuse(table)
+
+
+def other_key(random: Random, plan: Plan, weather: Weather, table: str) -> None:
+    weather.options |= {"key": "pk_test_other", "bad_key_status": random.choice((401, 403))}
+    weather.excuse_all()
+
+
+def failing_now_and_then(random: Random, plan: Plan, weather: Weather, table: str) -> None:
+    """Any status that a retry heals; with three retries no run of three matters."""
+    weather.settings["max_retries"] = 3
+    every = random.choice((3, 5))
+    _rule(weather, stream=table, status=random.choice(_HEALING), every=every)
+
+
+def error_inside_200(random: Random, plan: Plan, weather: Weather, table: str) -> None:
+    weather.settings["max_retries"] = 3
+    answer = random.choice(("api_error", "task_timed_out"))
+    _rule(weather, stream=table, kind="listing", answer=answer, every=random.choice((2, 3)))
+
+
+def limit_by_403(random: Random, plan: Plan, weather: Weather, table: str) -> None:
+    answer = random.choice(("slow_down", "firewall"))
+    stream = random.choice((table, "*"))
+    _rule(weather, stream=stream, answer=answer, after=random.randint(0, 6), times=2)
+
+
+def stray_401(random: Random, plan: Plan, weather: Weather, table: str) -> None:
+    """By then a request of the same stream has been accepted."""
+    _rule(weather, stream=table, kind="listing", answer="bad_key", after=2, times=1)
+
+
+def eager_retry_after(random: Random, plan: Plan, weather: Weather, table: str) -> None:
+    """For some seconds: a client that believes it comes back too often too soon."""
+    weather.settings["max_retries"] = 3
+    weather.latency_seconds = 0.05
+    header = random.choice(({"Retry-After": "0"}, {"retry-after-ms": "50"}))
+    _rule(weather, stream=table, status=503, headers=header)
+    weather.options["window_seconds"] = 2.5
+
+
+def throttle(random: Random, plan: Plan, weather: Weather, table: str) -> None:
+    """All are refused for ten seconds, which is one throttle."""
+    weather.latency_seconds = 0.05
+    weather.settings["requests_per_second"] = 20.0
+    _rule(weather, status=429, headers={"Retry-After": "1"})
+    weather.options["window_seconds"] = 10
+    weather.one_throttle = True
+
+
+# -- pages ------------------------------------------------------------------------------------
+
+
+def endless(random: Random, plan: Plan, weather: Weather, table: str) -> None:
+    weather.options["endless"] = (table,)
+    weather.excuse(table)
+
+
+def lost_way_on(random: Random, plan: Plan, weather: Weather, table: str) -> None:
+    name = random.choice(("more_without_cursor", "repeat_cursor"))
+    weather.options[name] = {table: random.randint(1, 3)}
+    weather.excuse(table)
+
+
+def broken_envelope(random: Random, plan: Plan, weather: Weather, table: str) -> None:
+    paging = random.choice(
+        ("absent", "renamed", "more_absent", "cursor_absent", "array_null", "array_absent")
+    )
+    if table == "tenant" and paging == "absent":
+        paging = "renamed"
+    _rule(weather, stream=table, kind="listing", paging=paging, page=random.choice((0, 1, 2, 3)))
+    weather.excuse(table)
+
+
+def false_end(random: Random, plan: Plan, weather: Weather, table: str) -> None:
+    """Told to a cursor of the server's own; found out where made-up ones are honoured."""
+    size = plan.options["page_sizes"]["message"]
+    if not plan.made_up_work or plan.orders["message"] != "newest" or plan.theme == "any":
+        return
+    page = 2 + -(-24 // size) + random.randint(0, 2)
+    _rule(weather, stream="message", cursor="own", page=page, paging="false_end")
+
+
+def empty_listing(random: Random, plan: Plan, weather: Weather, table: str) -> None:
+    _rule(weather, stream=table, kind="listing", paging="false_end")
+    weather.blind.add(table)
+
+
+def unusable(random: Random, plan: Plan, weather: Weather, table: str) -> None:
+    how = random.choice(("null", "keyless", "key_null", "text"))
+    times = random.choice((0, 1))
+    share = random.choice((0.3, 1.0))
+    _rule(weather, stream=table, kind="listing", records=how, share=share, times=times)
+    weather.excuse(table)
+
+
+def extra_records(random: Random, plan: Plan, weather: Weather, table: str) -> None:
+    name = random.choice(("keyless_every", "non_dict_every"))
+    weather.options[name] = {table: random.choice((1, 2, 3))}
+
+
+# -- cursors, ids, clocks, odd records -----------------------------------------------------------
+
+
+def short_lives(random: Random, plan: Plan, weather: Weather, table: str) -> None:
+    name, value = random.choice((("cursor_seconds", 5.0), ("cursor_requests", 3)))
+    weather.options[name] = value
+    weather.excuse_all()
+
+
+def no_answers_by_id(random: Random, plan: Plan, weather: Weather, table: str) -> None:
+    status = random.choice((400, 403, 404))
+    weather.options["denied_by_id"] = dict.fromkeys(KEEPING, status)
+
+
+def wrong_clock(random: Random, plan: Plan, weather: Weather, table: str) -> None:
+    seconds = random.choice((-1800.0, -5 * 86_400.0, -3 * 3600.0, 1800.0, 3 * 3600.0))
+    weather.options["date_shift_seconds"] = seconds
+
+
+def odd_times(random: Random, plan: Plan, weather: Weather, table: str) -> None:
+    if "message" in plan.tables and plan.orders["message"] == "newest":
+        weather.before.append(("message", "odd"))
+
+
+def late_and_settled(random: Random, plan: Plan, weather: Weather, table: str) -> None:
+    if "message" in plan.tables:
+        weather.before.append(("message", "settled"))
+
+
+MODES: tuple[Mode, ...] = (
+    faults, faults, pace, down, denied, other_key, failing_now_and_then, error_inside_200,
+    limit_by_403, stray_401, eager_retry_after, throttle, endless, lost_way_on, broken_envelope,
+    broken_envelope, false_end, false_end, empty_listing, unusable, unusable, extra_records,
+    short_lives, no_answers_by_id, wrong_clock, odd_times, odd_times, late_and_settled,
+)  # fmt: skip

@@ -1,0 +1,51 @@
+"""What a sync says of itself, and whether it may say so in its weather."""
+
+from courier_async.catalog.streams import BY_TABLE
+from courier_async.settings import Settings
+from tests.simulation.claims import Broken
+from tests.simulation.weather import Weather
+
+
+def complete_streams(
+    weather: Weather, settings: Settings, outcome: BaseException | None, warnings: list[str]
+) -> set[str]:
+    """The streams that were read to the end, by the sync's own word."""
+    tables = {stream.table for stream in settings.streams}
+    skipped = {
+        table
+        for table in tables
+        if any(
+            text.startswith(f"{table}: Courier answered") and "skipped" in text
+            for text in warnings
+        )
+    }
+    if outcome is None:
+        lost = tables & set(weather.options.get("down", ()))
+        if lost:
+            raise Broken(f"{lost} was down, and the sync says that it is complete")
+        return tables - skipped
+    text = str(outcome)
+    if weather.quiet:
+        raise Broken(f"a quiet sync failed: {text}")
+    if "refused the key" in text or "not accept the key" in text:
+        if weather.excused is not None and "denied" not in weather.options:
+            raise Broken(f"failed without a reason: {text}")
+        return set()
+    named = _named(text)
+    if not named:
+        raise Broken(f"the error names no stream: {text}")
+    if weather.excused is not None and named - weather.excused:
+        raise Broken(f"failed without a reason: {text}")
+    return tables - skipped - named
+
+
+def _named(text: str) -> set[str]:
+    """Each stream that a failed sync names."""
+    reasons = text.partition(" could not be read to the end. ")[2]
+    return {
+        table
+        for part in reasons.split("; ")
+        for tables, colon, _ in [part.partition(": ")]
+        for table in (tables.split(", ") if colon else ())
+        if table in BY_TABLE
+    }

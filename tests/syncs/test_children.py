@@ -1,0 +1,301 @@
+"""Children of a parent's rows, over several syncs: rounds, what is owed, and what has gone."""
+
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from courier_async.catalog.streams import BY_TABLE
+from courier_async.ending import SyncFailed
+from tests.support.fake_courier import Account, FakeApi, Options
+from tests.support.harness import Crash, Sink, Tables, expected, sync
+
+HOUR_MS = 3_600_000
+NOW_MS = 1_794_657_600_000
+SIZES = {"list": 30, "list_subscription": 6, "tenant": 12, "tenant_user": 5}
+CHILD = {"list": "list_subscription", "tenant": "tenant_user"}
+
+
+class House:
+    """An account with one table of parents and one of children, and what has landed of it."""
+
+    def __init__(self, parent: str = "list", **changes: Any) -> None:
+        self.parent, self.child = parent, CHILD[parent]
+        self.account = Account(seed=7, sizes=SIZES, now_ms=NOW_MS)
+        self.api = FakeApi(self.account, Options(page_sizes={self.child: 4}))
+        self.tables = Tables()
+        self.state: dict[str, Any] = {}
+        self.sink = Sink()
+        self.changes = {"children_refresh_hours": 0.0} | changes
+
+    @property
+    def ids(self) -> list[str]:
+        return sorted(self.account.parents(self.child))
+
+    def parent_with_children(self) -> str:
+        return next(iter(self.account.truth(self.child)))[self.key_field(0)]  # type: ignore[no-any-return]
+
+    def key_field(self, at: int) -> str:
+        return BY_TABLE[self.child].key[at]
+
+    async def sync(self, hours: float = 2.0, sink: Sink | None = None, **changes: Any) -> Sink:
+        """One sync so many hours later. What it sends lands, also where it fails."""
+        self.account.advance(int(hours * HOUR_MS))
+        self.sink = sink or Sink()
+        streams = (BY_TABLE[self.parent], BY_TABLE[self.child])
+        try:
+            await sync(
+                self.api,
+                self.state,
+                sink=self.sink,
+                **({"streams": streams} | self.changes | changes),
+            )
+        finally:
+            self.tables.apply(self.sink)
+            self.state = self.sink.last_state() or self.state
+        return self.sink
+
+    async def fails(self, text: str, **changes: Any) -> Sink:
+        with pytest.raises(SyncFailed, match=text):
+            await self.sync(**changes)
+        return self.sink
+
+    def of(self, parent: str) -> list[str]:
+        first, second = BY_TABLE[self.child].key
+        return [r[second] for r in self.account.truth(self.child) if r[first] == parent]
+
+    def is_equal(self) -> bool:
+        return self.tables.rows[self.child] == expected(self.account, self.child)
+
+    def rules(self, *rules: dict[str, Any]) -> None:
+        self.api.change_options(rules=rules)
+
+
+@pytest.fixture(params=["list", "tenant"])
+async def house(request: pytest.FixtureRequest) -> House:
+    house = House(request.param)
+    await house.sync()
+    assert house.is_equal()
+    return house
+
+
+async def test_a_second_round_in_which_nothing_has_changed_sends_nothing(house: House) -> None:
+    requests = house.api.traffic.by_stream[house.child]
+    sink = await house.sync()
+    assert house.api.traffic.by_stream[house.child] == 2 * requests
+    assert sink.sent(house.child) == []
+    assert sink.sent(house.parent) == []
+
+
+async def test_a_round_begins_only_when_it_is_due(house: House) -> None:
+    requests = house.api.traffic.by_stream[house.child]
+    await house.sync(hours=23.9, children_refresh_hours=24.0)
+    assert house.api.traffic.by_stream[house.child] == requests
+    await house.sync(hours=0.2, children_refresh_hours=24.0)
+    assert house.api.traffic.by_stream[house.child] == 2 * requests
+
+
+async def test_the_children_of_a_new_parent_land_between_two_rounds(house: House) -> None:
+    (new,) = house.account.add(house.parent)
+    house.account.members.add_members(house.child, new, 3)
+    await house.sync(children_refresh_hours=24.0)
+    assert house.is_equal()
+
+
+async def test_a_child_goes_at_the_second_whole_reading_that_lacks_it(house: House) -> None:
+    parent = house.parent_with_children()
+    house.account.members.remove_members(house.child, parent)
+    sink = await house.sync()
+    assert sink.deleted(house.child) == []
+    sink = await house.sync(hours=0.5)
+    assert sink.deleted(house.child) == []
+    await house.sync(hours=0.6)
+    assert house.is_equal()
+
+
+@pytest.mark.parametrize("capture_deletes", [True, False])
+async def test_a_child_that_comes_back_is_not_half_way_to_deletion(
+    house: House, capture_deletes: bool
+) -> None:
+    parent = house.parent_with_children()
+    (user,) = house.account.members.remove_members(house.child, parent)
+    await house.sync()
+    house.account.members.add_members(house.child, parent, users=[user])
+    await house.sync(capture_deletes=capture_deletes)
+    house.account.members.remove_members(house.child, parent, users=[user])
+    assert (await house.sync()).deleted(house.child) == []
+
+
+async def test_a_child_that_is_seen_before_a_reading_fails_is_not_half_way_to_deletion() -> None:
+    house = House()
+    parent = house.ids[0]
+    house.account.members.add_members(house.child, parent, 9)
+    await house.sync()
+    user = house.of(parent)[0]
+    house.account.members.remove_members(house.child, parent, users=[user])
+    await house.sync()
+    house.account.members.add_members(house.child, parent, users=[user])
+    house.rules({"stream": house.child, "parent": parent, "cursor": "given", "status": 500})
+    await house.fails("1 row of list")
+    house.rules()
+    house.account.members.remove_members(house.child, parent, users=[user])
+    assert (await house.sync()).deleted(house.child) == []
+
+
+@pytest.mark.parametrize("records", ["null", "keyless"])
+async def test_children_that_come_unusable_are_not_gone(house: House, records: str) -> None:
+    house.rules({"stream": house.child, "records": records, "share": 0.4})
+    for _ in range(3):
+        try:
+            sink = await house.sync()
+        except SyncFailed:
+            sink = house.sink
+        assert sink.deleted(house.child) == []
+    house.rules()
+    await house.sync()
+    assert house.is_equal()
+
+
+async def test_children_go_with_their_parents_row(house: House) -> None:
+    house.account.delete(house.parent, house.parent_with_children())
+    await house.sync()
+    await house.sync()
+    assert house.is_equal()
+    assert house.tables.rows[house.parent] == expected(house.account, house.parent)
+
+
+@pytest.mark.parametrize("status", [400, 404, 410])
+async def test_children_of_a_parent_that_went_between_rounds_go_and_nothing_fails(
+    house: House, status: int
+) -> None:
+    gone = house.parent_with_children()
+    house.account.delete(house.parent, gone)
+    house.rules({"stream": house.child, "parent": gone, "status": status})
+    # The parent's row stays, and so do its children until two readings have not held them.
+    await house.sync(capture_deletes=False)
+    await house.sync()
+    await house.sync()
+    await house.sync()
+    assert house.is_equal()
+
+
+async def test_a_parent_that_failed_and_goes_is_no_longer_owed(house: House) -> None:
+    gone = house.parent_with_children()
+    house.rules({"stream": house.child, "parent": gone, "status": 500})
+    await house.fails("1 row of")
+    house.account.delete(house.parent, gone)
+    await house.fails("1 row of")
+    await house.sync()
+    await house.sync()
+    assert house.is_equal()
+
+
+async def test_a_listed_parent_that_answers_404_keeps_its_children(house: House) -> None:
+    parent = house.parent_with_children()
+    house.rules({"stream": house.child, "parent": parent, "status": 404})
+    for _ in range(3):
+        sink = await house.sync()
+        assert sink.deleted(house.child) == []
+        assert [text for text in sink.warnings if "404 to 1 rows" in text]
+    assert house.is_equal()
+
+
+@pytest.mark.parametrize("status", [402, 403, 422, 500])
+async def test_a_parent_that_fails_is_named_and_costs_the_others_nothing(status: int) -> None:
+    house = House(max_retries=0)
+    bad = house.parent_with_children()
+    house.rules({"stream": house.child, "parent": bad, "status": status})
+    await house.fails(f"1 row of list, such as {bad!r}")
+    missing = set(expected(house.account, house.child)) - set(house.tables.rows[house.child])
+    assert missing == {key for key in expected(house.account, house.child) if key.startswith(bad)}
+    requests = house.api.traffic.by_stream[house.child]
+    await house.fails("1 row of list", children_refresh_hours=24.0)
+    assert house.api.traffic.by_stream[house.child] == requests + 1
+    house.rules()
+    await house.sync(children_refresh_hours=24.0)
+    assert house.is_equal()
+
+
+async def test_many_parents_that_always_fail_do_not_keep_the_others_from_being_read() -> None:
+    house = House()
+    bad = house.ids[:25]
+    house.rules(*({"stream": house.child, "parent": one, "status": 500} for one in bad))
+    for _ in range(3):
+        await house.fails("Courier answered 500")
+    held = {key.split("\t")[0] for key in house.tables.rows[house.child]}
+    wanted = {key.split("\t")[0] for key in expected(house.account, house.child)}
+    assert held >= wanted - set(bad)
+
+
+@pytest.mark.parametrize("status", [402, 403])
+async def test_a_table_that_the_plan_lacks_is_skipped_with_a_warning(status: int) -> None:
+    house = House()
+    house.rules({"stream": house.child, "status": status})
+    for _ in range(2):
+        sink = await house.sync()
+        assert [t for t in sink.warnings if t.startswith(f"{house.child}: Courier answered")]
+    house.rules()
+    await house.sync()
+    assert house.is_equal()
+
+
+async def test_a_table_to_which_access_is_lost_fails(house: House) -> None:
+    house.rules({"stream": house.child, "status": 403})
+    await house.fails("403")
+    house.rules()
+    await house.sync()
+    assert house.is_equal()
+
+
+async def test_a_page_without_a_way_on_lands_before_its_parent_fails() -> None:
+    house = House()
+    parent = house.parent_with_children()
+    house.account.members.add_members(house.child, parent, 9)
+    house.rules({"stream": house.child, "parent": parent, "paging": "cursor_absent"})
+    await house.fails("1 row of list")
+    assert [key for key in house.tables.rows[house.child] if key.startswith(parent)]
+
+
+async def test_a_round_from_the_future_does_not_put_the_next_one_off() -> None:
+    house = House(children_refresh_hours=24.0)
+    house.api.change_options(date_shift_seconds=5 * 86_400.0)
+    await house.sync()
+    house.api.change_options(date_shift_seconds=0.0)
+    house.account.members.add_members(house.child, house.parent_with_children(), 2)
+    await house.sync(hours=25)
+    assert house.is_equal()
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_rounds_that_die_anywhere_end_with_the_tables_of_the_source(seed: int) -> None:
+    house = House("list" if seed % 2 else "tenant")
+    await house.sync()
+    random = house.account.random(f"deaths {seed}")
+    for _ in range(12):
+        for change in random.sample(changes_of(house), 2):
+            change()
+        with contextlib.suppress(Crash, SyncFailed):
+            await house.sync(hours=random.choice((0.3, 2, 30)), sink=Sink(random.randrange(60)))
+    for _ in range(5):
+        await house.sync(hours=25)
+    assert house.is_equal()
+    assert house.tables.rows[house.parent] == expected(house.account, house.parent)
+    assert (await house.sync(hours=25)).sent(house.child) == []
+
+
+def changes_of(house: House) -> list[Callable[[], Any]]:
+    """Children that come, go and move; parents that come and go between their children's pages."""
+    account, members, child = house.account, house.account.members, house.child
+
+    def delete_during_reading() -> None:
+        house.api.change_after(child, 3, {"do": "delete", "stream": house.parent})
+
+    return [
+        lambda: members.add_members(child, n=2),
+        lambda: members.remove_members(child, n=2),
+        lambda: members.move_members(child, n=2),
+        lambda: account.delete(house.parent, *account.pick(house.parent, 1)),
+        lambda: account.add(house.parent, 1),
+        delete_during_reading,
+    ]

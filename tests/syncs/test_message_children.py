@@ -1,0 +1,161 @@
+"""Children of messages, over several syncs: what is due, what fails, and what must not hang."""
+
+import asyncio
+import contextlib
+from typing import Any
+
+import pytest
+
+from courier_async.catalog.streams import BY_TABLE
+from courier_async.ending import SyncFailed
+from courier_async.reading import children_due
+from tests.support.fake_courier import Account, FakeApi, Options
+from tests.support.harness import Crash, Sink, Tables, expected_of, sync
+
+HOUR_MS = 3_600_000
+NOW_MS = 1_794_657_600_000
+CHILDREN = ("message_provider", "message_event")
+
+
+class House:
+    """An account of messages with both tables of their children, and what has landed of it."""
+
+    def __init__(self, messages: int = 60, **changes: Any) -> None:
+        self.account = Account(seed=7, sizes={"message": messages}, now_ms=NOW_MS)
+        self.api = FakeApi(self.account, Options())
+        self.tables = Tables()
+        self.state: dict[str, Any] = {}
+        self.sink = Sink()
+        self.changes = changes
+
+    async def sync(self, hours: float = 1.0, sink: Sink | None = None, **changes: Any) -> Sink:
+        """One sync so many hours later. What it sends lands, also where it fails."""
+        self.account.advance(int(hours * HOUR_MS))
+        self.sink = sink or Sink()
+        streams = tuple(BY_TABLE[table] for table in ("message", *CHILDREN))
+        try:
+            await asyncio.wait_for(
+                sync(
+                    self.api,
+                    self.state,
+                    sink=self.sink,
+                    **({"streams": streams} | self.changes | changes),
+                ),
+                60,
+            )
+        finally:
+            self.tables.apply(self.sink)
+            self.state = self.sink.last_state() or self.state
+        return self.sink
+
+    def requests(self) -> int:
+        return sum(self.api.traffic.by_stream[child] for child in CHILDREN)
+
+    def is_equal(self) -> bool:
+        return all(self.tables.rows[table] == expected_of(self.api, table) for table in CHILDREN)
+
+    def rules(self, *rules: dict[str, Any]) -> None:
+        self.api.change_options(rules=rules)
+
+
+async def test_children_of_all_messages_land_once() -> None:
+    house = House()
+    await house.sync()
+    assert house.is_equal()
+    asked = house.requests()
+    assert asked == 2 * 60
+    sink = await house.sync()
+    assert house.requests() == asked
+    assert not [data for name, data in sink.operations if name == "upsert"]
+
+
+async def test_pages_that_wait_for_children_keep_no_memory_that_children_need(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(children_due, "MOST_DUE", 20)
+    house = House(400)
+    # Larger than a share: of such answers only one is held at a time.
+    house.rules({"stream": "*", "pad_bytes": 80_000})
+    await house.sync(message_lanes=8)
+    assert house.is_equal()
+
+
+async def test_a_message_that_changes_has_its_children_read_again() -> None:
+    house = House()
+    await house.sync()
+    house.account.progress_messages(5, newest=60)
+    await house.sync(hours=0.01)
+    for _ in range(30):
+        await house.sync(hours=24)
+    assert house.is_equal()
+
+
+@pytest.mark.parametrize("status", [402, 403])
+async def test_a_table_that_the_plan_lacks_is_skipped_and_its_messages_stay_due(
+    status: int,
+) -> None:
+    house = House()
+    house.rules({"stream": "message_event", "status": status})
+    sink = await house.sync()
+    assert [t for t in sink.warnings if t.startswith("message_event: Courier answered")]
+    house.rules()
+    await house.sync()
+    assert house.is_equal()
+
+
+@pytest.mark.parametrize("status", [402, 403, 422, 500])
+async def test_a_message_that_fails_is_named_and_stays_due(status: int) -> None:
+    house = House()
+    await house.sync()
+    # The first that is asked.
+    (bad,) = house.account.add("message")
+    house.state = {}
+    house.rules({"stream": "message_event", "parent": bad, "status": status})
+    with pytest.raises(SyncFailed, match=f"1 row of message, such as {bad!r}"):
+        await house.sync()
+    house.rules()
+    await house.sync()
+    assert house.is_equal()
+
+
+async def test_a_first_message_that_is_refused_does_not_pass_for_the_plan() -> None:
+    house = House()
+    newest = next(iter(house.account.truth("message")))["id"]
+    house.rules(
+        {"stream": "message_event", "parent": newest, "status": 403},
+        {"stream": "message_event", "latency_ms": 20},
+    )
+    with pytest.raises(SyncFailed, match="1 row of message"):
+        await house.sync()
+
+
+async def test_where_no_message_is_known_by_id_a_warning_says_so() -> None:
+    house = House()
+    house.rules({"stream": "message_event", "status": 404})
+    sink = await house.sync()
+    assert [t for t in sink.warnings if t.startswith("message_event: Courier answered 404")]
+
+
+async def test_a_message_dated_ahead_is_sent_once_and_has_its_children_read() -> None:
+    house = House()
+    ahead_ms = 40 * 24 * HOUR_MS
+    house.account.add_late(1, -ahead_ms, behind_ms=ahead_ms)
+    await house.sync()
+    assert house.is_equal()
+    sink = await house.sync()
+    assert sink.sent("message") == []
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_syncs_that_die_anywhere_leave_no_message_without_its_children(seed: int) -> None:
+    house = House(120)
+    random = house.account.random(f"deaths {seed}")
+    for _ in range(15):
+        house.account.add("message", random.randrange(3))
+        house.account.progress_messages(2, newest=20)
+        with contextlib.suppress(Crash, SyncFailed):
+            await house.sync(hours=random.choice((0.05, 0.3, 2)), sink=Sink(random.randrange(150)))
+    for _ in range(12):
+        await house.sync(hours=5)
+    assert house.tables.rows["message"] == expected_of(house.api, "message")
+    assert house.is_equal()

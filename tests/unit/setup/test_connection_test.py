@@ -1,0 +1,146 @@
+"""What the setup form's connection tests say of the answers to one request a stream."""
+
+import asyncio
+import dataclasses
+
+import pytest
+
+from courier_async.api.memory import SHARE_BYTES, Hold
+from courier_async.api.transport import Answer, ConnectionTrouble
+from courier_async.catalog.streams import BY_TABLE
+from courier_async.settings import Settings
+from courier_async.setup import connection_test
+from courier_async.setup.connection_test import ask, trouble_with_key, trouble_with_streams
+
+PAGE = b'{"results": [], "items": [], "paging": {"more": false}, "has_more": false}'
+
+
+def test_a_wrong_setting_is_told_without_asking_anything() -> None:
+    wrong = {"api_key": "k", "base_url": "http://courier.example.com"}
+    for trouble in (connection_test.key_trouble, connection_test.streams_trouble):
+        assert "the key would travel unencrypted" in str(trouble(wrong))
+
+
+class Answers:
+    """A transport that answers by path: a status, a body, or trouble to raise."""
+
+    def __init__(self, **by_table: int | bytes | Exception) -> None:
+        self._by_table = by_table
+        self.asked = 0
+
+    async def get(self, path_and_query: str, hold: Hold) -> Answer:
+        self.asked += 1
+        table = path_and_query.removeprefix("/").removesuffix("s")
+        what = self._by_table.get(table, self._by_table.get("other", PAGE))
+        if isinstance(what, Exception):
+            raise what
+        if isinstance(what, int):
+            return Answer(what, {}, b"{}")
+        return Answer(200, {}, what)
+
+
+SETTINGS = Settings(api_key="k", requests_per_second=1000.0)
+
+
+@pytest.mark.parametrize(
+    ("what", "reason"),
+    [
+        (402, "brand: plan (402): the plan of this account does not include it."),
+        (404, "brand: not found (404): this account has no such data."),
+        (400, "brand: Courier answered 400."),
+        (b'{"rows": []}', "brand: the answer has no 'results'; has the API changed?"),
+    ],
+)
+async def test_why_a_stream_cannot_be_read(what: int | bytes, reason: str) -> None:
+    findings = await ask(SETTINGS, Answers(brand=what))
+    text = trouble_with_streams(SETTINGS, findings)
+    assert text is not None
+    assert "6 of 7 streams can be read: audience," in text
+    assert reason in text
+    assert trouble_with_key(SETTINGS, findings) is None
+
+
+async def test_a_401_to_every_request_is_about_the_key_whatever_else_is_answered() -> None:
+    findings = await ask(SETTINGS, Answers(brand=401, message=503))
+    assert str(trouble_with_key(SETTINGS, findings)).startswith("Courier does not accept the key")
+
+
+@pytest.mark.parametrize("status", [402, 403])
+async def test_a_key_that_may_read_nothing_is_about_the_key(status: int) -> None:
+    findings = await ask(SETTINGS, Answers(brand=status, message=status, other=status))
+    text = str(trouble_with_key(SETTINGS, findings))
+    assert text.startswith(
+        f"The key can read no stream (Courier answered {status}). Check api_key"
+    )
+
+
+@pytest.mark.parametrize(
+    ("what", "advice"),
+    [
+        (404, "Check region and base_url; if they are right, this account has no such data."),
+        (503, "The fault is on Courier's side"),
+        (ConnectionTrouble("the connection failed", "Check the network."), "Check the network."),
+        (b'{"rows": []}', "Look for a newer version of this connector"),
+    ],
+)
+async def test_only_a_refusal_of_the_key_speaks_of_the_key(
+    what: int | bytes | Exception, advice: str
+) -> None:
+    findings = await ask(SETTINGS, Answers(brand=what, message=what, other=what))
+    text = str(trouble_with_key(SETTINGS, findings))
+    assert text.startswith("Courier could not be read at https://api.courier.com (")
+    assert advice in text
+    assert "api_key" not in text
+
+
+async def test_large_pages_of_all_streams_at_once_are_read() -> None:
+    class Large:
+        async def get(self, path_and_query: str, hold: Hold) -> Answer:
+            await hold.grow_to(SHARE_BYTES + 1)
+            return Answer(200, {}, PAGE)
+
+    async with asyncio.timeout(5):
+        assert trouble_with_streams(SETTINGS, await ask(SETTINGS, Large())) is None
+
+
+async def test_an_envelope_that_leads_nowhere_is_told() -> None:
+    nowhere = b'{"results": [{"id": "x"}], "paging": {"more": true}}'
+    text = trouble_with_streams(SETTINGS, await ask(SETTINGS, Answers(brand=nowhere)))
+    assert "brand: 'more' says that there is another page" in str(text)
+
+
+async def test_only_the_chosen_streams_are_asked_for() -> None:
+    only = Settings.from_configuration({"api_key": "k", "streams": "brand,message"})
+    transport = Answers()
+    assert trouble_with_streams(only, await ask(only, transport)) is None
+    assert transport.asked == 2
+
+
+async def test_streams_below_a_parents_row_are_left_out_and_go_with_a_denied_parent() -> None:
+    child, other = BY_TABLE["list_subscription"], BY_TABLE["tenant_user"]
+    only = dataclasses.replace(SETTINGS, streams=(*SETTINGS.streams, child, other))
+    transport = Answers(list=403)
+    text = str(trouble_with_streams(only, await ask(only, transport)))
+    assert transport.asked == 7
+    assert text.endswith(
+        "set streams to: brand,audience,audit_event,message,notification,tenant,tenant_user"
+    )
+
+
+async def test_an_api_that_holds_the_test_up_ends_it_in_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(connection_test, "_WHOLE_TEST_SECONDS", 0.1)
+    transport = Answers(brand=429, message=429, other=429)
+    text = trouble_with_key(SETTINGS, await ask(SETTINGS, transport))
+    assert "(no usable answer within 0.1 s)" in str(text)
+
+
+async def test_a_failed_request_is_tried_once_more_and_no_oftener(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    only = Settings.from_configuration({"api_key": "k", "streams": "brand"})
+    transport = Answers(brand=ConnectionTrouble("the connection failed"))
+    findings = await ask(only, transport)
+    assert transport.asked == 2
+    assert "no usable answer after 2 tries" in str(trouble_with_key(only, findings))

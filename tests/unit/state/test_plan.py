@@ -1,0 +1,466 @@
+"""How far down a sync reads, against an executable model of the rule, over months of syncs."""
+
+import random
+from bisect import bisect_right
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from courier_async.catalog.stream import DAY_MS, HOUR_MS
+from courier_async.state import plan
+from courier_async.state.plan import Depth, due_down_to, plan_walk, with_reading
+from courier_async.state.position import Lane, Reading, StreamState, Unusable
+
+NOW = 1_794_657_600_000
+LOOKBACK = 30 * DAY_MS
+DEPTH = Depth(lookback_ms=LOOKBACK, overlap_ms=HOUR_MS)
+# As much of a message's age as its change may wait for, beyond the next sync.
+SHARE = 0.25
+
+
+# -- the rule, written down a second time --------------------------------------------------------
+
+
+def modelled_due(readings: list[Reading], now: int, lookback: int, closed: int) -> int | None:
+    """The deepest place that is due and the rest of its octave of age."""
+    down_to, top = None, now
+    for began, reached in readings:
+        owed_from = max(reached, began - lookback, closed)
+        near, far = 0, HOUR_MS
+        while owed_from < top and now - near > owed_from:
+            youngest, oldest = min(top, now - near), max(owed_from, now - far)
+            if oldest < youngest and now - began > max(now - youngest, HOUR_MS / 2) * SHARE:
+                down_to = oldest if down_to is None else min(down_to, oldest)
+            near, far = far, far * 2
+        top = min(top, reached)
+    return down_to
+
+
+def modelled_reading(
+    readings: list[Reading], closed: int, reading: Reading, lookback: int
+) -> tuple[list[Reading], int]:
+    kept = [reading, *[old for old in readings if old.reached < reading.reached]]
+    for index in reversed(range(len(kept))):
+        top = kept[index - 1].reached if index else reading.began
+        if kept[index].reached > closed and index != len(kept) - 1:
+            break
+        closed = max(closed, min(top, kept[index].began - lookback))
+    while len(kept) > 2 and kept[-3].reached <= closed:
+        del kept[-2]
+    return kept, closed
+
+
+def modelled_syncs(every: int, days: int) -> list[Reading]:
+    """The first sync reads all; what each further one reads down to."""
+    readings, closed, now = [Reading(NOW, 0)], NOW - LOOKBACK, NOW
+    log = [*readings]
+    while now < NOW + days * DAY_MS:
+        now += every
+        due = modelled_due(readings, now, LOOKBACK, closed)
+        overlap = now - every - HOUR_MS
+        reading = Reading(now, overlap if due is None else min(overlap, due))
+        readings, closed = modelled_reading(readings, closed, reading, LOOKBACK)
+        log.append(reading)
+    return log
+
+
+# -- the code, over virtual syncs ----------------------------------------------------------------
+
+
+class Syncs:
+    """Syncs of a stream that is read to its bound each time; `log` holds what they have read."""
+
+    def __init__(self, depth: Depth = DEPTH) -> None:
+        self.depth = depth
+        self.state = StreamState()
+        self.now = NOW
+        self.log: list[Reading] = []
+        self.most_readings = 0
+        self.sync()
+
+    def sync(self, *, clock_error: int = 0) -> Reading:
+        """One sync now, by a clock that may be wrong."""
+        started_at = self.now + clock_error
+        bound = plan_walk(self.state, started_at, self.depth).bound
+        reading = Reading(started_at, bound)
+        state = plan.trusted(self.state, started_at)
+        readings, closed = with_reading(state, reading, lookback_ms=self.depth.lookback_ms)
+        watermark = max(self.now, self.state.watermark or 0)
+        self.state = StreamState(readings=readings, closed=closed, watermark=watermark)
+        self.log.append(Reading(self.now, bound))
+        self.most_readings = max(self.most_readings, len(readings))
+        return self.log[-1]
+
+    def every(self, interval: int, *, days: float) -> "Syncs":
+        end = self.now + days * DAY_MS
+        while self.now < end:
+            self.now += interval
+            self.sync()
+        return self
+
+
+def delays(
+    log: list[Reading], changes: Iterator[tuple[int, int]], *, every: int
+) -> tuple[float, int]:
+    """(the worst delay beyond a sync as a share of the age at landing, changes never landed)."""
+    times = [began for began, _ in log]
+    worst, never = 0.0, 0
+    for enqueued, changed in changes:
+        later = log[bisect_right(times, changed) :]
+        landed = next((at for at, reached in later if reached <= enqueued), None)
+        if landed is None:
+            never += 1
+        else:
+            worst = max(worst, (landed - changed - every) / (landed - enqueued))
+    return worst, never
+
+
+def random_changes(
+    seed: int, *, first_day: float, last_day: float, oldest_days: float, count: int = 4000
+) -> Iterator[tuple[int, int]]:
+    draw = random.Random(seed)
+    for _ in range(count):
+        changed = NOW + round(draw.uniform(first_day, last_day) * DAY_MS)
+        age = round(draw.uniform(HOUR_MS / 3, oldest_days * DAY_MS - HOUR_MS))
+        yield changed - age, changed
+
+
+@pytest.mark.parametrize("hours", [0.25, 1, 6, 24])
+def test_ninety_days_of_syncs_read_what_the_model_reads(hours: float) -> None:
+    every = round(hours * HOUR_MS)
+    syncs = Syncs().every(every, days=90)
+    assert syncs.log == modelled_syncs(every, 90)
+    assert syncs.most_readings <= 10
+
+
+@pytest.mark.parametrize("hours", [0.25, 1, 6, 24])
+def test_every_change_within_the_lookback_lands_within_a_quarter_of_its_age(
+    hours: float, seed: int
+) -> None:
+    every = round(hours * HOUR_MS)
+    log = Syncs().every(every, days=90).log
+    changes = random_changes(seed, first_day=35, last_day=50, oldest_days=30)
+    worst, never = delays(log, changes, every=every)
+    assert worst <= SHARE
+    assert never == 0
+
+
+def test_syncs_at_odd_times_and_after_pauses_miss_no_change(seed: int) -> None:
+    draw = random.Random(seed)
+    syncs = Syncs()
+    longest = 0
+    while syncs.now < NOW + 90 * DAY_MS:
+        interval = round(draw.choice([0.1, 0.3, 1, 7, 30, 90]) * HOUR_MS)
+        longest = max(longest, interval)
+        syncs.now += interval
+        syncs.sync()
+    changes = random_changes(seed, first_day=35, last_day=50, oldest_days=25)
+    worst, never = delays(syncs.log, changes, every=longest)
+    assert worst <= SHARE
+    assert never == 0
+    assert syncs.most_readings <= 24
+
+
+def test_a_steady_month_costs_little_more_than_its_own_pages() -> None:
+    """20 pages a day, a sync every quarter of an hour: a walk to the bound each time."""
+    log = Syncs().every(HOUR_MS // 4, days=60).log
+    month = [reading for reading in log if reading.began > NOW + 30 * DAY_MS]
+    pages = sum((began - reached) / DAY_MS * 20 + 0.5 for began, reached in month)
+    assert pages / 30 < 850
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> list[Reading]:
+    """Readings without holes, newest first, the last one to the end."""
+    began = draw(st.lists(st.integers(0, 2_000), min_size=1, max_size=6, unique=True))
+    began.sort(reverse=True)
+    depths = draw(st.lists(st.integers(0, 1_000), min_size=len(began), max_size=len(began)))
+    readings = []
+    for index, time in enumerate(began):
+        older = began[index + 1] if index + 1 < len(began) else 0
+        reached = older - depths[index] if index + 1 < len(began) else -3_000
+        readings.append(Reading(NOW + time * HOUR_MS, NOW + reached * HOUR_MS))
+    # One that a later one has covered tells nothing any more.
+    kept = [
+        r for at, r in enumerate(readings) if all(r.reached < q.reached for q in readings[:at])
+    ]
+    return kept or readings[-1:]
+
+
+@given(
+    readings=histories(),
+    later=st.integers(0, 3_000_000_000),
+    lookback=st.integers(0, 60).map(lambda days: days * DAY_MS),
+    closed=st.integers(-2_000, 2_000).map(lambda hours: NOW + hours * HOUR_MS),
+)
+def test_what_is_due_is_what_the_model_calls_due(
+    readings: list[Reading], later: int, lookback: int, closed: int
+) -> None:
+    now = readings[0].began + later
+    due = due_down_to(readings, now=now, lookback_ms=lookback, closed=closed)
+    assert due == modelled_due(readings, now, lookback, closed)
+
+
+def test_nothing_below_the_floor_is_due() -> None:
+    readings = [Reading(NOW - DAY_MS, 0)]
+    for floor in (NOW - 3 * HOUR_MS, NOW - 40 * HOUR_MS):
+        due = due_down_to(readings, now=NOW, lookback_ms=LOOKBACK, closed=0, floor=floor)
+        assert due == floor
+    due = due_down_to(readings, now=NOW, lookback_ms=LOOKBACK, closed=0, floor=NOW - 200 * HOUR_MS)
+    assert due == NOW - 128 * HOUR_MS
+
+
+# -- settings that change ------------------------------------------------------------------------
+
+
+def test_what_no_reading_has_covered_is_read_to_its_end() -> None:
+    assert plan_walk(StreamState(), NOW, DEPTH).bound == 0
+    since = replace_depth(floor=NOW - 90 * DAY_MS)
+    assert plan_walk(StreamState(), NOW, since).bound == since.floor
+
+
+def replace_depth(*, floor: int = 0, lookback_days: float = 30) -> Depth:
+    return Depth(lookback_ms=round(lookback_days * DAY_MS), overlap_ms=HOUR_MS, floor=floor)
+
+
+@pytest.mark.parametrize("earlier_days", [90, None], ids=["moved back", "removed"])
+def test_where_sync_since_moves_back_the_part_in_between_is_read_once(
+    earlier_days: int | None,
+) -> None:
+    syncs = Syncs(replace_depth(floor=NOW - 10 * DAY_MS)).every(6 * HOUR_MS, days=20)
+    assert min(reading.reached for reading in syncs.log) == NOW - 10 * DAY_MS
+    floor = 0 if earlier_days is None else NOW - earlier_days * DAY_MS
+    syncs.depth = replace_depth(floor=floor)
+    syncs.now += 6 * HOUR_MS
+    assert syncs.sync().reached == floor
+    syncs.now += 6 * HOUR_MS
+    assert syncs.sync().reached > syncs.now - 30 * DAY_MS - 6 * HOUR_MS
+
+
+def test_where_sync_since_moves_forward_nothing_older_is_read() -> None:
+    syncs = Syncs().every(6 * HOUR_MS, days=20)
+    floor = syncs.now - DAY_MS
+    syncs.depth = replace_depth(floor=floor)
+    syncs.every(6 * HOUR_MS, days=20)
+    assert min(reading.reached for reading in syncs.log[-80:]) == floor
+
+
+def test_a_sync_since_newer_than_the_watermark_is_the_bound() -> None:
+    state = StreamState(
+        watermark=NOW - 9 * DAY_MS, readings=(Reading(NOW - HOUR_MS, NOW - 2 * HOUR_MS),)
+    )
+    depth = replace_depth(floor=NOW - 2 * HOUR_MS)
+    assert plan_walk(state, NOW, depth).bound == depth.floor
+
+
+def test_a_lookback_that_grows_covers_what_had_been_closed(seed: int) -> None:
+    syncs = Syncs(replace_depth(lookback_days=7)).every(6 * HOUR_MS, days=60)
+    syncs.depth = replace_depth(lookback_days=30)
+    syncs.every(6 * HOUR_MS, days=40)
+    changes = random_changes(seed, first_day=60, last_day=80, oldest_days=28)
+    worst, never = delays(syncs.log, changes, every=6 * HOUR_MS)
+    assert worst <= SHARE
+    assert never == 0
+
+
+def test_a_lookback_that_shrinks_is_read_no_deeper_and_may_grow_again(seed: int) -> None:
+    syncs = Syncs().every(6 * HOUR_MS, days=40)
+    syncs.depth = replace_depth(lookback_days=3)
+    syncs.every(6 * HOUR_MS, days=10)
+    assert min(r.reached - r.began for r in syncs.log[-30:]) >= -4 * DAY_MS
+    syncs.depth = DEPTH
+    syncs.every(6 * HOUR_MS, days=60)
+    changes = random_changes(seed, first_day=51, last_day=70, oldest_days=29)
+    worst, never = delays(syncs.log, changes, every=6 * HOUR_MS)
+    assert worst <= SHARE
+    assert never == 0
+
+
+def test_without_a_lookback_each_sync_reads_the_overlap_alone() -> None:
+    log = Syncs(replace_depth(lookback_days=0)).every(6 * HOUR_MS, days=10).log
+    assert {began - reached for began, reached in log[1:]} == {7 * HOUR_MS}
+
+
+# -- clocks that are wrong -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("minutes", [1, 30, 24 * 60])
+def test_a_clock_behind_the_watermark_reads_further_and_not_everything(minutes: int) -> None:
+    syncs = Syncs().every(6 * HOUR_MS, days=20)
+    syncs.now += HOUR_MS
+    reading = syncs.sync(clock_error=-minutes * 60_000)
+    assert reading.reached >= syncs.now - 31 * DAY_MS
+    assert reading.reached <= syncs.now - HOUR_MS - minutes * 60_000
+
+
+@pytest.mark.parametrize("error_days", [-5, -0.02, 0.02, 5, 40])
+def test_one_sync_by_a_wrong_clock_hides_no_change(error_days: float, seed: int) -> None:
+    every = 6 * HOUR_MS
+    syncs = Syncs().every(every, days=40)
+    syncs.now += every
+    syncs.sync(clock_error=round(error_days * DAY_MS))
+    syncs.every(every, days=60)
+    changes = random_changes(seed, first_day=38, last_day=45, oldest_days=29)
+    worst, never = delays(syncs.log, changes, every=every)
+    assert worst <= SHARE
+    assert never == 0
+
+
+def test_times_from_the_future_are_taken_to_be_the_watermark() -> None:
+    ahead = NOW + 9 * DAY_MS
+    state = StreamState(
+        watermark=NOW - HOUR_MS,
+        readings=(Reading(ahead, ahead - DAY_MS), Reading(NOW - DAY_MS, 0)),
+        lanes=(Lane(started_at=ahead, cursor="c", newest=ahead, oldest=5),),
+    )
+    trusted = plan.trusted(state, NOW)
+    assert all(reading.began <= NOW for reading in trusted.readings)
+    assert [lane.started_at for lane in trusted.lanes] == [NOW - HOUR_MS]
+    assert plan.trusted(state, ahead) == state
+
+
+# -- records that could not be stored ------------------------------------------------------------
+
+
+def read_whole(**fields: object) -> StreamState:
+    state = StreamState(
+        watermark=NOW, readings=(Reading(NOW, 0),), closed=NOW - LOOKBACK, newest_first=True
+    )
+    return replace(state, **fields)
+
+
+def test_a_page_that_could_not_be_stored_is_read_again_once_a_day() -> None:
+    depth = Depth(lookback_ms=0, overlap_ms=HOUR_MS)
+    met = NOW - 40 * DAY_MS
+    state = read_whole(unusable=Unusable(met, NOW - DAY_MS))
+    soon, later = NOW + DAY_MS - 1, NOW + DAY_MS
+    assert plan_walk(state, soon, depth).bound == NOW - HOUR_MS
+    assert plan_walk(state, later, depth).bound == met - HOUR_MS
+
+
+def test_a_page_that_could_not_be_stored_is_looked_for_thirty_days_and_never_again() -> None:
+    depth = Depth(lookback_ms=0, overlap_ms=HOUR_MS)
+    state = read_whole(unusable=Unusable(NOW - 40 * DAY_MS, NOW))
+    last = NOW + 30 * DAY_MS
+    assert plan_walk(state, last, depth).bound == NOW - 40 * DAY_MS - HOUR_MS
+    assert plan_walk(state, last + 1, depth).bound == NOW - HOUR_MS
+
+
+def test_nothing_from_an_unusable_page_on_is_closed() -> None:
+    unusable = Unusable(NOW - 60 * DAY_MS, NOW)
+    _, closed = with_reading(
+        read_whole(unusable=unusable), Reading(NOW + DAY_MS, NOW), lookback_ms=LOOKBACK
+    )
+    assert closed == unusable.time
+    _, closed = with_reading(read_whole(), Reading(NOW + DAY_MS, NOW), lookback_ms=LOOKBACK)
+    assert closed == NOW - LOOKBACK
+
+
+# -- unfinished lanes ----------------------------------------------------------------------------
+
+
+def lane(began_hours_ago: float, oldest_hours_ago: float | None, **fields: object) -> Lane:
+    started_at = NOW - round(began_hours_ago * HOUR_MS)
+    oldest = None if oldest_hours_ago is None else NOW - round(oldest_hours_ago * HOUR_MS)
+    made = Lane(started_at=started_at, cursor="c", newest=started_at, oldest=oldest)
+    return replace(made, **fields)
+
+
+def test_the_head_lane_ends_an_overlap_beyond_where_the_next_lane_began() -> None:
+    recent = lane(0.05, 24 * 20)
+    planned = plan_walk(StreamState(lanes=(recent,)), NOW, DEPTH)
+    assert planned.lanes == (recent,)
+    assert planned.head_target == recent.started_at - HOUR_MS
+    assert planned.bound == 0
+
+
+def test_the_head_lane_reads_on_to_what_is_due_above_the_next_lanes_cursor() -> None:
+    older = lane(10, 24 * 20)
+    planned = plan_walk(StreamState(lanes=(older,)), NOW, DEPTH)
+    # Ten hours are more than a quarter of 32 hours of age, and less than one of 64.
+    assert planned.head_target == NOW - 64 * HOUR_MS
+    assert planned.lanes == (older,)
+
+
+def test_a_lane_through_which_all_is_due_again_is_forgotten() -> None:
+    passed, deeper = lane(2, 5), lane(30, 24 * 20)
+    planned = plan_walk(StreamState(lanes=(passed, deeper)), NOW, DEPTH)
+    assert planned.lanes == (deeper,)
+    assert planned.head_target == NOW - 128 * HOUR_MS
+    planned = plan_walk(StreamState(lanes=(lane(100, 200),)), NOW, DEPTH)
+    assert planned.lanes == ()
+    assert planned.head_target == planned.bound == 0
+
+
+def test_the_last_lane_goes_on_to_what_is_due_now_and_not_to_the_bound_it_began_with() -> None:
+    began = NOW - 20 * HOUR_MS
+    state = StreamState(
+        watermark=began,
+        readings=(Reading(began, began - 2 * HOUR_MS), Reading(began - DAY_MS, 0)),
+        closed=began - LOOKBACK,
+        lanes=(lane(0.1, 1),),
+    )
+    assert plan_walk(state, NOW, DEPTH).bound == NOW - 256 * HOUR_MS
+    later = NOW + 3 * DAY_MS
+    assert plan_walk(state, later, DEPTH).bound == later - 512 * HOUR_MS
+
+
+def test_a_lane_that_has_read_nothing_yet_promises_nothing() -> None:
+    state = StreamState(lanes=(lane(1, None),))
+    planned = plan_walk(state, NOW, DEPTH)
+    assert planned.head_target == planned.bound == 0
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 2_000), st.integers(1, 2_000), st.booleans()),
+        min_size=1,
+        max_size=5,
+    ),
+    st.booleans(),
+)
+def test_lanes_that_go_on_keep_their_order_and_the_head_reads_an_overlap_into_the_first(
+    drawn: list[tuple[int, int, bool]], is_complete: bool
+) -> None:
+    lanes = tuple(
+        lane(began / 10, (began + depth) / 10, begins_at=NOW if made_up and at else None)
+        for at, (began, depth, made_up) in enumerate(sorted(drawn))
+    )
+    state = read_whole(lanes=lanes) if is_complete else StreamState(lanes=lanes)
+    planned = plan_walk(state, NOW, DEPTH)
+    positions = [lanes.index(kept) for kept in planned.lanes]
+    assert positions == sorted(positions)
+    head_began = [kept for kept in planned.lanes if kept.begins_at is None]
+    if head_began and head_began[0].newest is not None:
+        assert planned.head_target <= head_began[0].newest - HOUR_MS
+
+
+# -- what is told --------------------------------------------------------------------------------
+
+
+def test_the_last_reading_of_a_place_is_the_newest_that_reached_it() -> None:
+    readings = (Reading(NOW, NOW - HOUR_MS), Reading(NOW - DAY_MS, 0))
+    assert plan.last_read(readings, NOW - HOUR_MS) == NOW
+    assert plan.last_read(readings, NOW - DAY_MS - 1) == NOW - DAY_MS
+    # What is younger than a reading was not there to be read.
+    assert plan.last_read(readings, NOW + 1) is None
+    assert plan.last_read(readings[:1], NOW - DAY_MS) is None
+
+
+def test_a_stream_is_complete_to_ten_minutes_before_its_last_reading_began() -> None:
+    assert plan.complete_to(read_whole()) == NOW - 600_000
+    assert plan.complete_to(read_whole(lanes=(lane(0, 1),))) == NOW
+    assert plan.complete_to(StreamState(read_at=7)) == 7
+    assert plan.complete_to(StreamState()) is None
+
+
+def test_the_stalest_reading_is_the_oldest_that_is_still_owed() -> None:
+    old = Reading(NOW - 5 * DAY_MS, NOW - 20 * DAY_MS)
+    readings = (Reading(NOW, NOW - DAY_MS), old, Reading(NOW - 40 * DAY_MS, 0))
+    state = read_whole(readings=readings, closed=NOW - 30 * DAY_MS)
+    assert plan.stalest(state) == NOW - 40 * DAY_MS
+    assert plan.stalest(replace(state, closed=NOW - 20 * DAY_MS)) == old.began
+    assert plan.stalest(StreamState()) is None
