@@ -14,7 +14,8 @@ from urllib.parse import parse_qs, urlsplit
 from courier_async.api.memory import Hold
 from courier_async.api.transport import Answer
 from courier_async.catalog.streams import BY_TABLE
-from courier_async.sync import SyncFailed, run
+from courier_async.ending import SyncFailed
+from courier_async.sync import run
 from tests.support.harness import Crash, Sink, settings
 from tests.support.virtual_time import run_virtual
 
