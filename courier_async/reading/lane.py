@@ -10,9 +10,10 @@ from typing import Final, NamedTuple
 from msgspec.structs import replace
 
 from courier_async.api.pages import Page
+from courier_async.catalog.positions import time_in_cursor
 from courier_async.catalog.stream import DAY_MS
 from courier_async.errors import BadAnswer, CourierError
-from courier_async.reading.judge import JudgedPage, PageOrder
+from courier_async.reading.judge import EARLIEST_MS, JudgedPage, PageOrder
 from courier_async.state.position import Lane
 
 # Pages in a row without a new record, after which the listing is taken to be endless.
@@ -142,7 +143,10 @@ class LiveLane:
 
     @property
     def place(self) -> int:
-        """How far it has surely come; -1 where that cannot be told."""
+        """Where its next page stands, by its cursor or else by what it has surely read; or -1."""
+        told = time_in_cursor(self.saved.cursor or "")
+        if told is not None and told >= EARLIEST_MS:
+            return told
         return -1 if self.saved.oldest is None else self.saved.oldest
 
     def may_renew(self, now: int) -> bool:
@@ -154,7 +158,7 @@ class LiveLane:
             return renewed_at is None or now - renewed_at >= DAY_MS
         if self.renewed_from is None:
             return True
-        return self.saved.oldest is not None and self.saved.oldest < self.renewed_from
+        return 0 <= self.place < self.renewed_from
 
     def renew_at(self, cursor: str, *, now: int) -> None:
         """Goes on at its own place by another cursor."""

@@ -20,9 +20,11 @@ def ended_state(
     depth: Depth,
     records: int,
     unusable_to: int | None,
+    is_resumed: bool,
 ) -> StreamState:
     """The state after a walk whose lane from the head has come to its end or bound.
 
+    is_resumed: an earlier sync has read a part of it, and may have met such records there.
     unusable_to: the oldest time at which this walk met records that cannot be stored.
     """
     if stream.time_field is None:
@@ -34,7 +36,9 @@ def ended_state(
         read_at=start,
         lanes=(),
         newest_first=order.is_newest_first if order.tells else state.newest_first,
-        unusable=_still_unusable(state, lane.reached, unusable_to),
+        unusable=state.unusable
+        if is_resumed
+        else _still_unusable(state, lane.reached, unusable_to),
     )
     if newest is None:
         return replace(ended, timeless=records > 0)

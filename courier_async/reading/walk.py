@@ -230,14 +230,14 @@ class Walk:
 
     def _renew(self, lane: LiveLane, error: CourierError) -> list[Output]:
         """The part of a lane whose cursor failed is read on by another cursor."""
-        if self._stream.cursor_at is not None and lane.saved.oldest is not None:
+        if self._stream.cursor_at is not None and lane.place >= 0:
             if self._probe.verdict is Verdict.ASKED or self._start_probe():
                 lane.stuck = True
                 self._waiting_for_probe.append((lane, error))
                 return []
             if self._probe.verdict is Verdict.HELD:
                 # Records of the same hour may stand behind the cursor that failed.
-                cursor = self._stream.cursor_at(lane.saved.oldest + HOUR_MS)
+                cursor = self._stream.cursor_at(lane.place + HOUR_MS)
                 lane.renew_at(cursor, now=self.clock.start)
                 self._lanes.rest(lane)
                 return []
@@ -326,6 +326,7 @@ class Walk:
                 depth=self._depth,
                 records=self._records,
                 unusable_to=self.unusable_to,
+                is_resumed=head.saved.started_at < self._started_at,
             )
         is_told = self.state.timeless
         self.state = state

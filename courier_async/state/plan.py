@@ -62,7 +62,7 @@ def plan_walk(state: StreamState, now: int, depth: Depth) -> Plan:
         now=now,
         lookback_ms=depth.lookback_ms,
         closed=_closed(state, depth.lookback_ms),
-        floor=from_head[-1].oldest,
+        floor=max(from_head[-1].oldest, depth.floor),
     )
     # What is due lies below these lanes' cursors, so the head lane reads on through them.
     overtaken = [
@@ -112,11 +112,15 @@ def _bound(state: StreamState, now: int, depth: Depth) -> int:
         now=now,
         lookback_ms=depth.lookback_ms,
         closed=_closed(state, depth.lookback_ms),
+        floor=depth.floor,
     )
     if due is not None:
         bound = min(bound, due)
     unusable = unusable_now(state, now)
-    if unusable is not None and now - _last_read(state, unusable.time) >= DAY_MS:
+    # Nothing below the floor is read, so nothing there can have been read lately.
+    if unusable is not None and (
+        now - _last_read(state, max(unusable.time, depth.floor)) >= DAY_MS
+    ):
         bound = min(bound, unusable.time - depth.overlap_ms)
     return max(bound, depth.floor)
 

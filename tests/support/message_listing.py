@@ -14,7 +14,8 @@ from urllib.parse import parse_qs, urlsplit
 from courier_async.api.memory import Hold
 from courier_async.api.transport import Answer
 from courier_async.catalog.streams import BY_TABLE
-from courier_async.sync import SyncFailed, run
+from courier_async.ending import SyncFailed
+from courier_async.sync import run
 from tests.support.harness import Crash, Sink, settings
 from tests.support.virtual_time import run_virtual
 
@@ -25,6 +26,12 @@ Instead = Callable[[str | None, list[Message]], tuple[int, Any] | None]
 
 START_MS = 1_786_700_000_000
 _PAGE = 10
+
+
+def cursor_behind(place: tuple[int, str]) -> str:
+    """The cursor of what is listed after a place."""
+    time, name = place
+    return b64encode(f"{time},{name}".encode()).decode()
 
 
 class Inline:
@@ -79,9 +86,8 @@ class MessageListing:
             return special
         if len(places) <= _PAGE:
             return 200, {"results": page, "paging": {"more": False, "cursor": None}}
-        time, name = places[_PAGE - 1]
-        following = b64encode(f"{time},{name}".encode()).decode()
-        return 200, {"results": page, "paging": {"more": True, "cursor": following}}
+        paging = {"more": True, "cursor": cursor_behind(places[_PAGE - 1])}
+        return 200, {"results": page, "paging": paging}
 
 
 class Destination:
