@@ -1,7 +1,9 @@
 """What a user gets, through the real `fivetran debug` and real HTTP, compared cell by cell."""
 
+import os
 import random
 import re
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,13 @@ import pytest
 from courier_async.catalog.stream import DAY_MS, HOUR_MS
 from courier_async.catalog.streams import BY_TABLE
 from courier_async.state.saved import VERSION
-from tests.support.end_to_end import DebugFolder, Run, differences, succeeded
+from tests.support.end_to_end import (
+    DebugFolder,
+    Run,
+    differences,
+    succeeded,
+    wait_for_requests,
+)
 from tests.support.fake_courier.process import FakeCourierProcess
 from tests.support.warehouse import KEYS
 
@@ -164,7 +172,8 @@ def test_killed_again_and_again_it_completes_without_starting_over(tmp_path: Pat
         )
         reached = []
         for _ in range(4):
-            folder.sync(kill_after_seconds=random.uniform(1.4, 2.2))
+            most = fake.stats()["requests"] + random.randint(45, 60)
+            folder.sync(meanwhile=lambda group, most=most: kill_after(fake, most, group))
             lanes = folder.state.get("streams", {}).get("message", {}).get("lanes", [])
             reached.append(min((lane["oldest"] for lane in lanes), default=1 << 60))
         succeeded(folder.sync(changes={"requests_per_second": "1000"}))
@@ -173,6 +182,11 @@ def test_killed_again_and_again_it_completes_without_starting_over(tmp_path: Pat
     assert reached == sorted(reached, reverse=True), "a bookmark went back"
     assert len(set(reached)) >= 2, "the bookmark never moved"
     assert asked < 2 * 200
+
+
+def kill_after(fake: FakeCourierProcess, requests: int, group: int) -> None:
+    wait_for_requests(fake, requests)
+    os.killpg(group, signal.SIGKILL)
 
 
 def test_nothing_of_an_unusable_state_hides_a_row(tmp_path: Path) -> None:
