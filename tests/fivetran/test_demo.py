@@ -48,7 +48,7 @@ def left_behind(folder: Path) -> list[str]:
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs /proc to see processes")
 def test_the_demo_is_short_and_leaves_nothing_behind(tmp_path: Path) -> None:
     demo = subprocess.run(
-        DEMO, cwd=ROOT, env=environment(tmp_path), capture_output=True, text=True, timeout=60
+        DEMO, cwd=ROOT, env=environment(tmp_path), capture_output=True, text=True, timeout=100
     )
     assert demo.returncode == 0, demo.stdout + demo.stderr
     assert demo.stderr == ""

@@ -1,7 +1,9 @@
 """What a user gets, through the real `fivetran debug` and real HTTP, compared cell by cell."""
 
+import os
 import random
 import re
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,13 @@ import pytest
 from courier_async.catalog.stream import DAY_MS, HOUR_MS
 from courier_async.catalog.streams import BY_TABLE
 from courier_async.state.saved import VERSION
-from tests.support.end_to_end import DebugFolder, Run, differences, succeeded
+from tests.support.end_to_end import (
+    DebugFolder,
+    Run,
+    differences,
+    succeeded,
+    wait_for_requests,
+)
 from tests.support.fake_courier.process import FakeCourierProcess
 from tests.support.warehouse import KEYS
 
@@ -152,19 +160,20 @@ def test_five_requests_and_more_are_in_flight_at_once(tmp_path: Path) -> None:
 
 
 def test_killed_again_and_again_it_completes_without_starting_over(tmp_path: Path) -> None:
-    sizes = SMALL | {"message": 4000}
+    sizes = SMALL | {"message": 2000}
     with FakeCourierProcess(sizes=sizes, latency_ms=5) as fake:
         # So slow that no run before the last can come to the end.
         folder = connector(
             tmp_path,
             fake,
             checkpoint_interval_seconds="1",
-            requests_per_second="40",
+            requests_per_second="20",
             message_lanes="1",
         )
         reached = []
-        for _ in range(5):
-            folder.sync(kill_after_seconds=random.uniform(1.0, 2.2))
+        for _ in range(4):
+            most = fake.stats()["requests"] + random.randint(45, 60)
+            folder.sync(meanwhile=lambda group, most=most: kill_after(fake, most, group))
             lanes = folder.state.get("streams", {}).get("message", {}).get("lanes", [])
             reached.append(min((lane["oldest"] for lane in lanes), default=1 << 60))
         succeeded(folder.sync(changes={"requests_per_second": "1000"}))
@@ -172,7 +181,12 @@ def test_killed_again_and_again_it_completes_without_starting_over(tmp_path: Pat
         asked = fake.stats()["by_stream"]["message"]
     assert reached == sorted(reached, reverse=True), "a bookmark went back"
     assert len(set(reached)) >= 2, "the bookmark never moved"
-    assert asked < 2 * 400
+    assert asked < 2 * 200
+
+
+def kill_after(fake: FakeCourierProcess, requests: int, group: int) -> None:
+    wait_for_requests(fake, requests)
+    os.killpg(group, signal.SIGKILL)
 
 
 def test_nothing_of_an_unusable_state_hides_a_row(tmp_path: Path) -> None:

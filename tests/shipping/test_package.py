@@ -6,6 +6,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,9 @@ import pytest
 from tests.support.checkout import LEFT_LYING_ABOUT, checkout, shipped_names
 from tests.support.hermetic import hermetic_environment
 from tests.support.spellings import KEY, found
+
+# One worker: the checkout is packaged once for those that only look at the archive.
+pytestmark = pytest.mark.xdist_group("package")
 
 Package = Callable[[], subprocess.CompletedProcess[str]]
 
@@ -28,6 +32,40 @@ def imports(source: str) -> set[str]:
     return {name.partition(".")[0] for name in names}
 
 
+@dataclass(frozen=True)
+class Packaged:
+    """A checkout that was packaged as `make package` does, and what that printed."""
+
+    folder: Path
+    done: subprocess.CompletedProcess[str]
+
+    @property
+    def archive(self) -> Path:
+        return self.folder / "build" / "courier_connector.zip"
+
+
+def package_in(folder: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "tools.package"],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def packaged(tmp_path_factory: pytest.TempPathFactory) -> Packaged:
+    """The checkout as it is, packaged once."""
+    home = tmp_path_factory.mktemp("packaged")
+    (home / "checkout").mkdir()
+    folder = checkout(home / "checkout")
+    done = package_in(folder, hermetic_environment(home))
+    assert done.returncode == 0, done.stdout + done.stderr
+    return Packaged(folder, done)
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "checkout").mkdir()
@@ -37,36 +75,41 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def package(folder: Path, tmp_path: Path) -> Package:
     """Packages the folder as `make package` does."""
+    # Made once: a test may put a pipreqs of its own there.
     environment = hermetic_environment(tmp_path)
-
-    def run() -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "tools.package"],
-            cwd=folder,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-
-    return run
+    return lambda: package_in(folder, environment)
 
 
-def test_the_archive_holds_what_runs_and_nothing_else(folder: Path, package: Package) -> None:
-    done = package()
-    assert done.returncode == 0, done.stdout + done.stderr
-    archive = folder / "build" / "courier_connector.zip"
-    assert sorted(zipfile.ZipFile(archive).namelist()) == shipped_names()
-    assert list(folder.rglob("*.zip")) == [archive]
+def test_the_archive_holds_what_runs_and_nothing_else(packaged: Packaged) -> None:
+    assert sorted(zipfile.ZipFile(packaged.archive).namelist()) == shipped_names()
+    assert list(packaged.folder.rglob("*.zip")) == [packaged.archive]
 
 
-def test_the_staged_folder_holds_nothing_else_that_the_sdk_could_take(
-    folder: Path, package: Package
-) -> None:
-    package()
-    staged = folder / "build" / "stage"
+def test_the_staged_folder_holds_nothing_else_that_the_sdk_could_take(packaged: Packaged) -> None:
+    staged = packaged.folder / "build" / "stage"
     files = sorted(str(path.relative_to(staged)) for path in staged.rglob("*") if path.is_file())
     assert files == [name for name in shipped_names() if name != "configuration_form.pb"]
+
+
+def test_the_archive_is_under_150_kilobytes_and_what_it_is_is_said(packaged: Packaged) -> None:
+    size_bytes = packaged.archive.stat().st_size
+    assert size_bytes < 150_000
+    printed = packaged.done.stdout
+    assert f"build/courier_connector.zip: {size_bytes:,} bytes" in printed
+    assert all(f"  {name}\n" in printed for name in shipped_names())
+
+
+def test_every_package_that_the_archive_imports_is_pinned_in_it(packaged: Packaged) -> None:
+    with zipfile.ZipFile(packaged.archive) as archive:
+        modules = [name for name in archive.namelist() if name.endswith(".py")]
+        imported = {root for name in modules for root in imports(archive.read(name).decode())}
+        pinned = {
+            line.split("==")[0] for line in archive.read("requirements.txt").decode().split()
+        }
+    assert "fivetran_connector_sdk" in imported
+    assert (
+        imported - sys.stdlib_module_names - {"courier_async", "fivetran_connector_sdk"} <= pinned
+    )
 
 
 def test_the_key_of_the_configuration_is_in_no_member_and_in_nothing_that_packaging_leaves(
@@ -87,16 +130,6 @@ def test_the_key_of_the_configuration_is_in_no_member_and_in_nothing_that_packag
     assert {path for path in files if found(KEY, path.read_bytes())} == set(planted)
 
 
-def test_the_archive_is_under_150_kilobytes_and_what_it_is_is_said(
-    folder: Path, package: Package
-) -> None:
-    done = package()
-    size_bytes = (folder / "build" / "courier_connector.zip").stat().st_size
-    assert size_bytes < 150_000
-    assert f"build/courier_connector.zip: {size_bytes:,} bytes" in done.stdout
-    assert all(f"  {name}\n" in done.stdout for name in shipped_names())
-
-
 def test_what_an_earlier_version_staged_is_gone(folder: Path, package: Package) -> None:
     stale = folder / "build" / "stage" / "courier_async" / "removed_since.py"
     stale.parent.mkdir(parents=True)
@@ -114,22 +147,6 @@ def test_the_pins_are_packaged_as_they_are_whatever_pipreqs_says(
     with zipfile.ZipFile(folder / "build" / "courier_connector.zip") as archive:
         packaged = archive.read("requirements.txt")
     assert packaged == (folder / "requirements.txt").read_bytes()
-
-
-def test_every_package_that_the_archive_imports_is_pinned_in_it(
-    folder: Path, package: Package
-) -> None:
-    package()
-    with zipfile.ZipFile(folder / "build" / "courier_connector.zip") as archive:
-        modules = [name for name in archive.namelist() if name.endswith(".py")]
-        imported = {root for name in modules for root in imports(archive.read(name).decode())}
-        pinned = {
-            line.split("==")[0] for line in archive.read("requirements.txt").decode().split()
-        }
-    assert "fivetran_connector_sdk" in imported
-    assert (
-        imported - sys.stdlib_module_names - {"courier_async", "fivetran_connector_sdk"} <= pinned
-    )
 
 
 def test_a_connector_that_cannot_be_imported_is_not_packaged(
