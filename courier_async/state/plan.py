@@ -6,6 +6,7 @@ place in time is read again once its last reading lies further back than a quart
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 from msgspec.structs import replace as _replace
@@ -116,6 +117,11 @@ def _bound(state: StreamState, now: int, depth: Depth) -> int:
     )
     if due is not None:
         bound = min(bound, due)
+    # Where the floor has moved back, what came between two readings may be known to neither.
+    for newer, older in pairwise(state.readings):
+        unread = older.began - INDEX_LAG_MS - depth.overlap_ms
+        if newer.reached > max(unread, depth.floor):
+            bound = min(bound, unread)
     unusable = unusable_now(state, now)
     # Nothing below the floor is read, so nothing there can have been read lately.
     if unusable is not None and (

@@ -28,14 +28,14 @@ def main() -> int:
     outcomes = results()
     counts: dict[str, Counter[str]] = {}
     for name, outcome in outcomes.items():
-        counts.setdefault(name.split(".")[1] + ".py", Counter())[outcome] += 1
+        counts.setdefault("/".join(name.split(".")[1:3]) + ".py", Counter())[outcome] += 1
     counts["all"] = sum(counts.values(), Counter())
-    print(f"\n{'file':<12}{'mutants':>9}{'killed':>9}{'timeouts':>10}{'survived':>10}{'score':>9}")
+    print(f"\n{'file':<22}{'mutants':>9}{'killed':>9}{'timeouts':>10}{'survived':>10}{'score':>9}")
     for name, count in counts.items():
         killed = sum(count[outcome] for outcome in KILLED)
         total = count.total()
         print(
-            f"{name:<12}{total:>9,}{count['killed']:>9,}{count['timeout']:>10,}"
+            f"{name:<22}{total:>9,}{count['killed']:>9,}{count['timeout']:>10,}"
             f"{total - killed:>10,}{killed / total:>9.1%}"
         )
     print(

@@ -5,7 +5,7 @@ import pytest
 from tests.simulation.seed import run_seed
 
 # The first seeds that find the planted bugs (tests/simulation/planted.py).
-SEEDS = (0, 1, 3, 5, 6, 7, 9, 11, 13, 20, 25, 28, 35, 75, 95, 136, 300, 842)
+SEEDS = (0, 1, 2, 3, 4, 5, 7, 9, 11, 24, 27, 35, 50, 80)
 
 
 @pytest.mark.parametrize("seed", SEEDS)

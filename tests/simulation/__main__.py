@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Iterable
 
-from tests.simulation.planted import BUGS
+from tests.simulation.planted import EVERY_BUG
 from tests.simulation.seed import SeedFailed, run_seed
 
 CHUNK = 25
@@ -22,9 +22,9 @@ def judge(seed: int) -> tuple[int, str, list[str]]:
     return seed, "", []
 
 
-def find(name: str, seeds: range) -> tuple[str, int | None, str]:
+def find(name: str, seeds: Iterable[int]) -> tuple[str, int | None, str]:
     """The first seed that finds a planted bug, and by what; None where none does."""
-    bug = next(bug for bug in BUGS if bug.name == name)
+    bug = EVERY_BUG[name.replace(" ", "_")]
     with bug.planted():
         for seed in seeds:
             try:
@@ -64,17 +64,21 @@ def search(seeds: range, *, processes: int) -> int:
 
 
 def hunt(seeds: range, *, processes: int, names: list[str]) -> int:
-    """Prints after how many seeds each planted bug is found; the number of those that are not."""
+    """Prints which seed finds each planted bug; the number of those that none does."""
     missed = 0
-    wanted = [bug.name for bug in BUGS if not names or any(name in bug.name for name in names)]
-    print(f"{'planted bug':<42}{'seeds':>6}  found by")
+    wanted = [
+        bug.name
+        for bug in EVERY_BUG.values()
+        if not names or any(name in bug.name for name in names)
+    ]
+    print(f"{'planted bug':<52}{'seed':>6}  found by")
     with multiprocessing.Pool(processes) as pool:
         jobs = [pool.apply_async(find, (name, seeds)) for name in wanted]
         for job in jobs:
             name, seed, reason = job.get()
             missed += seed is None
-            after = "none" if seed is None else str(seed - seeds.start + 1)
-            print(f"{name:<42}{after:>6}  {reason[:90]}", flush=True)
+            by = "none" if seed is None else str(seed)
+            print(f"{name:<52}{by:>6}  {reason[:90]}", flush=True)
     return missed
 
 

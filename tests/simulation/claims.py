@@ -46,6 +46,9 @@ class Claims:
 
     def check(self, state: dict[str, Any]) -> None:
         """No checkpoint claims a record whose upsert has not been called."""
+        lost = self._previous.keys() - state["streams"].keys()
+        if lost:
+            raise Broken(f"a checkpoint has forgotten {sorted(lost)}")
         for table, part in state["streams"].items():
             before = self._previous.get(table, {})
             if part == before:
@@ -55,6 +58,8 @@ class Claims:
             else:
                 self._check_rows(table, part, before)
             self._check_watermark(table, part, before)
+            if "read_at" in before and "read_at" not in part:
+                raise Broken(f"{table}: a checkpoint has forgotten that it was read")
             is_read = part.get("read_at") != before.get("read_at")
             if is_read and table not in TIMED | self.blind:
                 self._check_read(table, part["read_at"], 0, part.get("unusable"))

@@ -132,6 +132,17 @@ def broken_envelope(random: Random, plan: Plan, weather: Weather, table: str) ->
     weather.excuse(table)
 
 
+def more_left_out(random: Random, plan: Plan, weather: Weather, table: str) -> None:
+    _rule(weather, stream=table, kind="listing", paging="more_absent")
+    weather.excuse(table)
+
+
+def paging_left_out(random: Random, plan: Plan, weather: Weather, table: str) -> None:
+    if table != "tenant":
+        _rule(weather, stream=table, kind="listing", paging=random.choice(("absent", "renamed")))
+    weather.excuse(table)
+
+
 def false_end(random: Random, plan: Plan, weather: Weather, table: str) -> None:
     """Told to a cursor of the server's own; found out where made-up ones are honoured."""
     size = plan.options["page_sizes"]["message"]

@@ -11,7 +11,7 @@ from courier_async.catalog.stream import DAY_MS, HOUR_MS
 from courier_async.errors import StateRefused
 from courier_async.state import saved as states
 from tests.simulation.answers import Answers
-from tests.simulation.claims import Broken, Claims, marks_of
+from tests.simulation.claims import Broken, Claims
 from tests.simulation.source import TIMED, Past, Source
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ State = dict[str, Any]
 FRESH_MS = {"message": HOUR_MS + 9 * 60_000, "audit_event": DAY_MS + 9 * 60_000}
 # The Date header has no milliseconds.
 _DATE_MS = 2_000
-_ALIVE, _SILENT = (200,), (401, 429)
+_SILENT = (401, 429)
 
 
 @dataclass(slots=True)
@@ -192,11 +192,28 @@ class Oracle:
         if warnings or again != state:
             raise Broken(f"the state does not come back as it was: {warnings}")
 
+    def check_pages_landed(self) -> None:
+        """Whatever a page held has landed, whatever was wrong with the page."""
+        for table, held in self.answers.held.items():
+            # Of messages, pages of lanes that came to nothing are thrown away.
+            # So are pages that were asked for once more, as records of them were unusable.
+            for key in held if table not in {"message"} | self.answers.spoilt else ():
+                past = self.source.past[table][key]
+                is_new = past.placed_ms >= self._began_ms
+                if past.listed and not is_new and self.claims.is_wanted(table, past):
+                    self._check_landed(table, past, 0)
+
     # -- once all is quiet -------------------------------------------------------------------
 
     def given_up(self) -> set[str]:
         streams = orjson.loads(self.destination.saved)["streams"]
         return {table for table, part in streams.items() if part.get("sent_whole")}
+
+    def check_cost(self, page_size: int) -> None:
+        """A minute after a sync there is little to read, whatever times records have."""
+        all_pages = self.source.count("message") / page_size
+        if all_pages >= 8 and self.answers.pages > 4 + all_pages / 2:
+            raise Broken(f"message: {self.answers.pages} pages read though nothing has changed")
 
     def tables_equal(self, tables: tuple[str, ...]) -> None:
         """Alive exactly if in the source; what has gone of messages and audit events stays."""
@@ -222,6 +239,3 @@ class Oracle:
 
     def _answers_by_id(self, table: str, key: str) -> bool:
         return table != "notification" and self.source.get(table, key) is not None
-
-
-__all__ = ["Broken", "Oracle", "SyncFacts", "marks_of"]

@@ -171,6 +171,8 @@ class Simulation:
         self._pause(60_000)
         self._sync(calm(self.random, self.plan))
         self._check_nothing_sent()
+        if self.plan.theme == "weeks" and self.plan.most_messages > 1_000:
+            self.oracle.check_cost(self.plan.options["page_sizes"]["message"])
         self.oracle.tables_equal(self.plan.tables)
 
     def _check_nothing_sent(self) -> None:
@@ -215,7 +217,12 @@ class Simulation:
         complete: set[str] = set()
         if not died:
             run.check_end()
-            complete = complete_streams(weather, settings, outcome, self.destination.warnings)
+            read_before = {t for t, part in raw.get("streams", {}).items() if "read_at" in part}
+            complete = complete_streams(
+                weather, settings, outcome, self.destination.warnings, read_before
+            )
+            if "the key" not in str(outcome):
+                self.oracle.check_pages_landed()
         self.oracle.after(
             SyncFacts(
                 died=died,
@@ -237,6 +244,8 @@ class Simulation:
             rule |= {"holds_from_ms": low, "holds_until_ms": high}
             options["rules"] = [*options["rules"], rule]
             weather.excuse("message")
+            if not weather.options:
+                weather.fails_below = self._page_above(high)
         if weather.forget_before or weather.forget_at or self._lanes_refused():
             # Then the server's own word is believed.
             options["rules"] = [r for r in options["rules"] if r.get("cursor") != "own"]
@@ -254,6 +263,12 @@ class Simulation:
         self.source.calm = weather.quiet
         for table, after, times in weather.during:
             self.api.change_after(table, after, {"do": "random", "stream": table, "times": times})
+
+    def _page_above(self, time_ms: int) -> int | None:
+        """A time so far above a place that no page holds both."""
+        above = [row[0] for row in self.source.listing("message") if row[0] > time_ms]
+        pages = 2 * self.plan.options["page_sizes"]["message"]
+        return above[-pages] if len(above) >= pages else None
 
     def _lanes_refused(self) -> bool:
         """Whether the state remembers that made-up cursors do not work."""

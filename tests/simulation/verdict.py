@@ -7,7 +7,11 @@ from tests.simulation.weather import Weather
 
 
 def complete_streams(
-    weather: Weather, settings: Settings, outcome: BaseException | None, warnings: list[str]
+    weather: Weather,
+    settings: Settings,
+    outcome: BaseException | None,
+    warnings: list[str],
+    read_before: set[str],
 ) -> set[str]:
     """The streams that were read to the end, by the sync's own word."""
     tables = {stream.table for stream in settings.streams}
@@ -19,6 +23,8 @@ def complete_streams(
             for text in warnings
         )
     }
+    if skipped & read_before:
+        raise Broken(f"access to {skipped & read_before} is lost, which is only a warning")
     if outcome is None:
         lost = tables & set(weather.options.get("down", ()))
         if lost:
