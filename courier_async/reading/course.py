@@ -31,7 +31,7 @@ class Course:
 
     recent: the entries of rows that have been sent, of streams that change late.
     is_learned: the order was seen in a complete walk, not only presumed.
-    bottom: nothing older was found below this time. lanes_refused: made-up cursors do not work.
+    bottom: nothing older was found below this time. lanes_refused: no more lanes are begun in this walk.
     """
 
     def __init__(

@@ -218,8 +218,9 @@ class Walk:
         if not self._began:
             raise error
         if lane.is_made_up:
+            # What the lane would have read, the one above it reads; no more are begun for a week.
             self._lanes.drop([lane])
-            self._course.refuse_lanes("refuses made-up cursors")
+            self._course.lanes_refused = True
             return [Batch(stream=self._stream, state=self._saved())]
         if isinstance(error, Limited) or self._is_rest or not lane.may_renew(self.clock.start):
             # The lane stays where it is; every sync tries it again, and fails.
@@ -396,6 +397,7 @@ class Walk:
         return (
             self._course.may_stop
             and self._lane_count.wanted > 1
+            and not self._course.lanes_refused
             and self._probe.verdict is not Verdict.REFUSED
             and self._lanes.head.order.is_newest_first
         )

@@ -424,13 +424,7 @@ def test_a_page_that_always_fails_lets_new_records_land_and_is_tried_in_every_wa
     "lanes",
     [
         1,
-        pytest.param(
-            4,
-            marks=pytest.mark.xfail(
-                strict=True,
-                reason="a cursor of a lane that fails also ends the renewal in place",
-            ),
-        ),
+        4,
     ],
 )
 def test_a_backlog_gets_through_where_cursors_serve_for_a_few_requests_only(lanes: int) -> None:
