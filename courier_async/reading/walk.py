@@ -293,7 +293,8 @@ class Walk:
             # What it has read is read over.
             self._wasted_lanes += lower.opened
             self._lanes.drop([lower])
-            if self._wasted_lanes >= _MOST_WASTED_LANES:
+            # One in ten may be passed while its first page is still on its way.
+            if self._wasted_lanes >= max(_MOST_WASTED_LANES, self._lanes_begun // 10):
                 self._refuse_lanes("answers made-up cursors from elsewhere")
 
     def _is_as_asked(self, lane: LiveLane, page: JudgedPage) -> bool:
