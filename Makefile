@@ -77,7 +77,7 @@ format: $(READY)  ## put the code into its one style
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .
 
 clean:  ## remove what runs and tests left behind (the virtual environments too)
-	@rm -rf $(VENV) .venv-benchmark .venv-audit .venv-mutants .venv-dbt mutants files crash-reports \
+	@rm -rf $(VENV) .venv-audit .venv-mutants .venv-dbt mutants files crash-reports \
 		build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
 package: $(READY)  ## make the archive that Fivetran would get, in build/
@@ -106,12 +106,6 @@ schema: $(READY)  ## write docs/schema.md from the catalog
 dbt: $(READY) .venv-dbt/.ready  ## build and test the dbt models on a demo warehouse
 	@$(BIN)/python -m pytest -n 0 tests/fivetran/test_dbt.py
 
-# The SDK of another version needs an environment of its own; without it that sink is left out.
-.venv-benchmark/.ready: requirements.txt benchmark/requirements.txt
-	@$(PYTHON) -m venv .venv-benchmark
-	@.venv-benchmark/bin/python $(PIP) -r benchmark/requirements.txt
-	@touch $@
-
 # What pip-audit needs is kept out of the environment that the tests run in.
 .venv-audit/.ready: tools/audit-requirements.txt
 	@$(PYTHON) -m venv .venv-audit
@@ -125,10 +119,9 @@ audit:  ## look up known advisories against what ships (asks PyPI; status 3: lef
 picture: $(READY)  ## draw docs/sync.svg and docs/reread.svg from real runs
 	@$(BIN)/python -m tools.picture
 
-benchmark: $(READY)  ## measure everything against the fake API (about an hour; ONLY="cpu chain")
-	@$(MAKE) --silent .venv-benchmark/.ready || \
-		{ rm -rf .venv-benchmark; echo "The 2.13.1 runtime is not to be had: left out."; }
-	@$(BIN)/python -m benchmark --results benchmark/results $(if $(ONLY),--only $(ONLY))
+benchmark: $(READY)  ## measure speed, memory and cost, and keep the figures (ONLY="cpu lanes")
+	@$(BIN)/python -m benchmark $(if $(ONLY),--only $(ONLY))
+	@$(if $(ONLY),,$(BIN)/python -m benchmark.cost)
 
 SEEDS ?= 0-1999
 

@@ -1,181 +1,242 @@
-"""What thirty days cost: rows that Fivetran bills, rows sent and requests, beside the example's.
+"""What thirty days cost: requests, rows that Fivetran bills, and how late changes land.
 
-`python -m benchmark.cost` prints a table for the README. The account's clock is put forward, so
-that thirty days take a few minutes; there is no HTTP between, and no figure here is of time.
+`python -m benchmark.cost` computes it for three accounts from the functions that decide what a
+sync reads (state/plan.py), and writes benchmark/results/cost.json and the table in docs/cost.md.
 """
 
-import argparse
-import asyncio
-from dataclasses import dataclass, field
+import json
+import random
+from bisect import bisect_left, bisect_right
+from dataclasses import dataclass
+from itertools import pairwise
 from math import ceil
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from courier_async.catalog.streams import BY_TABLE
-from courier_async.settings import Settings
-from courier_async.sync import run
-from courier_async.writing.sdk_thread import ThreadWorker
-from tests.support.fake_courier import DEFAULT_KEY, Account, FakeApi
-from tests.support.harness import DirectTransport
+from msgspec.structs import replace
 
-DAYS: Final = 30
-DAY_MS: Final = 86_400_000
-NOW_MS: Final = 1_790_000_000_000
-# The account: a year of messages, which is what the larger plans keep (docs, logs).
-SIZES: Final = {
-    "brand": 25,
-    "audience": 40,
-    "audit_event": 1_800,
-    "list": 60,
-    "message": 73_000,
-    "notification": 120,
-    "tenant": 2_000,
+from benchmark.figures import RESULTS, ROOT, commit
+from courier_async.catalog.stream import DAY_MS, HOUR_MS
+from courier_async.reading.changes import SETTLING_MS
+from courier_async.state.plan import INDEX_LAG_MS, Depth, plan_walk, with_reading
+from courier_async.state.position import Reading, StreamState
+from courier_async.state.sent_rows import MOST_MESSAGES
+
+DOCS: Final = ROOT / "docs" / "cost.md"
+MESSAGES_A_DAY: Final = (200, 10_000, 1_000_000)
+INTERVALS_MS: Final = {
+    "15 minutes": HOUR_MS // 4,
+    "6 hours": 6 * HOUR_MS,
+    "24 hours": 24 * HOUR_MS,
 }
-ACCOUNT: Final = (
-    "200 messages a day, kept for a year; 2,000 tenants, 120 templates, 60 lists, 40 audiences, "
-    "25 brands; 5 audit events a day. Every day 20 tenants, 2 templates, 1 list and 1 audience "
-    "are edited, 3 tenants are new and 1 goes; a brand is edited every tenth day."
-)
-# What the example connector sends whole in every sync, and the streams that it filters.
-WHOLE: Final = ("message", "notification", "list", "audience", "tenant")
-FILTERED: Final = ("brand", "audit_event")
-EXAMPLE_PAGE: Final = {"message": 10, "tenant": 20}
-USUAL_PAGE: Final = 50
+# Steady state: the first month's messages have passed the lookback before counting begins.
+_BEFORE_DAYS: Final = 35
+_DAYS: Final = 30
+_RETENTION_DAYS: Final = 30
+_LOOKBACK_MS: Final = 30 * DAY_MS
+_PAGE: Final = 10
+_SAMPLE: Final = 2_000
+# The other six streams, in requests a sync and rows; the example's tenant pages hold twenty.
+_OTHER_REQUESTS: Final = {"connector": 28, "example": 108}
+_OTHER_ROWS: Final = 2_245
+_OTHER_CHANGES_A_DAY: Final = 29
+# At 100 ms an answer, the example, which waits for each, asks for ten a second.
+_EXAMPLE_PER_SECOND: Final = 10.0
+# The default but for the largest account.
+_RATES: Final = {1_000_000: 200.0}
 
 
-@dataclass(slots=True)
-class Bill:
-    """active: (table, key) of every row that the syncs since the last clearing have sent."""
+class Sync(NamedTuple):
+    """bound: down to which time it read. pages: of messages. ends: when the last one landed."""
 
-    active: set[tuple[str, str]] = field(default_factory=set)
-    sent: int = 0
-    requests: int = 0
-    state: dict[str, Any] = field(default_factory=dict)
-
-    def upsert(self, table: str, data: dict[str, Any]) -> None:
-        self.active.add((table, data[BY_TABLE[table].key]))
-        self.sent += 1
-
-    def delete(self, table: str, keys: dict[str, Any]) -> None:
-        # A row that is marked deleted is a row that is written.
-        self.active.add((table, next(iter(keys.values()))))
-        self.sent += 1
-
-    def checkpoint(self, state: dict[str, Any]) -> None:
-        self.state = state
-
-    def warning(self, message: str) -> None:
-        raise AssertionError(message)
-
-    def clear(self) -> None:
-        self.active, self.sent, self.requests = set(), 0, 0
+    starts: int
+    bound: int
+    pages: int
+    ends: int
 
 
-class Example:
-    """What the example connector would send: five streams whole, each time.
+class Message(NamedTuple):
+    """When it was enqueued, and when it changed after that."""
 
-    Its reading of brands and audit events loses rows; here it is given the right ones, those
-    that are new or changed, and one request each.
+    time: int
+    changes: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Of thirty days; the delays from a change of a message until its row has landed."""
+
+    requests_a_day: float
+    rows_sent: float
+    monthly_active_rows: float
+    p50_minutes: float
+    p95_minutes: float
+
+
+def connector_syncs(per_day: int, interval_ms: int) -> list[Sync]:
+    """Every sync from the first one on, as the plan has it for an even flow of messages."""
+    depth = Depth(lookback_ms=_LOOKBACK_MS, overlap_ms=HOUR_MS)
+    state, now, syncs = StreamState(), _RETENTION_DAYS * DAY_MS, list[Sync]()
+    end = now + (_BEFORE_DAYS + _DAYS) * DAY_MS
+    while now < end:
+        bound = plan_walk(state, now, depth).bound
+        read_ms = now - max(bound, now - _RETENTION_DAYS * DAY_MS)
+        # The walk stops after two pages below its bound.
+        pages = ceil(per_day * read_ms / DAY_MS / _PAGE) + 2
+        ends = now + int((pages + _OTHER_REQUESTS["connector"]) / _RATES.get(per_day, 50.0) * 1000)
+        syncs.append(Sync(now, bound, pages, ends))
+        readings, closed = with_reading(state, Reading(now, bound), lookback_ms=_LOOKBACK_MS)
+        state = replace(state, readings=readings, closed=closed, watermark=now - INDEX_LAG_MS)
+        now = max(now + interval_ms, ends)
+    return syncs
+
+
+def example_syncs(per_day: int, interval_ms: int) -> list[Sync]:
+    """The example connector reads every message that Courier keeps, one page after another."""
+    pages = ceil(per_day * _RETENTION_DAYS / _PAGE)
+    took_ms = int((pages + _OTHER_REQUESTS["example"]) / _EXAMPLE_PER_SECOND * 1000)
+    now, syncs = _RETENTION_DAYS * DAY_MS, list[Sync]()
+    end = now + (_BEFORE_DAYS + _DAYS) * DAY_MS
+    while now < end:
+        syncs.append(Sync(now, 0, pages, now + took_ms))
+        now += max(interval_ms, took_ms)
+    return syncs
+
+
+def messages(seed: int = 1) -> list[Message]:
+    """A sample: sent and delivered at once, 40 % opened, some clicked or opened again later.
+
+    The time to an opening has a median of four hours and a tail of weeks, none above the lookback.
     """
-
-    def __init__(self, account: Account) -> None:
-        self.bill = Bill()
-        self._account = account
-        self._seen: dict[tuple[str, str], Any] = {}
-
-    def sync(self) -> None:
-        bill, account = self.bill, self._account
-        for table in WHOLE:
-            keys = [row[1] for row in account.rows(table, None, 10**9)]
-            bill.active.update((table, key) for key in keys)
-            bill.sent += len(keys)
-            bill.requests += max(1, ceil(len(keys) / EXAMPLE_PAGE.get(table, USUAL_PAGE)))
-        for table in FILTERED:
-            key = BY_TABLE[table].key
-            for record in account.truth(table):
-                name = (table, record[key])
-                if self._seen.get(name) != record:
-                    self._seen[name] = record
-                    bill.active.add(name)
-                    bill.sent += 1
-            bill.requests += 1
+    chance = random.Random(seed)
+    drawn = []
+    for _ in range(_SAMPLE):
+        time = _first_ms() + int(chance.random() * (_BEFORE_DAYS + _DAYS) * DAY_MS)
+        ages = [5_000, 30_000]
+        if chance.random() < 0.4:
+            opened = 4 * HOUR_MS * chance.lognormvariate(0, 1.8)
+            ages.append(int(opened))
+            if chance.random() < 0.25:
+                ages.append(int(opened) + 5 * 60_000)
+            if chance.random() < 0.1:
+                ages.append(int(opened + chance.random() * 20 * DAY_MS))
+        drawn.append(Message(time, [time + age for age in ages if age < _LOOKBACK_MS]))
+    return drawn
 
 
-async def thirty_days(*, hours: int, sizes: dict[str, int], days: int = DAYS) -> dict[str, Bill]:
-    """Both bills of the days after the first sync, a sync every `hours`."""
-    account = Account(sizes=sizes, now_ms=NOW_MS, span_days=365.0)
-    pages = dict.fromkeys(sizes, USUAL_PAGE) | {"message": EXAMPLE_PAGE["message"]}
-    api, ours, example = FakeApi(account), Bill(), Example(account)
-    api.change_options(page_sizes=pages)
-    await _sync(api, ours)
-    example.sync()
-    for bill in (ours, example.bill):
-        bill.clear()
-    for step in range(days * 24 // hours):
-        account.advance(hours * 3_600_000)
-        _live(account, share=hours / 24, is_new_day=(step + 1) * hours % 24 == 0, step=step)
-        await _sync(api, ours)
-        example.sync()
-    return {"ours": ours, "example": example.bill}
+def cost(who: str, syncs: list[Sync], per_day: int, sample: list[Message]) -> Cost:
+    """What the syncs of the last thirty days cost."""
+    begins = _first_ms() + _BEFORE_DAYS * DAY_MS
+    counted = [sync for sync in syncs if sync.starts >= begins]
+    starts = [sync.starts for sync in syncs]
+    delays: list[float] = []
+    sent, active = 0, 0
+    for message in sample:
+        readings = _readings(syncs, starts, message)
+        sending = [sync for sync in _sending(readings, message, per_day) if sync.starts >= begins]
+        sent += len(sending)
+        active += bool(sending)
+        for change in message.changes:
+            landed = next((sync for sync in readings if sync.starts >= change), None)
+            if landed is not None and landed.starts >= begins:
+                delays.append((landed.ends - change) / 60_000)
+    delays.sort()
+    scale = per_day * (_BEFORE_DAYS + _DAYS) / _SAMPLE
+    requests = sum(sync.pages + _OTHER_REQUESTS[who] for sync in counted)
+    changed = _OTHER_CHANGES_A_DAY * _DAYS
+    rows, monthly = sent * scale + changed, active * scale + changed
+    if who == "example":
+        # It sends whatever it reads, and so each row that Courier kept at some time of the month.
+        rows = len(counted) * (per_day * _RETENTION_DAYS + _OTHER_ROWS)
+        monthly = per_day * (_RETENTION_DAYS + _DAYS) + _OTHER_ROWS
+    return Cost(requests / _DAYS, rows, monthly, *(_quantile(delays, q) for q in (0.5, 0.95)))
 
 
-def _live(account: Account, *, share: float, is_new_day: bool, step: int) -> None:
-    """What happens in the account in a share of a day."""
-    for hour in range(int(200 * share)):
-        account.add_late(1, hour * int(DAY_MS * share) // int(200 * share))
-    account.progress_messages(int(400 * share), newest=600)
-    account.retention(account.now_ms() - 365 * DAY_MS)
-    if not is_new_day:
-        return
-    account.add("audit_event", 5)
-    for stream, edits in {"tenant": 20, "notification": 2, "list": 1, "audience": 1}.items():
-        for id_ in account.pick(stream, edits):
-            account.edit(stream, id_)
-    account.add("tenant", 3)
-    account.delete("tenant", account.pick("tenant", 1)[0])
-    if step % 10 == 9:
-        account.edit("brand", account.pick("brand", 1)[0])
+def _first_ms() -> int:
+    return _RETENTION_DAYS * DAY_MS
 
 
-async def _sync(api: FakeApi, bill: Bill) -> None:
-    settings = Settings(
-        api_key=DEFAULT_KEY,
-        base_url="http://127.0.0.1:1",
-        requests_per_second=1_000_000.0,
-        max_retries=0,
-        message_lanes=1,
-    )
-    before = api.traffic.requests
-    async with ThreadWorker() as worker:
-        await run(settings, bill.state, bill, transport=DirectTransport(api), worker=worker)
-    bill.requests += api.traffic.requests - before
-
-
-def table(bills: dict[int, dict[str, Bill]]) -> str:
-    """A row a way to run: {hours between syncs: both bills}."""
-    lines = [
-        "| | monthly active rows | rows sent | requests |",
-        "| --- | ---: | ---: | ---: |",
+def _readings(syncs: list[Sync], starts: list[int], message: Message) -> list[Sync]:
+    """The syncs that read a message, while it may change and once after that."""
+    last = bisect_left(starts, message.time + _LOOKBACK_MS + 2 * DAY_MS)
+    return [
+        sync
+        for sync in syncs[bisect_left(starts, message.time) : last]
+        if sync.bound <= message.time
     ]
-    for hours, both in bills.items():
-        for name, bill in both.items():
-            who = "this connector" if name == "ours" else "the example connector"
-            counts = f"{len(bill.active):,} | {bill.sent:,} | {bill.requests:,}"
-            lines.append(f"| {who}, a sync every {hours} hours | {counts} |")
+
+
+def _sending(readings: list[Sync], message: Message, per_day: int) -> list[Sync]:
+    """Those of its readings that send it: it is new, has changed, or may have (changes.py)."""
+    times = [message.time, *sorted(message.changes)]
+    sending = readings[:1]
+    for before, sync in pairwise(readings):
+        is_remembered = (sync.starts - message.time) / DAY_MS * per_day <= MOST_MESSAGES
+        newest = times[bisect_right(times, sync.starts) - 1]
+        since = before.starts if is_remembered else before.starts - SETTLING_MS
+        if newest >= since:
+            sending.append(sync)
+    return sending
+
+
+def _quantile(values: list[float], share: float) -> float:
+    return values[min(int(len(values) * share), len(values) - 1)] if values else 0.0
+
+
+def rows_of(per_day: int, interval: str) -> dict[str, dict[str, float]]:
+    """Both costs of one account at one interval, rounded as they are kept."""
+    interval_ms, sample = INTERVALS_MS[interval], messages()
+    costs = {
+        "connector": cost("connector", connector_syncs(per_day, interval_ms), per_day, sample),
+        "example": cost("example", example_syncs(per_day, interval_ms), per_day, sample),
+    }
+    return {
+        who: {name: round(getattr(each, name), 1) for name in Cost.__dataclass_fields__}
+        for who, each in costs.items()
+    }
+
+
+def table(figures: dict[str, Any]) -> str:
+    """The table of docs/cost.md."""
+    lines = [
+        "| messages a day | a sync every | connector | requests a day | rows sent a month "
+        "| monthly active rows | delay p50 | delay p95 |",
+        "|---:|---|---|---:|---:|---:|---:|---:|",
+    ]
+    for case, both in figures.items():
+        per_day, interval = case.split(", ")
+        for who, each in both.items():
+            name = "this one" if who == "connector" else "Fivetran's example"
+            lines.append(
+                f"| {int(per_day):,} | {interval} | {name} | {each['requests_a_day']:,.0f} "
+                f"| {each['rows_sent']:,.0f} | {each['monthly_active_rows']:,.0f} "
+                f"| {_duration(each['p50_minutes'])} | {_duration(each['p95_minutes'])} |"
+            )
     return "\n".join(lines)
 
 
+def _duration(minutes: float) -> str:
+    if minutes < 100:
+        return f"{minutes:.0f} min"
+    return f"{minutes / 60:.1f} h" if minutes < 48 * 60 else f"{minutes / 1440:.1f} days"
+
+
+def document(text: str, figures: dict[str, Any]) -> str:
+    """docs/cost.md with its table renewed."""
+    lines = text.splitlines()
+    rows = [at for at, line in enumerate(lines) if line.startswith("|")]
+    return "\n".join([*lines[: rows[0]], table(figures), *lines[rows[-1] + 1 :], ""])
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmark.cost", description=__doc__)
-    parser.add_argument("--hours", type=int, nargs="+", default=[24, 6], help="between syncs")
-    given = parser.parse_args()
-    bills = {}
-    for hours in given.hours:
-        bills[hours] = asyncio.run(thirty_days(hours=hours, sizes=SIZES))
-    print(f"{ACCOUNT}\n\n{table(bills)}\n")
-    for hours, both in bills.items():
-        for name, bill in both.items():
-            by_table = {each: sum(1 for row in bill.active if row[0] == each) for each in BY_TABLE}
-            print(f"{hours} h, {name}: {by_table}")
+    figures = {
+        f"{per_day}, {interval}": rows_of(per_day, interval)
+        for per_day in MESSAGES_A_DAY
+        for interval in INTERVALS_MS
+    }
+    kept = {"command": "python -m benchmark.cost", "commit": commit(), "figures": figures}
+    (RESULTS / "cost.json").write_text(json.dumps(kept, indent=1) + "\n")
+    DOCS.write_text(document(DOCS.read_text(), figures))
+    print(table(figures))
 
 
 if __name__ == "__main__":

@@ -1,73 +1,78 @@
-"""What a measurement hands back: ratios, each taken several times, and at times a curve."""
+"""Figures with their spread, and the files that keep them."""
 
+import json
 import os
 import platform
+import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
+from typing import Any, Final
 
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """values: one a repetition. goal: what the project asks of it, as "<= 1.08"; "" for none."""
-
-    case: str
-    what: str
-    values: tuple[float, ...]
-    goal: str = ""
-
-    @property
-    def low(self) -> float:
-        return min(self.values)
-
-    @property
-    def middle(self) -> float:
-        return median(self.values)
-
-    @property
-    def high(self) -> float:
-        return max(self.values)
-
-    @property
-    def is_met(self) -> bool | None:
-        """Whether the median reaches the goal; None where there is none."""
-        if not self.goal:
-            return None
-        sign, _, bound = self.goal.partition(" ")
-        return self.middle <= float(bound) if sign == "<=" else self.middle >= float(bound)
-
-
-@dataclass(slots=True)
-class Result:
-    """One measurement. curves: name -> points (x, y), drawn as a chart of their own."""
-
-    name: str
-    title: str
-    note: str
-    figures: list[Figure] = field(default_factory=list)
-    curves: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
-    axes: tuple[str, str] = ("", "")
-
-    def add(self, case: str, what: str, values: list[float], goal: str = "") -> None:
-        self.figures.append(Figure(case, what, tuple(values), goal))
+ROOT: Final = Path(__file__).parent.parent
+RESULTS: Final = ROOT / "benchmark" / "results"
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How much to measure. quota: share of one core that the measured process may use."""
+    """How much to measure. quick: tiny runs, which show that it works, and no figure."""
 
-    repeats: int = 3
+    repeats: int = 5
     quick: bool = False
-    quota: float | None = None
+
+
+@dataclass(slots=True)
+class Result:
+    """One measurement: a name a figure, and its value in each repetition."""
+
+    name: str
+    note: str
+    figures: dict[str, list[float]] = field(default_factory=dict)
+
+    def add(self, figure: str, value: float) -> None:
+        self.figures.setdefault(figure, []).append(value)
+
+    def as_json(self, command: str) -> dict[str, Any]:
+        return {
+            "command": command,
+            "commit": commit(),
+            "machine": machine(),
+            "note": self.note,
+            "figures": {
+                figure: {
+                    "median": round(median(values), 4),
+                    "min": round(min(values), 4),
+                    "max": round(max(values), 4),
+                    "repetitions": len(values),
+                }
+                for figure, values in self.figures.items()
+            },
+        }
+
+    def write(self, folder: Path, command: str) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(self.as_json(command), indent=1)
+        (folder / f"{self.name}.json").write_text(text + "\n")
+
+    def table(self) -> str:
+        wide = max([len(figure) for figure in self.figures], default=0)
+        lines = ["", self.name, self.note, f"{'':<{wide}} {'min':>11} {'median':>11} {'max':>11}"]
+        for figure, values in self.figures.items():
+            low, middle, high = min(values), median(values), max(values)
+            lines.append(f"{figure:<{wide}} {low:>11,.3f} {middle:>11,.3f} {high:>11,.3f}")
+        return "\n".join(lines)
 
 
 def machine() -> str:
     """The cores that the figures were taken on, and the Python that ran on them."""
-    model = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text().splitlines():
-            if line.startswith("model name"):
-                model = line.partition(":")[2].strip()
-                break
-    return f"{os.cpu_count()} cores of {model}, Python {platform.python_version()}"
+    return f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
+
+
+def commit() -> str:
+    """The commit that was measured; with + where files differ from it."""
+    git = ["git", "-C", str(ROOT)]
+    head = subprocess.run(
+        [*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
+    )
+    changed = subprocess.run([*git, "diff", "--quiet", "HEAD", "--", "courier_async"], check=False)
+    return head.stdout.strip() + ("+" if changed.returncode else "")

@@ -1,43 +1,60 @@
-"""1b. One long stream read in several lanes, even and with nearly all of it in one week."""
+"""How much of its rate a long reading uses with nothing else set, in virtual time: exact."""
 
 from typing import Final
 
-from benchmark.chain import span
 from benchmark.figures import Plan, Result
-from benchmark.runner import account, connector
+from benchmark.sink import Sink
+from courier_async.catalog.streams import BY_TABLE
+from tests.support.virtual_sync import VirtualSync, virtual_api, virtual_sync
 
-LATENCY_MS: Final = 80.0
-# What the project asks for: lanes -> times as fast as one.
-GOALS: Final = {8: ">= 6.5", 16: ">= 11"}
+RATE: Final = 200.0
+_OTHERS: Final = {
+    "brand": 500,
+    "audience": 500,
+    "audit_event": 1000,
+    "list": 500,
+    "notification": 500,
+    "tenant": 3000,
+}
 
 
 def measure(plan: Plan) -> Result:
-    pages = 60 if plan.quick else 5000
-    latency_ms = 20.0 if plan.quick else LATENCY_MS
+    pages = 300 if plan.quick else 6_000
     result = Result(
         "lanes",
-        f"{pages:,} pages of messages in lanes, {latency_ms:.0f} ms latency",
-        "speed-up: the requests' span in one lane over that in more. requests: those that more "
-        "lanes ask over those that one does. Messages span a year; clustered: 98 % in one week.",
+        f"A first sync of {pages:,} pages of messages beside six other streams at {RATE:.0f} "
+        "requests a second, in virtual time; each repetition is another account. used: requests "
+        "over those that the rate allows in that time. requests: those of the messages over "
+        "their pages. others: the time until the last other stream ended, over its time alone.",
     )
-    for name, share in {"even": 0.0, "clustered": 0.98}.items():
-        speed: dict[int, list[float]] = {lanes: [] for lanes in GOALS}
-        extra: dict[int, list[float]] = {lanes: [] for lanes in GOALS}
-        with account(
-            {"message": pages * 10}, latency_ms=latency_ms, cluster_share=share, span_days=365
-        ) as fake:
-            for _ in range(1 if plan.quick else plan.repeats):
-                spans, requests = {}, {}
-                for lanes in (1, *GOALS):
-                    fake.reset_stats()
-                    connector(fake, lanes=lanes, streams=["message"], quota=plan.quota)
-                    stats = fake.stats(times=True)
-                    spans[lanes], requests[lanes] = span(stats, latency_ms), stats["requests"]
-                for lanes in GOALS:
-                    speed[lanes].append(spans[1] / spans[lanes])
-                    extra[lanes].append(requests[lanes] / requests[1])
-        for lanes, goal in GOALS.items():
-            case = f"{name}, {lanes} lanes"
-            result.add(case, "speed-up", speed[lanes], "" if plan.quick else goal)
-            result.add(case, "requests", extra[lanes], "" if plan.quick else "<= 1.03")
+    for latency_ms in (40,) if plan.quick else (40, 100, 300):
+        for share, kind in ((0.0, "even"), (0.98, "98 % in one week")):
+            for seed in range(plan.repeats):
+                _measure(result, f"{latency_ms} ms, {kind}", pages, latency_ms, share, seed)
     return result
+
+
+def _measure(
+    result: Result, case: str, pages: int, latency_ms: int, share: float, seed: int
+) -> None:
+    sizes = _OTHERS | {"message": pages * 10}
+    account = {"seed": seed, "cluster_share": share}
+    alone = virtual_api(_OTHERS, account={"seed": seed}, latency_ms=float(latency_ms))
+    others = tuple(BY_TABLE[table] for table in _OTHERS)
+    alone_ends = virtual_sync(
+        alone, sink=Sink(), streams=others, requests_per_second=RATE
+    ).last_answer
+    api = virtual_api(sizes, account=account, latency_ms=float(latency_ms))
+    sink = Sink()
+    synced = virtual_sync(api, sink=sink, requests_per_second=RATE)
+    _require_whole(synced, sink, pages * 10)
+    requests = api.traffic.by_stream["message"]
+    slower = max(synced.last_answer[path] / ends for path, ends in alone_ends.items())
+    result.add(f"{case}: used", api.traffic.requests / RATE / synced.seconds)
+    result.add(f"{case}: requests", requests / pages)
+    result.add(f"{case}: others", slower)
+
+
+def _require_whole(synced: VirtualSync, sink: Sink, messages: int) -> None:
+    if synced.error is not None or sink.rows["message"] != messages:
+        raise RuntimeError(f"{sink.rows['message']:,} of {messages:,} landed: {synced.error}")

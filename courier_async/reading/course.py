@@ -55,6 +55,7 @@ class Course:
         self.bottom = seams.FIRST_MESSAGE_MS
         self.lanes_refused = False
         self._wasted_lanes = 0
+        self.lanes_begun = 0
 
     def move(self, lane: LiveLane, page: JudgedPage, now_ms: int) -> None:
         """What is known of the lane behind the page, but for the cursor."""
@@ -128,7 +129,8 @@ class Course:
             # What it has read is read over.
             self._wasted_lanes += lower.opened
             self.lanes.drop([lower])
-            if self._wasted_lanes >= _MOST_WASTED_LANES:
+            # One in ten may be passed while its first page is still on its way.
+            if self._wasted_lanes >= max(_MOST_WASTED_LANES, self.lanes_begun // 10):
                 self.refuse_lanes("answers made-up cursors from elsewhere")
 
     def is_as_asked(self, lane: LiveLane, page: JudgedPage) -> bool:

@@ -20,8 +20,8 @@ SEAM_RECORDS: Final = 10
 # A lane costs the page in which it is found and often the one in which it is met: so much of
 # its gap at first, and of small gaps, at the end, so little of all that has been read.
 _WORTHWHILE_PAGES: Final = 24
-_FEWEST_PAGES: Final = 5
-_PAGES_A_LANE: Final = 33
+_FEWEST_PAGES: Final = 8
+_PAGES_A_LANE: Final = 40
 # Lanes that are begun at once where nobody knows how far back the records go.
 SCATTERED: Final = 8
 _VAST: Final = 4

@@ -82,7 +82,6 @@ class Walk:
             is_learned=is_learned,
         )
         self._waiting_for_probe: list[tuple[LiveLane, CourierError]] = []
-        self._lanes_begun = 0
         self._records = 0
         self._error: CourierError | None = None
         self._over = False
@@ -409,7 +408,7 @@ class Walk:
         while self._has_room():
             if lanes.unopened >= max(2 * (len(lanes) - lanes.unopened), seams.SCATTERED):
                 return
-            worthwhile = seams.worthwhile_pages(self._counts.pages, self._lanes_begun)
+            worthwhile = seams.worthwhile_pages(self._counts.pages, self._course.lanes_begun)
             gap = seams.widest_gap(lanes, bottom, worthwhile)
             if gap is None:
                 return
@@ -431,7 +430,7 @@ class Walk:
         )
         lane = LiveLane(saved, opened=False)
         self._lanes.insert(lane, begins_at)
-        self._lanes_begun += 1
+        self._course.lanes_begun += 1
         self._fetch(lane)
 
     def _fetch(self, lane: LiveLane) -> None:

@@ -1,71 +1,82 @@
-"""The benchmark runs, so that it does not rot; its figures are not judged here."""
+"""The benchmark runs, and what the documentation quotes of it is what it has measured."""
 
 import json
-import sys
+import re
 from pathlib import Path
-from xml.etree import ElementTree
+from typing import Any
+
+import pytest
 
 from benchmark.__main__ import main
-from benchmark.cost import SIZES, thirty_days
-from benchmark.figures import Figure, Result
-from benchmark.floors import Chain, split
-from benchmark.report import table
+from benchmark.cost import DOCS, connector_syncs, document, rows_of
+from benchmark.figures import RESULTS, ROOT, Result
+from courier_async.catalog.stream import DAY_MS, HOUR_MS
+from courier_async.catalog.streams import BY_TABLE
+from tests.support.harness import Sink
+from tests.support.virtual_sync import virtual_api, virtual_sync
+
+# A quoted figure is followed by where it comes from: 8,512<!-- half_core: messages a second -->
+_QUOTED = re.compile(r"([\d,.]+)<!-- (\w+): (.+?) -->")
+_PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
-def test_a_tiny_measurement_gives_table_json_and_chart(tmp_path: Path) -> None:
-    report = tmp_path / "all.json"
-    main(["--quick", "--only", "cpu", "--json", str(report), "--results", str(tmp_path)])
-
-    figures = json.loads(report.read_text())["measurements"]["cpu"]["figures"]
-    ratio = next(figure for figure in figures if figure["figure"] == "CPU / parse floor")
-    shares = [figure["median"] for figure in figures if figure["case"].startswith("stage")]
-    assert 1 < ratio["min"] <= ratio["median"] <= ratio["max"]
-    if sys.version_info < (3, 12):
-        assert abs(sum(shares) - 100) < 1
-    else:
-        assert shares == []
-    assert ElementTree.parse(tmp_path / "cpu.svg").getroot().tag.endswith("svg")
+def _kept(name: str) -> dict[str, Any]:
+    return dict(json.loads((RESULTS / f"{name}.json").read_text()))
 
 
-def test_chains_of_the_floor_hold_every_page_once() -> None:
-    cursors = [None, "a", "b", "c", "d"]
+def test_a_tiny_measurement_writes_its_figures_with_command_and_commit(tmp_path: Path) -> None:
+    main(["--quick", "--only", "cpu", "--results", str(tmp_path)])
 
-    assert split(cursors, lanes=1) == [Chain(None, 5)]
-    assert split(cursors, lanes=2) == [Chain(None, 2), Chain("b", 3)]
-    assert sum(chain.pages for chain in split(cursors, lanes=16)) == 5
-
-
-def test_the_table_says_which_goal_is_not_met() -> None:
-    result = Result("name", "Title", "Note")
-    result.add("case", "slow", [1.0, 9.0, 2.0], "<= 1.5")
-    result.add("case", "fast", [7.0], ">= 6.5")
-
-    lines = table(result).splitlines()
-
-    assert lines[-2].split() == [
-        "case",
-        "slow",
-        "1.000",
-        "2.000",
-        "9.000",
-        "<=",
-        "1.5",
-        "NOT",
-        "MET",
-    ]
-    assert lines[-1].endswith(">= 6.5 met")
-    assert Figure("", "", (3.0, 1.0)).is_met is None
+    kept = json.loads((tmp_path / "cpu.json").read_text())
+    over = kept["figures"]["over the floor"]
+    assert 1 < over["min"] <= over["median"] <= over["max"]
+    assert kept["command"] == "make benchmark ONLY=cpu"
+    assert re.fullmatch(r"[0-9a-f]{7,}\+?", kept["commit"])
 
 
-async def test_the_cost_script_counts_each_row_of_a_month_once() -> None:
-    sizes = dict.fromkeys(SIZES, 60) | {"message": 900}
+def test_a_figure_is_the_median_of_its_repetitions() -> None:
+    result = Result("name", "note")
+    for value in (9.0, 1.0, 2.0):
+        result.add("figure", value)
 
-    bills = await thirty_days(hours=12, sizes=sizes, days=2)
+    figure = result.as_json("command")["figures"]["figure"]
 
-    ours, example = bills["ours"], bills["example"]
-    # The example sends the 900 messages of the start and the 400 that have come since.
-    assert len({row for row in example.active if row[0] == "message"}) > 1200
-    assert len(example.active) < example.sent
-    assert len(ours.active) < len(example.active)
-    new = {("audit_event", row) for table, row in example.active if table == "audit_event"}
-    assert new <= ours.active
+    assert figure == {"median": 2.0, "min": 1.0, "max": 9.0, "repetitions": 3}
+
+
+@pytest.mark.parametrize("page", _PAGES, ids=lambda page: page.name)
+def test_quoted_figures_are_those_that_were_measured(page: Path) -> None:
+    for number, name, figure in _QUOTED.findall(page.read_text()):
+        kept = _kept(name)["figures"][figure]
+        digits = len(number.partition(".")[2])
+        assert number == f"{kept['median']:,.{digits}f}", (page.name, figure)
+        assert kept["repetitions"] >= 5, (page.name, figure)
+
+
+def test_the_documented_costs_are_those_that_the_planning_functions_give() -> None:
+    figures = _kept("cost")["figures"]
+
+    assert DOCS.read_text() == document(DOCS.read_text(), figures)
+    assert figures["200, 6 hours"] == rows_of(200, "6 hours")
+
+
+def test_a_real_connector_asks_as_often_as_its_costs_say() -> None:
+    per_day, interval_ms, count = 40, 6 * HOUR_MS, 9
+    added = per_day * interval_ms // DAY_MS
+    api = virtual_api({"message": per_day * 30}, account={"span_days": 30.0})
+    state, asked = None, []
+    for _ in range(count):
+        api.traffic.reset()
+        synced = virtual_sync(
+            api, state, sink=Sink(), streams=(BY_TABLE["message"],), requests_per_second=1000.0
+        )
+        assert synced.error is None
+        state = synced.sink.last_state()
+        asked.append(api.traffic.requests)
+        api.account.advance(interval_ms)
+        for number in range(added):
+            api.account.add_late(1, number * interval_ms // added)
+
+    computed = [sync.pages for sync in connector_syncs(per_day, interval_ms)[:count]]
+
+    assert sum(asked[1:]) == pytest.approx(sum(computed[1:]), rel=0.15)

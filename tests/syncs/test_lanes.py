@@ -61,7 +61,8 @@ def test_lanes_keep_the_rate_in_use_without_being_set() -> None:
     synced = virtual_sync(api, streams=MESSAGES, requests_per_second=RATE)
 
     assert _landed_all(api, synced), synced.error
-    assert api.traffic.requests >= 0.85 * RATE * synced.seconds
+    # The start and the end, when there is less to do at once, weigh more here than in 6,000 pages.
+    assert api.traffic.requests >= 0.8 * RATE * synced.seconds
     assert api.traffic.requests <= 1.06 * 1_500
 
 
@@ -87,3 +88,13 @@ def test_lanes_land_messages_beyond_those_that_the_state_remembers(
     synced = virtual_sync(api, requests_per_second=RATE)
 
     assert _landed_all(api, synced), synced.error
+
+
+def test_a_few_lanes_that_are_passed_among_many_do_not_end_the_others() -> None:
+    small = {"audit_event": 1_000, "tenant": 3_000}
+    api = virtual_api(small | {"message": 30_000}, latency_ms=300.0)
+
+    synced = virtual_sync(api, requests_per_second=RATE)
+
+    assert _landed_all(api, synced), synced.error
+    assert "no_lanes_until" not in synced.sink.last_state()["streams"]["message"]
