@@ -31,7 +31,8 @@ class Course:
 
     recent: the entries of rows that have been sent, of streams that change late.
     is_learned: the order was seen in a complete walk, not only presumed.
-    bottom: nothing older was found below this time. lanes_refused: no more lanes are begun in this walk.
+    bottom: nothing older was found below this time. lanes_begun: how many were made up.
+    lanes_refused: no more lanes are begun in this walk.
     """
 
     def __init__(

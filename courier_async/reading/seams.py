@@ -144,7 +144,7 @@ def widest_gap(lanes: Iterable[LiveLane], bottom: int, worthwhile: int) -> Gap |
 def _bottom_of(lane: LiveLane) -> int | None:
     if not lane.opened:
         return lane.saved.begins_at
-    return lane.saved.oldest if lane.end_ms is None else lane.end_ms
+    return lane.recent[-1] if lane.recent else lane.saved.oldest
 
 
 def _top_of(lane: LiveLane, bottom: int) -> int:
