@@ -118,8 +118,9 @@ def _bound(state: StreamState, now: int, depth: Depth) -> int:
     if due is not None:
         bound = min(bound, due)
     # Where the floor has moved back, what came between two readings may be known to neither.
+    closed = _closed(state, depth.lookback_ms)
     for newer, older in pairwise(state.readings):
-        unread = older.began - INDEX_LAG_MS - depth.overlap_ms
+        unread = max(older.began - INDEX_LAG_MS - depth.overlap_ms, closed)
         if newer.reached > max(unread, depth.floor):
             bound = min(bound, unread)
     unusable = unusable_now(state, now)
