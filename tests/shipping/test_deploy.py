@@ -235,18 +235,18 @@ def test_a_redeploy_that_nobody_confirms_changes_nothing(
     assert fivetran.mutations() == []
 
 
-@pytest.mark.parametrize(
-    ("was", "becomes"),
-    [("3.12", "3.12"), ("3.10", "3.14")],
-    ids=["kept", "raised where it is too old for the connector"],
-)
-def test_the_python_version_of_a_connection(
-    deploy: Deploy, fivetran: FakeFivetran, was: str, becomes: str
+@one_redeploy
+def test_a_connection_keeps_its_python_version(redeployed: Deployed) -> None:
+    assert redeployed.config["python_version"] == "3.12"
+
+
+def test_a_python_version_that_is_too_old_for_the_connector_is_raised(
+    deploy: Deploy, fivetran: FakeFivetran
 ) -> None:
     config = fivetran.connections[fivetran.add_connection("courier")]["config"]
-    config["python_version"] = was
+    config["python_version"] = "3.10"
     deploy(YES="1")
-    assert config["python_version"] == becomes
+    assert config["python_version"] == "3.14"
 
 
 def test_a_connection_of_another_kind_is_left_alone(
