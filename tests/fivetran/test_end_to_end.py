@@ -330,7 +330,8 @@ def test_pages_that_lead_nowhere_end_in_an_error_that_names_the_stream(tmp_path:
         for stream in ("brand", "tenant", "audit_event", "message", "list", "notification"):
             assert re.search(rf" {stream}[:,] ", error), stream
         assert "audience" not in error
-        assert fake.stats()["by_stream"]["notification"] < 1100
+        # A thousand pages, and a thousand more when that part is read again from the head.
+        assert fake.stats()["by_stream"]["notification"] < 2100
         assert folder.warehouse.differences("audience", fake.truth("audience")) == []
         fake.change_options(**{name: [] if name == "endless" else {} for name in broken})
         succeeded(folder.sync())
@@ -499,7 +500,7 @@ def test_an_edit_that_was_sent_by_a_sync_that_died_and_taken_back_is_undone(
         folder = connector(tmp_path, fake, streams=",".join(KEPT))
         succeeded(folder.sync())
         plain = (folder.project / "connector.py").read_text()
-        for operations in (1, 3, 8):
+        for operations in (1, 8):
             edited = {s: fake.change("edit", stream=s, n=3, keep_updated=True) for s in KEPT}
             folder.append("connector.py", DIES_AFTER.replace("{operations}", str(operations)))
             assert folder.sync().status == -9
