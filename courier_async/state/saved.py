@@ -139,7 +139,7 @@ def load(raw: Any, *, source: str) -> tuple[State, list[str]]:
             _forget(fresh, table)
             warnings.append(
                 f"{table}: its part of the saved state cannot be read "
-                f"({type(error).__name__}), so the stream is read afresh."
+                f"({_reason(error)}), so the stream is read afresh."
             )
     return fresh, warnings
 
@@ -179,6 +179,12 @@ def _load_stream(state: State, stream: Stream, part: Any) -> None:
         state.due[stream.table] = saved.due
     fields = {name: getattr(saved, name) for name in StreamState.__struct_fields__}
     state.streams[stream.table] = StreamState(**fields)
+
+
+def _reason(error: Exception) -> str:
+    # Texts of other errors may quote what does not parse.
+    is_a_sentence = type(error) in (ValueError, msgspec.ValidationError)
+    return str(error) if is_a_sentence else type(error).__name__
 
 
 def _forget(state: State, table: str) -> None:

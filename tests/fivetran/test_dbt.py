@@ -34,6 +34,8 @@ from tools.dbt_sources import SOURCES, sources
 # The first test of a fresh checkout makes dbt's environment.
 # One worker: the models are built once for all of these tests.
 pytestmark = [pytest.mark.timeout(1800), pytest.mark.xdist_group("dbt")]
+# But for those that run dbt themselves: their group is another, "dbt_own", for the other worker.
+own_run = pytest.mark.xdist_group("own")
 
 # The time zone of the sessions that build, half a day ahead of UTC.
 FAR_AWAY = "Pacific/Auckland"
@@ -347,6 +349,7 @@ def test_the_example_analyses_answer_from_the_marts(built: Built, full: Landed) 
     assert same(ours["silent_recipients"], silent)
 
 
+@own_run
 def test_a_row_that_is_there_twice_fails_the_build(tmp_path: Path) -> None:
     twice = Landed({**empty_account().truth, "brand": [{"id": "B"}, {"id": "B"}]})
     with pytest.raises(AssertionError, match="unique_combination_stg_courier__brand"):
@@ -380,6 +383,7 @@ def test_every_column_of_the_catalog_is_staged() -> None:
         assert staged == {column.name for column in stream.columns} - left_out, table
 
 
+@own_run
 @pytest.mark.parametrize(
     ("output", "spelled"),
     [
@@ -412,6 +416,7 @@ def test_it_compiles_for_other_warehouses_without_a_server(
     assert "json_extract_string" not in text
 
 
+@own_run
 def test_another_project_that_installs_it_gets_its_marts_for_an_empty_account(
     tmp_path: Path,
 ) -> None:

@@ -9,8 +9,10 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -50,19 +52,22 @@ def fivetran() -> Iterator[FakeFivetran]:
         yield fake
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    (tmp_path / "checkout").mkdir()
-    folder = checkout(tmp_path / "checkout")
+# One worker: the fake is deployed to once for the tests that only look at what came of it.
+one_deploy = pytest.mark.xdist_group("deploy")
+one_redeploy = pytest.mark.xdist_group("redeploy")
+
+
+def configured_checkout(home: Path) -> Path:
+    (home / "checkout").mkdir()
+    folder = checkout(home / "checkout")
     (folder / "configuration.json").write_text(json.dumps(CONFIGURATION))
     return folder
 
 
-@pytest.fixture
-def deploy(folder: Path, fivetran: FakeFivetran, tmp_path: Path) -> Deploy:
+def deploys_from(folder: Path, fivetran: FakeFivetran, home: Path) -> Deploy:
     """Deploys as `make deploy` does, with no terminal; keywords change the environment."""
-    environment = hermetic_environment(tmp_path)
-    use_fake_fivetran(tmp_path, fivetran.url)
+    environment = hermetic_environment(home)
+    use_fake_fivetran(home, fivetran.url)
     environment.pop("CI", None)  # With it the SDK asks less.
     environment |= {
         "FIVETRAN_API_KEY": FIVETRAN_KEY,
@@ -88,27 +93,74 @@ def deploy(folder: Path, fivetran: FakeFivetran, tmp_path: Path) -> Deploy:
     return run
 
 
-def test_a_first_deploy_uploads_one_package_and_makes_one_connection(
-    deploy: Deploy, fivetran: FakeFivetran
-) -> None:
-    done = deploy()
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert fivetran.mutations() == [
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return configured_checkout(tmp_path)
+
+
+@pytest.fixture
+def deploy(folder: Path, fivetran: FakeFivetran, tmp_path: Path) -> Deploy:
+    return deploys_from(folder, fivetran, tmp_path)
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """What one deploy printed, and the fake that it changed."""
+
+    printed: str
+    fivetran: FakeFivetran
+
+    @property
+    def config(self) -> dict[str, Any]:
+        (connection,) = self.fivetran.connections.values()
+        return dict(connection["config"])
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
+    """A first deploy."""
+    home = tmp_path_factory.mktemp("first")
+    with fake_fivetran(FIVETRAN_KEY) as fivetran:
+        done = deploys_from(configured_checkout(home), fivetran, home)()
+        assert done.returncode == 0, done.stdout + done.stderr
+        yield Deployed(done.stdout, fivetran)
+
+
+@pytest.fixture(scope="module")
+def redeployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
+    """A deploy to the connection conn_1, which was there before."""
+    home = tmp_path_factory.mktemp("redeployed")
+    with fake_fivetran(FIVETRAN_KEY) as fivetran:
+        fivetran.add_connection("courier")
+        done = deploys_from(configured_checkout(home), fivetran, home)(YES="1")
+        assert done.returncode == 0, done.stdout + done.stderr
+        yield Deployed(done.stdout, fivetran)
+
+
+@one_deploy
+def test_a_first_deploy_uploads_one_package_and_makes_one_connection(first: Deployed) -> None:
+    assert first.fivetran.mutations() == [
         ("POST", "/v1/connector-sdk/packages"),
         ("POST", "/v1/connectors"),
     ]
-    assert fivetran.reads() == READ_BY_A_FIRST_DEPLOY
-    (connection,) = fivetran.connections.values()
+    assert first.fivetran.reads() == READ_BY_A_FIRST_DEPLOY
+    (connection,) = first.fivetran.connections.values()
     assert connection["schema"] == "courier"
     assert connection["group_id"] == "grp_warehouse"
-    assert fivetran.archive_names(connection["config"]["package_id"]) == shipped_names()
+    assert first.fivetran.archive_names(first.config["package_id"]) == shipped_names()
 
 
-def test_the_configuration_is_sent_as_secrets(deploy: Deploy, fivetran: FakeFivetran) -> None:
-    deploy()
-    (connection,) = fivetran.connections.values()
-    sent = {secret["key"]: secret["value"] for secret in connection["config"]["secrets_list"]}
+@one_deploy
+def test_the_configuration_is_sent_as_secrets(first: Deployed) -> None:
+    sent = {secret["key"]: secret["value"] for secret in first.config["secrets_list"]}
     assert sent == CONFIGURATION
+
+
+@one_deploy
+def test_a_deploy_says_one_short_line_a_step(first: Deployed) -> None:
+    assert "courier_async/" not in first.printed
+    assert len(first.printed.splitlines()) < 25
+    assert "provided via" not in first.printed
 
 
 def test_a_key_that_the_sdk_has_encrypted_is_sent_as_it_was(
@@ -132,20 +184,18 @@ def test_a_key_that_the_sdk_has_encrypted_is_sent_as_it_was(
     assert sent["api_key"] == COURIER_KEY
 
 
+@one_redeploy
 def test_a_redeploy_uploads_one_package_and_changes_the_one_connection(
-    deploy: Deploy, fivetran: FakeFivetran
+    redeployed: Deployed,
 ) -> None:
-    connection_id = fivetran.add_connection("courier")
-    done = deploy(YES="1")
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert fivetran.mutations() == [
+    assert redeployed.fivetran.mutations() == [
         ("POST", "/v1/connector-sdk/packages"),
-        ("PATCH", f"/v1/connectors/{connection_id}"),
+        ("PATCH", "/v1/connectors/conn_1"),
     ]
-    assert fivetran.reads() == READ_BY_A_REDEPLOY
-    config = fivetran.connections[connection_id]["config"]
+    assert redeployed.fivetran.reads() == READ_BY_A_REDEPLOY
+    config = redeployed.config
     assert config["package_id"] != "pkg_earlier"
-    assert fivetran.archive_names(config["package_id"]) == shipped_names()
+    assert redeployed.fivetran.archive_names(config["package_id"]) == shipped_names()
     assert {secret["key"]: secret["value"] for secret in config["secrets_list"]} == CONFIGURATION
 
 
@@ -167,9 +217,9 @@ def test_a_redeploy_in_ci_needs_no_settings_of_an_earlier_one(
     assert [method for method, _ in fivetran.mutations()] == ["POST", "PATCH"]
 
 
-def test_a_redeploy_says_what_it_replaces(deploy: Deploy, fivetran: FakeFivetran) -> None:
-    fivetran.add_connection("courier")
-    said = deploy(YES="1").stdout
+@one_redeploy
+def test_a_redeploy_says_what_it_replaces(redeployed: Deployed) -> None:
+    said = redeployed.printed
     warning = said.index("Connection courier (conn_1) exists in Warehouse")
     assert "last successful sync: 2026-11-20T08:15:00Z" in said
     assert warning < said.index("uploading package")
@@ -185,18 +235,18 @@ def test_a_redeploy_that_nobody_confirms_changes_nothing(
     assert fivetran.mutations() == []
 
 
-@pytest.mark.parametrize(
-    ("was", "becomes"),
-    [("3.12", "3.12"), ("3.10", "3.14")],
-    ids=["kept", "raised where it is too old for the connector"],
-)
-def test_the_python_version_of_a_connection(
-    deploy: Deploy, fivetran: FakeFivetran, was: str, becomes: str
+@one_redeploy
+def test_a_connection_keeps_its_python_version(redeployed: Deployed) -> None:
+    assert redeployed.config["python_version"] == "3.12"
+
+
+def test_a_python_version_that_is_too_old_for_the_connector_is_raised(
+    deploy: Deploy, fivetran: FakeFivetran
 ) -> None:
     config = fivetran.connections[fivetran.add_connection("courier")]["config"]
-    config["python_version"] = was
+    config["python_version"] = "3.10"
     deploy(YES="1")
-    assert config["python_version"] == becomes
+    assert config["python_version"] == "3.14"
 
 
 def test_a_connection_of_another_kind_is_left_alone(
@@ -393,13 +443,6 @@ def test_a_dry_run_shows_what_would_be_sent_and_sends_nothing(
     assert re.search(r"Package: +[\d,]+ bytes, \d+ files, sha256 [0-9a-f]{16}", done.stdout)
 
 
-def test_a_deploy_says_one_short_line_a_step(deploy: Deploy) -> None:
-    said = deploy().stdout
-    assert "courier_async/" not in said
-    assert len(said.splitlines()) < 25
-    assert "provided via" not in said
-
-
 def test_a_profile_of_options_toml_says_where_to_deploy(
     deploy: Deploy, fivetran: FakeFivetran, folder: Path
 ) -> None:
@@ -483,15 +526,13 @@ def test_the_fake_can_be_started_and_deployed_to_as_it_says(folder: Path, tmp_pa
 
 
 @pytest.mark.timeout(300)  # It installs packages.
+@one_deploy
 def test_the_uploaded_archive_syncs_in_an_environment_of_its_own_pins(
-    deploy: Deploy, fivetran: FakeFivetran, tmp_path: Path
+    first: Deployed, tmp_path: Path
 ) -> None:
-    deploy()
-    (connection,) = fivetran.connections.values()
     unpacked = tmp_path / "unpacked"
-    with zipfile.ZipFile(
-        io.BytesIO(fivetran.packages[connection["config"]["package_id"]])
-    ) as archive:
+    package = io.BytesIO(first.fivetran.packages[first.config["package_id"]])
+    with zipfile.ZipFile(package) as archive:
         archive.extractall(unpacked)
     environment = clean_python(tmp_path / "clean", unpacked / "requirements.txt")
     with FakeCourierProcess(sizes={"message": 120}) as courier:

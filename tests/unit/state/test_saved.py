@@ -226,6 +226,22 @@ BAD_PARTS: list[tuple[str, Any]] = [
 ]
 
 
+@pytest.mark.parametrize(
+    ("part", "reason"),
+    [
+        ({"lanes": [{"started_at": 1}]}, "(a lane has no cursor)"),
+        ({"watermark": "today"}, "`$.watermark`)"),
+        ({"lanes": [{"started_at": 1, "cursor": "\ud800"}]}, "(UnicodeEncodeError)"),
+    ],
+)
+def test_the_warning_about_a_part_that_does_not_parse_gives_the_reason(
+    part: Any, reason: str
+) -> None:
+    raw = State(SOURCE).as_json() | {"streams": {"message": part}}
+    _, (warning,) = load(raw, source=SOURCE)
+    assert reason in warning
+
+
 @pytest.mark.parametrize(("table", "part"), BAD_PARTS, ids=str)
 def test_a_part_that_does_not_parse_starts_that_stream_afresh_and_no_other(
     table: str, part: Any
