@@ -25,7 +25,7 @@ LANDED_TYPES = {
     "JSON": "JSON",
 }
 # Each is refused, or changed without a word, somewhere on the way to a warehouse.
-HOSTILE = (
+HOSTILE: tuple[Any, ...] = (
     "", " ", "007", "true", "t", "1e5", "NaN", "null", "15551234567", "2024-01-01", "{}", "[1",
     "０３１２３４", "٠٥٠١", "१२३", "\x00", "a\x00b", "\u2028", "\ud800", "\udfff\ud800",
     "\U0001f600", "é", "e\u0301", "İ", "0000-01-01T00:00:00Z", "9999-12-31T23:59:59.999Z",
@@ -168,15 +168,15 @@ def columns_of(folder: CatalogFolder) -> list[tuple[Any, ...]]:
 def test_tables_are_the_same_under_both_naming_options_and_without_a_record(
     tmp_path: Path,
 ) -> None:
-    full = {
+    full: dict[str, list[dict[str, Any]]] = {
         "audit_event": [{"auditEventId": "Z", "workspaceId": "w", "extraField": 1}],
         "message": [{"id": "1", "listId": "a", "reasonCode": "HARD"}],
         "brand": [{"id": "B", "settings": {"email": {"header": {"barColor": "#FFFFFF"}}}}],
     }
+    runs: list[tuple[dict[str, list[dict[str, Any]]], str]]
+    runs = [(full, "FIVETRAN"), (full, "SOURCE"), ({}, "FIVETRAN")]
     found = []
-    for number, (records, naming) in enumerate(
-        [(full, "FIVETRAN"), (full, "SOURCE"), ({}, "FIVETRAN")]
-    ):
+    for number, (records, naming) in enumerate(runs):
         folder = CatalogFolder(tmp_path / str(number))
         succeeded(folder.send(records, "--naming", naming))
         found.append(columns_of(folder))

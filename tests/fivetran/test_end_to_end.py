@@ -4,6 +4,7 @@ import os
 import random
 import re
 import signal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -173,7 +174,7 @@ def test_killed_again_and_again_it_completes_without_starting_over(tmp_path: Pat
         reached = []
         for _ in range(4):
             most = fake.stats()["requests"] + random.randint(45, 60)
-            folder.sync(meanwhile=lambda group, most=most: kill_after(fake, most, group))
+            folder.sync(meanwhile=partial(kill_after, fake, most))
             lanes = folder.state.get("streams", {}).get("message", {}).get("lanes", [])
             reached.append(min((lane["oldest"] for lane in lanes), default=1 << 60))
         succeeded(folder.sync(changes={"requests_per_second": "1000"}))

@@ -113,12 +113,13 @@ async def test_no_body_fills_the_memory_in_one_stream_or_in_all_at_once() -> Non
     others = frozenset({"message"})
     cases: dict[str, frozenset[str]] = {}
     by_hand: dict[str, Send | bytes] = {}
-    for name, send in {
+    bodies: dict[str, Send | bytes] = {
         "long": pour(chunked=False),
         "endless": pour(chunked=True),
         "gzip": bomb("gzip", 31),
         "deflate": bomb("deflate", -15),
-    }.items():
+    }
+    for name, send in bodies.items():
         for case, tables in ((f"{name}-of-one", others), (f"{name}-of-all", frozenset(TABLES))):
             cases[case] = tables
             by_hand |= at(case, sorted(tables), send)
@@ -169,11 +170,12 @@ async def test_a_certificate_that_is_not_valid_is_told_and_gets_no_key(
     unknown.cert_pem.write_to_path(str(tmp_path / "unknown.pem"), append=True)
     self_signed.load_cert_chain(tmp_path / "unknown.pem")
     long_ago = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
-    days = {"not_before": long_ago, "not_after": long_ago.replace(year=2021)}
+    a_year_later = long_ago.replace(year=2021)
+    out_of_date = trusted.issue_cert("127.0.0.1", not_before=long_ago, not_after=a_year_later)
     cases = {
         "self-signed": self_signed,
         "local issuer": context_of(unknown.issue_cert("127.0.0.1")),
-        "expired": context_of(trusted.issue_cert("127.0.0.1", **days)),
+        "expired": context_of(out_of_date),
         "not valid for '127.0.0.1'": context_of(trusted.issue_cert("api.courier.example")),
         "": context_of(trusted.issue_cert("127.0.0.1")),
     }
