@@ -118,9 +118,10 @@ def _bound(state: StreamState, now: int, depth: Depth) -> int:
     if due is not None:
         bound = min(bound, due)
     # Where the floor has moved back, what came between two readings may be known to neither.
+    # Of what is closed, the readings in between have been dropped.
     for newer, older in pairwise(state.readings):
         unread = older.began - INDEX_LAG_MS - depth.overlap_ms
-        if newer.reached > max(unread, depth.floor):
+        if newer.reached > max(unread, depth.floor, state.closed or 0):
             bound = min(bound, unread)
     unusable = unusable_now(state, now)
     # Nothing below the floor is read, so nothing there can have been read lately.
