@@ -14,7 +14,7 @@ def judged(
     unusable: int = 0,
 ) -> JudgedPage:
     """A page of records that hold their ids alone; without times where none are given."""
-    own_times = [None] * len(ids) if times is None else list(times)
+    own_times: list[int | None] = [None] * len(ids) if times is None else list(times)
     known = sorted([time for time in own_times if time is not None])
     return JudgedPage(
         records=[{"id": id_} for id_ in ids],

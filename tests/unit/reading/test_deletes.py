@@ -184,7 +184,7 @@ def test_many_rows_at_once_are_warned_of_and_go_only_after_a_day() -> None:
 def test_half_of_the_rows_are_not_many() -> None:
     many = [f"b{number}" for number in range(20)]
     source = Source({f"/brands/{id_}": NOT_FOUND for id_ in many})
-    stay = {(f"here{number}",) for number in range(20)}
+    stay = keys(*[f"here{number}" for number in range(20)])
     missing = {id_: Missing(NOW - HOUR_MS) for id_ in many}
     found = source.find(known=keys(*many) | stay, seen=stay, missing=missing)
     assert len(found.keys) == 20
@@ -201,7 +201,7 @@ def test_after_an_empty_listing_each_id_answers_for_itself_a_day_later() -> None
 
 def test_a_sync_asks_for_so_many_ids_and_first_for_those_asked_longest_ago() -> None:
     ids = [f"b{number:04}" for number in range(MOST_ASKED + 1)]
-    stay = {(f"here{number}",) for number in range(2 * len(ids))}
+    stay = keys(*[f"here{number}" for number in range(2 * len(ids))])
     asks = {"failing_since": NOW, "failed_asks": 1}
     missing = {
         id_: Missing(NOW - HOUR_MS, asked_at=NOW - 5000 + number, **asks)
