@@ -51,7 +51,7 @@ reset: $(READY)  ## remove what local syncs have landed and saved (CONFIGURATION
 	@$(BIN)/python -m tools.local_run
 
 quick: lint  ## run lint and the unit tests (under 20 seconds)
-	@$(BIN)/python -m pytest -n 2 tests/unit
+	@$(BIN)/python -m pytest -n 2 --hypothesis-profile quick tests/unit
 
 test: lint  ## run every check and every test
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup

@@ -14,6 +14,7 @@ from hypothesis import settings
 
 # A machine under load is slow now and then; a slow example is no failure.
 settings.register_profile("suite", deadline=None, max_examples=100)
+settings.register_profile("quick", deadline=None, max_examples=15)  # for `make quick`
 settings.load_profile("suite")
 
 

@@ -1,6 +1,8 @@
 """The setup form and its connection tests, as `fivetran configuration` runs them."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import pytest
 from courier_async.setup.form import FIELDS
 from tests.support.end_to_end import DebugFolder, succeeded
 from tests.support.fake_courier.process import FakeCourierProcess
+from tools.stage import ROOT
 
 
 @pytest.fixture
@@ -84,3 +87,18 @@ def test_a_form_filled_in_at_the_terminal_makes_a_configuration_that_works(
     saved.write_text(json.dumps(json.loads(saved.read_text()) | {"base_url": courier.url}))
     assert project.command("configuration", "--test").status == 0
     assert courier.key not in succeeded(project.sync()).output
+
+
+def test_importing_the_connector_and_building_the_form_ask_nothing_of_the_network() -> None:
+    program = (
+        "import socket\n"
+        "def refuse(*_, **__): raise AssertionError('the network was asked')\n"
+        "socket.socket.connect = socket.getaddrinfo = refuse\n"
+        "import connector\n"
+        "form = connector.configuration_form()\n"
+        "print(len(form.to_response().fields), len(form.to_response().tests))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.stdout == f"{len(FIELDS)} 2\n", done.stderr

@@ -183,7 +183,7 @@ def opt_out_rows(changes: Iterable[Record]) -> list[Row]:
     contexts: dict[tuple[Any, ...], list[Record]] = defaultdict(list)
     for change in sorted(changes, key=lambda c: (c["timestamp"], c["id"])):
         contexts[change["user_id"], change.get("tenant_id"), change["topic_id"]].append(change)
-    rows = []
+    rows: list[Row] = []
     for history in contexts.values():
         status = (history[0].get("previous") or {}).get("status")
         for change in history:

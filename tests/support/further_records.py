@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from tests.support.fake_courier.records import iso
+from tests.support.fake_courier.maker import iso
 
 Record = dict[str, Any]
 

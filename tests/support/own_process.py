@@ -48,8 +48,7 @@ def sync_once(configuration: Mapping[str, str], state: Mapping[str, Any]) -> Out
     """One sync through connector.update, whose `op` must be patched back by whoever calls."""
     sink, error = FrugalSink(), None
     # Ours to set: the SDK sets up its log and its operations only for a run of its own.
-    connector.op = sink
-    connector._forward_logs = lambda: None
+    vars(connector).update(op=sink, _forward_logs=lambda: None)
     began = time.monotonic()
     try:
         connector.update(dict(configuration), dict(state))

@@ -5,7 +5,8 @@ from typing import Any, TypeVar
 
 from courier_async.catalog.stream import DAY_MS, HOUR_MS
 from courier_async.catalog.streams import BY_TABLE, STREAMS
-from courier_async.sync import SyncFailed, run
+from courier_async.ending import SyncFailed
+from courier_async.sync import run
 from tests.support.fake_courier import DEFAULT_KEY, Account, FakeApi, Options
 from tests.support.harness import Crash, DirectTransport, Sink, Tables, expected, settings
 from tests.support.virtual_time import run_virtual

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from courier_async.catalog.stream import DAY_MS
+from tests.support.fake_courier.changes import change_at_age
 from tests.support.harness import Crash, Sink, sync
 from tests.syncs.house import (
     HOUR_MS,
@@ -69,7 +70,7 @@ def test_deaths_at_random_operations_while_everything_changes_lose_nothing(seed:
         else:
             house.account.delete(table, id_)
         for age in (0.1, 5, 25):
-            house.account.change_at_age(round(age * DAY_MS), status="OPENED")
+            change_at_age(house.account, round(age * DAY_MS), status="OPENED")
     # A lane that was renewed a moment ago is left alone for a day, a template for two walks.
     house.syncs(8, after_ms=26 * HOUR_MS)
     house.syncs(2, after_ms=10 * DAY_MS)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.fake_courier.changes import change_at_age
 from tests.syncs.house import (
     DAY_MS,
     HOUR_MS,
@@ -39,7 +40,7 @@ def test_forty_days_of_syncs_every_six_hours_miss_no_change_at_any_age(seed: int
         house.account.add("message", 3)
         age = draw.uniform(0.1, 29.9) if len(waiting) < 40 else 0.1
         changed_at = house.account.now_ms()
-        for id_ in house.account.change_at_age(round(age * DAY_MS), status="CLICKED"):
+        for id_ in change_at_age(house.account, round(age * DAY_MS), status="CLICKED"):
             enqueued = house.account.get("message", id_)
             if enqueued and changed_at - enqueued["enqueued"] < 29.9 * DAY_MS:
                 waiting.setdefault(id_, changed_at)
@@ -72,7 +73,7 @@ def test_nothing_older_than_the_lookback_is_read_again() -> None:
 def test_a_lookback_that_grows_lets_older_changes_land() -> None:
     house = ready(messages_account(300, days=30), streams=MESSAGES, message_lookback_days=1.0)
     house.syncs(12, after_ms=6 * HOUR_MS)
-    (id_,) = house.account.change_at_age(15 * DAY_MS, status="CLICKED")
+    (id_,) = change_at_age(house.account, 15 * DAY_MS, status="CLICKED")
     house.syncs(12, after_ms=6 * HOUR_MS)
     assert house.tables.rows["message"][id_]["status"] != "CLICKED"
     house.sync(message_lookback_days=30.0)
@@ -124,7 +125,7 @@ def test_a_sync_since_newer_than_the_newest_message_costs_a_few_pages_a_sync() -
 
 def test_a_change_sent_once_is_not_sent_again() -> None:
     house = ready(messages_account(300, days=20), streams=MESSAGES)
-    (id_,) = house.account.change_at_age(HOUR_MS)
+    (id_,) = change_at_age(house.account, HOUR_MS)
     assert [row["id"] for row in house.sync().sent("message")] == [id_]
     for _ in range(6):
         assert house.sync(after_ms=8 * HOUR_MS).sent("message") == []

@@ -3,6 +3,7 @@
 import pytest
 
 from tests.support.fake_courier import FakeApi
+from tests.support.fake_courier.changes import change_at_age
 from tests.syncs.house import (
     DAY_MS,
     HOUR_MS,
@@ -95,7 +96,7 @@ def test_changes_land_in_time_after_one_sync_by_a_wrong_clock(days: int) -> None
     changed = [
         id_
         for age in (0.3, 2, 9)
-        for id_ in house.account.change_at_age(round(age * DAY_MS), status="CLICKED")
+        for id_ in change_at_age(house.account, round(age * DAY_MS), status="CLICKED")
     ]
     house.sync(after_ms=6 * HOUR_MS)
     assert set(new) <= house.tables.rows["message"].keys()

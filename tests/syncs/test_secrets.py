@@ -25,9 +25,10 @@ from courier_async.api.memory import Hold
 from courier_async.api.pacer import Pacer
 from courier_async.api.transport import HttpTransport
 from courier_async.counts import Counts
+from courier_async.ending import SyncFailed
 from courier_async.errors import CourierError
 from courier_async.settings import Settings
-from courier_async.sync import SyncFailed, sync
+from courier_async.sync import sync
 from tests.support.end_to_end import DebugFolder, succeeded, wait_for_requests
 from tests.support.fake_courier.process import FakeCourierProcess
 from tests.support.harness import Crash, Sink

@@ -8,6 +8,7 @@ import pytest
 from courier_async.catalog.streams import BY_TABLE
 from courier_async.state.saved import VERSION
 from tests.support.fake_courier import Account
+from tests.support.fake_courier.changes import change_at_age
 from tests.support.harness import Sink
 from tests.syncs.house import DAY_MS, NOW_MS, House, ready
 
@@ -104,7 +105,7 @@ def test_a_watermark_and_readings_of_the_future_hide_no_row() -> None:
         damage(house, table, watermark=ahead, readings=[[ahead, ahead - DAY_MS], [ahead - 5, 0]])
     house.account.add("message", 15)
     house.account.add("audit_event", 15)
-    (changed,) = house.account.change_at_age(5 * DAY_MS, status="CLICKED")
+    (changed,) = change_at_age(house.account, 5 * DAY_MS, status="CLICKED")
     house.sync()
     assert house.missing("message") == house.missing("audit_event") == 0
     house.syncs(3, after_ms=DAY_MS)

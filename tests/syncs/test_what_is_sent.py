@@ -3,6 +3,7 @@
 import pytest
 
 from courier_async.state import saved, sent_rows
+from tests.support.fake_courier.changes import add_settled, change_at_age
 from tests.support.harness import Sink
 from tests.syncs.house import (
     DAY_MS,
@@ -59,7 +60,7 @@ def test_thousands_of_new_rows_cost_a_few_checkpoints() -> None:
 def test_a_message_that_becomes_visible_late_and_looks_settled_lands(days_late: float) -> None:
     house = ready(messages_account(300, days=40), streams=MESSAGES)
     house.syncs(10, after_ms=8 * HOUR_MS)
-    (late,) = house.account.add_settled(1, round(days_late * DAY_MS))
+    (late,) = add_settled(house.account, 1, round(days_late * DAY_MS))
     house.syncs(30, after_ms=8 * HOUR_MS)
     assert late in house.tables.rows["message"]
 
@@ -69,7 +70,7 @@ def test_below_what_can_be_remembered_only_messages_that_are_not_settled_are_sen
 ) -> None:
     monkeypatch.setattr(sent_rows, "MOST_MESSAGES", 60)
     house = ready(messages_account(300, days=28), streams=MESSAGES)
-    (late,) = house.account.change_at_age(9 * DAY_MS, status="CLICKED")
+    (late,) = change_at_age(house.account, 9 * DAY_MS, status="CLICKED")
     landed = False
     for _ in range(30):
         sink = house.sync(after_ms=8 * HOUR_MS)

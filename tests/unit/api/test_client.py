@@ -75,7 +75,7 @@ class Outcome:
 
     @property
     def result(self) -> tuple[Any, int] | None:
-        return self.reply and (self.reply.body, self.reply.server_ms)
+        return None if self.reply is None else (self.reply.body, self.reply.server_ms)
 
     @property
     def tries(self) -> int:
@@ -350,7 +350,7 @@ def after_ok(seconds: int) -> str:
 def test_the_server_may_say_how_long_to_wait(
     code: int, headers: dict[str, str], seconds: float
 ) -> None:
-    (wait,) = ask(status(code, **headers), OK).script.waits
+    (wait,) = ask(status(code, b"", **headers), OK).script.waits
     assert wait == pytest.approx(seconds, abs=0.3)
     assert wait >= seconds - 0.001
 
@@ -376,7 +376,7 @@ def test_the_server_may_say_how_long_to_wait(
 def test_what_the_server_asks_for_never_shortens_the_wait(
     code: int, headers: dict[str, str]
 ) -> None:
-    (wait,) = ask(status(code, **headers), OK).script.waits
+    (wait,) = ask(status(code, b"", **headers), OK).script.waits
     assert 0.99 <= wait <= 1.7
 
 
@@ -404,7 +404,7 @@ def test_a_429_holds_every_stream() -> None:
 
 @pytest.mark.parametrize("headers", [{}, {"retry_after": "1"}, {"retry_after": "0"}])
 def test_a_stream_gives_up_after_ten_minutes_of_nothing_but_429(headers: dict[str, str]) -> None:
-    outcome = ask(status(429, **headers), max_retries=10)
+    outcome = ask(status(429, b"", **headers), max_retries=10)
     assert isinstance(outcome.error, Limited)
     assert "429 for ten minutes" in str(outcome.error)
     assert 600 <= outcome.seconds <= 670

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from courier_async.api import decode as module
 from courier_async.api.decode import decode, encode_sorted
 
 
@@ -70,7 +69,7 @@ def test_ordinary_pages_do_not_cost_the_slow_way(monkeypatch: pytest.MonkeyPatch
         "share": 0.1234567890123456,
     }
     body = json.dumps({"results": [record]}).encode()
-    monkeypatch.setattr(module.json, "loads", None)
+    monkeypatch.setattr(json, "loads", None)
 
     assert decode(body) == {"results": [record]}
 

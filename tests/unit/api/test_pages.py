@@ -134,7 +134,7 @@ def test_of_two_arrays_the_filled_one_is_read(filled: str, other: str, empty: An
 
 
 def test_a_null_beside_an_empty_array_is_an_empty_page() -> None:
-    body = {"items": None, "results": [], "paging": None}
+    body: dict[str, Any] = {"items": None, "results": [], "paging": None}
     assert page("list", body).records == []
 
 
@@ -170,7 +170,7 @@ def test_null_for_an_array_is_an_empty_page_where_the_api_documents_it() -> None
 
 
 def test_records_come_through_as_they_are() -> None:
-    odd = [{"id": "a"}, None, 3, "text", [], {}]
+    odd: list[Any] = [{"id": "a"}, None, 3, "text", [], {}]
     assert page("message", {"results": odd, "paging": None}).records == odd
 
 

@@ -120,7 +120,7 @@ def test_templates_of_both_generations_have_a_name_and_times(
 
 
 def test_a_null_leaves_a_column_empty_and_an_empty_text_or_list_does_not() -> None:
-    record = {"id": "A", "name": "", "parent_tenant_id": None, "properties": {}}
+    record: dict[str, Any] = {"id": "A", "name": "", "parent_tenant_id": None, "properties": {}}
     assert row_of("tenant", record | {"default_preferences": {"items": []}}) == {
         "id": "A",
         "name": "",

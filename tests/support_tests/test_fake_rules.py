@@ -10,7 +10,7 @@ import pytest
 from tests.support.fake_courier import Options
 from tests.support.fake_courier.process import FakeCourierProcess
 from tests.support.fake_courier.server import serve
-from tests.unit.support.walks import (
+from tests.support_tests.walks import (
     ALL,
     AUTH,
     DAY_MS,
@@ -109,7 +109,8 @@ def test_a_page_that_holds_a_record_fails_wherever_it_stands_until_it_heals() ->
     for rule in ({"holds": bad["id"]}, {"holds_from_ms": low, "holds_until_ms": high}):
         for _ in range(2):
             api.change_options(rules=[rule | {"status": 422}])
-            before, cursor = [], {}
+            before: list[dict[str, Any]] = []
+            cursor: dict[str, str] = {}
             while (reply := ask(api, "message", **cursor)).status == 200:
                 records, text, _ = page("message", body(reply))
                 before += records

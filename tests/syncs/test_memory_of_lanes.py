@@ -85,7 +85,7 @@ async def peak_mb(body: bytes, *, packed: bool, chunked: bool) -> float:
         host, port = runner.addresses[0][:2]
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-c", READER, f"http://{host}:{port}", str(LANES), str(PAGES)),
-            cwd=Path(__file__).parents[3],
+            cwd=Path(__file__).parents[2],
             stdout=asyncio.subprocess.PIPE,
         )
         printed, _ = await process.communicate()

@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.fake_courier import ABSENT, STREAMS, Options
 from tests.support.fake_courier.maker import iso
-from tests.unit.support.walks import (
+from tests.support_tests.walks import (
     ALL,
     AUTH,
     BY_ID,

@@ -8,7 +8,7 @@ from urllib.parse import quote
 import pytest
 
 from tests.support.fake_courier import Options, Reply
-from tests.unit.support.walks import (
+from tests.support_tests.walks import (
     ALL,
     AUTH,
     DAY_MS,

@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.fake_courier import FakeApi, Options
 from tests.support.fake_courier.streams import EVERY_STREAM, MEMBER_STREAMS
-from tests.unit.support.walks import AUTH, body, fake, truth
+from tests.support_tests.walks import AUTH, body, fake, truth
 
 KEYS = {
     "list_subscription": ("list_id", "recipientId"),

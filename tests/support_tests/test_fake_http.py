@@ -25,7 +25,7 @@ from tests.support.fake_courier.replies import ANSWERS
 from tests.support.fake_courier.rules import Rule
 from tests.support.fake_courier.server import serve
 from tests.support.fake_courier.streams import EVERY_STREAM
-from tests.unit.support.walks import (
+from tests.support_tests.walks import (
     ALL,
     AUTH,
     NOW_MS,
@@ -36,7 +36,7 @@ from tests.unit.support.walks import (
     page,
 )
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from urllib.parse import unquote_plus
 import pytest
 
 from tests.support.fake_courier import FakeApi, Options
-from tests.unit.support.walks import (
+from tests.support_tests.walks import (
     ALL,
     AUTH,
     DAY_MS,

@@ -53,7 +53,7 @@ async def paged(call: Call, **query: Any) -> list[Any]:
     while True:
         page = await call(**query)
         found += (page.results if hasattr(page, "results") else page.items) or []
-        paging = getattr(page, "paging", page)
+        paging: Any = getattr(page, "paging", page)
         if not getattr(paging, "more", getattr(paging, "has_more", False)):
             return found
         query["cursor"] = paging.cursor

@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.fake_courier import STREAMS
 from tests.support.fake_courier.names import AWKWARD
-from tests.unit.support.walks import (
+from tests.support_tests.walks import (
     ALL,
     DAY_MS,
     NOW_MS,

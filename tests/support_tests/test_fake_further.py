@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.fake_courier import FakeApi, Options
 from tests.support.fake_courier.details import HANDED_OVER
-from tests.unit.support.walks import AUTH, DAY_MS, NOW_MS, body, fake, truth
+from tests.support_tests.walks import AUTH, DAY_MS, NOW_MS, body, fake, truth
 
 SETTLED = "2026-08-11T00:00:00Z"  # three days before now
 
@@ -19,7 +19,8 @@ def get(api: FakeApi, path: str, **query: str) -> dict[str, Any]:
 
 def log(api: FakeApi, **query: str) -> list[list[dict[str, Any]]]:
     """The pages of the preference log."""
-    pages, cursor = [], {}
+    pages: list[list[dict[str, Any]]] = []
+    cursor: dict[str, str] = {}
     while True:
         data = get(api, "/preferences/logs", **query, **cursor)
         pages.append(data["items"])

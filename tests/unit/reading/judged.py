@@ -1,0 +1,29 @@
+"""Pages as judge.py makes them, by the names and times of their records alone."""
+
+from collections.abc import Sequence
+
+from courier_async.reading.judge import JudgedPage
+from courier_async.state.sent_rows import short_hash
+
+
+def judged(
+    ids: Sequence[str],
+    times: Sequence[int | None] | None = None,
+    *,
+    next_cursor: str | None = "next",
+    unusable: int = 0,
+) -> JudgedPage:
+    """A page of records that hold their ids alone; without times where none are given."""
+    own_times: list[int | None] = [None] * len(ids) if times is None else list(times)
+    known = sorted([time for time in own_times if time is not None])
+    return JudgedPage(
+        records=[{"id": id_} for id_ in ids],
+        keys=[(id_,) for id_ in ids],
+        names=[short_hash((id_,)) for id_ in ids],
+        times=own_times,
+        unusable=unusable,
+        next_cursor=next_cursor,
+        newest=known[-1] if known else None,
+        oldest=known[0] if known else None,
+        median=known[(len(known) - 1) // 2] if known else None,
+    )

@@ -1,0 +1,174 @@
+"""What of a page must be sent: what is new or has changed, and nothing twice."""
+
+from typing import Any
+
+import pytest
+
+from courier_async.api.pages import Page
+from courier_async.catalog.rows import RowMapper
+from courier_async.catalog.stream import DAY_MS, HOUR_MS, Record, Stream
+from courier_async.catalog.streams import BY_TABLE
+from courier_async.reading.changes import Changes, Selected
+from courier_async.reading.judge import judge_page
+from courier_async.state.position import Reading, StreamState, Unusable
+from courier_async.state.sent_rows import BLANK, SentByHour, SentRows
+
+NOW = 1_794_657_600_000
+MESSAGE, BRAND, AUDIT_EVENT = BY_TABLE["message"], BY_TABLE["brand"], BY_TABLE["audit_event"]
+# Everything was read two hours ago.
+READ = StreamState(readings=(Reading(NOW - 2 * HOUR_MS, 0),))
+
+
+def changes_of(stream: Stream, **given: Any) -> Changes:
+    return Changes(stream, mapper=RowMapper(stream, redact_secrets=True), salt=b"s", **given)
+
+
+def select(
+    changes: Changes, stream: Stream, *records: Record, state: StreamState | None = None
+) -> Selected:
+    page = judge_page(stream, Page(list(records), None), now_ms=NOW)
+    return changes.select(page, state or StreamState(), NOW)
+
+
+def sent(selected: Selected) -> list[str]:
+    return [row["id"] for row in selected.rows]
+
+
+def message(id_: str, age_ms: int, **fields: Any) -> Record:
+    """A message that was delivered at once."""
+    time = NOW - age_ms
+    usual = {"id": id_, "enqueued": time, "status": "DELIVERED", "delivered": time + 1_000}
+    return usual | fields
+
+
+def recent_above(time_ms: int) -> SentByHour:
+    """Entries that have given way up to a time."""
+    recent = SentByHour()
+    recent.given_up = time_ms // HOUR_MS
+    return recent
+
+
+# -- streams whose rows are all remembered -------------------------------------------------------
+
+
+def test_a_row_is_sent_when_it_is_new_and_when_it_has_changed() -> None:
+    changes = changes_of(BRAND, rows=SentRows())
+    a, b = {"id": "a", "name": "A"}, {"id": "b", "name": "B"}
+    first = select(changes, BRAND, a, b)
+    assert (sent(first), first.unchanged, first.shows_news) == (["a", "b"], 0, True)
+    assert [entry.key for entry in first.entries] == [("a",), ("b",)]
+    again = select(changes, BRAND, b, dict(reversed(a.items())))
+    assert (sent(again), again.unchanged, again.shows_news) == ([], 2, False)
+    assert sent(select(changes, BRAND, a, b | {"name": None})) == ["b"]
+
+
+def test_a_row_of_which_only_the_key_is_remembered_is_sent() -> None:
+    rows = SentRows()
+    rows.set(("a",), BLANK)
+    changes = changes_of(BRAND, rows=rows)
+    assert sent(select(changes, BRAND, {"id": "a"})) == ["a"]
+    assert sent(select(changes, BRAND, {"id": "a"})) == []
+
+
+def test_a_row_twice_on_a_page_is_sent_once() -> None:
+    changes = changes_of(BRAND, rows=SentRows())
+    assert sent(select(changes, BRAND, {"id": "a"}, {"id": "a"})) == ["a"]
+
+
+def test_of_a_stream_that_remembers_nothing_every_record_is_sent() -> None:
+    changes = changes_of(AUDIT_EVENT)
+    for _ in range(2):
+        selected = select(changes, AUDIT_EVENT, {"auditEventId": "a"})
+        assert len(selected.rows) == 1
+        assert selected.entries == []
+
+
+def test_what_is_older_than_sync_since_is_left_out() -> None:
+    changes = changes_of(MESSAGE, recent=SentByHour(), since_ms=NOW - DAY_MS)
+    records = message("in", DAY_MS), message("out", DAY_MS + 1)
+    selected = select(changes, MESSAGE, *records)
+    assert (sent(selected), selected.unchanged) == (["in"], 1)
+
+
+# -- messages ------------------------------------------------------------------------------------
+
+
+def test_a_message_is_sent_when_it_is_new_and_when_it_has_changed() -> None:
+    changes = changes_of(MESSAGE, recent=SentByHour())
+    record = message("a", 5 * DAY_MS)
+    first = select(changes, MESSAGE, record, state=READ)
+    assert (sent(first), first.shows_news, first.holds_known) == (["a"], True, False)
+    again = select(changes, MESSAGE, record, state=READ)
+    assert (sent(again), again.shows_news, again.holds_known) == ([], False, True)
+    clicked = record | {"status": "CLICKED", "clicked": NOW}
+    changed = select(changes, MESSAGE, clicked, state=READ)
+    assert (sent(changed), changed.shows_news, changed.holds_known) == (["a"], True, True)
+
+
+def test_a_message_without_a_readable_time_is_sent_and_not_remembered() -> None:
+    changes = changes_of(MESSAGE, recent=SentByHour())
+    selected = select(changes, MESSAGE, {"id": "a", "enqueued": "soon"})
+    assert (sent(selected), selected.entries) == (["a"], [])
+
+
+def test_a_settled_message_whose_entry_has_given_way_is_not_sent_again() -> None:
+    changes = changes_of(MESSAGE, recent=recent_above(NOW))
+    selected = select(changes, MESSAGE, message("a", 9 * DAY_MS), state=READ)
+    assert (sent(selected), selected.unchanged) == ([], 1)
+
+
+@pytest.mark.parametrize(
+    ("record", "state"),
+    [
+        (message("a", 9 * DAY_MS), StreamState()),
+        (message("a", 9 * DAY_MS), StreamState(readings=(Reading(NOW - HOUR_MS, NOW),))),
+        (message("a", 9 * DAY_MS, status="SENT"), READ),
+        (message("a", 9 * DAY_MS, delivered=None), READ),
+        (message("a", 9 * DAY_MS, clicked=NOW - DAY_MS), READ),
+        (message("a", 9 * DAY_MS, clicked="soon"), READ),
+        (message("a", 9 * DAY_MS, clicked=NOW - 10 * DAY_MS), READ),
+        (message("a", 2 * DAY_MS), READ),
+        (
+            message("a", 9 * DAY_MS),
+            StreamState(readings=READ.readings, unusable=Unusable(NOW - 9 * DAY_MS, NOW)),
+        ),
+    ],
+    ids=[
+        "never read", "not read so far down", "still under way", "no time of its status",
+        "changed lately", "an odd time", "a time before its own", "young",
+        "above an unusable record",
+    ],
+)  # fmt: skip
+def test_a_message_that_may_have_changed_since_is_sent_again(
+    record: Record, state: StreamState
+) -> None:
+    changes = changes_of(MESSAGE, recent=recent_above(NOW))
+    assert sent(select(changes, MESSAGE, record, state=state)) == ["a"]
+
+
+# -- children of messages ------------------------------------------------------------------------
+
+
+def test_the_children_of_a_message_that_is_sent_are_due() -> None:
+    changes = changes_of(MESSAGE, recent=SentByHour(), may_owe=lambda: True)
+    record = message("a", DAY_MS)
+    assert select(changes, MESSAGE, record).due == {"a": NOW - DAY_MS}
+    assert select(changes, MESSAGE, record).due == {}
+
+
+@pytest.mark.parametrize(("age_ms", "may_owe"), [(DAY_MS, False), (60_000, True)])
+def test_a_message_whose_children_must_wait_is_sent_once_more(age_ms: int, may_owe: bool) -> None:
+    """Since no more can be noted as due, or since its history may not show yet."""
+    changes = changes_of(MESSAGE, recent=SentByHour(), may_owe=lambda: may_owe)
+    record = message("a", age_ms)
+    for _ in range(2):
+        selected = select(changes, MESSAGE, record)
+        assert (sent(selected), selected.due) == (["a"], {})
+
+
+def test_a_message_that_is_not_remembered_owes_children_only_if_it_has_changed() -> None:
+    changes = changes_of(MESSAGE, recent=recent_above(NOW), may_owe=lambda: True)
+    unchanged = message("a", 2 * DAY_MS)
+    assert select(changes, MESSAGE, unchanged, state=READ).due == {}
+    clicked = message("b", 2 * DAY_MS, clicked=NOW - HOUR_MS)
+    assert select(changes, MESSAGE, clicked, state=READ).due == {"b": NOW - 2 * DAY_MS}

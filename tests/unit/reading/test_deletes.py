@@ -1,0 +1,212 @@
+"""Which rows have gone: only those that whole walks miss and whose ids do not answer."""
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from courier_async.api.pages import Page
+from courier_async.catalog.stream import DAY_MS, HOUR_MS, Key
+from courier_async.catalog.streams import BY_TABLE
+from courier_async.errors import BadAnswer, CourierError, Refused, Unavailable
+from courier_async.reading.deletes import MOST_ASKED, Gone, find_gone
+from courier_async.reading.lane import Asked
+from courier_async.state.position import Missing
+
+NOW = 1_794_657_600_000
+BRAND = BY_TABLE["brand"]
+NOT_FOUND = Refused(404, "")
+
+
+def keys(*ids: str) -> set[Key]:
+    return {(id_,) for id_ in ids}
+
+
+@dataclass
+class Source:
+    """says: path -> how it is answered, by default with 200. head: the pages of the listing."""
+
+    says: dict[str, CourierError | None] = field(default_factory=dict)
+    head: list[list[Any]] = field(default_factory=lambda: [[]])
+    asked: list[str] = field(default_factory=list)
+    head_pages: int = 0
+
+    async def ask_path(self, path: str) -> None:
+        self.asked.append(path)
+        error = self.says.get(path)
+        if error is not None:
+            raise error
+
+    async def ask(self, cursor: str | None, yields: bool) -> Asked:
+        self.head_pages += 1
+        at = int(cursor or 0)
+        following = str(at + 1) if at + 1 < len(self.head) else None
+        return Asked(Page(self.head[at], following), NOW, lambda: None)
+
+    def find(
+        self,
+        *,
+        known: Iterable[Key],
+        seen: set[Key],
+        missing: dict[str, Missing] | None = None,
+        all_usable: bool = True,
+    ) -> Gone:
+        return asyncio.run(
+            find_gone(
+                BRAND,
+                known=known,
+                seen=seen,
+                missing=missing or {},
+                now=NOW,
+                all_usable=all_usable,
+                ask_path=self.ask_path,
+                ask=self.ask,
+            )
+        )
+
+
+def since(age_ms: int, **more: Any) -> dict[str, Missing]:
+    return {"gone": Missing(NOW - age_ms, **more)}
+
+
+def find(source: Source, missing: dict[str, Missing] | None, **more: Any) -> Gone:
+    """What has gone where of two rows the walk has not held the row `gone`."""
+    return source.find(known=keys("here", "gone"), seen=keys("here"), missing=missing, **more)
+
+
+def test_a_row_that_one_walk_misses_is_noted_and_nobody_asked() -> None:
+    source = Source()
+    assert find(source, None) == Gone(missing={"gone": Missing(NOW)})
+    assert source.asked == []
+
+
+def test_a_row_goes_when_it_was_missed_an_hour_ago_and_its_id_is_not_found() -> None:
+    source = Source({"/brands/gone": NOT_FOUND})
+    assert find(source, since(HOUR_MS - 1)) == Gone(missing=since(HOUR_MS - 1))
+    assert find(source, since(HOUR_MS)) == Gone(keys=[("gone",)])
+
+
+def test_a_row_that_was_seen_again_is_missing_no_more() -> None:
+    both = keys("here", "gone")
+    assert Source().find(known=both, seen=both, missing=since(DAY_MS)) == Gone()
+
+
+@pytest.mark.parametrize("answer", [None, BadAnswer("not as expected")])
+def test_a_row_whose_id_answers_stays_and_is_asked_for_again_after_a_day(
+    answer: CourierError | None,
+) -> None:
+    source = Source({"/brands/gone": answer})
+    found = find(source, since(HOUR_MS))
+    assert found == Gone(missing=since(HOUR_MS, asked_at=NOW))
+    source.asked.clear()
+    find(source, since(2 * DAY_MS, asked_at=NOW - DAY_MS + 1))
+    assert "/brands/gone" not in source.asked
+    find(source, since(2 * DAY_MS, asked_at=NOW - DAY_MS))
+    assert "/brands/gone" in source.asked
+
+
+@pytest.mark.parametrize("error", [Unavailable("503"), Refused(301, "")])
+def test_an_id_that_cannot_be_asked_for_tells_nothing(error: CourierError) -> None:
+    found = find(Source({"/brands/gone": error}), since(HOUR_MS))
+    told = since(HOUR_MS, asked_at=NOW, failing_since=NOW, failed_asks=1)
+    assert found == Gone(missing=told)
+
+
+def test_an_id_that_tells_nothing_for_a_week_leaves_it_to_the_listing() -> None:
+    source = Source({"/brands/gone": Unavailable("503")})
+    asks = {"asked_at": NOW - HOUR_MS, "failing_since": NOW - 7 * DAY_MS}
+    assert find(source, since(8 * DAY_MS, failed_asks=8, **asks)).keys == []
+    assert find(source, since(8 * DAY_MS, failed_asks=9, **asks)).keys == [("gone",)]
+
+
+def test_where_ids_tell_nothing_a_row_goes_after_a_day() -> None:
+    # The row that the walk has just held is not found by its id either.
+    source = Source({"/brands/here": NOT_FOUND, "/brands/gone": NOT_FOUND})
+    assert find(source, since(DAY_MS - 1)).keys == []
+    assert find(source, since(DAY_MS)) == Gone(keys=[("gone",)])
+
+
+def test_a_row_that_has_moved_to_the_head_stays() -> None:
+    source = Source({"/brands/here": NOT_FOUND}, head=[[], [{"id": "gone"}], [{"id": "here"}]])
+    assert find(source, since(DAY_MS)) == Gone()
+    assert source.head_pages == 3
+
+
+def test_a_head_with_an_unusable_record_proves_nothing() -> None:
+    source = Source({"/brands/here": NOT_FOUND}, head=[[{"id": ""}]])
+    assert find(source, since(DAY_MS)) == Gone(missing=since(DAY_MS))
+
+
+def test_a_walk_that_met_an_unusable_record_proves_nothing_where_ids_tell_nothing() -> None:
+    source = Source({"/brands/here": NOT_FOUND})
+    assert find(source, since(DAY_MS), all_usable=False) == Gone(missing=since(DAY_MS))
+    source = Source({"/brands/gone": NOT_FOUND})
+    assert find(source, since(DAY_MS), all_usable=False).keys == [("gone",)]
+
+
+def test_nothing_goes_while_nobody_can_tell_whether_ids_tell_anything() -> None:
+    source = Source({"/brands/here": Unavailable("503"), "/brands/gone": NOT_FOUND})
+    assert find(source, since(30 * DAY_MS)) == Gone(missing=since(30 * DAY_MS))
+
+
+def test_an_id_that_cannot_stand_in_a_path_is_left_to_the_listing() -> None:
+    missing = {"..": Missing(NOW - DAY_MS)}
+    source = Source()
+    found = source.find(known=keys("here", ".."), seen=keys("here"), missing=missing)
+    assert found.keys == [("..",)]
+    assert source.asked == ["/brands/here"]
+
+
+def test_an_id_is_encoded_in_the_path() -> None:
+    source = Source({"/brands/a%2Fb%3F": NOT_FOUND})
+    missing = {"a/b?": Missing(NOW - HOUR_MS)}
+    found = source.find(known=keys("here", "a/b?"), seen=keys("here"), missing=missing)
+    assert found.keys == [("a/b?",)]
+
+
+def test_a_time_from_the_future_counts_as_now() -> None:
+    assert find(Source(), since(-DAY_MS)) == Gone(missing={"gone": Missing(NOW)})
+
+
+def test_many_rows_at_once_are_warned_of_and_go_only_after_a_day() -> None:
+    many = [f"b{number}" for number in range(20)]
+    source = Source({f"/brands/{id_}": NOT_FOUND for id_ in many})
+    known, seen = keys("here", *many), keys("here")
+    assert "20 of 21 rows are missing" in (source.find(known=known, seen=seen).warning or "")
+    for age_ms, gone in ((DAY_MS - 1, 0), (DAY_MS, 20)):
+        missing = {id_: Missing(NOW - age_ms) for id_ in many}
+        found = source.find(known=known, seen=seen, missing=missing)
+        assert (len(found.keys), found.warning) == (gone, None)
+
+
+def test_half_of_the_rows_are_not_many() -> None:
+    many = [f"b{number}" for number in range(20)]
+    source = Source({f"/brands/{id_}": NOT_FOUND for id_ in many})
+    stay = keys(*[f"here{number}" for number in range(20)])
+    missing = {id_: Missing(NOW - HOUR_MS) for id_ in many}
+    found = source.find(known=keys(*many) | stay, seen=stay, missing=missing)
+    assert len(found.keys) == 20
+
+
+def test_after_an_empty_listing_each_id_answers_for_itself_a_day_later() -> None:
+    source = Source({"/brands/gone": NOT_FOUND})
+    known = keys("here", "gone")
+    missing = {id_: Missing(NOW - DAY_MS + 1) for id_ in ("here", "gone")}
+    assert source.find(known=known, seen=set(), missing=missing).keys == []
+    missing = {id_: Missing(NOW - DAY_MS) for id_ in ("here", "gone")}
+    assert source.find(known=known, seen=set(), missing=missing).keys == [("gone",)]
+
+
+def test_a_sync_asks_for_so_many_ids_and_first_for_those_asked_longest_ago() -> None:
+    ids = [f"b{number:04}" for number in range(MOST_ASKED + 1)]
+    stay = keys(*[f"here{number}" for number in range(2 * len(ids))])
+    asks = {"failing_since": NOW, "failed_asks": 1}
+    missing = {
+        id_: Missing(NOW - HOUR_MS, asked_at=NOW - 5000 + number, **asks)
+        for number, id_ in enumerate(ids)
+    }
+    source = Source({f"/brands/{id_}": NOT_FOUND for id_ in ids})
+    found = source.find(known=keys(*ids) | stay, seen=stay, missing=missing)
+    assert sorted(found.keys) == sorted(keys(*ids[:-1]))

@@ -1,0 +1,131 @@
+"""What a page says: times in every form, and the order of pages against a brute force."""
+
+import random
+from itertools import combinations
+from typing import Any
+
+import pytest
+
+from courier_async.api.pages import Page
+from courier_async.catalog.stream import DAY_MS, HOUR_MS
+from courier_async.catalog.streams import BY_TABLE
+from courier_async.reading.judge import (
+    EARLIEST_MS,
+    PageOrder,
+    judge_page,
+    no_usable,
+    time_of,
+)
+
+NOW = 1_794_657_600_000
+LATEST = NOW + 366 * DAY_MS
+
+
+@pytest.mark.parametrize(
+    ("value", "time"),
+    [
+        (NOW, NOW),
+        (float(NOW), NOW),
+        ("2026-11-14T12:00:00Z", NOW),
+        ("2026-11-14T12:00:00.000Z", NOW),
+        ("2026-11-14T14:00:00+02:00", NOW),
+        ("2026-11-14T12:00:00", NOW),
+        ("2026-11-14", NOW - 12 * HOUR_MS),
+        (EARLIEST_MS, EARLIEST_MS),
+        (LATEST, LATEST),
+    ],
+)
+def test_a_time_is_epoch_milliseconds_or_iso(value: Any, time: int) -> None:
+    assert time_of(value, LATEST) == time
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None, "", "soon", True, [NOW], {}, NOW + 0.5, float("nan"), float("inf"),
+        str(NOW), "20261114", NOW // 1000, NOW * 1000, EARLIEST_MS - 1, LATEST + 1,
+        "2026-02-30", "2014-12-31T23:59:59Z", "9999-12-31T23:59:59Z", "0001-01-01T00:00:00+14:00",
+    ],
+)  # fmt: skip
+def test_anything_else_is_no_time(value: Any) -> None:
+    assert time_of(value, LATEST) is None
+
+
+def test_a_page_is_its_usable_records_with_their_times() -> None:
+    records = [{"id": "a", "enqueued": NOW}, None, {"id": ""}, {"id": "b", "enqueued": "soon"}]
+    page = judge_page(BY_TABLE["message"], Page(records, "next"), now_ms=NOW)
+    assert page.keys == [("a",), ("b",)]
+    assert page.times == [NOW, None]
+    assert page.unusable == 2
+    assert (page.newest, page.oldest, page.median) == (NOW, NOW, NOW)
+    assert page.is_below(NOW + 1)
+    assert not page.is_below(NOW)
+
+
+def test_of_two_times_in_the_middle_the_older_counts() -> None:
+    records = [{"id": str(age), "enqueued": NOW - age} for age in (1, 2, 3, 4)]
+    page = judge_page(BY_TABLE["message"], Page(records, None), now_ms=NOW)
+    assert page.median == NOW - 3
+
+
+def test_a_page_without_a_readable_time_lies_below_nothing() -> None:
+    page = judge_page(BY_TABLE["message"], Page([{"id": "a"}], None), now_ms=NOW)
+    assert not page.is_below(LATEST)
+
+
+def test_only_a_page_of_which_nothing_can_be_stored_is_an_error() -> None:
+    def trouble(*records: Any) -> str:
+        page = judge_page(BY_TABLE["message"], Page(list(records), None), now_ms=NOW)
+        return str(no_usable(page) or "")
+
+    assert trouble() == ""
+    assert trouble(None, {"id": "a"}) == ""
+    assert trouble(None, {}) == "none of the 2 records of a page can be stored"
+
+
+def longest_row(medians: list[int]) -> int:
+    """Of the longest row in which no page is over an hour newer than the oldest before it."""
+
+    def descends(row: tuple[int, ...]) -> bool:
+        return all(time <= min(row[:at]) + HOUR_MS for at, time in enumerate(row) if at)
+
+    lengths = range(len(medians), 0, -1)
+    return next((n for n in lengths if any(map(descends, combinations(medians, n)))), 0)
+
+
+def test_pages_in_order_are_those_of_the_longest_row(seed: int) -> None:
+    draw = random.Random(seed)
+    for _ in range(1_000):
+        span = draw.choice([2, 6, 20])
+        # Half hours, so that pages lie exactly an hour apart too.
+        medians = [NOW + draw.randint(0, span) * HOUR_MS // 2 for _ in range(draw.randint(0, 8))]
+        order = PageOrder()
+        for median in medians:
+            order.add(median)
+        assert (order.pages, order.in_order) == (len(medians), longest_row(medians)), medians
+
+
+@pytest.mark.parametrize(
+    ("pages", "outside", "is_newest_first"),
+    [
+        (1, 0, True), (3, 1, False), (4, 1, True), (4, 2, False), (8, 2, True), (12, 3, True),
+        (12, 4, False), (399, 4, False), (400, 4, True), (400, 5, False),
+    ],
+)  # fmt: skip
+def test_a_few_pages_may_stand_outside_the_row(
+    pages: int, outside: int, is_newest_first: bool
+) -> None:
+    order = PageOrder()
+    order.resume(pages, pages - outside)
+    assert order.is_newest_first == is_newest_first
+    assert order.is_hopeless == (outside > 3 and not is_newest_first)
+
+
+def test_order_is_told_by_two_distinct_times_and_not_by_pages_without_one() -> None:
+    order = PageOrder()
+    for median in (None, NOW, NOW):
+        order.add(median)
+    assert order.pages == 2
+    assert not order.tells
+    order.add(NOW - 1)
+    assert order.tells
