@@ -64,8 +64,7 @@ class Course:
         lane.note_density(page)
         lane.tail = [*lane.tail, *page.names][-_LONGEST_TAIL:]
         if not lane.opened:
-            lane.opened = True
-            self.lanes.unopened -= lane.is_made_up
+            self._open(lane)
         lane.note_place(page, now_ms)
         first = lane.saved.first
         if lane.is_made_up and len(first) < seams.SEAM_RECORDS:
@@ -76,6 +75,14 @@ class Course:
             in_order=lane.order.in_order,
             first=first,
         )
+
+    def _open(self, lane: LiveLane) -> None:
+        lane.opened = True
+        if lane.saved.begins_at is None:
+            return
+        self.lanes.unopened -= 1
+        upper = self.lanes.above(lane)
+        lane.is_overtaken = upper is not None and upper.has_read_below(lane.saved.begins_at)
 
     def place(self, lane: LiveLane, page: JudgedPage, selected: Selected) -> None:
         """Whether the lane has come to its end, to its target, or to the lane below it."""
@@ -127,8 +134,8 @@ class Course:
         if lane.seam_met == seams.SEAM_RECORDS:
             self.lanes.merge(lane, lower)
         elif seams.has_passed(lane, lower, page):
-            # What it has read is read over.
-            self._wasted_lanes += lower.opened
+            # What it has read is read over. One that came too late to be met proves nothing.
+            self._wasted_lanes += lower.opened and not lower.is_overtaken
             self.lanes.drop([lower])
             # One in ten may be passed while its first page is still on its way.
             if self._wasted_lanes >= max(_MOST_WASTED_LANES, self.lanes_begun // 10):

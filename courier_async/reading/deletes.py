@@ -64,7 +64,7 @@ async def find_gone(
     all_usable: the walk met no record without a key, which might be a row's that seems to be gone.
     """
     known = set(known)
-    missed = known - seen
+    missed = sorted(known - seen)
     gone = Gone()
     for key in missed:
         text = key_text(key)
@@ -92,7 +92,7 @@ async def find_gone(
         silent &= set(after_a_day)
     if silent and all_usable:
         found = await _found_at_head(stream, seen, ask)
-        gone.keys += [] if found is None else silent - found
+        gone.keys += [] if found is None else sorted(silent - found)
         for key in found or ():
             gone.missing.pop(key_text(key), None)
     for key in gone.keys:

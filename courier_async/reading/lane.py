@@ -99,6 +99,7 @@ class LiveLane:
     done: it has come down to `reached`, its bound, or to the end of the listing (ended).
     confirming: what lies below its end is being asked for. stuck: its next page failed.
     dropped: no longer part of the walk.
+    is_overtaken: the lane above had read past its first records before they came.
     is_saved_cursor: the next cursor comes from an earlier sync.
     target: the time down to which it reads where no lane below it is met by its first records.
     renewed_from: the place of the lane whose failed cursor it makes good.
@@ -117,6 +118,7 @@ class LiveLane:
     confirming: bool = False
     is_saved_cursor: bool = False
     dropped: bool = False
+    is_overtaken: bool = False
     target: int = 0
     reached: int = 0
     tail: list[bytes] = field(default_factory=list)
@@ -182,6 +184,10 @@ class LiveLane:
         seen = min(page.newest, now_ms)
         newest = seen if saved.newest is None else max(saved.newest, seen)
         self.saved = replace(saved, newest=newest, oldest=oldest)
+
+    def has_read_below(self, time_ms: int) -> bool:
+        """Whether its last page reached down to a time."""
+        return bool(self.recent) and self.recent[-1] <= time_ms
 
     def note_density(self, page: JudgedPage) -> None:
         if page.newest is None or page.oldest is None:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from random import Random
 from typing import TYPE_CHECKING
 
+from tests.support.fake_courier.changes import add_settled, change_at_age
+
 if TYPE_CHECKING:
     from tests.simulation.source import Source
 
@@ -78,7 +80,7 @@ class Changes:
             return ids
         if kind == "settled":
             age = random.randint(0, self._latest_ms["settled"])
-            return source.add_settled(random.choice((1, 2)), age)
+            return add_settled(source, random.choice((1, 2)), age)
         if kind == "odd":
             # Its own time is wrong: it stands at the head whatever that says.
             age = random.choice((40 * DAY_MS, 40 * DAY_MS, 3 * DAY_MS, -2 * DAY_MS, -40 * DAY_MS))
@@ -116,7 +118,7 @@ class Changes:
             return source.progress_messages(len(ids), ids=ids)
         if kind == "aged":
             age = random.choice((3, 12, 48, 24 * 7, 24 * 20)) * HOUR_MS
-            return source.change_at_age(random.randint(0, age), random.choice((1, 2)))
+            return change_at_age(source, random.randint(0, age), random.choice((1, 2)))
         if kind == "vanish":
             # The few that are left of a stream in disorder might come newest first by chance.
             if random.random() < 0.5 and source.orders[stream] != "shuffled":

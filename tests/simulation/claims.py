@@ -53,8 +53,8 @@ class Claims:
             before = self._previous.get(table, {})
             if part == before:
                 continue
-            if table == "message":
-                self._check_messages(part, before)
+            if BY_TABLE[table].keeps_recent:
+                self._check_recent(table, part, before)
             else:
                 self._check_rows(table, part, before)
             self._check_watermark(table, part, before)
@@ -86,22 +86,22 @@ class Claims:
             if mark and rows_before.get(key) != mark:
                 self._check_mark(table, past.get(key), key, mark)
 
-    def _check_messages(self, part: Part, before: Part) -> None:
+    def _check_recent(self, table: str, part: Part, before: Part) -> None:
         sent = part.get("sent", {})
         was = before.get("sent", {})
         changed = {hour: text for hour, text in sent.items() if was.get(hour) != text}
         changed.pop("given_up", None)
         entries = SentByHour.from_json(changed).hours
         known = SentByHour.from_json({hour: was[hour] for hour in changed if hour in was}).hours
-        names = self._names() if entries else {}
+        names = self._names(table) if entries else {}
         for hour, marks in entries.items():
             for name, mark in marks.items():
                 if known.get(hour, {}).get(name) != mark:
                     past = names.get(name)
-                    self._check_mark("message", past, past.id if past else name.hex(), mark)
+                    self._check_mark(table, past, past.id if past else name.hex(), mark)
 
-    def _names(self) -> dict[bytes, Past]:
-        return {short_hash((past.id,)): past for past in self._source.past["message"].values()}
+    def _names(self, table: str) -> dict[bytes, Past]:
+        return {short_hash((past.id,)): past for past in self._source.past[table].values()}
 
     def _check_mark(self, table: str, past: Past | None, key: str, mark: bytes) -> None:
         row = self._destination.called[table].get(key)

@@ -58,8 +58,8 @@ def plan_for(random: Random) -> Plan:
         page_sizes[table] = random.choice((2, 3, 5, 10))
     span_days = random.choice((0.5, 5.0, 30.0, 90.0))
     if theme == "lanes":
-        sizes["message"] = random.choice((60, 120, 180))
-        page_sizes["message"] = random.choice((3, 5, 10))
+        # No lane opens on shorter pages, nor for a few of them.
+        sizes["message"], page_sizes["message"] = random.choice((120, 240, 400)), 10
         orders["message"] = random.choice(("newest", "newest", "newest", "nearly_newest"))
     if theme == "weeks":
         sizes["message"] = random.choice((20, 40))

@@ -5,10 +5,13 @@ from unittest.mock import patch
 
 from msgspec.structs import replace
 
-from courier_async.reading import judge, lane_set, outcome, seams, stream_reader, walk
+from courier_async.reading import course, judge, lane_set, outcome, seams, stream_reader, walk
+from courier_async.reading.course import Course
 from courier_async.reading.judge import PageOrder
+from courier_async.reading.lane import LiveLane
 from courier_async.reading.lane_set import LaneSet
 from courier_async.reading.probe import Probe
+from courier_async.reading.readers import Readers
 from courier_async.reading.stream_reader import StreamReader
 from courier_async.reading.walk import Walk
 from courier_async.state import plan
@@ -125,29 +128,32 @@ def order_of_a_resumed_walk_forgotten() -> Patches:
 
 
 def stops_at_news() -> Patches:
-    real = Walk._is_below_target
+    real = Course._is_below_target
 
-    def is_below(self: Walk, lane: Any, page: Any, selected: Any) -> bool:
+    def is_below(self: Course, lane: Any, page: Any, selected: Any) -> bool:
         selected.shows_news, selected.holds_known = False, True
         return real(self, lane, page, selected)
 
-    yield patch.object(Walk, "_is_below_target", is_below)
-    yield patch.object(walk, "_PAGES_BELOW", 1)
+    yield patch.object(Course, "_is_below_target", is_below)
+    yield patch.object(course, "_PAGES_BELOW", 1)
 
 
 # -- walks that are resumed or fail ---------------------------------------------------------------
 
 
 def no_head_walk_after_the_rest() -> Patches:
-    real = StreamReader._read_rest
+    real = StreamReader._walk
+    rests: dict[int, Walk] = {}
 
-    async def read(self: StreamReader) -> None:
-        lanes = self.state.lanes
-        await real(self)
-        if not lanes:
-            await self._walk(None)
+    async def walk_once(self: StreamReader, resumed: Any) -> Walk:
+        if resumed is None and id(self) in rests:
+            return rests.pop(id(self))
+        done = await real(self, resumed)
+        if resumed is not None:
+            rests[id(self)] = done
+        return done
 
-    yield patch.object(StreamReader, "_read", read)
+    yield patch.object(StreamReader, "_walk", walk_once)
 
 
 def a_refused_cursor_taken_for_the_end() -> Patches:
@@ -163,33 +169,30 @@ def a_refused_cursor_taken_for_the_end() -> Patches:
 
 
 def a_bad_cursor_is_kept_for_ever() -> Patches:
-    yield patch.object(Walk, "_may_renew", lambda self, lane: False)
+    yield patch.object(LiveLane, "may_renew", lambda self, now: False)
 
 
 def what_is_wrong_further_back_stops_what_is_new() -> Patches:
-    real = Walk._go_on
+    real = Walk._fail
 
-    def go_on(self: Walk) -> None:
-        stuck = [lane for lane in self._lanes if lane.is_saved_cursor]
-        for lane in stuck:
-            if lane.can_go_on:
-                self._fetch(lane)
-        if not stuck:
-            real(self)
+    def fail(self: Walk, lane: Any, error: Any) -> Any:
+        if lane.is_saved_cursor and not lane.may_renew(self.clock.start):
+            raise error
+        return real(self, lane, error)
 
-    yield patch.object(Walk, "_go_on", go_on)
+    yield patch.object(Walk, "_fail", fail)
 
 
 def a_failure_ends_the_other_walks() -> Patches:
-    real = StreamReader.read
+    real = Readers._read
 
-    async def read(self: StreamReader) -> Any:
-        ending = await real(self)
+    async def read(self: Readers, stream: Any) -> None:
+        await real(self, stream)
+        ending = self.endings[stream.table]
         if ending is not None:
             raise ending
-        return ending
 
-    yield patch.object(StreamReader, "read", read)
+    yield patch.object(Readers, "_read", read)
 
 
 def lost_access_is_only_a_warning() -> Patches:
@@ -223,7 +226,7 @@ def rows_of_a_page_without_a_way_on_dropped() -> Patches:
 
 def a_made_up_cursor_believed() -> Patches:
     yield patch.object(seams, "holds", lambda expected, page: True)
-    yield patch.object(Walk, "_is_as_asked", lambda self, lane, page: True)
+    yield patch.object(Course, "is_as_asked", lambda self, lane, page: True)
     yield from seam_met_by_time_alone()
 
 

@@ -6,11 +6,11 @@ from unittest.mock import patch
 
 from msgspec.structs import replace
 
-from courier_async import sync
 from courier_async.errors import StateRefused
 from courier_async.handover import Batch
-from courier_async.reading import changes, deletes, outcome, walk
-from courier_async.reading.walk import ServerClock, Walk
+from courier_async.reading import changes, deletes, outcome, readers, walk
+from courier_async.reading.server_clock import ServerClock
+from courier_async.reading.walk import Walk
 from courier_async.state import saved
 from courier_async.state.sent_rows import SentRows
 from courier_async.writing import writer
@@ -48,21 +48,15 @@ def watermark_back() -> Patches:
 
 
 def start_taken_at_the_end() -> Patches:
-    def note(self: ServerClock, server_ms: int) -> None:
-        self.start = self.now_ms = max(self.start, server_ms)
-
     real = outcome.ended_state
 
     def ended_state(stream: Any, state: Any, lane: Any, *, start: int, **named: Any) -> Any:
-        return real(stream, state, lane, start=_latest(named), **named)
-
-    def _latest(named: dict[str, Any]) -> int:
-        return max(clocks)
+        return real(stream, state, lane, start=max(clocks), **named)
 
     clocks: list[int] = [0]
 
-    def remember(self: ServerClock, server_ms: int) -> None:
-        note(self, server_ms)
+    def remember(self: ServerClock, server_ms: int, answered_at: float) -> None:
+        self.start = self.now_ms = max(self.start, server_ms)
         clocks.append(server_ms)
 
     yield patch.object(ServerClock, "note", remember)
@@ -134,8 +128,9 @@ def streams_left_out_are_forgotten() -> Patches:
 
     def init(self: Writer, *, state: Any, streams: Any, **named: Any) -> None:
         tables = {stream.table for stream in streams}
-        for table in {*state.rows, *state.streams} - tables:
+        for table in {*state.rows, *state.recent, *state.streams} - tables:
             state.rows.pop(table, None)
+            state.recent.pop(table, None)
             state.streams.pop(table, None)
         real(self, state=state, streams=streams, **named)
 
@@ -184,7 +179,7 @@ def marks_kept_after_a_sync_that_died() -> Patches:
 
 
 def fingerprints_without_the_settings() -> Patches:
-    yield patch.object(sync, "salt_of", lambda stream, redact_secrets: b"always")
+    yield patch.object(readers, "salt_of", lambda stream, redact_secrets: b"always")
 
 
 def settled_too_early() -> Patches:

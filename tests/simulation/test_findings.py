@@ -2,7 +2,15 @@
 
 from typing import Any
 
+from courier_async.api.pages import Page
+from courier_async.catalog.positions import message_cursor_at
 from courier_async.catalog.streams import BY_TABLE
+from courier_async.reading.changes import Selected
+from courier_async.reading.course import Course
+from courier_async.reading.judge import JudgedPage, judge_page
+from courier_async.reading.lane import LiveLane
+from courier_async.reading.lane_set import LaneSet
+from courier_async.reading.probe import Probe
 from courier_async.state import saved
 from courier_async.state.plan import Depth, plan_walk
 from courier_async.state.position import Lane, Reading, StreamState
@@ -52,3 +60,35 @@ def test_what_lies_between_two_readings_is_read_once_the_floor_is_below_it() -> 
     assert plan_walk(state, NOW_MS, depth).bound < NOW_MS - 5 * DAY_MS
     as_before = Depth(lookback_ms=0, overlap_ms=HOUR_MS, floor=NOW_MS - DAY_MS)
     assert plan_walk(state, NOW_MS, as_before).bound == NOW_MS - 3 * HOUR_MS
+
+
+def page_of_hours(hours: range) -> JudgedPage:
+    """A page of messages that are so many hours old."""
+    records = [{"id": f"m{hour}", "enqueued": NOW_MS - hour * HOUR_MS} for hour in hours]
+    return judge_page(BY_TABLE["message"], Page(records, "next"), now_ms=NOW_MS)
+
+
+def test_lanes_that_open_too_late_to_be_met_prove_nothing_against_made_up_cursors() -> None:
+    depth = Depth(lookback_ms=30 * DAY_MS, overlap_ms=HOUR_MS)
+    head = LiveLane(Lane(started_at=NOW_MS, cursor="c"))
+    lanes = LaneSet(head, depth)
+    stream = BY_TABLE["message"]
+    course = Course(
+        stream, lanes, Probe(stream), depth=depth, recent=None, may_stop=True, is_learned=True
+    )
+
+    def read(lane: LiveLane, hours: range) -> None:
+        page = page_of_hours(hours)
+        course.move(lane, page, NOW_MS)
+        course.place(lane, page, Selected())
+
+    for first_hour in (10, 50, 90, 130):
+        begins_at = NOW_MS - (first_hour + 5) * HOUR_MS
+        cursor = message_cursor_at(begins_at)
+        lane = LiveLane(Lane(started_at=NOW_MS, begins_at=begins_at, cursor=cursor), opened=False)
+        lanes.insert(lane, begins_at)
+        read(head, range(first_hour, first_hour + 10))
+        read(lane, range(first_hour + 5, first_hour + 15))
+        read(head, range(first_hour + 20, first_hour + 30))
+        assert lane.dropped
+    assert not course.lanes_refused

@@ -150,7 +150,8 @@ def _change_settings(random: Random, plan: Plan, weather: Weather, times_ms: lis
     settings = weather.settings
     if random.random() < 0.1:
         settings["redact_secrets"] = False
-    usual = 30.0 if plan.theme == "weeks" else 3.0
+    # Messages of five days alone: some of them age out of three days while syncs go on.
+    usual = 30.0 if plan.theme == "weeks" and plan.span_days > 5.0 else 3.0
     settings["message_lookback_days"] = random.choice((usual,) * 6 + (0.0, 0.5, 3.0, 10.0, 30.0))
     if plan.with_since and times_ms and random.random() < 0.7:
         # The time of some record to the millisecond, as a bound is likeliest to go wrong there.
