@@ -60,7 +60,6 @@ _LISTINGS: Final = (
         params=(("limit", "100"),),
         time_field="timestamp",
         overlap_ms=DAY_MS,
-        since_param="since",
         keeps_rows=False,
         deletes=False,
         columns=child_columns.PREFERENCE_CHANGE,

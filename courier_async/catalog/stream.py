@@ -78,7 +78,6 @@ class Stream:
     cursor_at: makes a cursor up for a time in epoch milliseconds, so that one long reading goes
         on in several places at once. None: cursors are opaque.
     parent: the table whose rows' ids stand in `path` as {id}; None for a stream of its own.
-    since_param: the parameter that takes a time, ISO, below which the API leaves records out.
     flatten: makes the table's records of one element of the array, whatever that is.
     requests_per_second: a limit of its own, below the shared one.
     us_only: the EU region does not have the endpoint.
@@ -104,7 +103,6 @@ class Stream:
     null_is_empty: bool = False
     cursor_at: Callable[[int], str] | None = None
     parent: str | None = None
-    since_param: str | None = None
     flatten: Callable[[Any], list[Any]] | None = None
     requests_per_second: float | None = None
     us_only: bool = False

@@ -1,7 +1,7 @@
 """What a sync is to read of a stream that comes newest first: how far down, and where to go on.
 
-Pure functions over times in epoch milliseconds. Messages change for weeks without telling, so a
-place in time is read again once its last reading lies further back than a quarter of its age.
+Pure functions over times in epoch milliseconds. Messages can change for weeks without notice, so a
+point in time is read again once the time since its last reading exceeds a quarter of its age.
 """
 
 from collections.abc import Iterable
