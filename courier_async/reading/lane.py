@@ -102,7 +102,8 @@ class LiveLane:
     is_overtaken: the lane above had read past its first records before they came.
     is_saved_cursor: the next cursor comes from an earlier sync.
     target: the time down to which it reads where no lane below it is met by its first records.
-    renewed_from: the place of the lane whose failed cursor it makes good.
+    renewed_from: the place of the lane whose failed cursor it makes good. replaces: that lane,
+        until this one has been answered.
     pages_below, known_below: pages in a row below the target, and whether one held a known row.
     tail: hashed keys of its last pages, against which a confirmed end is held.
     end_ms: about the time at which its last page stands; None before one was read in this sync.
@@ -124,6 +125,7 @@ class LiveLane:
     tail: list[bytes] = field(default_factory=list)
     end_ms: int | None = None
     renewed_from: int | None = None
+    replaces: "LiveLane | None" = None
     pages_below: int = 0
     known_below: bool = False
     seam_met: int = 0

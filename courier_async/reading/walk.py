@@ -180,7 +180,7 @@ class Walk:
             return [batch, *self._fail(lane, trouble)]
         if lane is self._lanes.head and not lane.is_saved_cursor:
             self._probe.add(lane, page)
-            self._drop_replaced(lane)
+        self._drop_replaced(lane)
         self._course.move(lane, page, self.clock.now_ms)
         self._course.place(lane, page, selected)
         # Of the lane from the head, what lies below is asked for in any case.
@@ -255,7 +255,7 @@ class Walk:
         head = LiveLane(
             Lane(started_at=self._started_at, renewed_at=self.clock.start), opened=False
         )
-        head.renewed_from = lane.place
+        head.renewed_from, head.replaces = lane.place, lane
         self._lanes.insert_head(head)
         self._fetch(head)
         return [self._notice(error)]
@@ -267,13 +267,11 @@ class Walk:
             "lost."
         )
 
-    def _drop_replaced(self, head: LiveLane) -> None:
-        """The head has answered, so the lane that it replaces had a bad cursor."""
-        if head.renewed_from is None or head.opened:
-            return
-        lane = self._lanes.below(head)
-        if lane is not None and lane.stuck and not lane.is_made_up:
-            self._lanes.drop([lane])
+    def _drop_replaced(self, lane: LiveLane) -> None:
+        """A lane from the head has answered, so the lane that it replaces had a bad cursor."""
+        replaced, lane.replaces = lane.replaces, None
+        if replaced is not None and replaced.stuck and not replaced.dropped:
+            self._lanes.drop([replaced])
 
     # -- probe and end ----------------------------------------------------------------------
 

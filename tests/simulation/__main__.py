@@ -25,14 +25,15 @@ def judge(seed: int) -> tuple[int, str, list[str]]:
 def find(name: str, seeds: Iterable[int]) -> tuple[str, int | None, str]:
     """The first seed that finds a planted bug, and by what; None where none does."""
     bug = EVERY_BUG[name.replace(" ", "_")]
-    with bug.planted():
-        for seed in seeds:
-            try:
+    for seed in seeds:
+        try:
+            # Planted anew each time: a patch that remembers must not know of other seeds.
+            with bug.planted():
                 run_seed(seed)
-            except SeedFailed as failed:
-                if "TypeError(" in failed.reason or "AttributeError(" in failed.reason:
-                    raise AssertionError(f"{name}: the patch fits no more: {failed}") from None
-                return name, seed, failed.reason
+        except SeedFailed as failed:
+            if "TypeError(" in failed.reason or "AttributeError(" in failed.reason:
+                raise AssertionError(f"{name}: the patch fits no more: {failed}") from None
+            return name, seed, failed.reason
     return name, None, ""
 
 

@@ -244,7 +244,7 @@ class Simulation:
             rule |= {"holds_from_ms": low, "holds_until_ms": high}
             options["rules"] = [*options["rules"], rule]
             weather.excuse("message")
-            if not weather.options:
+            if not weather.options and "message" in weather.settings["streams"]:
                 weather.fails_below = self._page_above(high)
         if weather.forget_before or weather.forget_at or self._lanes_refused():
             # Then the server's own word is believed.

@@ -92,3 +92,17 @@ def test_lanes_that_open_too_late_to_be_met_prove_nothing_against_made_up_cursor
         read(head, range(first_hour + 20, first_hour + 30))
         assert lane.dropped
     assert not course.lanes_refused
+
+
+async def test_a_saved_cursor_and_one_of_this_sync_may_fail_at_once() -> None:
+    _, api = account_of(120)
+    state = (await sync(api, **MESSAGES)).last_state()
+    part = state["streams"]["message"]
+    began = NOW_MS - HOUR_MS // 3
+    lane = {"started_at": began, "newest": began, "oldest": began - 60 * HOUR_MS}
+    part["lanes"] = [lane | {"cursor": "gone", "pages": 3, "in_order": 3}]
+    part["readings"], part["no_lanes_until"] = [], NOW_MS + DAY_MS
+    rule = {"stream": "message", "cursor": "own", "status": 400, "times": 1}
+    api.change_options(rules=[rule])
+    sink = await sync(api, state, **MESSAGES)
+    assert "lanes" not in sink.last_state()["streams"]["message"]
