@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
+import msgspec
 
 from courier_async.catalog.streams import BY_TABLE
 
@@ -38,7 +38,7 @@ class Answers:
     def page(self, table: str, cursor: str | None, body: bytes, asked_ms: int) -> None:
         """A listing was answered with 200."""
         try:
-            answer = orjson.loads(body)
+            answer = msgspec.json.decode(body)
         except ValueError:
             return
         stream = BY_TABLE[table]

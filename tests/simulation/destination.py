@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-import orjson
+import msgspec
 
 from tests.simulation.claims import Broken
 
@@ -63,7 +63,7 @@ class Destination:
         self.counts = dict.fromkeys(("upsert", "delete", "checkpoint"), 0)
         self.sent = {}
         self.warnings = []
-        return orjson.loads(self.saved)
+        return msgspec.json.decode(self.saved)
 
     def over(self) -> None:
         """The sync is over. An operation from now on is an error."""
@@ -112,7 +112,7 @@ class Destination:
     def checkpoint(self, state: dict[str, Any]) -> None:
         self._enter("checkpoint")
         try:
-            text = orjson.dumps(state)
+            text = msgspec.json.encode(state)
         except TypeError as error:
             raise Broken(f"a state that is not JSON: {error}") from None
         self.on_checkpoint(state)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import orjson
+import msgspec
 
 from courier_async.catalog.stream import DAY_MS, HOUR_MS
 from courier_async.errors import StateRefused
@@ -97,7 +97,7 @@ class Oracle:
 
     def after(self, facts: SyncFacts) -> None:
         """Judges a sync that is over."""
-        state = orjson.loads(self.destination.saved)
+        state = msgspec.json.decode(self.destination.saved)
         self._check_state(state, facts.source_name)
         self._lookbacks.append((self._began_ms, facts.lookback_ms))
         self._note_missed(died=facts.died)
@@ -183,7 +183,7 @@ class Oracle:
             loaded, warnings = states.load(state, source=source_name)
         except StateRefused as refusal:
             raise Broken(f"the state is refused: {refusal}") from None
-        again = orjson.loads(orjson.dumps(loaded.as_json()))
+        again = msgspec.json.decode(msgspec.json.encode(loaded.as_json()))
         for table, part in state["streams"].items():
             mine = again["streams"].get(table, {})
             if part.pop("open", None):
@@ -206,7 +206,7 @@ class Oracle:
     # -- once all is quiet -------------------------------------------------------------------
 
     def given_up(self) -> set[str]:
-        streams = orjson.loads(self.destination.saved)["streams"]
+        streams = msgspec.json.decode(self.destination.saved)["streams"]
         return {table for table, part in streams.items() if part.get("sent_whole")}
 
     def check_cost(self, page_size: int) -> None:

@@ -9,7 +9,7 @@ from random import Random
 from typing import Any
 from unittest.mock import patch
 
-import orjson
+import msgspec
 
 from courier_async import sync
 from courier_async.catalog.streams import BY_TABLE
@@ -272,7 +272,7 @@ class Simulation:
 
     def _lanes_refused(self) -> bool:
         """Whether the state remembers that made-up cursors do not work."""
-        streams = orjson.loads(self.destination.saved).get("streams", {})
+        streams = msgspec.json.decode(self.destination.saved).get("streams", {})
         return "no_lanes_until" in streams.get("message", {})
 
     def _sync_with_another_key(self) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-import orjson
+import msgspec
 
 from courier_async.api.decode import decode
 from courier_async.catalog.rows import RowMapper
@@ -151,7 +151,7 @@ class Source(Account):
             past.placed_ms = now
         if not past.listed:
             return
-        record = decode(orjson.dumps(self.record(stream, index)))
+        record = decode(msgspec.json.encode(self.record(stream, index)))
         if not past.versions or past.versions[-1].record != record:
             rows = (_REDACTING[stream].row(record), _PLAIN[stream].row(record))
             past.versions.append(Version(now, record, rows))
