@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Optional
 
 from msgspec.structs import replace
 
@@ -125,7 +125,7 @@ class LiveLane:
     tail: list[bytes] = field(default_factory=list)
     end_ms: int | None = None
     renewed_from: int | None = None
-    replaces: "LiveLane | None" = None
+    replaces: Optional["LiveLane"] = None
     pages_below: int = 0
     known_below: bool = False
     seam_met: int = 0

@@ -20,6 +20,8 @@ SEAM_RECORDS: Final = 10
 # A lane costs the page in which it is found and often the one in which it is met: so much of
 # its gap at first, and of small gaps, at the end, so little of all that has been read.
 _WORTHWHILE_PAGES: Final = 24
+# A shorter reading ends sooner in one lane than lanes would pay for.
+_LONG_READING_PAGES: Final = 40
 _FEWEST_PAGES: Final = 8
 _PAGES_A_LANE: Final = 40
 # Lanes that are begun at once where nobody knows how far back the records go.
@@ -124,6 +126,8 @@ class Gap(NamedTuple):
 
 def worthwhile_pages(pages_read: int, lanes_begun: int) -> int:
     """How many pages a gap must have to be worth a lane."""
+    if not lanes_begun:
+        return _LONG_READING_PAGES
     return _FEWEST_PAGES if lanes_begun * _PAGES_A_LANE < pages_read else _WORTHWHILE_PAGES
 
 

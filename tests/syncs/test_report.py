@@ -50,7 +50,7 @@ def test_the_last_lines_tell_up_to_when_each_stream_is_complete(
     told(lines)
     house.sync()
     table = told(lines)
-    assert "2026-11-14 13:49 UTC" in row_of(table, "message")
+    assert "2026-11-14T13:49Z" in row_of(table, "message")
     assert "complete" in row_of(table, "message")
     assert any(line.startswith("elapsed: ") for line in table)
 
@@ -61,7 +61,7 @@ def test_a_stream_that_failed_is_complete_to_where_it_was(lines: pytest.LogCaptu
     house.sync(options={"down": ("message",)}, fails=True, after_ms=3 * DAY_MS)
     row = row_of(told(lines), "message")
     assert "FAILED" in row
-    assert "2026-11-14 12:" in row or "2026-11-14 13:" in row
+    assert "2026-11-14T12:" in row or "2026-11-14T13:" in row
 
 
 def test_how_stale_the_oldest_place_within_the_lookback_is_is_told(
@@ -71,7 +71,7 @@ def test_how_stale_the_oldest_place_within_the_lookback_is_is_told(
     house.syncs(8, after_ms=6 * HOUR_MS)
     told(lines)
     house.sync(after_ms=6 * HOUR_MS)
-    stale = [line for line in told(lines) if "within the lookback was read again since" in line]
+    stale = [line for line in told(lines) if "within the lookback was last read at" in line]
     assert len(stale) == 1
     assert stale[0].startswith("message: ")
 

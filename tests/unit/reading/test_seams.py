@@ -207,8 +207,12 @@ def test_a_lane_without_a_known_density_has_no_gap_yet() -> None:
 
 
 def test_small_gaps_get_a_lane_only_where_much_has_been_read() -> None:
-    assert worthwhile_pages(100, 4) == 24
-    assert worthwhile_pages(133, 4) == 5
+    assert worthwhile_pages(160, 4) == 24
+    assert worthwhile_pages(161, 4) == 8
+
+
+def test_a_short_reading_gets_no_lane_at_all() -> None:
+    assert worthwhile_pages(3, 0) == 40
 
 
 def test_a_lane_begins_in_the_middle_of_a_gap() -> None:
