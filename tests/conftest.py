@@ -3,6 +3,7 @@
 import functools
 import logging
 import random
+import signal
 from collections.abc import Generator, Iterator
 from typing import Any
 from unittest.mock import Mock
@@ -16,6 +17,10 @@ from hypothesis import settings
 settings.register_profile("suite", deadline=None, max_examples=100)
 settings.register_profile("quick", deadline=None, max_examples=15)  # for `make quick`
 settings.load_profile("suite")
+
+
+# A run in the background inherits SIGINT as ignored, and so would each process of the tests.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
