@@ -144,7 +144,7 @@ class Writer:
             due = due or item.ends_walk
             if self._clock() - self._saved_at >= self._interval_seconds:
                 self._checkpoint()
-        if last:
+        if last and not self._stopped:
             # No operation follows this checkpoint, so the rows are what the state says.
             self._state.open -= {stream.table for stream in self._streams}
         if last or (due and self._unsaved):

@@ -28,9 +28,10 @@ def batch(*ids: str, read_at: int) -> Batch:
     )
 
 
+@pytest.mark.parametrize("is_last", [False, True])
 @pytest.mark.parametrize("following", [(), ("d",)])
 async def test_the_last_checkpoint_claims_no_row_that_was_not_sent(
-    following: tuple[str, ...],
+    following: tuple[str, ...], is_last: bool
 ) -> None:
     busy, released = threading.Event(), threading.Event()
 
@@ -51,6 +52,8 @@ async def test_the_last_checkpoint_claims_no_row_that_was_not_sent(
         )
         await writer.queue.put(batch("a", "b", "c", read_at=1))
         await writer.queue.put(batch(*following, read_at=2))
+        if is_last:
+            await writer.queue.put(None)
         running = asyncio.create_task(writer.run())
         await asyncio.to_thread(busy.wait, 5)
         running.cancel()
