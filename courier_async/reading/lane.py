@@ -74,6 +74,11 @@ class EndlessGuard:
         self._steps += 1
         return self._stale(page)
 
+    @property
+    def is_stale(self) -> bool:
+        """Whether the pages brought nothing new for so long that no other cursor would help."""
+        return self._stale_pages >= MOST_STALE_PAGES
+
     def _stale(self, page: JudgedPage) -> BadAnswer | None:
         content = hash(tuple(page.names))
         if page.names and content not in self._recent:
@@ -83,7 +88,7 @@ class EndlessGuard:
                 del self._recent[next(iter(self._recent))]
             return None
         self._stale_pages += 1
-        if self._stale_pages < MOST_STALE_PAGES:
+        if not self.is_stale:
             return None
         return BadAnswer(
             f"{MOST_STALE_PAGES:,} pages in a row brought no new record, and each said that "

@@ -5,6 +5,7 @@ move. What an answer leads to is worked out without waiting, so no two answers m
 """
 
 from collections.abc import AsyncIterator, Callable
+from typing import Final
 
 from msgspec.structs import replace
 
@@ -24,6 +25,9 @@ from courier_async.reading.probe import NO_LANES_MS, Probe, Verdict, is_end
 from courier_async.reading.server_clock import ServerClock
 from courier_async.state.plan import Depth, plan_walk, trusted
 from courier_async.state.position import Lane, Reading, StreamState
+
+# So many cursors may fail in one walk; the next one continues where it stands then.
+_MOST_RENEWALS: Final = 1_000
 
 Output = Batch | Notice
 
@@ -83,6 +87,7 @@ class Walk:
         )
         self._waiting_for_probe: list[tuple[LiveLane, CourierError]] = []
         self._records = 0
+        self._renewals = 0
         self._error: CourierError | None = None
         self._over = False
 
@@ -177,7 +182,7 @@ class Walk:
         trouble = asked.page.trouble or no_usable(page) or lane.guard.trouble(page)
         if trouble is not None:
             # The rows are good; only the way on is not, so the position stays where it was.
-            return [batch, *self._fail(lane, trouble)]
+            return [batch, *self._fail(lane, trouble, may_renew=not lane.guard.is_stale)]
         if lane is self._lanes.head and not lane.is_saved_cursor:
             self._probe.add(lane, page)
         self._drop_replaced(lane)
@@ -212,8 +217,10 @@ class Walk:
 
     # -- failures ---------------------------------------------------------------------------
 
-    def _fail(self, lane: LiveLane, error: CourierError) -> list[Output]:
-        """What a request that failed for good means to its lane."""
+    def _fail(
+        self, lane: LiveLane, error: CourierError, *, may_renew: bool = True
+    ) -> list[Output]:
+        """What a failure means to its lane. may_renew: another cursor might help."""
         if not self._began:
             raise error
         if lane.is_made_up:
@@ -221,11 +228,15 @@ class Walk:
             self._lanes.drop([lane])
             self._course.lanes_refused = True
             return [Batch(stream=self._stream, state=self._saved())]
-        if isinstance(error, Limited) or self._is_rest or not lane.may_renew(self.clock.start):
+        may_renew = may_renew and not (isinstance(error, Limited) or self._is_rest)
+        if not may_renew or not lane.may_renew(self.clock.start):
             # The lane stays where it is; every sync tries it again, and fails.
             lane.stuck = True
             self._error = self._error or error
             return []
+        self._renewals += 1
+        if self._renewals > _MOST_RENEWALS:
+            return self._fail(lane, error, may_renew=False)
         return self._renew(lane, error)
 
     def _renew(self, lane: LiveLane, error: CourierError) -> list[Output]:

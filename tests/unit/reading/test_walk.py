@@ -1,9 +1,11 @@
 """Whole walks in virtual time, behind a queue that is full at random."""
 
+import base64
 import random
 
 import pytest
 
+from courier_async.api.pages import Page
 from courier_async.catalog.stream import DAY_MS, HOUR_MS
 from courier_async.errors import (
     BadAnswer,
@@ -13,6 +15,7 @@ from courier_async.errors import (
     Refused,
     Unavailable,
 )
+from courier_async.reading import lane
 from courier_async.state.position import Reading
 from tests.unit.reading.paged import (
     AUDIT_EVENT,
@@ -420,13 +423,7 @@ def test_a_page_that_always_fails_lets_new_records_land_and_is_tried_in_every_wa
     assert is_whole(reader), (reader.error, len(reader.missing))
 
 
-@pytest.mark.parametrize(
-    "lanes",
-    [
-        1,
-        4,
-    ],
-)
+@pytest.mark.parametrize("lanes", [1, 4])
 def test_a_backlog_gets_through_where_cursors_serve_for_a_few_requests_only(lanes: int) -> None:
     """Each place is asked for by a cursor made up for it, once a cursor has expired."""
     given: dict[str, int] = {}
@@ -442,6 +439,31 @@ def test_a_backlog_gets_through_where_cursors_serve_for_a_few_requests_only(lane
     api.fails = fails
     reader = Reader(api, lanes=lanes).walk()
     assert is_whole(reader), (reader.error, len(reader.missing))
+
+
+class Endless(PagedApi):
+    """Repeats its last page for ever, each time at a cursor for an older place."""
+
+    repeated = 0
+
+    def _answer(self, cursor: str | None) -> Page:
+        assert len(self.asked) < 1_000, "a walk that does not end"
+        page = super()._answer(cursor)
+        if page.next_cursor is not None:
+            return page
+        self.repeated += 1
+        older = f"{self.times[-1] - self.repeated},{self.id_of(self.records[-1])}"
+        last = self.records[-self.per_page :]
+        return Page(last, base64.b64encode(older.encode()).decode())
+
+
+def test_a_listing_that_goes_on_for_ever_at_ever_older_places_ends_the_walk(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lane, "MOST_STALE_PAGES", 30)
+    reader = Reader(Endless(evenly(200)), lanes=1).walk()
+    assert "30 pages in a row brought no new record" in str(reader.error)
+    assert reader.missing == set()
 
 
 def hash_of(cursor: str) -> int:
