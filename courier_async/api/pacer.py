@@ -41,7 +41,6 @@ class Pacer:
         self._started = False
         # One at a time waits in the limiter, so that a new rate holds for all who still queue.
         self._turn = Turns()
-        self._waiting = 0
         self._held_until = 0.0
         self._throttled = False
         self._throttle_ended_at = 0.0
@@ -54,11 +53,6 @@ class Pacer:
         """The rate now: the setting, or less after refusals."""
         return self._rate
 
-    @property
-    def waiting(self) -> int:
-        """How many requests wait for their turn now."""
-        return self._waiting
-
     def set_per_second(self, per_second: float) -> None:
         """A new setting, such as a server's own word on its limit."""
         if per_second != self._setting:
@@ -68,19 +62,15 @@ class Pacer:
     async def wait_for_turn(self, *, lane: bool = False) -> float:
         """Returns the time on the loop's clock at which the request was let go."""
         loop = asyncio.get_running_loop()
-        self._waiting += 1
+        await self._turn.take(gives_way=lane)
         try:
-            await self._turn.take(gives_way=lane)
-            try:
-                await self._until_released()
-                limiter = await self._limiter_at(loop.time())
-                await limiter.acquire()
-                await self._until_released()  # a refusal may have come meanwhile
-                return loop.time()
-            finally:
-                self._turn.give_back()
+            await self._until_released()
+            limiter = await self._limiter_at(loop.time())
+            await limiter.acquire()
+            await self._until_released()  # a refusal may have come meanwhile
+            return loop.time()
         finally:
-            self._waiting -= 1
+            self._turn.give_back()
 
     async def _until_released(self) -> None:
         loop = asyncio.get_running_loop()

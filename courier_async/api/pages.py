@@ -25,15 +25,14 @@ class Page:
     next_cursor: str | None
     trouble: BadAnswer | None = None
 
-    def with_records(self, records: list[Any]) -> "Page":
-        return Page(records, self.next_cursor, self.trouble)
-
 
 def parse_page(stream: Stream, body: Any, *, base_url: str) -> Page:
     """The page in `body`. Raises BadAnswer where it holds no records as the stream has them."""
     if not isinstance(body, dict):
         raise BadAnswer("the answer is JSON, but not an object")
     records = _records(stream, body)
+    if stream.flatten is not None:
+        records = [record for element in records for record in stream.flatten(element)]
     try:
         if stream.family is Family.PAGING:
             return Page(records, _next_of_paging(body))

@@ -1,6 +1,7 @@
 """The pages of one parent's children: a template's metrics, a list's subscriptions, a history."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from urllib.parse import quote, quote_plus, urlencode
 
 from courier_async.api.client import CourierClient
@@ -85,15 +86,11 @@ class ChildPages:
         except CourierError:
             reply.hold.release()
             raise
-        page = page.with_records(self._records(page.records, parent_id, position))
+        page = replace(page, records=self._keyed(page.records, parent_id, position))
         return judge_page(stream, page, now_ms=self.now_ms), page.trouble, reply.hold.release
 
-    def _records(self, elements: list[Record], parent_id: str, position: int) -> list[Record]:
+    def _keyed(self, records: list[Record], parent_id: str, position: int) -> list[Record]:
         """The records with what their keys need: the parent's id and their place."""
-        flatten = self._stream.flatten
-        records = elements
-        if flatten is not None:
-            records = [record for element in elements for record in flatten(element)]
         added: Record = {self._stream.key[0]: parent_id}
         if "position" not in self._stream.key:
             return [r | added if isinstance(r, dict) else r for r in records]

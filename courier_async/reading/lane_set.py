@@ -32,9 +32,6 @@ class LaneSet:
     def __iter__(self) -> Iterator[LiveLane]:
         return iter(self._lanes)
 
-    def __getitem__(self, index: int) -> LiveLane:
-        return self._lanes[index]
-
     @property
     def head(self) -> LiveLane:
         return self._lanes[0]

@@ -58,9 +58,8 @@ def with_given_up(state: StreamState, reading: Reading, depth: Depth) -> StreamS
     return replace(state, readings=readings, closed=closed)
 
 
-def with_unusable(state: StreamState, time: int | None, now: int) -> StreamState:
+def with_unusable(state: StreamState, time: int, now: int) -> StreamState:
     """The state once a page held records that cannot be stored."""
-    time = now if time is None else time
     known = state.unusable
     if known is None:
         return replace(state, unusable=Unusable(time, now))

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from courier_async.api.client import CourierClient
 from courier_async.api.pacer import Pacer
-from courier_async.api.pages import Page, parse_page
+from courier_async.api.pages import parse_page
 from courier_async.catalog.stream import Key, Stream
 from courier_async.counts import Counts
 from courier_async.errors import AccessLost, CourierError, Denied, KeyRefused, Refused
@@ -210,14 +210,7 @@ class StreamReader:
         except CourierError:
             reply.hold.release()
             raise
-        return Asked(self._flat(page), reply.server_ms, reply.hold.release, reply.seconds)
-
-    def _flat(self, page: Page) -> Page:
-        flatten = self._stream.flatten
-        if flatten is None:
-            return page
-        records = [record for element in page.records for record in flatten(element)]
-        return Page(records, page.next_cursor, page.trouble)
+        return Asked(page, reply.server_ms, reply.hold.release, reply.seconds)
 
     async def _ask_path(self, path: str) -> None:
         reply = await self._client.get(path, self._counts)

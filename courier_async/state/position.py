@@ -28,7 +28,7 @@ class Reading(NamedTuple):
 class Lane(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Where one unbroken chain of pages stands.
 
-    cursor: of the next page; None once the lane has come to its end.
+    cursor: of the next page; None only before the head has answered.
     started_at: when the walk that it belongs to began, by the server's clock.
     newest: the newest time seen on it. oldest: the time down to which it has surely read.
     pages, in_order: its pages, and how many of them form the longest newest-first row.

@@ -187,8 +187,6 @@ class Writer:
         for child in self._children_of_messages if batch.stream.changes_late else (table,):
             if batch.due:
                 self._state.due.setdefault(child, {}).update(batch.due)
-        if batch.stream.changes_late:
-            return
         if batch.stream.keeps_rows and table not in self._state.sent_whole:
             rows = self._state.rows_of(table)
             for entry in batch.entries:
