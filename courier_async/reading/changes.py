@@ -13,7 +13,7 @@ from courier_async.handover import Entry, Row
 from courier_async.reading.judge import EARLIEST_MS, JudgedPage, time_of
 from courier_async.state.plan import last_read, unusable_now
 from courier_async.state.position import StreamState
-from courier_async.state.sent_rows import BLANK, SentByHour, SentRows, fingerprint
+from courier_async.state.sent_rows import BLANK, SentByHour, SentRows, fingerprint, short_hash
 
 # Provider retries and status checks last up to 72 hours (docs, delivery pipeline).
 SETTLING_MS: Final = 3 * DAY_MS
@@ -86,7 +86,7 @@ class Changes:
             return
         rows.set(key, mark)
         selected.shows_news = True
-        selected.entries.append(Entry(key, page.names[at], mark))
+        selected.entries.append(Entry(key, b"", mark))
         selected.rows.append(self._mapper.row(record))
 
     def _select_recent(
@@ -99,18 +99,19 @@ class Changes:
         state: StreamState,
         now_ms: int,
     ) -> None:
-        record, key, name = page.records[at], page.keys[at], page.names[at]
-        mark = fingerprint(record, self._salt)
-        known = recent.get(name, time)
-        is_new = known is None and recent.is_above_given_up(time)
+        record, key = page.records[at], page.keys[at]
+        # Nothing is noted of older records, most of a first reading: they need no fingerprint.
+        is_noted = recent.is_above_given_up(time)
+        name = short_hash(key) if is_noted else b""
+        mark = fingerprint(record, self._salt) if is_noted else BLANK
+        known = recent.get(name, time) if is_noted else None
         if known is not None:
             selected.holds_known = True
-        if known == mark or (
-            known is None and not is_new and self._is_settled(record, time, state)
-        ):
+        is_unchanged = known == mark if is_noted else self._is_settled(record, time, state)
+        if is_unchanged:
             selected.unchanged += 1
             return
-        selected.shows_news = selected.shows_news or known is not None or is_new
+        selected.shows_news = selected.shows_news or is_noted
         if self._may_owe is not None:
             newest = self._newest_own_time(record, now_ms)
             if self._owes_children(time, newest, recent, state):
@@ -119,8 +120,9 @@ class Changes:
                 else:
                     # Sent again when it is next read, and its children are read then.
                     mark = BLANK
-        recent.set(name, time, mark)
-        selected.entries.append(Entry(key, name, mark, time))
+        if is_noted:
+            recent.set(name, time, mark)
+            selected.entries.append(Entry(key, name, mark, time))
         selected.rows.append(self._mapper.row(record))
 
     def _newest_own_time(self, record: Record, now_ms: int) -> int:

@@ -62,7 +62,7 @@ class Course:
         """What is known of the lane behind the page, but for the cursor."""
         lane.order.add(page.median)
         lane.note_density(page)
-        lane.tail = [*lane.tail, *page.names][-_LONGEST_TAIL:]
+        lane.tail = [*lane.tail, *page.keys][-_LONGEST_TAIL:]
         if not lane.opened:
             self._open(lane)
         lane.note_place(page, now_ms)
@@ -78,11 +78,8 @@ class Course:
 
     def _open(self, lane: LiveLane) -> None:
         lane.opened = True
-        if lane.saved.begins_at is None:
-            return
-        self.lanes.unopened -= 1
-        upper = self.lanes.above(lane)
-        lane.is_overtaken = upper is not None and upper.has_read_below(lane.saved.begins_at)
+        if lane.is_made_up:
+            self.lanes.unopened -= 1
 
     def place(self, lane: LiveLane, page: JudgedPage, selected: Selected) -> None:
         """Whether the lane has come to its end, to its target, or to the lane below it."""
@@ -134,15 +131,15 @@ class Course:
         if lane.seam_met == seams.SEAM_RECORDS:
             self.lanes.merge(lane, lower)
         elif seams.has_passed(lane, lower, page):
-            # What it has read is read over. One that came too late to be met proves nothing.
-            self._wasted_lanes += lower.opened and not lower.is_overtaken
+            # What it has read is read over.
+            self._wasted_lanes += lower.opened
             self.lanes.drop([lower])
             # One in ten may be passed while its first page is still on its way.
             if self._wasted_lanes >= max(_MOST_WASTED_LANES, self.lanes_begun // 10):
                 self.refuse_lanes("answers made-up cursors from elsewhere")
 
-    def is_as_asked(self, lane: LiveLane, page: JudgedPage) -> bool:
-        """Whether a made-up cursor was answered from where it points; else lanes are no use."""
+    def is_of_use(self, lane: LiveLane, page: JudgedPage) -> bool:
+        """Whether a made-up cursor was answered from where it points, and in time to be met."""
         begins_at = lane.saved.begins_at or 0
         if page.newest is not None and page.newest > begins_at:
             self.refuse_lanes("answers a made-up cursor with newer records")
@@ -150,6 +147,11 @@ class Course:
         if not page.records and page.next_cursor is None:
             # Nothing is older: only a hint for where to look next.
             self.bottom = max(self.bottom, begins_at)
+            self.lanes.drop([lane])
+            return False
+        upper = self.lanes.opened_above(lane)
+        if upper is not None and upper.has_read_below(begins_at):
+            # Its first records are passed; between that lane and the next it would hide the seam.
             self.lanes.drop([lane])
             return False
         return True

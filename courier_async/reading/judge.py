@@ -24,7 +24,7 @@ _FEW_PAGES: Final = 3
 
 @dataclass(slots=True, kw_only=True)
 class JudgedPage:
-    """records, keys, names (hashed keys), times: of the records that can be stored, in order.
+    """records, keys, times: of the records that can be stored, in order.
 
     times: epoch milliseconds; None where none can be read. unusable: records left out.
     newest, oldest, median: of the times there are; of two in the middle the older.
@@ -32,13 +32,17 @@ class JudgedPage:
 
     records: list[Record]
     keys: list[Key]
-    names: list[bytes]
     times: list[int | None]
     unusable: int
     next_cursor: str | None
     newest: int | None = None
     oldest: int | None = None
     median: int | None = None
+
+    @property
+    def names(self) -> list[bytes]:
+        """The hashed keys."""
+        return [short_hash(key) for key in self.keys]
 
     def is_below(self, bound: int) -> bool:
         """Whether every record with a readable time is older than the bound."""
@@ -63,7 +67,6 @@ def judge_page(stream: Stream, page: Page, *, now_ms: int) -> JudgedPage:
     return JudgedPage(
         records=records,
         keys=keys,
-        names=[short_hash(key) for key in keys],
         times=times,
         unusable=len(page.records) - len(records),
         next_cursor=page.next_cursor,

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from courier_async.api.pages import Page
 from courier_async.catalog.positions import time_in_cursor
-from courier_async.catalog.stream import DAY_MS
+from courier_async.catalog.stream import DAY_MS, Key
 from courier_async.errors import BadAnswer, CourierError
 from courier_async.reading.judge import EARLIEST_MS, JudgedPage, PageOrder
 from courier_async.state.position import Lane
@@ -80,8 +80,8 @@ class EndlessGuard:
         return self._stale_pages >= MOST_STALE_PAGES
 
     def _stale(self, page: JudgedPage) -> BadAnswer | None:
-        content = hash(tuple(page.names))
-        if page.names and content not in self._recent:
+        content = hash(tuple(page.keys))
+        if page.keys and content not in self._recent:
             self._stale_pages = 0
             self._recent[content] = None
             if len(self._recent) > MOST_STALE_PAGES:
@@ -104,13 +104,12 @@ class LiveLane:
     done: it has come down to `reached`, its bound, or to the end of the listing (ended).
     confirming: what lies below its end is being asked for. stuck: its next page failed.
     dropped: no longer part of the walk.
-    is_overtaken: the lane above had read past its first records before they came.
     is_saved_cursor: the next cursor comes from an earlier sync.
     target: the time down to which it reads where no lane below it is met by its first records.
     renewed_from: the place of the lane whose failed cursor it makes good. replaces: that lane,
         until this one has been answered.
     pages_below, known_below: pages in a row below the target, and whether one held a known row.
-    tail: hashed keys of its last pages, against which a confirmed end is held.
+    tail: keys of its last pages, against which a confirmed end is held.
     end_ms: about the time at which its last page stands; None before one was read in this sync.
     """
 
@@ -124,10 +123,9 @@ class LiveLane:
     confirming: bool = False
     is_saved_cursor: bool = False
     dropped: bool = False
-    is_overtaken: bool = False
     target: int = 0
     reached: int = 0
-    tail: list[bytes] = field(default_factory=list)
+    tail: list[Key] = field(default_factory=list)
     end_ms: int | None = None
     renewed_from: int | None = None
     replaces: Optional["LiveLane"] = None

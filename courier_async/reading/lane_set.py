@@ -64,6 +64,13 @@ class LaneSet:
         index = self._lanes.index(lane)
         return self._lanes[index - 1] if index else None
 
+    def opened_above(self, lane: LiveLane) -> LiveLane | None:
+        """The next lane above of which a page has been read."""
+        upper = self.above(lane)
+        while upper is not None and not upper.opened:
+            upper = self.above(upper)
+        return upper
+
     def below(self, lane: LiveLane) -> LiveLane | None:
         index = self._lanes.index(lane) + 1
         return self._lanes[index] if index < len(self._lanes) else None

@@ -91,4 +91,4 @@ class Probe:
 
 def is_end(lane: LiveLane, page: JudgedPage) -> bool:
     """Whether a page asked for below the lane's last record holds nothing older."""
-    return page.next_cursor is None and set(page.names) <= set(lane.tail)
+    return page.next_cursor is None and set(page.keys) <= set(lane.tail)

@@ -28,6 +28,8 @@ from courier_async.state.position import Lane, Reading, StreamState
 
 # So many cursors may fail in one walk; the next one continues where it stands then.
 _MOST_RENEWALS: Final = 1_000
+# After a look for gaps that found none, the next comes a page later for each so many lanes.
+_LANES_A_LOOK: Final = 8
 
 Output = Batch | Notice
 
@@ -86,8 +88,11 @@ class Walk:
             is_learned=is_learned,
         )
         self._waiting_for_probe: list[tuple[LiveLane, CourierError]] = []
+        self._pages = 0
         self._records = 0
         self._renewals = 0
+        # The count of pages from which on gaps between lanes are looked for once more.
+        self._looks_again_at = 0
         self._error: CourierError | None = None
         self._over = False
 
@@ -166,7 +171,7 @@ class Walk:
             self._fetch(lane)
             return []
         lane.asked_again = False
-        if lane.is_made_up and not lane.opened and not self._course.is_as_asked(lane, page):
+        if lane.is_made_up and not lane.opened and not self._course.is_of_use(lane, page):
             asked.release()
             return [Batch(stream=self._stream, state=self._saved())]
         if page.unusable:
@@ -199,6 +204,7 @@ class Walk:
         return [batch]
 
     def _select(self, page: JudgedPage) -> Selected:
+        self._pages += 1
         self._records += len(page.records)
         self._counts.read += len(page.records) + page.unusable
         if self.seen is not None:
@@ -371,9 +377,8 @@ class Walk:
         return self._probe.verdict is Verdict.ASKED or self._start_probe()
 
     def _asks_below(self, lane: LiveLane) -> bool:
-        """Whether an end is confirmed at once, since the lane below it says that it is none."""
-        lower = self._lanes.below(lane)
-        if lower is None or not lower.opened or self._probe.verdict is not Verdict.HELD:
+        """Whether an end is confirmed at once, since lanes below it say that it is none."""
+        if self._lanes.below(lane) is None or self._probe.verdict is not Verdict.HELD:
             return False
         cursor = self._probe.below(lane)
         if cursor is not None:
@@ -409,6 +414,7 @@ class Walk:
             self._course.may_stop
             and self._lane_count.wanted > 1
             and not self._course.lanes_refused
+            and self._pages >= self._looks_again_at
             and self._probe.verdict is not Verdict.REFUSED
             and self._lanes.head.order.is_newest_first
         )
@@ -420,9 +426,11 @@ class Walk:
         while self._has_room():
             if lanes.unopened >= max(2 * (len(lanes) - lanes.unopened), seams.SCATTERED):
                 return
-            worthwhile = seams.worthwhile_pages(self._counts.pages, self._course.lanes_begun)
+            worthwhile = seams.worthwhile_pages(self._pages, self._course.lanes_begun)
             gap = seams.widest_gap(lanes, bottom, worthwhile)
             if gap is None:
+                # A look goes through all lanes: rarer the more there are, it costs a page the same.
+                self._looks_again_at = self._pages + len(lanes) // _LANES_A_LOOK
                 return
             if self._probe.verdict is not Verdict.HELD:
                 self._start_probe()

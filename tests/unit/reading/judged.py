@@ -1,9 +1,8 @@
-"""Pages as judge.py makes them, by the names and times of their records alone."""
+"""Pages as judge.py makes them, by the ids and times of their records alone."""
 
 from collections.abc import Sequence
 
 from courier_async.reading.judge import JudgedPage
-from courier_async.state.sent_rows import short_hash
 
 
 def judged(
@@ -19,7 +18,6 @@ def judged(
     return JudgedPage(
         records=[{"id": id_} for id_ in ids],
         keys=[(id_,) for id_ in ids],
-        names=[short_hash((id_,)) for id_ in ids],
         times=own_times,
         unusable=unusable,
         next_cursor=next_cursor,
