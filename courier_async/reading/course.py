@@ -87,7 +87,8 @@ class Course:
             lane.done = lane.ended = True
             lane.reached = self._depth.floor
             return
-        lower = self.lanes.below(lane)
+        # One that is not opened yet may begin among the first records of the next.
+        lower = self.lanes.opened_below(lane)
         if self._is_below_target(lane, page, selected):
             lane.done, lane.reached = True, lane.target
             if lower is not None and not lower.is_made_up:
@@ -126,13 +127,12 @@ class Course:
 
     def _meet(self, lane: LiveLane, lower: LiveLane, page: JudgedPage) -> None:
         """Whether the lane has come to the first records of the one below it, or past them."""
-        if lower.opened:
-            lane.seam_met = seams.follow(lane, lower, page)
+        lane.seam_met = seams.follow(lane, lower, page)
         if lane.seam_met == seams.SEAM_RECORDS:
             self.lanes.merge(lane, lower)
         elif seams.has_passed(lane, lower, page):
             # What it has read is read over.
-            self._wasted_lanes += lower.opened
+            self._wasted_lanes += 1
             self.lanes.drop([lower])
             # One in ten may be passed while its first page is still on its way.
             if self._wasted_lanes >= max(_MOST_WASTED_LANES, self.lanes_begun // 10):

@@ -6,7 +6,7 @@ from typing import Final
 MOST_LANES: Final = 128
 _LANES_AT_FIRST: Final = 8
 # Beside those that are being answered, some that wait, so that no turn is left unused.
-_SPARE_SHARE: Final = 0.1
+_SPARE_SHARE: Final = 0.07
 _SPARE_LANES: Final = 2
 # Answers that take this many times as long as the first ones say that the server is at its limit.
 _SLOWED_BY: Final = 3.0

@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 
 from msgspec.structs import replace
 
@@ -66,10 +67,13 @@ class LaneSet:
 
     def opened_above(self, lane: LiveLane) -> LiveLane | None:
         """The next lane above of which a page has been read."""
-        upper = self.above(lane)
-        while upper is not None and not upper.opened:
-            upper = self.above(upper)
-        return upper
+        above = self._lanes[: self._lanes.index(lane)]
+        return next((upper for upper in reversed(above) if upper.opened), None)
+
+    def opened_below(self, lane: LiveLane) -> LiveLane | None:
+        """The next lane below of which a page has been read."""
+        below = islice(self._lanes, self._lanes.index(lane) + 1, None)
+        return next((lower for lower in below if lower.opened), None)
 
     def below(self, lane: LiveLane) -> LiveLane | None:
         index = self._lanes.index(lane) + 1
@@ -109,6 +113,8 @@ class LaneSet:
 
     def merge(self, upper: LiveLane, lower: LiveLane) -> None:
         """The upper lane has come to the lower one, which goes on for both."""
+        between = slice(self._lanes.index(upper) + 1, self._lanes.index(lower))
+        self.drop(self._lanes[between])
         above, below = upper.saved, lower.saved
         began_later = above.started_at > below.started_at
         # Above a lane that began at a made-up cursor there may be places not read yet.

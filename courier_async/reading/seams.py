@@ -19,11 +19,11 @@ from courier_async.reading.lane import LiveLane
 SEAM_RECORDS: Final = 10
 # A lane costs the page in which it is found and often the one in which it is met: so much of
 # its gap at first, and of small gaps, at the end, so little of all that has been read.
-_WORTHWHILE_PAGES: Final = 24
+_WORTHWHILE_PAGES: Final = 36
 # A shorter reading ends sooner in one lane than lanes would pay for.
 _LONG_READING_PAGES: Final = 40
-_FEWEST_PAGES: Final = 8
-_PAGES_A_LANE: Final = 40
+_FEWEST_PAGES: Final = 3
+_PAGES_A_LANE: Final = 30
 # Lanes that are begun at once where nobody knows how far back the records go.
 SCATTERED: Final = 8
 _VAST: Final = 4
@@ -110,7 +110,7 @@ def follow(upper: LiveLane, lower: LiveLane, page: JudgedPage) -> int:
 
 def has_passed(upper: LiveLane, lower: LiveLane, page: JudgedPage) -> bool:
     """Whether a whole page lies below where the lower lane's first records are."""
-    began = lower.saved.newest if lower.opened else lower.saved.begins_at
+    began = lower.saved.newest
     if page.newest is None or began is None or upper.seam_met:
         return False
     return page.newest < began - HOUR_MS

@@ -197,7 +197,9 @@ class Walk:
         if lane.ended and lane is not self._lanes.head and not self._asks_below(lane):
             self._lanes.drop_below(lane)
         if self._lanes.head.done:
-            return self._end([batch])
+            outputs = self._end([batch])
+            if self._over:
+                return outputs
         batch.state = self._saved()
         self._show_progress()
         self._lanes.rest(lane)
@@ -429,7 +431,7 @@ class Walk:
             worthwhile = seams.worthwhile_pages(self._pages, self._course.lanes_begun)
             gap = seams.widest_gap(lanes, bottom, worthwhile)
             if gap is None:
-                # A look goes through all lanes: rarer the more there are, it costs a page the same.
+                # A look goes through all lanes, so the more there are, the rarer it comes.
                 self._looks_again_at = self._pages + len(lanes) // _LANES_A_LOOK
                 return
             if self._probe.verdict is not Verdict.HELD:

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from courier_async.catalog.streams import BY_TABLE
+from courier_async.reading import lane_count
 from courier_async.reading.lane_count import MOST_LANES, LaneCount
 from courier_async.state import sent_rows
 from tests.support.fake_courier import FakeApi
@@ -55,6 +56,18 @@ def test_all_messages_land_for_few_requests_whatever_a_server_makes_of_lanes(
     assert api.traffic.by_stream["message"] <= 350
 
 
+@pytest.mark.parametrize("after", range(40, 280, 40))
+def test_the_other_lanes_go_on_while_an_end_is_confirmed(after: int) -> None:
+    rule = {"stream": "message", "cursor": "own", "paging": "false_end", "times": 1}
+    api = virtual_api({"message": PAGES * 10}, latency_ms=300.0, rules=[rule | {"after": after}])
+
+    synced = virtual_sync(api, streams=MESSAGES, requests_per_second=RATE)
+
+    assert _landed_all(api, synced), synced.error
+    # One lane alone would take 90 seconds.
+    assert synced.seconds < 20
+
+
 def test_lanes_keep_the_rate_in_use_without_being_set() -> None:
     api = virtual_api({"message": 15_000}, latency_ms=100.0)
 
@@ -98,3 +111,16 @@ def test_a_few_lanes_that_are_passed_among_many_do_not_end_the_others() -> None:
 
     assert _landed_all(api, synced), synced.error
     assert "no_lanes_until" not in synced.sink.last_state()["streams"]["message"]
+
+
+def test_lanes_that_begin_close_to_each_other_are_still_met(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # With this many lanes, some begin where the lane above has read on when they are answered.
+    monkeypatch.setattr(lane_count, "_SPARE_SHARE", 0.12)
+    api = virtual_api({"message": 60_000}, account={"cluster_share": 0.98}, latency_ms=300.0)
+
+    synced = virtual_sync(api, streams=MESSAGES, requests_per_second=RATE)
+
+    assert _landed_all(api, synced), synced.error
+    assert api.traffic.requests <= 1.05 * 6_000
