@@ -165,12 +165,13 @@ class DebugFolder:
 
 def differences(folder: DebugFolder, fake: FakeCourierProcess, *but: str) -> list[str]:
     """What in the tables, `but` for some, is not as the source has it."""
-    return [
-        line
-        for table in KEYS
-        if table not in but
-        for line in folder.warehouse.differences(table, fake.truth(table))
-    ]
+    with folder.warehouse.held():
+        return [
+            line
+            for table in KEYS
+            if table not in but
+            for line in folder.warehouse.differences(table, fake.truth(table))
+        ]
 
 
 def wait_for_requests(fake: FakeCourierProcess, least: int) -> None:
