@@ -175,8 +175,8 @@ def differences(folder: DebugFolder, fake: FakeCourierProcess, *but: str) -> lis
 
 
 def wait_for_requests(fake: FakeCourierProcess, least: int) -> None:
-    """Until the fake has had so many, or ten seconds."""
-    deadline = time.monotonic() + 10
+    """Until the fake has had so many, or half a minute, which a busy machine may need."""
+    deadline = time.monotonic() + 30
     while fake.stats()["requests"] < least and time.monotonic() < deadline:
         time.sleep(0.05)
 
