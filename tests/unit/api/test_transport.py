@@ -28,6 +28,7 @@ from courier_async.api.transport import (
     ConnectionTrouble,
     HttpTransport,
 )
+from tests.support.handmade_server import drop
 from tests.support.still_clock import StillClock
 
 KEY = "pk_prod_8H4JF2N1A94WJ2MZQ0X3T5V7"
@@ -71,7 +72,7 @@ async def serving(send: Send | bytes) -> AsyncIterator[Server]:
     finally:
         listening.close()
         for writer in open_writers:
-            writer.transport.abort()
+            drop(writer)
 
 
 async def get(base_url: str, *, path: str = PATH, timeout_seconds: float = 5) -> Answer:
