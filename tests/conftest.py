@@ -46,9 +46,10 @@ _LONG = [Path(__file__).parent / name for name in ("fivetran", "shipping", "simu
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The long ones first: one that began last would keep a single worker busy."""
-    items.sort(key=lambda item: not any(item.path.is_relative_to(folder) for folder in _LONG))
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """For several workers, the long ones first: one that began last would keep one alone busy."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: not any(item.path.is_relative_to(folder) for folder in _LONG))
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
