@@ -55,8 +55,9 @@ reset: $(READY)  ## remove what local syncs have landed and saved (CONFIGURATION
 quick: lint  ## run lint and the unit tests (under 20 seconds)
 	@$(BIN)/python -m pytest -n 2 --dist worksteal --hypothesis-profile quick tests/unit
 
+# One worker more than two cores: the tests also wait, for processes and for time-outs.
 test: lint  ## run every check and every test
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup
+	@$(BIN)/python -m pytest -n 3 --dist loadgroup
 
 # Every supported Python that is on the machine, each in an environment of its own.
 PYTHONS = $(foreach v,3.11 3.12 3.13 3.14,$(shell python$(v) -c 'print("$(v)")' 2>/dev/null))
