@@ -12,6 +12,8 @@ export DO_NOT_TRACK := 1
 # Settings of pip and Python that break a checkout: recipes do not inherit them.
 unexport PIP_TARGET PIP_PREFIX PYTHONSAFEPATH PYTHONHOME PYTHONPATH PYTHONSTARTUP
 unexport PYTHONOPTIMIZE PYTHONIOENCODING
+# And one with which each of the tests' hundreds of processes compiles all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
 export PIP_USER := 0
 export PYTHONNOUSERSITE := 1
 export PYTHONUTF8 := 1
@@ -51,10 +53,11 @@ reset: $(READY)  ## remove what local syncs have landed and saved (CONFIGURATION
 	@$(BIN)/python -m tools.local_run
 
 quick: lint  ## run lint and the unit tests (under 20 seconds)
-	@$(BIN)/python -m pytest -n 2 --hypothesis-profile quick tests/unit
+	@$(BIN)/python -m pytest -n 2 --dist worksteal --hypothesis-profile quick tests/unit
 
+# One worker more than two cores: the tests also wait, for processes and for time-outs.
 test: lint  ## run every check and every test
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup
+	@$(BIN)/python -m pytest -n 3 --dist loadgroup
 
 # Every supported Python that is on the machine, each in an environment of its own.
 PYTHONS = $(foreach v,3.11 3.12 3.13 3.14,$(shell python$(v) -c 'print("$(v)")' 2>/dev/null))

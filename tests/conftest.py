@@ -3,8 +3,10 @@
 import functools
 import logging
 import random
+import re
 import signal
 from collections.abc import Generator, Iterator
+from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
@@ -39,6 +41,24 @@ def seed(request: pytest.FixtureRequest) -> int:
 
 _SEED = pytest.StashKey[int]()
 
+# Each of their tests takes seconds, where one of the others takes milliseconds.
+_LONG = [Path(__file__).parent / name for name in ("fivetran", "shipping", "simulation")]
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """For several workers, the long ones first: one that began last would keep one alone busy."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: not any(item.path.is_relative_to(folder) for folder in _LONG))
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Where groups have no effect, each worker makes again what was to be made once."""
+    if getattr(session.config.option, "loadgroup", False):
+        marked = (item for item in session.items if item.get_closest_marker("xdist_group"))
+        if any("@" not in item.nodeid for item in marked):
+            raise RuntimeError("pytest-xdist does not group by xdist_group with this pytest")
+
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
@@ -48,7 +68,9 @@ def pytest_runtest_makereport(
     report = yield
     if report.failed:
         order = getattr(item.config.option, "randomly_seed", None)
-        command = f"python -m pytest -n 0 '{item.nodeid}'"
+        # Without the group that pytest-xdist adds to the name.
+        test = re.sub(r"@\w+$", "", item.nodeid)
+        command = f"python -m pytest -n 0 '{test}'"
         if isinstance(order, int):
             command += f" --randomly-seed={order}"
         if _SEED in item.stash:

@@ -16,7 +16,7 @@ import pytest
 
 from tests.support.checkout import checkout
 from tests.support.end_to_end import wait_for_requests
-from tests.support.fake_courier.process import FakeCourierProcess
+from tests.support.fake_courier.thread import FakeCourierThread
 from tests.support.hermetic import hermetic_environment
 from tests.support.warehouse import KEYS
 from tools.stage import ROOT
@@ -31,12 +31,12 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def fake() -> Iterator[FakeCourierProcess]:
-    with FakeCourierProcess(sizes={"message": 50}) as courier:
+def fake() -> Iterator[FakeCourierThread]:
+    with FakeCourierThread(sizes={"message": 50}) as courier:
         yield courier
 
 
-def configure(folder: Path, fake: FakeCourierProcess, name: str = "local", **more: str) -> None:
+def configure(folder: Path, fake: FakeCourierThread, name: str = "local", **more: str) -> None:
     settings = {"api_key": fake.key, "base_url": fake.url, **more}
     (folder / f"configuration.{name}.json").write_text(json.dumps(settings))
 
@@ -62,7 +62,7 @@ def ids_in(folder: Path, table: str) -> set[str]:
 
 
 def test_five_thousand_rows_are_told_in_little_and_the_last_lines_answer(folder: Path) -> None:
-    with FakeCourierProcess(sizes={"message": 5000}) as fake:
+    with FakeCourierThread(sizes={"message": 5000}) as fake:
         configure(folder, fake, requests_per_second="1000")
         run = debug(folder)
     assert run.returncode == 0, run.stdout + run.stderr
@@ -75,7 +75,7 @@ def test_five_thousand_rows_are_told_in_little_and_the_last_lines_answer(folder:
         assert last.count(f"\n{table} ") == 2  # its counts, and its newest row
 
 
-def test_everything_is_shown_where_that_is_wanted(folder: Path, fake: FakeCourierProcess) -> None:
+def test_everything_is_shown_where_that_is_wanted(folder: Path, fake: FakeCourierThread) -> None:
     configure(folder, fake)
     run = debug(folder, VERBOSE="1")
     assert run.returncode == 0, run.stdout + run.stderr
@@ -84,7 +84,7 @@ def test_everything_is_shown_where_that_is_wanted(folder: Path, fake: FakeCourie
 
 
 def test_the_tables_land_in_the_project_and_the_pins_are_left_alone(
-    folder: Path, fake: FakeCourierProcess
+    folder: Path, fake: FakeCourierThread
 ) -> None:
     configure(folder, fake)
     run = debug(folder)
@@ -125,7 +125,7 @@ def test_a_bad_setting_ends_in_a_sentence_before_anything_is_done(
 
 
 def test_a_refused_key_ends_in_a_sentence_and_leaves_no_crash_report(
-    folder: Path, fake: FakeCourierProcess
+    folder: Path, fake: FakeCourierThread
 ) -> None:
     configure(folder, fake, api_key="pk_test_WRONG0123456789")
     run = debug(folder)
@@ -137,7 +137,7 @@ def test_a_refused_key_ends_in_a_sentence_and_leaves_no_crash_report(
 
 
 def test_a_bug_keeps_its_crash_report_and_says_where(
-    folder: Path, fake: FakeCourierProcess
+    folder: Path, fake: FakeCourierThread
 ) -> None:
     configure(folder, fake)
     with (folder / "connector.py").open("a") as connector:
@@ -152,7 +152,7 @@ def test_a_bug_keeps_its_crash_report_and_says_where(
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_sync_that_is_stopped_says_so_in_a_sentence(folder: Path, number: int) -> None:
-    with FakeCourierProcess(sizes={"message": 2000}, latency_ms=50) as fake:
+    with FakeCourierThread(sizes={"message": 2000}, latency_ms=50) as fake:
         configure(folder, fake, requests_per_second="20", message_lanes="1")
         process = subprocess.Popen(
             COMMAND,
@@ -177,7 +177,7 @@ def test_a_sync_that_is_stopped_says_so_in_a_sentence(folder: Path, number: int)
     assert saved["lanes"]
 
 
-def test_each_configuration_has_its_own_files(folder: Path, fake: FakeCourierProcess) -> None:
+def test_each_configuration_has_its_own_files(folder: Path, fake: FakeCourierThread) -> None:
     configure(folder, fake, "eu")
     run = debug(folder, CONFIGURATION="configuration.eu.json")
     assert run.returncode == 0, run.stdout + run.stderr
@@ -188,7 +188,7 @@ def test_each_configuration_has_its_own_files(folder: Path, fake: FakeCourierPro
 
 
 def test_a_sync_starts_afresh_where_the_warehouse_is_gone(
-    folder: Path, fake: FakeCourierProcess
+    folder: Path, fake: FakeCourierThread
 ) -> None:
     configure(folder, fake)
     assert debug(folder).returncode == 0
@@ -200,7 +200,7 @@ def test_a_sync_starts_afresh_where_the_warehouse_is_gone(
 
 
 def test_a_state_that_was_cut_short_names_the_file_and_what_to_do(
-    folder: Path, fake: FakeCourierProcess
+    folder: Path, fake: FakeCourierThread
 ) -> None:
     configure(folder, fake)
     (folder / "files" / "warehouse.db").touch()
@@ -211,7 +211,7 @@ def test_a_state_that_was_cut_short_names_the_file_and_what_to_do(
 
 
 def test_the_connector_runs_by_itself_as_an_ide_does(
-    folder: Path, fake: FakeCourierProcess
+    folder: Path, fake: FakeCourierThread
 ) -> None:
     configure(folder, fake)
     (folder / "files" / "state.json").unlink()
@@ -235,7 +235,7 @@ def test_the_connector_runs_by_itself_as_an_ide_does(
 
 
 def test_a_second_run_at_the_same_time_is_refused(folder: Path) -> None:
-    with FakeCourierProcess(sizes={"message": 2000}, latency_ms=50) as fake:
+    with FakeCourierThread(sizes={"message": 2000}, latency_ms=50) as fake:
         configure(folder, fake, requests_per_second="10")
         (folder / "files" / "state.json").unlink()
         with subprocess.Popen(

@@ -20,7 +20,7 @@ from tests.support.end_to_end import (
     succeeded,
     wait_for_requests,
 )
-from tests.support.fake_courier.process import FakeCourierProcess
+from tests.support.fake_courier.thread import FakeCourierThread
 from tests.support.warehouse import KEYS
 
 SMALL = {
@@ -31,7 +31,7 @@ SMALL = {
 KEPT = ("brand", "audience", "list", "notification", "tenant")
 
 
-def connector(tmp_path: Path, fake: FakeCourierProcess, **settings: str) -> DebugFolder:
+def connector(tmp_path: Path, fake: FakeCourierThread, **settings: str) -> DebugFolder:
     """A project that reads from the fake as fast as it can, and gives up at once."""
     fast = {"requests_per_second": "1000", "max_retries": "0"}
     return DebugFolder(tmp_path, {"api_key": fake.key, "base_url": fake.url} | fast | settings)
@@ -67,7 +67,7 @@ def test_three_syncs_land_each_row_cell_for_cell(
     tmp_path: Path, messages: int, orders: dict[str, str]
 ) -> None:
     sizes = {"message": messages, "tenant": 250, "brand": 40, "list": 40, "notification": 40}
-    with FakeCourierProcess(sizes=sizes, orders=orders, options=ODD_PAGES) as fake:
+    with FakeCourierThread(sizes=sizes, orders=orders, options=ODD_PAGES) as fake:
         fake.change("edit", stream="tenant", fields={"properties": ODD_PROPERTIES})
         folder = connector(tmp_path, fake)
         succeeded(folder.sync())
@@ -95,7 +95,7 @@ def test_three_syncs_land_each_row_cell_for_cell(
             assert asked["audit_event"] <= 3
 
 
-def change_everything(fake: FakeCourierProcess) -> None:
+def change_everything(fake: FakeCourierThread) -> None:
     """Rows added, touched, edited and deleted, and messages that have come further."""
     for stream in KEYS:
         fake.change("add", stream=stream, n=3)
@@ -109,7 +109,7 @@ def change_everything(fake: FakeCourierProcess) -> None:
 
 
 def pages_since(
-    fake: FakeCourierProcess, stream: str, field: str, span_ms: int, page_size: int
+    fake: FakeCourierThread, stream: str, field: str, span_ms: int, page_size: int
 ) -> int:
     """Pages of the rows as young as the span says, an hour of disorder more, and two to stop."""
     times = sorted(int(record[field]) for record in fake.truth(stream))
@@ -130,7 +130,7 @@ IDENTIFIERS = {
 
 def test_identifiers_land_as_text_though_all_look_like_numbers_or_booleans(tmp_path: Path) -> None:
     sizes = dict.fromkeys(KEYS, 2)
-    with FakeCourierProcess(sizes=sizes) as fake:
+    with FakeCourierThread(sizes=sizes) as fake:
         for stream, names in IDENTIFIERS.items():
             fields = dict.fromkeys(names, "15551234567")
             fake.change("edit", stream=stream, n=2, fields=fields)
@@ -150,7 +150,7 @@ def test_identifiers_land_as_text_though_all_look_like_numbers_or_booleans(tmp_p
 def test_five_requests_and_more_are_in_flight_at_once(tmp_path: Path) -> None:
     pages = {"brand": 2, "audience": 2, "audit_event": 3, "list": 2, "notification": 2}
     options = {"page_sizes": pages}
-    with FakeCourierProcess(sizes=SMALL, latency_ms=40, options=options) as fake:
+    with FakeCourierThread(sizes=SMALL, latency_ms=40, options=options) as fake:
         folder = connector(tmp_path, fake)
         succeeded(folder.sync())
         assert fake.stats()["most_in_flight"] >= 5
@@ -162,7 +162,7 @@ def test_five_requests_and_more_are_in_flight_at_once(tmp_path: Path) -> None:
 
 def test_killed_again_and_again_it_completes_without_starting_over(tmp_path: Path) -> None:
     sizes = SMALL | {"message": 2000}
-    with FakeCourierProcess(sizes=sizes, latency_ms=5) as fake:
+    with FakeCourierThread(sizes=sizes, latency_ms=5) as fake:
         # So slow that no run before the last can come to the end.
         folder = connector(
             tmp_path,
@@ -185,7 +185,7 @@ def test_killed_again_and_again_it_completes_without_starting_over(tmp_path: Pat
     assert asked < 2 * 200
 
 
-def kill_after(fake: FakeCourierProcess, requests: int, group: int) -> None:
+def kill_after(fake: FakeCourierThread, requests: int, group: int) -> None:
     wait_for_requests(fake, requests)
     os.killpg(group, signal.SIGKILL)
 
@@ -207,7 +207,7 @@ def test_nothing_of_an_unusable_state_hides_a_row(tmp_path: Path) -> None:
             "audit_event": {"watermark": far, "newest_first": "yes"},
         }},
     }  # fmt: skip
-    with FakeCourierProcess(sizes=SMALL) as fake:
+    with FakeCourierThread(sizes=SMALL) as fake:
         for name, state in states.items():
             folder = connector(tmp_path / name, fake)
             folder.state = state
@@ -218,7 +218,7 @@ def test_nothing_of_an_unusable_state_hides_a_row(tmp_path: Path) -> None:
 def test_a_state_of_another_account_or_of_a_newer_version_fails_the_sync_and_is_kept(
     tmp_path: Path,
 ) -> None:
-    with FakeCourierProcess(sizes=SMALL) as fake:
+    with FakeCourierThread(sizes=SMALL) as fake:
         folder = connector(tmp_path, fake)
         succeeded(folder.sync())
         saved, asked = folder.state, fake.stats()["requests"]
@@ -241,7 +241,7 @@ def test_a_state_of_another_account_or_of_a_newer_version_fails_the_sync_and_is_
 
 
 def test_a_bookmark_that_the_api_has_forgotten_costs_no_row(tmp_path: Path) -> None:
-    with FakeCourierProcess(
+    with FakeCourierThread(
         sizes={"message": 400, "tenant": 250},
         options={"denied": {"message": 403, "tenant": 403}, "denied_from_page": 2},
     ) as fake:
@@ -262,7 +262,7 @@ def test_a_bookmark_that_the_api_has_forgotten_costs_no_row(tmp_path: Path) -> N
 
 
 def test_a_stream_that_is_denied_is_named_in_a_warning_and_the_others_land(tmp_path: Path) -> None:
-    with FakeCourierProcess(sizes=SMALL, options={"denied": {"audit_event": 403}}) as fake:
+    with FakeCourierThread(sizes=SMALL, options={"denied": {"audit_event": 403}}) as fake:
         folder = connector(tmp_path, fake)
         run = succeeded(folder.sync())
         assert re.search(r"WARNING .* audit_event: .*403", run.output)
@@ -271,7 +271,7 @@ def test_a_stream_that_is_denied_is_named_in_a_warning_and_the_others_land(tmp_p
 
 
 def test_a_stream_that_is_down_fails_the_sync_and_lands_when_it_is_back(tmp_path: Path) -> None:
-    with FakeCourierProcess(sizes=SMALL, options={"down": ["audience"]}) as fake:
+    with FakeCourierThread(sizes=SMALL, options={"down": ["audience"]}) as fake:
         folder = connector(tmp_path, fake)
         assert "audience" in error_of(folder.sync())
         assert differences(folder, fake, "audience") == []
@@ -286,7 +286,7 @@ def test_a_refused_key_ends_the_sync_with_a_sentence_without_the_key(
     tmp_path: Path, status: int
 ) -> None:
     secret = "pk_test_NOT0THE0KEY"
-    with FakeCourierProcess(sizes=SMALL, options={"bad_key_status": status}) as fake:
+    with FakeCourierThread(sizes=SMALL, options={"bad_key_status": status}) as fake:
         folder = connector(tmp_path, fake, api_key=secret, max_retries="3")
         run = folder.sync()
         # Not tried again: once for each stream, and once more to see whether it is the key.
@@ -307,7 +307,7 @@ BAD_SETTINGS = [
 
 @pytest.mark.parametrize(("name", "value"), BAD_SETTINGS)
 def test_a_bad_setting_is_named_before_any_request(tmp_path: Path, name: str, value: str) -> None:
-    with FakeCourierProcess(sizes=SMALL) as fake:
+    with FakeCourierThread(sizes=SMALL) as fake:
         good = {"api_key": "pk_test_SECRET0123", "base_url": fake.url}
         folder = DebugFolder(tmp_path, good | {name: value})
         run = folder.sync()
@@ -323,7 +323,7 @@ def test_pages_that_lead_nowhere_end_in_an_error_that_names_the_stream(tmp_path:
         "arrays": {"list": "subscription_lists"},
         "endless": ["notification"],
     }
-    with FakeCourierProcess(sizes=SMALL | {"tenant": 120}, options=broken) as fake:
+    with FakeCourierThread(sizes=SMALL | {"tenant": 120}, options=broken) as fake:
         folder = connector(tmp_path, fake)
         run = folder.sync()
         error = error_of(run)
@@ -343,7 +343,7 @@ def test_one_answer_in_twenty_faulty_and_still_complete_and_the_key_nowhere(
 ) -> None:
     sizes = {"message": 800, "tenant": 250, "audit_event": 100}
     faults = {"fault_rate": 0.05, "slow_seconds": 0.5, "retry_after_seconds": 0.2}
-    with FakeCourierProcess(sizes=sizes, options=faults) as fake:
+    with FakeCourierThread(sizes=sizes, options=faults) as fake:
         folder = connector(tmp_path, fake, max_retries="5")
         for _ in range(2):
             succeeded(folder.sync())
@@ -361,7 +361,7 @@ def test_one_answer_in_twenty_faulty_and_still_complete_and_the_key_nowhere(
     "trouble", ["ZeroDivisionError(self)", "KeyboardInterrupt(self)", "SystemExit(0)"]
 )
 def test_no_crash_report_holds_the_key_whatever_is_raised(tmp_path: Path, trouble: str) -> None:
-    with FakeCourierProcess(sizes=SMALL) as fake:
+    with FakeCourierThread(sizes=SMALL) as fake:
         folder = connector(tmp_path, fake)
         folder.append(
             "courier_async/api/transport.py",
@@ -383,7 +383,7 @@ EVEN = {"brand": 60, "audience": 60, "audit_event": 60, "list": 60, "notificatio
 
 
 def test_only_changes_are_sent_and_deletes_are_seen(tmp_path: Path) -> None:
-    with FakeCourierProcess(sizes=EVEN) as fake:
+    with FakeCourierThread(sizes=EVEN) as fake:
         folder = connector(tmp_path, fake)
         succeeded(folder.sync())
 
@@ -427,7 +427,7 @@ def deleted(folder: DebugFolder) -> dict[str, set[str]]:
     return {stream: folder.warehouse.deleted(stream) for stream in KEPT}
 
 
-def now_ms(fake: FakeCourierProcess) -> int:
+def now_ms(fake: FakeCourierThread) -> int:
     """The time of the newest message, which is a minute old at most when the fake starts."""
     return max(int(record["enqueued"]) for record in fake.truth("message"))
 
@@ -437,7 +437,7 @@ def test_rows_that_move_under_way_and_a_stream_that_is_down_delete_nothing(
 ) -> None:
     options = {"page_sizes": dict.fromkeys(("brand", "audience", "notification"), 4)}
     orders = dict.fromkeys(KEPT, "newest")
-    with FakeCourierProcess(sizes=SMALL, orders=orders, options=options) as fake:
+    with FakeCourierThread(sizes=SMALL, orders=orders, options=options) as fake:
         folder = connector(tmp_path, fake)
         succeeded(folder.sync())
         for _ in range(2):
@@ -496,7 +496,7 @@ op = _Dying(op, {operations})
 def test_an_edit_that_was_sent_by_a_sync_that_died_and_taken_back_is_undone(
     tmp_path: Path,
 ) -> None:
-    with FakeCourierProcess(sizes=SMALL) as fake:
+    with FakeCourierThread(sizes=SMALL) as fake:
         folder = connector(tmp_path, fake, streams=",".join(KEPT))
         succeeded(folder.sync())
         plain = (folder.project / "connector.py").read_text()

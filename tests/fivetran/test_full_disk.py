@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.end_to_end import DebugFolder
-from tests.support.fake_courier.process import FakeCourierProcess
+from tests.support.fake_courier.thread import FakeCourierThread
 from tests.support.warehouse import KEYS
 
 
@@ -36,7 +36,7 @@ def test_a_full_disk_ends_in_a_sentence_and_costs_no_row_once_there_is_room(
     tmp_path: Path,
 ) -> None:
     sizes = dict.fromkeys(KEYS, 14) | {"message": 1500}
-    with FakeCourierProcess(sizes=sizes) as fake:
+    with FakeCourierThread(sizes=sizes) as fake:
         fast = {"requests_per_second": "1000", "checkpoint_interval_seconds": "2"}
         folder = DebugFolder(tmp_path, {"api_key": fake.key, "base_url": fake.url} | fast)
         files = folder.project / "files"

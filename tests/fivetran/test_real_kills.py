@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from tests.support.end_to_end import differences, wait_for_requests
-from tests.support.fake_courier.process import FakeCourierProcess
+from tests.support.fake_courier.thread import FakeCourierThread
 from tests.support.kills import SIZES, folder_for, kill_again_and_again, planned
 
 
@@ -35,7 +35,7 @@ def test_stopped_for_longer_than_a_request_may_take_it_goes_on(tmp_path: Path) -
         os.killpg(group, signal.SIGCONT)
 
     stopped_at: list[int] = []
-    with FakeCourierProcess(sizes=SIZES, latency_ms=20) as fake:
+    with FakeCourierThread(sizes=SIZES, latency_ms=20) as fake:
         folder = folder_for(
             tmp_path, fake, request_timeout_seconds="1", max_retries="2", message_lanes="1"
         )
@@ -49,10 +49,10 @@ def test_stopped_for_longer_than_a_request_may_take_it_goes_on(tmp_path: Path) -
 
 def test_the_api_restarted_on_the_same_port_under_a_sync_costs_no_row(tmp_path: Path) -> None:
     now_ms = int(time.time() * 1000)
-    first = FakeCourierProcess(sizes=SIZES, latency_ms=40, now_ms=now_ms)
+    first = FakeCourierThread(sizes=SIZES, latency_ms=40, now_ms=now_ms)
     with first as fake:
         port = int(fake.url.rpartition(":")[2])
-        again = FakeCourierProcess(sizes=SIZES, latency_ms=5, now_ms=now_ms, port=port)
+        again = FakeCourierThread(sizes=SIZES, latency_ms=5, now_ms=now_ms, port=port)
         asked = []
 
         def restart(_: int) -> None:

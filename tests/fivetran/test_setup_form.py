@@ -10,22 +10,22 @@ import pytest
 
 from courier_async.setup.form import FIELDS
 from tests.support.end_to_end import DebugFolder, succeeded
-from tests.support.fake_courier.process import FakeCourierProcess
+from tests.support.fake_courier.thread import FakeCourierThread
 from tools.stage import ROOT
 
 
 @pytest.fixture
-def courier() -> Iterator[FakeCourierProcess]:
-    with FakeCourierProcess(key="pk_test_KEYOFTHETESTS") as fake:
+def courier() -> Iterator[FakeCourierThread]:
+    with FakeCourierThread(key="pk_test_KEYOFTHETESTS") as fake:
         yield fake
 
 
 @pytest.fixture
-def project(courier: FakeCourierProcess, tmp_path: Path) -> DebugFolder:
+def project(courier: FakeCourierThread, tmp_path: Path) -> DebugFolder:
     return DebugFolder(tmp_path, {"api_key": courier.key, "base_url": courier.url})
 
 
-def test_a_good_key_passes_both_tests(project: DebugFolder, courier: FakeCourierProcess) -> None:
+def test_a_good_key_passes_both_tests(project: DebugFolder, courier: FakeCourierThread) -> None:
     done = project.command("configuration", "--test")
     assert done.status == 0, done.output
     assert "Courier accepts the key]: PASSED" in done.output
@@ -35,7 +35,7 @@ def test_a_good_key_passes_both_tests(project: DebugFolder, courier: FakeCourier
 
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_bad_key_is_said_to_be_one(
-    project: DebugFolder, courier: FakeCourierProcess, status: int
+    project: DebugFolder, courier: FakeCourierThread, status: int
 ) -> None:
     courier.change_options(bad_key_status=status)
     bad = {"api_key": "pk_test_NOTTHATONE", "base_url": courier.url}
@@ -48,7 +48,7 @@ def test_a_bad_key_is_said_to_be_one(
 
 
 def test_one_forbidden_stream_is_named_and_the_readable_ones_are_listed(
-    project: DebugFolder, courier: FakeCourierProcess
+    project: DebugFolder, courier: FakeCourierThread
 ) -> None:
     courier.change_options(denied={"audit_event": 403})
     done = project.command("configuration", "--test")
@@ -62,7 +62,7 @@ def test_one_forbidden_stream_is_named_and_the_readable_ones_are_listed(
 
 
 def test_a_host_that_cannot_be_reached_is_named(
-    project: DebugFolder, courier: FakeCourierProcess
+    project: DebugFolder, courier: FakeCourierThread
 ) -> None:
     courier.__exit__()
     done = project.command("configuration", "--test")
@@ -74,7 +74,7 @@ def test_a_host_that_cannot_be_reached_is_named(
 
 
 def test_a_form_filled_in_at_the_terminal_makes_a_configuration_that_works(
-    project: DebugFolder, courier: FakeCourierProcess
+    project: DebugFolder, courier: FakeCourierThread
 ) -> None:
     saved = project.configuration_path
     saved.unlink()

@@ -8,7 +8,7 @@ from courier_async.api.transport import MAX_BODY_BYTES
 from courier_async.reading.deletes import MOST_ASKED
 from courier_async.state.sent_rows import MOST_BYTES, MOST_ROWS
 from tests.support.end_to_end import DebugFolder, succeeded
-from tests.support.fake_courier.process import FakeCourierProcess
+from tests.support.fake_courier.thread import FakeCourierThread
 from tests.support.messages import SOURCES, texts_of_source
 from tools.stage import ROOT
 
@@ -133,7 +133,7 @@ def test_the_limits_are_those_of_the_code() -> None:
 
 
 def test_one_stream_can_be_synced_again_as_the_document_says(tmp_path: Path) -> None:
-    with FakeCourierProcess(sizes={"message": 100}) as courier:
+    with FakeCourierThread(sizes={"message": 100}) as courier:
         project = DebugFolder(tmp_path, {"api_key": courier.key, "base_url": courier.url})
         succeeded(project.sync())
         assert succeeded(project.sync()).counts("sent")["brand"] == 0

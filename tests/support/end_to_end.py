@@ -165,17 +165,18 @@ class DebugFolder:
 
 def differences(folder: DebugFolder, fake: FakeCourierProcess, *but: str) -> list[str]:
     """What in the tables, `but` for some, is not as the source has it."""
-    return [
-        line
-        for table in KEYS
-        if table not in but
-        for line in folder.warehouse.differences(table, fake.truth(table))
-    ]
+    with folder.warehouse.held():
+        return [
+            line
+            for table in KEYS
+            if table not in but
+            for line in folder.warehouse.differences(table, fake.truth(table))
+        ]
 
 
 def wait_for_requests(fake: FakeCourierProcess, least: int) -> None:
-    """Until the fake has had so many, or ten seconds."""
-    deadline = time.monotonic() + 10
+    """Until the fake has had so many, or half a minute, which a busy machine may need."""
+    deadline = time.monotonic() + 30
     while fake.stats()["requests"] < least and time.monotonic() < deadline:
         time.sleep(0.05)
 

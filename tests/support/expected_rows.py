@@ -104,6 +104,8 @@ def _json(value: Any, left_out: tuple[str, ...]) -> Any:
 
 
 def _well_formed(text: str) -> str:
+    if text.isascii():
+        return text
     return "".join("\ufffd" if 0xD800 <= ord(letter) < 0xE000 else letter for letter in text)
 
 

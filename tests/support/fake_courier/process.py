@@ -46,19 +46,19 @@ class FakeCourierProcess:
         self._start_seconds = start_seconds
         self._process: subprocess.Popen[str] | None = None
         self._opener = build_opener(ProxyHandler({}))
-        self._arguments = [
+        self.arguments = [
             f"--seed={seed}", f"--sizes={_joined(sizes)}", f"--orders={_joined(orders)}",
             f"--targets={targets}", f"--daily={_joined(daily)}",
             f"--span-days={span_days}", f"--cluster-share={cluster_share}",
             f"--port={port}", f"--key={key}", f"--latency-ms={latency_ms}", "--exit-with-parent",
         ]  # fmt: skip
-        self._arguments += ["--hostile-names"] if hostile_names else []
-        self._arguments += [] if now_ms is None else [f"--now-ms={now_ms}"]
+        self.arguments += ["--hostile-names"] if hostile_names else []
+        self.arguments += [] if now_ms is None else [f"--now-ms={now_ms}"]
         for name, value in (options or {}).items():
-            self._arguments.append(f"--option={name}={json.dumps(value)}")
+            self.arguments.append(f"--option={name}={json.dumps(value)}")
 
     def __enter__(self) -> "FakeCourierProcess":
-        command = [sys.executable, "-m", "tests.support.fake_courier", *self._arguments]
+        command = [sys.executable, "-m", "tests.support.fake_courier", *self.arguments]
         self._process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
         # A server that hangs before it is ready is killed, which ends the line that we wait for.
         alarm = threading.Timer(self._start_seconds, self._process.kill)

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import math
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from email.utils import formatdate
@@ -116,19 +115,26 @@ def test_an_answer_without_a_usable_date_is_dated_by_our_clock(
     assert ask(Answer(200, headers, b"{}")).result == ({}, 1234500)
 
 
-async def test_an_answer_without_a_date_is_dated_before_it_waits_for_memory() -> None:
+def test_an_answer_without_a_date_is_dated_before_it_waits_for_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     class Undated:
         async def get(self, path_and_query: str, hold: Hold) -> Answer:
             await hold.grow_to(SHARE_BYTES + 1)
             return Answer(200, {}, b"{}")
 
-    client = CourierClient(Undated(), Pacer(per_second=1000), max_retries=0)
-    first = await client.get("/brands", Counts("brand"))
-    asked_ms = time.time() * 1000
-    waiting = asyncio.create_task(client.get("/lists", Counts("list")))
-    await asyncio.sleep(0.5)
-    first.hold.release()
-    assert (await waiting).server_ms - asked_ms < 250
+    async def main() -> None:
+        clock = asyncio.get_running_loop().time
+        monkeypatch.setattr("courier_async.api.headers.time.time", clock)
+        client = CourierClient(Undated(), Pacer(per_second=1000), max_retries=0)
+        first = await client.get("/brands", Counts("brand"))
+        asked_ms = clock() * 1000
+        waiting = asyncio.create_task(client.get("/lists", Counts("list")))
+        await asyncio.sleep(0.5)
+        first.hold.release()
+        assert (await waiting).server_ms - asked_ms < 250
+
+    run_virtual(main())
 
 
 TROUBLE = ConnectionTrouble("the connection was dropped before an answer")

@@ -104,16 +104,16 @@ async def test_what_would_end_the_process_or_be_lost_comes_as_an_ordinary_error(
 
 
 async def test_a_cancelled_wait_leaves_the_job_to_end_and_the_worker_to_go_on() -> None:
-    let_go = threading.Event()
-    ended = threading.Event()
+    begun, let_go, ended = threading.Event(), threading.Event(), threading.Event()
 
     def job() -> None:
+        begun.set()
         let_go.wait(10)
         ended.set()
 
     async with SdkThread() as worker:
         task = asyncio.create_task(worker.run(job))
-        await asyncio.sleep(0.01)
+        assert await asyncio.to_thread(begun.wait, 30)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
