@@ -47,7 +47,8 @@ class Readers:
         self._counts = counts
         self.endings: dict[str, CourierError | None] = {}
         self.refusal: KeyRefused | None = None
-        tables = [stream.parent for stream in settings.streams if stream.parent is not None]
+        # Not of messages: those become due one by one, and their ids would fill the memory.
+        tables = [s.parent for s in settings.streams if s.parent and not _is_of_messages(s)]
         self._parents: dict[str, asyncio.Future[Parents]] = {
             table: asyncio.get_running_loop().create_future() for table in dict.fromkeys(tables)
         }

@@ -8,7 +8,8 @@ import pytest
 
 from courier_async.catalog.streams import BY_TABLE
 from courier_async.ending import SyncFailed
-from courier_async.reading import children_due
+from courier_async.reading import children_due, readers
+from courier_async.reading.stream_reader import StreamReader
 from tests.support.fake_courier import Account, FakeApi, Options
 from tests.support.harness import Crash, Sink, Tables, expected_of, sync
 
@@ -78,6 +79,23 @@ async def test_pages_that_wait_for_children_keep_no_memory_that_children_need(
     house.rules({"stream": "*", "pad_bytes": 80_000})
     await house.sync(message_lanes=8)
     assert house.is_equal()
+
+
+async def test_the_messages_of_a_walk_are_not_kept_in_memory_for_their_children(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made: list[StreamReader] = []
+
+    class Noted(StreamReader):
+        async def read(self) -> None:
+            made.append(self)
+            await super().read()
+
+    monkeypatch.setattr(readers, "StreamReader", Noted)
+    house = House()
+    await house.sync()
+    assert house.is_equal()
+    assert made[0].parents().listed == set()
 
 
 async def test_a_message_that_changes_has_its_children_read_again() -> None:
