@@ -42,7 +42,8 @@ class Changes:
 
     rows, recent: what has been sent before; changed here as batches are made.
     since_ms: records older than that are left out.
-    may_owe: where children of messages are read, whether another message's can be noted as due.
+    may_owe: where children of messages are read, whether another message is noted as due in each
+    of their tables.
     """
 
     def __init__(
@@ -114,9 +115,10 @@ class Changes:
         if self._may_owe is not None:
             newest = self._newest_own_time(record, now_ms)
             if self._owes_children(time, newest, recent, state):
-                if newest <= now_ms - HISTORY_LAG_MS and self._may_owe():
+                is_ready = newest <= now_ms - HISTORY_LAG_MS
+                if is_ready:
                     selected.due[key[0]] = time
-                else:
+                if not (is_ready and self._may_owe()):
                     # Sent again when it is next read, and its children are read then.
                     mark = BLANK
         recent.set(name, time, mark)

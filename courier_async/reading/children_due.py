@@ -21,6 +21,7 @@ class ChildrenDue:
         self._changed = asyncio.Event()
         self._is_over = False
         self._has_reader = True
+        self._is_refused = False
 
     def add(self, due: Mapping[str, int]) -> None:
         """More messages."""
@@ -41,14 +42,23 @@ class ChildrenDue:
         """Whether more messages can be noted; where nobody reads them, only up to the bound."""
         return self._has_reader or len(self._waiting) < MOST_DUE
 
+    @property
+    def misses_some(self) -> bool:
+        """Whether a message that is not noted now must be noted later.
+
+        Not where the account lacks the table, which would have the others wait without end.
+        """
+        return not (self.has_room or self._is_refused)
+
     def end(self) -> None:
         """No more messages come in this sync."""
         self._is_over = True
         self._notify()
 
-    def give_up(self) -> None:
-        """Nobody reads them any more in this sync."""
+    def give_up(self, *, is_refused: bool) -> None:
+        """Nobody reads them any more in this sync. is_refused: the account lacks the table."""
         self._has_reader = False
+        self._is_refused = is_refused
         self._notify()
 
     async def take(self) -> tuple[str, int] | None:

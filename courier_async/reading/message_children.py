@@ -78,7 +78,7 @@ class MessageChildrenReader:
                 for batch in self._batches_of(result):
                     yield batch
         finally:
-            self._due.give_up()
+            self._due.give_up(is_refused=self._is_refused())
             for worker in workers:
                 worker.cancel()
             await asyncio.gather(*workers, return_exceptions=True)
@@ -152,7 +152,12 @@ class MessageChildrenReader:
     def _failed(self, message_id: str, time: int, error: CourierError) -> Batch:
         """Stays due, behind the others; of too many the oldest is given up."""
         self._failing[message_id] = error
-        batch = Batch(stream=self._stream, done=[message_id], due={message_id: time})
+        batch = Batch(
+            stream=self._stream,
+            done=[message_id],
+            due={message_id: time},
+            due_in=(self._stream.table,),
+        )
         if len(self._failing) > _MOST_FAILING:
             oldest = next(iter(self._failing))
             del self._failing[oldest]
@@ -169,12 +174,16 @@ class MessageChildrenReader:
         """So many failures before the first success are no single message's fault."""
         return not self._has_read and len(self._failing) >= _MOST_FAILURES_AT_FIRST
 
+    def _is_refused(self) -> bool:
+        """Whether the account lacks the table: nothing was ever read, and all say so."""
+        statuses = [e.status for e in self._failing.values() if isinstance(e, Refused)]
+        is_plan = len(statuses) == len(self._failing) and _NOT_IN_PLAN.issuperset(statuses)
+        return bool(statuses) and is_plan and not (self._was_read or self._has_read)
+
     def _raise_what_failed(self) -> None:
         errors = list(self._failing.values())
-        statuses = [error.status for error in errors if isinstance(error, Refused)]
-        is_plan = len(statuses) == len(errors) and _NOT_IN_PLAN.issuperset(statuses)
-        if errors and is_plan and not (self._was_read or self._has_read):
-            raise Denied(statuses[0])
+        if self._is_refused() and isinstance(errors[0], Refused):
+            raise Denied(errors[0].status)
         if self._is_hopeless():
             raise errors[-1]
         if errors:

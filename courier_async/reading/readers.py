@@ -91,17 +91,22 @@ class Readers:
         self.endings[stream.table] = ending
 
     async def _read_stream(self, stream: Stream, changes: Changes) -> None:
-        due = list(self._due.values()) if stream.changes_late else []
+        due = self._due if stream.changes_late else {}
         parents = self._parents.get(stream.table)
 
         async def put(output: Batch | Notice) -> None:
+            if isinstance(output, Notice) or not output.due:
+                await self._put(output)
+                return
+            # Nothing was awaited since the page was judged, so there is room where there was.
+            noted = {table: children for table, children in due.items() if children.has_room}
+            output.due_in = tuple(noted)
             await self._put(output)
-            if isinstance(output, Batch) and output.due:
-                for children in due:
-                    children.add(output.due)
+            for children in noted.values():
+                children.add(output.due)
 
         async def until_room() -> None:
-            for children in due:
+            for children in due.values():
                 await children.until_room()
 
         reader = StreamReader(
@@ -119,7 +124,7 @@ class Readers:
         try:
             await reader.read()
         finally:
-            for children in due:
+            for children in due.values():
                 children.end()
             if parents is not None and not parents.done():
                 parents.set_result(reader.parents())
@@ -181,7 +186,7 @@ class Readers:
         )
 
     def _may_owe(self) -> bool:
-        return all(due.has_room for due in self._due.values())
+        return not any(due.misses_some for due in self._due.values())
 
 
 def _is_of_messages(stream: Stream) -> bool:

@@ -121,6 +121,41 @@ async def test_a_table_that_the_plan_lacks_is_skipped_and_its_messages_stay_due(
     assert house.is_equal()
 
 
+async def test_a_table_that_the_plan_lacks_holds_up_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(children_due, "MOST_DUE", 20)
+    house = House(200)
+    house.rules({"stream": "message_event", "status": 403})
+    for _ in range(3):
+        await house.sync(hours=5)
+        wanted = expected_of(house.api, "message_provider")
+        assert house.tables.rows["message_provider"] == wanted
+        assert len(house.state["streams"]["message_event"]["due"]) < 200
+        house.account.add("message", 3)
+    assert len((await house.sync()).sent("message")) == 3
+
+
+async def test_while_a_table_fails_the_other_is_read_and_afterwards_both_are_complete(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(children_due, "MOST_DUE", 20)
+    house = House()
+    await house.sync()
+    house.rules({"stream": "message_event", "status": 500})
+    for _ in range(4):
+        house.account.add("message", 30)
+        house.account.advance(HOUR_MS)
+        with pytest.raises(SyncFailed, match="message_event"):
+            await house.sync()
+        wanted = expected_of(house.api, "message_provider")
+        assert house.tables.rows["message_provider"].keys() == wanted.keys()
+    house.rules()
+    for _ in range(40):
+        await house.sync(hours=12)
+    assert house.is_equal()
+
+
 @pytest.mark.parametrize("status", [402, 403, 422, 500])
 async def test_a_message_that_fails_is_named_and_stays_due(status: int) -> None:
     house = House()
