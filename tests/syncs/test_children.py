@@ -157,6 +157,19 @@ async def test_children_that_come_unusable_are_not_gone(house: House, records: s
     assert house.is_equal()
 
 
+@pytest.mark.parametrize("body", [{"message": "Endpoint request timed out"}, {}])
+async def test_an_error_in_place_of_children_does_not_pass_for_none(
+    house: House, body: dict[str, str]
+) -> None:
+    house.rules({"stream": house.child, "body": body})
+    for _ in range(3):
+        await house.fails(house.child)
+        assert house.sink.deleted(house.child) == []
+    house.rules()
+    await house.sync()
+    assert house.is_equal()
+
+
 async def test_children_go_with_their_parents_row(house: House) -> None:
     house.account.delete(house.parent, house.parent_with_children())
     await house.sync()

@@ -121,6 +121,17 @@ async def test_a_table_that_the_plan_lacks_is_skipped_and_its_messages_stay_due(
     assert house.is_equal()
 
 
+@pytest.mark.parametrize("child", CHILDREN)
+async def test_an_error_in_place_of_a_messages_children_does_not_pass_for_none(child: str) -> None:
+    house = House()
+    house.rules({"stream": child, "body": {"message": "Endpoint request timed out"}})
+    with pytest.raises(SyncFailed, match=child):
+        await house.sync()
+    house.rules()
+    await house.sync()
+    assert house.is_equal()
+
+
 async def test_a_table_that_the_plan_lacks_holds_up_no_other(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
