@@ -40,7 +40,8 @@ class Selected:
 class Changes:
     """Tells, for one stream and one sync, what must be sent.
 
-    rows, recent: what has been sent before; changed here as batches are made.
+    rows, recent: what has been sent before; changed here as batches are made. rows become None
+    once they are too many to be remembered.
     since_ms: records older than that are left out.
     may_owe: where children of messages are read, whether another message is noted as due in each
     of their tables.
@@ -77,6 +78,9 @@ class Changes:
                 self._select_recent(selected, page, at, time, self.recent, state, now_ms)
             else:
                 selected.rows.append(self._mapper.row(page.records[at]))
+        if self.rows is not None and self.rows.are_too_many:
+            # The next checkpoint gives them up as well; kept here, they would fill the memory.
+            self.rows = None
         return selected
 
     def _select_row(self, selected: Selected, page: JudgedPage, at: int, rows: SentRows) -> None:

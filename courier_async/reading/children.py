@@ -176,7 +176,8 @@ class ChildrenReader:
 
     def _batch(self, arrival: _Page) -> Batch:
         page = arrival.page
-        self._seen[arrival.parent].update(page.keys)
+        if self._changes.rows is not None:
+            self._seen[arrival.parent].update(page.keys)
         if page.unusable:
             self._unusable.add(arrival.parent)
         self.state = without_seen(self.state, page.keys)

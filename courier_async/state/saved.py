@@ -13,7 +13,6 @@ from courier_async.state.position import StreamState, Time
 from courier_async.state.sent_rows import (
     MOST_BYTES,
     MOST_IMMUTABLE,
-    MOST_ROWS,
     SentByHour,
     SentRows,
 )
@@ -87,7 +86,7 @@ class State:
 
     def keep_within_bounds(self) -> list[str]:
         """Gives up the rows of the largest streams until the rest fit; returns their tables."""
-        given_up = [table for table, rows in self.rows.items() if len(rows) > MOST_ROWS]
+        given_up = [table for table, rows in self.rows.items() if rows.are_too_many]
         for table in given_up:
             self._give_up(table)
         while sum(rows.size_bytes for rows in self.rows.values()) > MOST_BYTES:

@@ -353,7 +353,7 @@ def test_a_state_nested_beyond_all_reason_is_read_afresh() -> None:
 
 
 def test_a_stream_of_too_many_rows_gives_way_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("courier_async.state.saved.MOST_ROWS", 2)
+    monkeypatch.setattr("courier_async.state.sent_rows.MOST_ROWS", 2)
     state = state_of(list=StreamState(read_at=1, missing={"a": Missing(1)}))
     for number in range(3):
         state.rows_of("list").set((f"l{number}",), b"123456")
