@@ -18,6 +18,7 @@ class ChildrenDue:
 
     def __init__(self, saved: Mapping[str, int]) -> None:
         self._waiting: dict[str, int] = dict(saved)
+        self._under_way: set[str] = set()
         self._changed = asyncio.Event()
         self._is_over = False
         self._has_reader = True
@@ -63,15 +64,25 @@ class ChildrenDue:
 
     async def take(self) -> tuple[str, int] | None:
         """The next message and its time; None once there are no more."""
-        while not self._waiting:
-            if self._is_over:
+        while (message_id := self._next()) is None:
+            if self._is_over and not self._waiting:
                 return None
             self._changed.clear()
             await self._changed.wait()
-        message_id = next(iter(self._waiting))
         time = self._waiting.pop(message_id)
+        self._under_way.add(message_id)
         self._notify()
         return message_id, time
+
+    def finish(self, message_id: str) -> bool:
+        """One that was taken has been read. Whether it has become due again meanwhile."""
+        self._under_way.discard(message_id)
+        self._notify()
+        return message_id in self._waiting
+
+    def _next(self) -> str | None:
+        """Not one under way: of two answers the older might come last."""
+        return next((name for name in self._waiting if name not in self._under_way), None)
 
     def _notify(self) -> None:
         self._changed.set()

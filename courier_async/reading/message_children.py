@@ -115,12 +115,17 @@ class MessageChildrenReader:
             except BaseException:
                 _release(read)
                 raise
-            await results.put(read)
+            try:
+                await results.put(read)
+            except BaseException:
+                _release(read)
+                raise
         await results.put(None)
 
     def _batches_of(self, read: _Read) -> list[Batch]:
         """What one message's children come to, and that they are no longer due."""
         error = read.error
+        is_due_again = self._due.finish(read.message_id)
         is_gone = isinstance(error, Refused) and error.status == _NOT_FOUND
         self._has_read = self._has_read or error is None
         self._unknown += is_gone
@@ -136,7 +141,8 @@ class MessageChildrenReader:
         else:
             _release(read)
         state = StreamState(read_at=self._pages.now_ms)
-        return [*batches, Batch(stream=self._stream, done=[read.message_id], state=state)]
+        done = [] if is_due_again else [read.message_id]
+        return [*batches, Batch(stream=self._stream, done=done, state=state)]
 
     def _is_cut_short(self, read: _Read) -> bool:
         """Whether a history no longer begins where it began, since its first events have expired.
