@@ -103,6 +103,34 @@ async def test_the_children_of_a_new_parent_land_between_two_rounds(house: House
     assert house.is_equal()
 
 
+async def test_the_children_of_a_new_parent_land_next_though_a_sync_died_in_between() -> None:
+    for crash_at in range(30):
+        house = House(children_refresh_hours=24.0)
+        await house.sync()
+        (new,) = house.account.add(house.parent)
+        house.account.members.add_members(house.child, new, 3)
+        with contextlib.suppress(Crash, SyncFailed):
+            await house.sync(sink=Sink(crash_at))
+        await house.sync()
+        assert house.is_equal(), crash_at
+        assert "due" not in house.state["streams"][house.child]
+
+
+async def test_the_children_of_new_parents_land_next_though_the_listing_failed() -> None:
+    house = House(children_refresh_hours=24.0)
+    house.api.change_options(page_sizes={house.parent: 5})
+    await house.sync()
+    for new in house.account.add(house.parent, 10):
+        house.account.members.add_members(house.child, new, 3)
+    # New ones stand on the pages before it, too.
+    house.rules({"stream": house.parent, "page": 8, "status": 500})
+    await house.fails(house.parent)
+    assert house.sink.sent(house.parent)
+    house.rules()
+    await house.sync()
+    assert house.is_equal()
+
+
 async def test_a_child_goes_at_the_second_whole_reading_that_lacks_it(house: House) -> None:
     parent = house.parent_with_children()
     house.account.members.remove_members(house.child, parent)
