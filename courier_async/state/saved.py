@@ -1,5 +1,6 @@
 """What a checkpoint saves, as JSON, and how it is read again."""
 
+import json
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -18,6 +19,10 @@ from courier_async.state.sent_rows import (
 )
 
 VERSION: Final = 2
+# Of rows that may have gone, in all. What does not fit is noted again by a later walk.
+MOST_MISSING_BYTES: Final = 1_500_000
+# What one takes beside its key: four numbers.
+_MISSING_BYTES: Final = 60
 
 
 class _SavedStream(StreamState, frozen=True, kw_only=True, omit_defaults=True):
@@ -64,11 +69,9 @@ class State:
         """A new object each time, which the SDK may keep."""
         parts = (self.streams, self.rows, self.recent, self.sent_whole, self.open, self.due)
         tables = BY_TABLE.keys() & {table for part in parts for table in part}
-        return {
-            "version": VERSION,
-            "source": self.source,
-            "streams": {table: self._stream_as_json(table) for table in sorted(tables)},
-        }
+        streams = {table: self._stream_as_json(table) for table in sorted(tables)}
+        _keep_missing_within_bounds(streams)
+        return {"version": VERSION, "source": self.source, "streams": streams}
 
     def _stream_as_json(self, table: str) -> dict[str, Any]:
         values: dict[str, Any] = msgspec.to_builtins(self.of(table))
@@ -81,6 +84,7 @@ class State:
             values["open"] = True
         if table in self.sent_whole:
             values["sent_whole"] = True
+            values.pop("missing", None)
         elif len(self.rows.get(table, ())):
             values["sent"] = self.rows[table].as_json()
         return values
@@ -100,6 +104,24 @@ class State:
         self.rows[table] = SentRows()
         self.sent_whole.add(table)
         self.streams[table] = replace(self.of(table), missing={})
+
+
+def _keep_missing_within_bounds(streams: dict[str, dict[str, Any]]) -> None:
+    """Leaves out what has been missing for the shortest time, where there is too much."""
+    room = MOST_MISSING_BYTES
+    for values in streams.values():
+        missing: dict[str, Any] = values.get("missing", {})
+        sizes = {text: len(json.dumps(text)) + _MISSING_BYTES for text in missing}
+        if sum(sizes.values()) > room:
+            kept = {}
+            for text, record in sorted(missing.items(), key=lambda item: item[1][0]):
+                if sizes[text] > room:
+                    break
+                room -= sizes[text]
+                kept[text] = record
+            values["missing"] = kept
+        else:
+            room -= sum(sizes.values())
 
 
 def load(raw: Any, *, source: str) -> tuple[State, list[str]]:
