@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 _AT_ONCE: Final = 32
 # Beyond so many messages that fail in one sync, the oldest is given up.
 _MOST_FAILING: Final = 1_000
+_MOST_UNUSABLE: Final = 100
 _MOST_FAILURES_AT_FIRST: Final = 20
 _NOT_FOUND: Final = 404
 _NOT_IN_PLAN: Final = frozenset({402, 403})
@@ -61,6 +62,7 @@ class MessageChildrenReader:
         self._failing: dict[str, CourierError] = {}
         self._has_read = False
         self._unknown = 0
+        self._unusable = 0
 
     async def batches(self) -> AsyncIterator[Batch | Notice]:
         """Yields a batch a message, until none is due. Raises CourierError in the end."""
@@ -141,8 +143,23 @@ class MessageChildrenReader:
         else:
             _release(read)
         state = StreamState(read_at=self._pages.now_ms)
-        done = [] if is_due_again else [read.message_id]
-        return [*batches, Batch(stream=self._stream, done=done, state=state)]
+        last = Batch(stream=self._stream, state=state)
+        if not is_due_again:
+            last.done = [read.message_id]
+        if self._is_unusable(read):
+            # Behind the others.
+            last.due, last.due_in = {read.message_id: read.time}, (self._stream.table,)
+        return [*batches, last]
+
+    def _is_unusable(self, read: _Read) -> bool:
+        """Whether records came that cannot be stored, so that it is read again in the next sync.
+
+        Where that is so of many messages, it is no passing fault, and the others are done.
+        """
+        if not any(page.unusable for page, _ in read.pages):
+            return False
+        self._unusable += 1
+        return self._unusable <= _MOST_UNUSABLE
 
     def _is_cut_short(self, read: _Read) -> bool:
         """Whether a history no longer begins where it began, since its first events have expired.

@@ -8,7 +8,7 @@ import pytest
 
 from courier_async.catalog.streams import BY_TABLE
 from courier_async.ending import SyncFailed
-from courier_async.reading import children_due, readers
+from courier_async.reading import children_due, message_children, readers
 from courier_async.reading.stream_reader import StreamReader
 from tests.support.fake_courier import Account, FakeApi, Options
 from tests.support.harness import Crash, Sink, Tables, expected_of, sync
@@ -180,6 +180,29 @@ async def test_a_message_that_fails_is_named_and_stays_due(status: int) -> None:
     house.rules()
     await house.sync()
     assert house.is_equal()
+
+
+async def test_a_message_whose_children_come_unusable_stays_due() -> None:
+    house = House()
+    house.rules({"stream": "message_event", "records": "null", "share": 0.1})
+    await house.sync()
+    assert not house.is_equal()
+    house.rules()
+    await house.sync()
+    assert house.is_equal()
+    requests = house.requests()
+    await house.sync()
+    assert house.requests() == requests
+
+
+async def test_of_too_many_such_messages_the_others_are_due_no_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(message_children, "_MOST_UNUSABLE", 20)
+    house = House()
+    house.rules({"stream": "message_event", "records": "null", "share": 0.2})
+    await house.sync()
+    assert len(house.state["streams"]["message_event"]["due"]) == 20
 
 
 async def test_a_first_message_that_is_refused_does_not_pass_for_the_plan() -> None:
