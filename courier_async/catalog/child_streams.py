@@ -81,6 +81,8 @@ _LISTINGS: Final = (
         arrays=("results",),
         family=Family.WHOLE,
         flatten=topics_of,
+        # A topic's own path lies below its section's (SDK resources/workspace_preferences).
+        id_tells=False,
         columns=child_columns.SUBSCRIPTION_TOPIC,
     ),
 )
