@@ -23,7 +23,8 @@ log = logging.getLogger(__name__)
 _AT_ONCE: Final = 32
 # Beyond so many messages that fail in one sync, the oldest is given up.
 _MOST_FAILING: Final = 1_000
-_MOST_UNUSABLE: Final = 100
+# So many messages whose children came odd are read again in the next sync.
+_MOST_DOUBTFUL: Final = 100
 _MOST_FAILURES_AT_FIRST: Final = 20
 _NOT_FOUND: Final = 404
 _NOT_IN_PLAN: Final = frozenset({402, 403})
@@ -62,7 +63,7 @@ class MessageChildrenReader:
         self._failing: dict[str, CourierError] = {}
         self._has_read = False
         self._unknown = 0
-        self._unusable = 0
+        self._doubtful = 0
 
     async def batches(self) -> AsyncIterator[Batch | Notice]:
         """Yields a batch a message, until none is due. Raises CourierError in the end."""
@@ -146,20 +147,24 @@ class MessageChildrenReader:
         last = Batch(stream=self._stream, state=state)
         if not is_due_again:
             last.done = [read.message_id]
-        if self._is_unusable(read):
+        if self._is_doubtful(read):
             # Behind the others.
             last.due, last.due_in = {read.message_id: read.time}, (self._stream.table,)
         return [*batches, last]
 
-    def _is_unusable(self, read: _Read) -> bool:
-        """Whether records came that cannot be stored, so that it is read again in the next sync.
+    def _is_doubtful(self, read: _Read) -> bool:
+        """Whether it is read again in the next sync: records came that cannot be stored, or none.
 
-        Where that is so of many messages, it is no passing fault, and the others are done.
+        Every history has a first event. Where that is so of many messages, it is no passing
+        fault, and the others are done.
         """
-        if not any(page.unusable for page, _ in read.pages):
+        pages = [page for page, _ in read.pages]
+        may_be_empty = not pages or self._stream.empty_has is not None
+        is_empty = not may_be_empty and not any(page.records for page in pages)
+        if not is_empty and not any(page.unusable for page in pages):
             return False
-        self._unusable += 1
-        return self._unusable <= _MOST_UNUSABLE
+        self._doubtful += 1
+        return self._doubtful <= _MOST_DOUBTFUL
 
     def _is_cut_short(self, read: _Read) -> bool:
         """Whether a history no longer begins where it began, since its first events have expired.

@@ -182,9 +182,12 @@ async def test_a_message_that_fails_is_named_and_stays_due(status: int) -> None:
     assert house.is_equal()
 
 
-async def test_a_message_whose_children_come_unusable_stays_due() -> None:
+@pytest.mark.parametrize("odd", [{"records": "null", "share": 0.1}, {"paging": "no_records"}])
+async def test_a_message_whose_history_comes_unusable_or_empty_stays_due(
+    odd: dict[str, Any],
+) -> None:
     house = House()
-    house.rules({"stream": "message_event", "records": "null", "share": 0.1})
+    house.rules({"stream": "message_event"} | odd)
     await house.sync()
     assert not house.is_equal()
     house.rules()
@@ -198,7 +201,7 @@ async def test_a_message_whose_children_come_unusable_stays_due() -> None:
 async def test_of_too_many_such_messages_the_others_are_due_no_more(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(message_children, "_MOST_UNUSABLE", 20)
+    monkeypatch.setattr(message_children, "_MOST_DOUBTFUL", 20)
     house = House()
     house.rules({"stream": "message_event", "records": "null", "share": 0.2})
     await house.sync()
