@@ -14,6 +14,7 @@ from tests.support.harness import Crash, Sink, Tables, expected, sync
 HOUR_MS = 3_600_000
 NOW_MS = 1_794_657_600_000
 SIZES = {"list": 30, "list_subscription": 6, "tenant": 12, "tenant_user": 5}
+EMPTY_LISTING = {"items": [], "paging": {"more": False}}
 CHILD = {"list": "list_subscription", "tenant": "tenant_user"}
 
 
@@ -218,6 +219,38 @@ async def test_children_of_a_parent_that_went_between_rounds_go_and_nothing_fail
     await house.sync()
     await house.sync()
     await house.sync()
+    assert house.is_equal()
+
+
+@pytest.mark.parametrize("status", [400, 404, 410])
+async def test_a_cursor_that_is_refused_does_not_pass_for_a_parent_that_has_gone(
+    status: int,
+) -> None:
+    house = House()
+    parent = house.parent_with_children()
+    house.account.members.add_members(house.child, parent, 9)
+    await house.sync()
+    house.rules(
+        {"stream": house.child, "parent": parent, "cursor": "given", "status": status},
+        # The parent is answered by its id, but no longer listed.
+        {"stream": house.parent, "kind": "listing", "body": EMPTY_LISTING},
+    )
+    for _ in range(3):
+        await house.fails("1 row of list")
+        assert house.sink.deleted(house.child) == []
+    house.rules()
+    await house.sync()
+    assert house.is_equal()
+
+
+async def test_the_pages_of_a_listed_parent_that_end_in_a_404_are_a_failure() -> None:
+    house = House()
+    parent = house.parent_with_children()
+    house.account.members.add_members(house.child, parent, 9)
+    house.rules({"stream": house.child, "parent": parent, "cursor": "given", "status": 404})
+    await house.fails("1 row of list")
+    house.rules()
+    await house.sync(children_refresh_hours=24.0)
     assert house.is_equal()
 
 
