@@ -107,6 +107,9 @@ def begin(
     settled = {p for p in new if p in owed or (parents.whole and p not in known)}
     current, ids = state.round, list[str]()
     if parents.whole:
+        if current is not None and not any(parent > current.done_to for parent in known):
+            # Those that were left of it have gone.
+            current = replace(current, done_to="", over=True)
         if current is None or _is_due(current, parents.now, refresh_ms):
             current = Round(began=parents.now)
         if not current.over:

@@ -322,6 +322,22 @@ async def test_a_table_to_which_access_is_lost_fails(house: House) -> None:
     assert house.is_equal()
 
 
+async def test_a_round_whose_last_parents_have_gone_is_over(house: House) -> None:
+    *_, before, last = house.ids
+    house.account.members.remove_members(house.child, last, users=house.of(last))
+    for _ in range(2):
+        await house.sync()
+    # As a sync leaves it that dies when all parents but the last are done.
+    current = house.state["streams"][house.child]["round"]
+    house.state["streams"][house.child]["round"] = {"began": current["began"], "done_to": before}
+    house.account.delete(house.parent, last)
+    for _ in range(3):
+        await house.sync(hours=25)
+    house.account.members.add_members(house.child, house.ids[0], 2)
+    await house.sync(hours=25)
+    assert house.is_equal()
+
+
 async def test_a_page_without_a_way_on_lands_before_its_parent_fails() -> None:
     house = House()
     parent = house.parent_with_children()
