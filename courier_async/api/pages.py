@@ -45,7 +45,7 @@ def parse_page(stream: Stream, body: Any, *, base_url: str) -> Page:
 
 def _records(stream: Stream, body: dict[str, Any]) -> list[Any]:
     names = [name for name in stream.arrays if name in body]
-    if not names and stream.null_is_empty:
+    if not names and stream.empty_has is not None and stream.empty_has in body:
         return []
     if not names:
         texts = " or ".join(repr(name) for name in stream.arrays)
@@ -53,7 +53,7 @@ def _records(stream: Stream, body: dict[str, Any]) -> list[Any]:
     # An API that renames its array may for a while leave an empty one under the other name.
     name = max(names, key=lambda name: (bool(body[name]), body[name] is not None))
     records = body[name]
-    if records is None and stream.null_is_empty:
+    if records is None and stream.empty_has is not None:
         return []
     if not isinstance(records, list):
         raise BadAnswer(f"{name!r} is not a list of records")

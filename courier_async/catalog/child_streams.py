@@ -81,6 +81,8 @@ _LISTINGS: Final = (
         arrays=("results",),
         family=Family.WHOLE,
         flatten=topics_of,
+        # A topic's own path lies below its section's (SDK resources/workspace_preferences).
+        id_tells=False,
         columns=child_columns.SUBSCRIPTION_TOPIC,
     ),
 )
@@ -114,8 +116,8 @@ _CHILDREN: Final = (
         key=("tenant_id", "user_id"),
         family=Family.LIST,
         params=(("limit", "100"),),
-        # `items` is optional and nullable (SDK types/tenant_list_users_response.py).
-        null_is_empty=True,
+        # `items` is optional and nullable, this is not (SDK types/tenant_list_users_response.py).
+        empty_has="has_more",
         parent="tenant",
         # The user's profile within the tenant: personal, and perhaps with tokens.
         left_out=("profile",),
@@ -143,7 +145,8 @@ _CHILDREN: Final = (
 
 _OF_A_MESSAGE: Final = (
     Stream(
-        # The message itself; `providers` is optional (SDK types/message_retrieve_response.py).
+        # The message itself; `providers` is optional, its id is not (SDK
+        # types/message_retrieve_response.py).
         table="message_provider",
         about="An attempt to deliver a message, by provider.",
         path="/messages/{id}",
@@ -152,7 +155,7 @@ _OF_A_MESSAGE: Final = (
         family=Family.WHOLE,
         keeps_rows=False,
         deletes=False,
-        null_is_empty=True,
+        empty_has="id",
         parent="message",
         left_out=_RAW_ANSWERS,
         columns=child_columns.MESSAGE_PROVIDER,

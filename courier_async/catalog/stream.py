@@ -74,7 +74,8 @@ class Stream:
         rows that have gone are deleted.
     id_tells: the answer to a row's id says whether it is still there.
     deletes: rows that the API no longer returns are deleted. Needs keeps_rows.
-    null_is_empty: the API documents that an empty array may be null or missing.
+    empty_has: the API documents that an empty array may be null or missing: the field that such
+        an answer still has. None: without its array an answer is none.
     cursor_at: makes a cursor up for a time in epoch milliseconds, so that one long reading goes
         on in several places at once. None: cursors are opaque.
     parent: the table whose rows' ids stand in `path` as {id}; None for a stream of its own.
@@ -100,7 +101,7 @@ class Stream:
     keeps_rows: bool = True
     id_tells: bool = True
     deletes: bool = True
-    null_is_empty: bool = False
+    empty_has: str | None = None
     cursor_at: Callable[[int], str] | None = None
     parent: str | None = None
     flatten: Callable[[Any], list[Any]] | None = None
@@ -113,6 +114,11 @@ class Stream:
     def keeps_recent(self) -> bool:
         """Whether the youngest rows are remembered, since a sync reads only the youngest."""
         return self.time_field is not None and self.parent is None
+
+    @property
+    def told_by(self) -> tuple[str, ...]:
+        """The fields of which an answer has one, by which it is told from an error."""
+        return self.arrays if self.empty_has is None else (*self.arrays, self.empty_has)
 
     @property
     def key_columns(self) -> tuple[str, ...]:

@@ -26,7 +26,7 @@ class Selected:
     """rows: to be sent, with their entries. unchanged: records that need not be.
 
     shows_news: some record is known to be new or changed. holds_known: some has an entry.
-    due: id -> time of messages whose children are to be read.
+    due: id -> time of messages, and id -> 0 of new rows, whose children are to be read.
     """
 
     rows: list[Row] = field(default_factory=list)
@@ -40,9 +40,11 @@ class Selected:
 class Changes:
     """Tells, for one stream and one sync, what must be sent.
 
-    rows, recent: what has been sent before; changed here as batches are made.
+    rows, recent: what has been sent before; changed here as batches are made. rows become None
+    once they are too many to be remembered.
     since_ms: records older than that are left out.
-    may_owe: where children of messages are read, whether another message's can be noted as due.
+    may_owe: where children of messages are read, whether another message is noted as due in each
+    of their tables.
     """
 
     def __init__(
@@ -76,6 +78,9 @@ class Changes:
                 self._select_recent(selected, page, at, time, self.recent, state, now_ms)
             else:
                 selected.rows.append(self._mapper.row(page.records[at]))
+        if self.rows is not None and self.rows.are_too_many:
+            # The next checkpoint gives them up as well; kept here, they would fill the memory.
+            self.rows = None
         return selected
 
     def _select_row(self, selected: Selected, page: JudgedPage, at: int, rows: SentRows) -> None:
@@ -84,6 +89,8 @@ class Changes:
         if mark and rows.get(key) == mark:
             selected.unchanged += 1
             return
+        if rows.get(key) is None:
+            selected.due[key[0]] = 0
         rows.set(key, mark)
         selected.shows_news = True
         selected.entries.append(Entry(key, b"", mark))
@@ -115,9 +122,10 @@ class Changes:
         if self._may_owe is not None:
             newest = self._newest_own_time(record, now_ms)
             if self._owes_children(time, newest, recent, state):
-                if newest <= now_ms - HISTORY_LAG_MS and self._may_owe():
+                is_ready = newest <= now_ms - HISTORY_LAG_MS
+                if is_ready:
                     selected.due[key[0]] = time
-                else:
+                if not (is_ready and self._may_owe()):
                     # Sent again when it is next read, and its children are read then.
                     mark = BLANK
         if is_noted:

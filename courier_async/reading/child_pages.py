@@ -67,14 +67,12 @@ class ChildPages:
         query = "&".join(
             part for part in (self._query, cursor and f"cursor={quote_plus(cursor)}") if part
         )
-        # An array that may be missing leaves nothing to tell a record from an error by.
-        arrays = () if stream.null_is_empty else stream.arrays
         reply = await self._client.get(
             f"{path}?{query}" if query else path,
             self._counts,
             lane=True,
             own_pacer=self._own_pacer,
-            arrays=arrays,
+            arrays=stream.told_by,
         )
         self._counts.pages += 1
         self.now_ms = max(self.now_ms, reply.server_ms)

@@ -5,7 +5,7 @@ Nothing tells that the children of a parent have changed, so each parent is aske
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -41,14 +41,21 @@ class _Page:
 
 @dataclass(slots=True)
 class _End:
-    """A parent has been read to the end, or its reading failed."""
+    """A parent has been read to the end, or its reading failed.
+
+    was_answered: some page of it came, so that a refusal says nothing of the parent.
+    """
 
     parent: str
     error: CourierError | None = None
+    was_answered: bool = False
 
 
 class ChildrenReader:
-    """Reads the children of one table's parents for one sync."""
+    """Reads the children of one table's parents for one sync.
+
+    due: ids of parents that were new in earlier syncs, which ended before they were owed.
+    """
 
     def __init__(
         self,
@@ -58,6 +65,7 @@ class ChildrenReader:
         changes: Changes,
         settings: Settings,
         pages: ChildPages,
+        due: Collection[str],
         counts: Counts,
     ) -> None:
         self._stream = stream
@@ -65,6 +73,7 @@ class ChildrenReader:
         self._changes = changes
         self._settings = settings
         self._pages = pages
+        self._due = due
         self._counts = counts
         self._kept: dict[str, set[Key]] = defaultdict(set)
         for key in changes.rows.marks if changes.rows is not None else ():
@@ -94,6 +103,7 @@ class ChildrenReader:
             self.state,
             parents,
             self._kept.keys(),
+            self._due,
             refresh_ms=self._settings.children_refresh_ms,
             can_ask=self._pages.can_ask,
         )
@@ -158,8 +168,10 @@ class ChildrenReader:
         self, parent: str, arrivals: "asyncio.Queue[_Page | _End | BaseException]"
     ) -> None:
         """Only fetches; what an answer means is decided where it arrives."""
+        was_answered = False
         try:
             async for page, release in self._pages.of(parent):
+                was_answered = True
                 try:
                     await arrivals.put(_Page(parent, page, release))
                 except BaseException:
@@ -169,14 +181,15 @@ class ChildrenReader:
         except KeyRefused as refusal:
             end = refusal
         except CourierError as error:
-            end = _End(parent, error)
+            end = _End(parent, error, was_answered)
         except Exception as error:  # a fault of our own must end the sync, not hang it
             end = error
         await arrivals.put(end)
 
     def _batch(self, arrival: _Page) -> Batch:
         page = arrival.page
-        self._seen[arrival.parent].update(page.keys)
+        if self._changes.rows is not None:
+            self._seen[arrival.parent].update(page.keys)
         if page.unusable:
             self._unusable.add(arrival.parent)
         self.state = without_seen(self.state, page.keys)
@@ -199,7 +212,7 @@ class ChildrenReader:
 
     def _failures(self) -> list[_End]:
         """Held failures that tell something of more than one parent."""
-        return [end for end in self._held if end.error is not None and not _is(end, _NOT_FOUND)]
+        return [end for end in self._held if end.error is not None and not _is_not_found(end)]
 
     def _is_hopeless(self) -> bool:
         """Whether so many fail at first that no more are asked. Those that failed before may."""
@@ -224,7 +237,7 @@ class ChildrenReader:
             owed.pop(parent, None)
             if parents.whole and parent not in self._unusable:
                 self._compare(parent, seen, batch, parents.now)
-        elif _is(end, _NOT_FOUND):
+        elif _is_not_found(end):
             self._unknown += 1
             owed.pop(parent, None)
         else:
@@ -236,6 +249,7 @@ class ChildrenReader:
         read_at = parents.now if parents.whole else self.state.read_at
         self.state = replace(self.state, owed=owed, round=current, read_at=read_at)
         batch.state = self.state
+        batch.done, progress.settled = progress.settled, []
         return batch
 
     def _compare(self, parent: str, seen: set[Key], batch: Batch, now: int) -> None:
@@ -277,7 +291,13 @@ def _is(end: _End, *statuses: int) -> bool:
     return isinstance(end.error, Refused) and end.error.status in statuses
 
 
+def _is_not_found(end: _End) -> bool:
+    return _is(end, _NOT_FOUND) and not end.was_answered
+
+
 def _is_unknown(end: _End) -> bool:
     """Whether a parent that is not listed is not known either: of tenants 400 says so."""
     error = end.error
-    return isinstance(error, Refused) and 400 <= error.status < 500 and not _is(end, *_NOT_IN_PLAN)
+    if end.was_answered or not isinstance(error, Refused) or _is(end, *_NOT_IN_PLAN):
+        return False
+    return 400 <= error.status < 500

@@ -18,9 +18,11 @@ class ChildrenDue:
 
     def __init__(self, saved: Mapping[str, int]) -> None:
         self._waiting: dict[str, int] = dict(saved)
+        self._under_way: set[str] = set()
         self._changed = asyncio.Event()
         self._is_over = False
         self._has_reader = True
+        self._is_refused = False
 
     def add(self, due: Mapping[str, int]) -> None:
         """More messages."""
@@ -41,27 +43,46 @@ class ChildrenDue:
         """Whether more messages can be noted; where nobody reads them, only up to the bound."""
         return self._has_reader or len(self._waiting) < MOST_DUE
 
+    @property
+    def misses_some(self) -> bool:
+        """Whether a message that is not noted now must be noted later.
+
+        Not where the account lacks the table, which would have the others wait without end.
+        """
+        return not (self.has_room or self._is_refused)
+
     def end(self) -> None:
         """No more messages come in this sync."""
         self._is_over = True
         self._notify()
 
-    def give_up(self) -> None:
-        """Nobody reads them any more in this sync."""
+    def give_up(self, *, is_refused: bool) -> None:
+        """Nobody reads them any more in this sync. is_refused: the account lacks the table."""
         self._has_reader = False
+        self._is_refused = is_refused
         self._notify()
 
     async def take(self) -> tuple[str, int] | None:
         """The next message and its time; None once there are no more."""
-        while not self._waiting:
-            if self._is_over:
+        while (message_id := self._next()) is None:
+            if self._is_over and not self._waiting:
                 return None
             self._changed.clear()
             await self._changed.wait()
-        message_id = next(iter(self._waiting))
         time = self._waiting.pop(message_id)
+        self._under_way.add(message_id)
         self._notify()
         return message_id, time
+
+    def finish(self, message_id: str) -> bool:
+        """One that was taken has been read. Whether it has become due again meanwhile."""
+        self._under_way.discard(message_id)
+        self._notify()
+        return message_id in self._waiting
+
+    def _next(self) -> str | None:
+        """Not one under way: of two answers the older might come last."""
+        return next((name for name in self._waiting if name not in self._under_way), None)
 
     def _notify(self) -> None:
         self._changed.set()

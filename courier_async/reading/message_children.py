@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 _AT_ONCE: Final = 32
 # Beyond so many messages that fail in one sync, the oldest is given up.
 _MOST_FAILING: Final = 1_000
+# So many messages whose children came odd are read again in the next sync.
+_MOST_DOUBTFUL: Final = 100
 _MOST_FAILURES_AT_FIRST: Final = 20
 _NOT_FOUND: Final = 404
 _NOT_IN_PLAN: Final = frozenset({402, 403})
@@ -61,6 +63,7 @@ class MessageChildrenReader:
         self._failing: dict[str, CourierError] = {}
         self._has_read = False
         self._unknown = 0
+        self._doubtful = 0
 
     async def batches(self) -> AsyncIterator[Batch | Notice]:
         """Yields a batch a message, until none is due. Raises CourierError in the end."""
@@ -78,7 +81,7 @@ class MessageChildrenReader:
                 for batch in self._batches_of(result):
                     yield batch
         finally:
-            self._due.give_up()
+            self._due.give_up(is_refused=self._is_refused())
             for worker in workers:
                 worker.cancel()
             await asyncio.gather(*workers, return_exceptions=True)
@@ -115,12 +118,17 @@ class MessageChildrenReader:
             except BaseException:
                 _release(read)
                 raise
-            await results.put(read)
+            try:
+                await results.put(read)
+            except BaseException:
+                _release(read)
+                raise
         await results.put(None)
 
     def _batches_of(self, read: _Read) -> list[Batch]:
         """What one message's children come to, and that they are no longer due."""
         error = read.error
+        is_due_again = self._due.finish(read.message_id)
         is_gone = isinstance(error, Refused) and error.status == _NOT_FOUND
         self._has_read = self._has_read or error is None
         self._unknown += is_gone
@@ -136,7 +144,27 @@ class MessageChildrenReader:
         else:
             _release(read)
         state = StreamState(read_at=self._pages.now_ms)
-        return [*batches, Batch(stream=self._stream, done=[read.message_id], state=state)]
+        last = Batch(stream=self._stream, state=state)
+        if not is_due_again:
+            last.done = [read.message_id]
+        if self._is_doubtful(read):
+            # Behind the others.
+            last.due, last.due_in = {read.message_id: read.time}, (self._stream.table,)
+        return [*batches, last]
+
+    def _is_doubtful(self, read: _Read) -> bool:
+        """Whether it is read again in the next sync: records came that cannot be stored, or none.
+
+        Every history has a first event. Where that is so of many messages, it is no passing
+        fault, and the others are done.
+        """
+        pages = [page for page, _ in read.pages]
+        may_be_empty = not pages or self._stream.empty_has is not None
+        is_empty = not may_be_empty and not any(page.records for page in pages)
+        if not is_empty and not any(page.unusable for page in pages):
+            return False
+        self._doubtful += 1
+        return self._doubtful <= _MOST_DOUBTFUL
 
     def _is_cut_short(self, read: _Read) -> bool:
         """Whether a history no longer begins where it began, since its first events have expired.
@@ -152,7 +180,12 @@ class MessageChildrenReader:
     def _failed(self, message_id: str, time: int, error: CourierError) -> Batch:
         """Stays due, behind the others; of too many the oldest is given up."""
         self._failing[message_id] = error
-        batch = Batch(stream=self._stream, done=[message_id], due={message_id: time})
+        batch = Batch(
+            stream=self._stream,
+            done=[message_id],
+            due={message_id: time},
+            due_in=(self._stream.table,),
+        )
         if len(self._failing) > _MOST_FAILING:
             oldest = next(iter(self._failing))
             del self._failing[oldest]
@@ -169,12 +202,16 @@ class MessageChildrenReader:
         """So many failures before the first success are no single message's fault."""
         return not self._has_read and len(self._failing) >= _MOST_FAILURES_AT_FIRST
 
+    def _is_refused(self) -> bool:
+        """Whether the account lacks the table: nothing was ever read, and all say so."""
+        statuses = [e.status for e in self._failing.values() if isinstance(e, Refused)]
+        is_plan = len(statuses) == len(self._failing) and _NOT_IN_PLAN.issuperset(statuses)
+        return bool(statuses) and is_plan and not (self._was_read or self._has_read)
+
     def _raise_what_failed(self) -> None:
         errors = list(self._failing.values())
-        statuses = [error.status for error in errors if isinstance(error, Refused)]
-        is_plan = len(statuses) == len(errors) and _NOT_IN_PLAN.issuperset(statuses)
-        if errors and is_plan and not (self._was_read or self._has_read):
-            raise Denied(statuses[0])
+        if self._is_refused() and isinstance(errors[0], Refused):
+            raise Denied(errors[0].status)
         if self._is_hopeless():
             raise errors[-1]
         if errors:

@@ -17,7 +17,7 @@ from courier_async.reading.child_pages import ChildPages
 from courier_async.reading.children import ChildrenReader
 from courier_async.reading.children_due import ChildrenDue
 from courier_async.reading.message_children import MessageChildrenReader
-from courier_async.reading.rounds import Parents
+from courier_async.reading.rounds import NewParents, Parents
 from courier_async.reading.stream_reader import Put, StreamReader, outcome_of
 from courier_async.settings import Settings
 from courier_async.state.saved import State
@@ -47,7 +47,8 @@ class Readers:
         self._counts = counts
         self.endings: dict[str, CourierError | None] = {}
         self.refusal: KeyRefused | None = None
-        tables = [stream.parent for stream in settings.streams if stream.parent is not None]
+        # Not of messages: those become due one by one, and their ids would fill the memory.
+        tables = [s.parent for s in settings.streams if s.parent and not _is_of_messages(s)]
         self._parents: dict[str, asyncio.Future[Parents]] = {
             table: asyncio.get_running_loop().create_future() for table in dict.fromkeys(tables)
         }
@@ -90,18 +91,27 @@ class Readers:
         self.endings[stream.table] = ending
 
     async def _read_stream(self, stream: Stream, changes: Changes) -> None:
-        due = list(self._due.values()) if stream.changes_late else []
+        due = self._due if stream.changes_late else {}
         parents = self._parents.get(stream.table)
+        state = self._state
+        children = [s.table for s in self._settings.streams if s.parent == stream.table]
+        begun = [table for table in children if state.of(table).round is not None]
+        new_parents = NewParents({table: len(state.due.get(table, ())) for table in begun})
 
         async def put(output: Batch | Notice) -> None:
+            if isinstance(output, Notice) or not output.due:
+                await self._put(output)
+                return
+            # Nothing was awaited since the page was judged, so there is room where there was.
+            noted = {table: messages for table, messages in due.items() if messages.has_room}
+            output.due_in = tuple(noted) or new_parents.note(output.due)
             await self._put(output)
-            if isinstance(output, Batch) and output.due:
-                for children in due:
-                    children.add(output.due)
+            for messages in noted.values():
+                messages.add(output.due)
 
         async def until_room() -> None:
-            for children in due:
-                await children.until_room()
+            for messages in due.values():
+                await messages.until_room()
 
         reader = StreamReader(
             stream,
@@ -118,8 +128,8 @@ class Readers:
         try:
             await reader.read()
         finally:
-            for children in due:
-                children.end()
+            for messages in due.values():
+                messages.end()
             if parents is not None and not parents.done():
                 parents.set_result(reader.parents())
 
@@ -131,6 +141,7 @@ class Readers:
             changes=changes,
             settings=self._settings,
             pages=self._pages(stream),
+            due=tuple(self._state.due.get(stream.table, ())),
             counts=counts,
         )
         # Shielded: several tables of children may wait for the same parents.
@@ -180,7 +191,7 @@ class Readers:
         )
 
     def _may_owe(self) -> bool:
-        return all(due.has_room for due in self._due.values())
+        return not any(due.misses_some for due in self._due.values())
 
 
 def _is_of_messages(stream: Stream) -> bool:

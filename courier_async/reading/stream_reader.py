@@ -152,6 +152,9 @@ class StreamReader:
             try:
                 async for output in walk.batches():
                     await self._put(output)
+                    if self._changes.rows is None and not self._has_children:
+                        # Nothing compares them any more, and they would fill the memory.
+                        walk.seen = None
             except Refused as refusal:
                 if walk.head_answered or refusal.status not in _DENIED:
                     raise

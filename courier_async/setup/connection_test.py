@@ -158,10 +158,9 @@ async def _first_page(
     stream: Stream, path: str, settings: Settings, client: CourierClient
 ) -> Page | CourierError:
     target = f"{path}?{urlencode(stream.params)}" if stream.params else path
-    arrays = () if stream.null_is_empty else stream.arrays
     try:
         async with asyncio.timeout(_WHOLE_TEST_SECONDS):
-            reply = await client.get(target, Counts(stream.table), arrays=arrays)
+            reply = await client.get(target, Counts(stream.table), arrays=stream.told_by)
     except TimeoutError:
         return Unavailable(f"no usable answer within {_WHOLE_TEST_SECONDS:g} s")
     except CourierError as error:

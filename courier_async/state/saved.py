@@ -1,5 +1,6 @@
 """What a checkpoint saves, as JSON, and how it is read again."""
 
+import json
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -13,12 +14,15 @@ from courier_async.state.position import StreamState, Time
 from courier_async.state.sent_rows import (
     MOST_BYTES,
     MOST_IMMUTABLE,
-    MOST_ROWS,
     SentByHour,
     SentRows,
 )
 
 VERSION: Final = 2
+# Of rows that may have gone, in all. What does not fit is noted again by a later walk.
+MOST_MISSING_BYTES: Final = 1_500_000
+# What one takes beside its key: four numbers.
+_MISSING_BYTES: Final = 60
 
 
 class _SavedStream(StreamState, frozen=True, kw_only=True, omit_defaults=True):
@@ -26,7 +30,8 @@ class _SavedStream(StreamState, frozen=True, kw_only=True, omit_defaults=True):
 
     open: rows may have been sent since the last checkpoint but one that ended a sync.
     sent_whole: too large for its rows to be remembered; told once.
-    due: of children of messages, id -> time of the messages to be read.
+    due: of children of messages, id -> time of the messages to be read; of other children, id -> 0
+    of parents that are new and not yet among those owed.
     """
 
     open: bool = False
@@ -64,11 +69,9 @@ class State:
         """A new object each time, which the SDK may keep."""
         parts = (self.streams, self.rows, self.recent, self.sent_whole, self.open, self.due)
         tables = BY_TABLE.keys() & {table for part in parts for table in part}
-        return {
-            "version": VERSION,
-            "source": self.source,
-            "streams": {table: self._stream_as_json(table) for table in sorted(tables)},
-        }
+        streams = {table: self._stream_as_json(table) for table in sorted(tables)}
+        _keep_missing_within_bounds(streams)
+        return {"version": VERSION, "source": self.source, "streams": streams}
 
     def _stream_as_json(self, table: str) -> dict[str, Any]:
         values: dict[str, Any] = msgspec.to_builtins(self.of(table))
@@ -81,13 +84,14 @@ class State:
             values["open"] = True
         if table in self.sent_whole:
             values["sent_whole"] = True
+            values.pop("missing", None)
         elif len(self.rows.get(table, ())):
             values["sent"] = self.rows[table].as_json()
         return values
 
     def keep_within_bounds(self) -> list[str]:
         """Gives up the rows of the largest streams until the rest fit; returns their tables."""
-        given_up = [table for table, rows in self.rows.items() if len(rows) > MOST_ROWS]
+        given_up = [table for table, rows in self.rows.items() if rows.are_too_many]
         for table in given_up:
             self._give_up(table)
         while sum(rows.size_bytes for rows in self.rows.values()) > MOST_BYTES:
@@ -100,6 +104,24 @@ class State:
         self.rows[table] = SentRows()
         self.sent_whole.add(table)
         self.streams[table] = replace(self.of(table), missing={})
+
+
+def _keep_missing_within_bounds(streams: dict[str, dict[str, Any]]) -> None:
+    """Leaves out what has been missing for the shortest time, where there is too much."""
+    room = MOST_MISSING_BYTES
+    for values in streams.values():
+        missing: dict[str, Any] = values.get("missing", {})
+        sizes = {text: len(json.dumps(text)) + _MISSING_BYTES for text in missing}
+        if sum(sizes.values()) > room:
+            kept = {}
+            for text, record in sorted(missing.items(), key=lambda item: item[1][0]):
+                if sizes[text] > room:
+                    break
+                room -= sizes[text]
+                kept[text] = record
+            values["missing"] = kept
+        else:
+            room -= sum(sizes.values())
 
 
 def load(raw: Any, *, source: str) -> tuple[State, list[str]]:

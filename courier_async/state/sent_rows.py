@@ -81,6 +81,11 @@ class SentRows:
     def __len__(self) -> int:
         return len(self.marks)
 
+    @property
+    def are_too_many(self) -> bool:
+        """Whether the stream is too large for its rows to be remembered."""
+        return len(self.marks) > MOST_ROWS
+
     def get(self, key: Key) -> bytes | None:
         """The fingerprint under which a row was sent; BLANK where nobody knows; else None."""
         return self.marks.get(key)

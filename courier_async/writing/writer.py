@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final, Protocol
 
 from courier_async.catalog.stream import Stream
-from courier_async.catalog.streams import BY_TABLE
 from courier_async.counts import Counts
 from courier_async.handover import Batch, Notice
 from courier_async.state.saved import State
@@ -61,9 +60,6 @@ class Writer:
         self._state = state
         self._counts = counts
         self._streams = tuple(streams)
-        self._children_of_messages = [
-            s.table for s in self._streams if s.parent and BY_TABLE[s.parent].changes_late
-        ]
         self._interval_seconds = checkpoint_interval_seconds
         self._clock = clock
         self._saved_at = clock()
@@ -184,9 +180,8 @@ class Writer:
             recent = self._state.recent_of(batch.stream)
             for entry in batch.entries:
                 recent.set(entry.name, entry.time_ms or 0, entry.mark)
-        for child in self._children_of_messages if batch.stream.changes_late else (table,):
-            if batch.due:
-                self._state.due.setdefault(child, {}).update(batch.due)
+        for child in batch.due_in:
+            self._state.due.setdefault(child, {}).update(batch.due)
         if batch.stream.keeps_rows and table not in self._state.sent_whole:
             rows = self._state.rows_of(table)
             for entry in batch.entries:

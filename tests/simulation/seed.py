@@ -14,7 +14,7 @@ import msgspec
 from courier_async import sync
 from courier_async.catalog.streams import BY_TABLE
 from courier_async.reading import lane, seams
-from courier_async.state import saved, sent_rows
+from courier_async.state import sent_rows
 from courier_async.writing import writer
 from tests.simulation.changes import DAY_MS, HOUR_MS
 from tests.simulation.claims import Broken
@@ -301,7 +301,7 @@ class Simulation:
 def small_bounds(plan: Plan) -> Iterator[Any]:
     """Bounds so small that a small account meets them."""
     with (
-        patch.object(saved, "MOST_ROWS", plan.most_rows),
+        patch.object(sent_rows, "MOST_ROWS", plan.most_rows),
         patch.object(sent_rows, "MOST_MESSAGES", plan.most_messages),
         patch.object(lane, "MOST_STALE_PAGES", MOST_STALE_PAGES),
         # Accounts are small here, and lanes are to be tried all the same.

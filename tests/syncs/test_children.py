@@ -14,6 +14,7 @@ from tests.support.harness import Crash, Sink, Tables, expected, sync
 HOUR_MS = 3_600_000
 NOW_MS = 1_794_657_600_000
 SIZES = {"list": 30, "list_subscription": 6, "tenant": 12, "tenant_user": 5}
+EMPTY_LISTING = {"items": [], "paging": {"more": False}}
 CHILD = {"list": "list_subscription", "tenant": "tenant_user"}
 
 
@@ -103,6 +104,34 @@ async def test_the_children_of_a_new_parent_land_between_two_rounds(house: House
     assert house.is_equal()
 
 
+async def test_the_children_of_a_new_parent_land_next_though_a_sync_died_in_between() -> None:
+    for crash_at in range(30):
+        house = House(children_refresh_hours=24.0)
+        await house.sync()
+        (new,) = house.account.add(house.parent)
+        house.account.members.add_members(house.child, new, 3)
+        with contextlib.suppress(Crash, SyncFailed):
+            await house.sync(sink=Sink(crash_at))
+        await house.sync()
+        assert house.is_equal(), crash_at
+        assert "due" not in house.state["streams"][house.child]
+
+
+async def test_the_children_of_new_parents_land_next_though_the_listing_failed() -> None:
+    house = House(children_refresh_hours=24.0)
+    house.api.change_options(page_sizes={house.parent: 5})
+    await house.sync()
+    for new in house.account.add(house.parent, 10):
+        house.account.members.add_members(house.child, new, 3)
+    # New ones stand on the pages before it, too.
+    house.rules({"stream": house.parent, "page": 8, "status": 500})
+    await house.fails(house.parent)
+    assert house.sink.sent(house.parent)
+    house.rules()
+    await house.sync()
+    assert house.is_equal()
+
+
 async def test_a_child_goes_at_the_second_whole_reading_that_lacks_it(house: House) -> None:
     parent = house.parent_with_children()
     house.account.members.remove_members(house.child, parent)
@@ -157,6 +186,19 @@ async def test_children_that_come_unusable_are_not_gone(house: House, records: s
     assert house.is_equal()
 
 
+@pytest.mark.parametrize("body", [{"message": "Endpoint request timed out"}, {}])
+async def test_an_error_in_place_of_children_does_not_pass_for_none(
+    house: House, body: dict[str, str]
+) -> None:
+    house.rules({"stream": house.child, "body": body})
+    for _ in range(3):
+        await house.fails(house.child)
+        assert house.sink.deleted(house.child) == []
+    house.rules()
+    await house.sync()
+    assert house.is_equal()
+
+
 async def test_children_go_with_their_parents_row(house: House) -> None:
     house.account.delete(house.parent, house.parent_with_children())
     await house.sync()
@@ -177,6 +219,38 @@ async def test_children_of_a_parent_that_went_between_rounds_go_and_nothing_fail
     await house.sync()
     await house.sync()
     await house.sync()
+    assert house.is_equal()
+
+
+@pytest.mark.parametrize("status", [400, 404, 410])
+async def test_a_cursor_that_is_refused_does_not_pass_for_a_parent_that_has_gone(
+    status: int,
+) -> None:
+    house = House()
+    parent = house.parent_with_children()
+    house.account.members.add_members(house.child, parent, 9)
+    await house.sync()
+    house.rules(
+        {"stream": house.child, "parent": parent, "cursor": "given", "status": status},
+        # The parent is answered by its id, but no longer listed.
+        {"stream": house.parent, "kind": "listing", "body": EMPTY_LISTING},
+    )
+    for _ in range(3):
+        await house.fails("1 row of list")
+        assert house.sink.deleted(house.child) == []
+    house.rules()
+    await house.sync()
+    assert house.is_equal()
+
+
+async def test_the_pages_of_a_listed_parent_that_end_in_a_404_are_a_failure() -> None:
+    house = House()
+    parent = house.parent_with_children()
+    house.account.members.add_members(house.child, parent, 9)
+    house.rules({"stream": house.child, "parent": parent, "cursor": "given", "status": 404})
+    await house.fails("1 row of list")
+    house.rules()
+    await house.sync(children_refresh_hours=24.0)
     assert house.is_equal()
 
 
@@ -245,6 +319,22 @@ async def test_a_table_to_which_access_is_lost_fails(house: House) -> None:
     await house.fails("403")
     house.rules()
     await house.sync()
+    assert house.is_equal()
+
+
+async def test_a_round_whose_last_parents_have_gone_is_over(house: House) -> None:
+    *_, before, last = house.ids
+    house.account.members.remove_members(house.child, last, users=house.of(last))
+    for _ in range(2):
+        await house.sync()
+    # As a sync leaves it that dies when all parents but the last are done.
+    current = house.state["streams"][house.child]["round"]
+    house.state["streams"][house.child]["round"] = {"began": current["began"], "done_to": before}
+    house.account.delete(house.parent, last)
+    for _ in range(3):
+        await house.sync(hours=25)
+    house.account.members.add_members(house.child, house.ids[0], 2)
+    await house.sync(hours=25)
     assert house.is_equal()
 
 

@@ -11,7 +11,14 @@ from tests.support.harness import Sink, Tables, expected, sync
 
 HOUR_MS = 3_600_000
 NOW_MS = 1_794_657_600_000
-SIZES = {"brand": 30, "list": 60, "notification": 60, "tenant": 60}
+SIZES = {
+    "brand": 30,
+    "list": 60,
+    "notification": 60,
+    "tenant": 60,
+    "preference_section": 2,
+    "subscription_topic": 6,
+}
 
 
 class House:
@@ -81,6 +88,16 @@ async def test_rows_that_come_as_null_stay_where_ids_tell_nothing() -> None:
     await house.sync()
     house.rules({"stream": "list", "kind": "listing", "records": "null", "share": 0.3})
     assert await house.deleted() == []
+
+
+async def test_topics_that_a_listing_lacks_now_and_then_stay() -> None:
+    house = House("subscription_topic")
+    await house.sync()
+    for _ in range(3):
+        house.api.change_options(
+            rules=({"path": "/preferences", "paging": "no_records", "times": 1},)
+        )
+        assert await house.deleted(1) == []
 
 
 async def test_a_head_that_cannot_be_read_on_proves_no_row_gone() -> None:

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from courier_async.catalog.streams import BY_TABLE
 from courier_async.sync import sync as sync_over_http
-from tests.support.fake_courier import Account, FakeApi
+from tests.support.fake_courier import Account, FakeApi, Options
 from tests.support.fake_courier.server import serve
 from tests.support.harness import Sink, settings, sync
 from tests.syncs.house import House, small_account
@@ -54,6 +55,14 @@ def test_a_leap_of_this_machines_clock_changes_nothing(monkeypatch: pytest.Monke
     assert house.wrong == {}
 
 
+class Forgetful(Sink):
+    """Keeps the last checkpoint alone."""
+
+    def _note(self, operation: tuple[str, Any]) -> None:
+        if operation[0] == "checkpoint":
+            self.operations = [operation]
+
+
 async def test_the_memory_of_a_walk_does_not_grow_with_the_account(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -62,16 +71,30 @@ async def test_the_memory_of_a_walk_does_not_grow_with_the_account(
     peaks = []
     for size in (1_000, 6_000):
         account = Account(seed=2, sizes={"message": size}, span_days=300.0)
-
-        class Forgetful(Sink):
-            def _note(self, operation: tuple[str, Any]) -> None:
-                if operation[0] == "checkpoint":
-                    self.operations = [operation]
-
         tracemalloc.start()
         await sync(
             FakeApi(account), sink=Forgetful(), message_lanes=4, checkpoint_interval_seconds=60.0
         )
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
+    assert peaks[1] < peaks[0] + 1_000_000
+
+
+@pytest.mark.parametrize("table", ["tenant", "list_subscription"])
+async def test_the_memory_of_a_table_too_large_to_remember_does_not_grow_with_it(
+    table: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("courier_async.state.sent_rows.MOST_ROWS", 500)
+    streams = tuple(BY_TABLE[name] for name in ("list", table))
+    peaks = []
+    for size in (1_000, 6_000):
+        account = small_account(sizes={"list": 1, "tenant": size})
+        (parent,) = account.parents("list_subscription")
+        account.members.add_members("list_subscription", parent, size)
+        api = FakeApi(account, Options(page_sizes={table: 100}))
+        tracemalloc.start()
+        await sync(api, sink=Forgetful(), streams=streams, checkpoint_interval_seconds=60.0)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert api.traffic.by_stream[table] >= size // 100
     assert peaks[1] < peaks[0] + 1_000_000

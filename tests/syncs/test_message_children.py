@@ -8,7 +8,8 @@ import pytest
 
 from courier_async.catalog.streams import BY_TABLE
 from courier_async.ending import SyncFailed
-from courier_async.reading import children_due
+from courier_async.reading import children_due, message_children, readers
+from courier_async.reading.stream_reader import StreamReader
 from tests.support.fake_courier import Account, FakeApi, Options
 from tests.support.harness import Crash, Sink, Tables, expected_of, sync
 
@@ -80,6 +81,23 @@ async def test_pages_that_wait_for_children_keep_no_memory_that_children_need(
     assert house.is_equal()
 
 
+async def test_the_messages_of_a_walk_are_not_kept_in_memory_for_their_children(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made: list[StreamReader] = []
+
+    class Noted(StreamReader):
+        async def read(self) -> None:
+            made.append(self)
+            await super().read()
+
+    monkeypatch.setattr(readers, "StreamReader", Noted)
+    house = House()
+    await house.sync()
+    assert house.is_equal()
+    assert made[0].parents().listed == set()
+
+
 async def test_a_message_that_changes_has_its_children_read_again() -> None:
     house = House()
     await house.sync()
@@ -103,6 +121,52 @@ async def test_a_table_that_the_plan_lacks_is_skipped_and_its_messages_stay_due(
     assert house.is_equal()
 
 
+@pytest.mark.parametrize("child", CHILDREN)
+async def test_an_error_in_place_of_a_messages_children_does_not_pass_for_none(child: str) -> None:
+    house = House()
+    house.rules({"stream": child, "body": {"message": "Endpoint request timed out"}})
+    with pytest.raises(SyncFailed, match=child):
+        await house.sync()
+    house.rules()
+    await house.sync()
+    assert house.is_equal()
+
+
+async def test_a_table_that_the_plan_lacks_holds_up_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(children_due, "MOST_DUE", 20)
+    house = House(200)
+    house.rules({"stream": "message_event", "status": 403})
+    for _ in range(3):
+        await house.sync(hours=5)
+        wanted = expected_of(house.api, "message_provider")
+        assert house.tables.rows["message_provider"] == wanted
+        assert len(house.state["streams"]["message_event"]["due"]) < 200
+        house.account.add("message", 3)
+    assert len((await house.sync()).sent("message")) == 3
+
+
+async def test_while_a_table_fails_the_other_is_read_and_afterwards_both_are_complete(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(children_due, "MOST_DUE", 20)
+    house = House()
+    await house.sync()
+    house.rules({"stream": "message_event", "status": 500})
+    for _ in range(4):
+        house.account.add("message", 30)
+        house.account.advance(HOUR_MS)
+        with pytest.raises(SyncFailed, match="message_event"):
+            await house.sync()
+        wanted = expected_of(house.api, "message_provider")
+        assert house.tables.rows["message_provider"].keys() == wanted.keys()
+    house.rules()
+    for _ in range(40):
+        await house.sync(hours=12)
+    assert house.is_equal()
+
+
 @pytest.mark.parametrize("status", [402, 403, 422, 500])
 async def test_a_message_that_fails_is_named_and_stays_due(status: int) -> None:
     house = House()
@@ -116,6 +180,32 @@ async def test_a_message_that_fails_is_named_and_stays_due(status: int) -> None:
     house.rules()
     await house.sync()
     assert house.is_equal()
+
+
+@pytest.mark.parametrize("odd", [{"records": "null", "share": 0.1}, {"paging": "no_records"}])
+async def test_a_message_whose_history_comes_unusable_or_empty_stays_due(
+    odd: dict[str, Any],
+) -> None:
+    house = House()
+    house.rules({"stream": "message_event"} | odd)
+    await house.sync()
+    assert not house.is_equal()
+    house.rules()
+    await house.sync()
+    assert house.is_equal()
+    requests = house.requests()
+    await house.sync()
+    assert house.requests() == requests
+
+
+async def test_of_too_many_such_messages_the_others_are_due_no_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(message_children, "_MOST_DOUBTFUL", 20)
+    house = House()
+    house.rules({"stream": "message_event", "records": "null", "share": 0.2})
+    await house.sync()
+    assert len(house.state["streams"]["message_event"]["due"]) == 20
 
 
 async def test_a_first_message_that_is_refused_does_not_pass_for_the_plan() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from courier_async.state import saved, sent_rows
+from courier_async.state import sent_rows
 from tests.support.fake_courier.changes import add_settled, change_at_age
 from tests.support.harness import Sink
 from tests.syncs.house import (
@@ -110,7 +110,7 @@ def test_a_row_that_lands_in_a_sync_that_dies_is_deleted_once_a_later_sync_has_s
 def test_a_stream_too_large_to_remember_is_sent_whole_and_told_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(saved, "MOST_ROWS", 50)
+    monkeypatch.setattr(sent_rows, "MOST_ROWS", 50)
     house = House()
     (told,) = [text for text in house.sync().warnings if text.startswith("tenant: too large")]
     assert "rows deleted in Courier stay in the table" in told

@@ -24,7 +24,7 @@ CHILDREN = (
         path="/tenants/{id}/users",
         arrays=("items",),
         family=Family.LIST,
-        null_is_empty=True,
+        empty_has="has_more",
     ),
     stream(
         table="message_event",
@@ -167,6 +167,12 @@ def test_null_for_an_array_is_an_error_unless_the_api_documents_it(table: str) -
 
 def test_null_for_an_array_is_an_empty_page_where_the_api_documents_it() -> None:
     assert page("tenant_user", {"items": None, "has_more": False}) == Page([], None)
+
+
+def test_a_missing_array_is_an_empty_page_only_in_an_answer_of_that_form() -> None:
+    assert page("tenant_user", {"type": "list", "has_more": False}) == Page([], None)
+    assert "'items'" in refusal("tenant_user", {"type": "list"})
+    assert "'items'" in refusal("tenant_user", {})
 
 
 def test_records_come_through_as_they_are() -> None:

@@ -22,6 +22,7 @@ from courier_async.state.position import (
     Unusable,
 )
 from courier_async.state.saved import VERSION, State, load
+from courier_async.state.sent_rows import key_text
 
 SOURCE = "api.courier.com pk_prod"
 NOW = 1_794_657_600_000
@@ -353,7 +354,7 @@ def test_a_state_nested_beyond_all_reason_is_read_afresh() -> None:
 
 
 def test_a_stream_of_too_many_rows_gives_way_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("courier_async.state.saved.MOST_ROWS", 2)
+    monkeypatch.setattr("courier_async.state.sent_rows.MOST_ROWS", 2)
     state = state_of(list=StreamState(read_at=1, missing={"a": Missing(1)}))
     for number in range(3):
         state.rows_of("list").set((f"l{number}",), b"123456")
@@ -387,3 +388,29 @@ def test_a_full_state_stays_below_the_ten_megabytes_that_fivetran_takes() -> Non
     assert state.keep_within_bounds() == []
     size = len(json.dumps(state.as_json()))
     assert 4_000_000 < size < 6_000_000
+    # And where all of them are missing at once, and as many messages are due as can be.
+    everything = {key_text(key): Missing(NOW, NOW, NOW, 10) for key in state.rows["list"].marks}
+    state.streams["list"] = StreamState(missing=everything)
+    for child in ("message_provider", "message_event"):
+        state.due[child] = {f"1-6ae9f2e6-{number:024x}": NOW for number in range(20_000)}
+    size = len(json.dumps(state.as_json()))
+    assert 6_000_000 < size < 10_000_000
+
+
+def test_of_too_many_missing_rows_those_that_have_been_missing_for_longest_are_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("courier_async.state.saved.MOST_MISSING_BYTES", 650)
+    missing = {f"{number}": Missing(NOW - number) for number in range(20)}
+    state = state_of(
+        brand=StreamState(missing=missing), list=StreamState(missing={"a": Missing(1)})
+    )
+    kept = state.as_json()["streams"]
+    assert list(kept["brand"]["missing"]) == [f"{number}" for number in range(19, 9, -1)]
+    assert kept["list"].get("missing", {}) == {}
+
+
+def test_of_a_stream_that_is_sent_whole_no_missing_rows_are_kept() -> None:
+    state = state_of(list=StreamState(read_at=1, missing={"a": Missing(1)}))
+    state.sent_whole.add("list")
+    assert state.as_json()["streams"]["list"] == {"read_at": 1, "sent_whole": True}

@@ -495,7 +495,7 @@ def test_only_the_last_checkpoint_takes_the_mark_away_and_only_from_what_was_rea
 def test_a_stream_that_grows_too_large_is_told_once_and_remembered_no_more(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("courier_async.state.saved.MOST_ROWS", 2)
+    monkeypatch.setattr("courier_async.state.sent_rows.MOST_ROWS", 2)
     bench = Bench(interval_seconds=0.0)
     bench.state.streams["list"] = StreamState(missing={"x": Missing(1)})
     bench.write_at_once(lists("a", "b", "c"), lists("d", "e", "f"))

@@ -1,0 +1,88 @@
+"""The reader of children of messages, on its own: what it gives back, and when it is done."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+
+from courier_async.catalog.rows import RowMapper
+from courier_async.catalog.streams import BY_TABLE
+from courier_async.counts import Counts
+from courier_async.errors import Unavailable
+from courier_async.handover import Batch, Release
+from courier_async.reading.changes import Changes
+from courier_async.reading.child_pages import ChildPages
+from courier_async.reading.children_due import ChildrenDue
+from courier_async.reading.judge import JudgedPage
+from courier_async.reading.message_children import MessageChildrenReader
+from courier_async.state.position import StreamState
+
+EVENT = BY_TABLE["message_event"]
+EMPTY = JudgedPage(records=[], keys=[], names=[], times=[], unusable=0, next_cursor=None)
+
+
+class Pages(ChildPages):
+    """Messages without children. held: pages whose memory has not been given back."""
+
+    def __init__(self, before: Callable[[str], None]) -> None:
+        self.now_ms = 0
+        self.held = 0
+        self._before = before
+
+    def can_ask(self, parent_id: str) -> bool:
+        return True
+
+    async def of(self, parent_id: str) -> AsyncIterator[tuple[JudgedPage, Release]]:
+        self._before(parent_id)
+        await asyncio.sleep(0)
+        self.held += 1
+        yield EMPTY, self._release
+
+    def _release(self) -> None:
+        self.held -= 1
+
+
+def reader_of(due: ChildrenDue, pages: Pages) -> MessageChildrenReader:
+    changes = Changes(EVENT, mapper=RowMapper(EVENT, redact_secrets=True), salt=b"")
+    return MessageChildrenReader(
+        EVENT, StreamState(), changes=changes, pages=pages, due=due, counts=Counts(EVENT.table)
+    )
+
+
+async def write_slowly(reader: MessageChildrenReader) -> None:
+    """So that what has been read waits."""
+    async for _ in reader.batches():
+        await asyncio.sleep(0.001)
+
+
+async def test_what_is_read_when_so_many_fail_that_no_more_is_gives_its_memory_back() -> None:
+    def fail_at_first(message_id: str) -> None:
+        if int(message_id) < 30:
+            raise Unavailable("no usable answer after 1 try: Courier answered 500")
+
+    due = ChildrenDue({str(number): 1 for number in range(200)})
+    due.end()
+    pages = Pages(fail_at_first)
+    with pytest.raises(Unavailable):
+        await write_slowly(reader_of(due, pages))
+    assert pages.held == 0
+
+
+async def test_a_message_that_changes_while_its_children_are_read_stays_due() -> None:
+    asked: list[str] = []
+
+    def change_at_first(message_id: str) -> None:
+        asked.append(message_id)
+        if len(asked) == 1:
+            due.add({message_id: 2})
+
+    due = ChildrenDue({"a": 1})
+    batches = reader_of(due, Pages(change_at_first)).batches()
+    done = []
+    async for batch in batches:
+        assert isinstance(batch, Batch)
+        if batch.state is not None:
+            done.append(batch.done)
+        due.end()
+    assert asked == ["a", "a"]
+    assert done == [[], ["a"]]
