@@ -18,7 +18,7 @@ from courier_async.reading.message_children import MessageChildrenReader
 from courier_async.state.position import StreamState
 
 EVENT = BY_TABLE["message_event"]
-EMPTY = JudgedPage(records=[], keys=[], names=[], times=[], unusable=0, next_cursor=None)
+EMPTY = JudgedPage(records=[], keys=[], times=[], unusable=0, next_cursor=None)
 
 
 class Pages(ChildPages):
