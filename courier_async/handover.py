@@ -27,8 +27,8 @@ class Batch:
 
     rows: as op.upsert takes them. entries: one for each row that is remembered.
     deletes: keys of rows that have gone. forgotten: keys of which nothing is remembered any more.
-    due: of parents, id -> time (0 where it does not matter) of those whose children are to be
-    read; due_in: the tables that note it. done: of children, the ids that are due no more.
+    due: of messages, id -> time of those whose children are to be read; due_in: the tables that
+    note it. done: of children of messages, the ids of messages whose children have been read.
     state: the stream's whole next state, adopted once the rows are out; None: it stays.
     ends_walk: a checkpoint is worth its cost now.
     release: gives the page's memory back.

@@ -26,7 +26,7 @@ class Selected:
     """rows: to be sent, with their entries. unchanged: records that need not be.
 
     shows_news: some record is known to be new or changed. holds_known: some has an entry.
-    due: id -> time of messages, and id -> 0 of new rows, whose children are to be read.
+    due: id -> time of messages whose children are to be read.
     """
 
     rows: list[Row] = field(default_factory=list)
@@ -89,8 +89,6 @@ class Changes:
         if mark and rows.get(key) == mark:
             selected.unchanged += 1
             return
-        if rows.get(key) is None:
-            selected.due[key[0]] = 0
         rows.set(key, mark)
         selected.shows_news = True
         selected.entries.append(Entry(key, b"", mark))

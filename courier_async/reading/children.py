@@ -5,7 +5,7 @@ Nothing tells that the children of a parent have changed, so each parent is aske
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Collection, Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -52,10 +52,7 @@ class _End:
 
 
 class ChildrenReader:
-    """Reads the children of one table's parents for one sync.
-
-    due: ids of parents that were new in earlier syncs, which ended before they were owed.
-    """
+    """Reads the children of one table's parents for one sync."""
 
     def __init__(
         self,
@@ -65,7 +62,6 @@ class ChildrenReader:
         changes: Changes,
         settings: Settings,
         pages: ChildPages,
-        due: Collection[str],
         counts: Counts,
     ) -> None:
         self._stream = stream
@@ -73,7 +69,6 @@ class ChildrenReader:
         self._changes = changes
         self._settings = settings
         self._pages = pages
-        self._due = due
         self._counts = counts
         self._kept: dict[str, set[Key]] = defaultdict(set)
         for key in changes.rows.marks if changes.rows is not None else ():
@@ -103,7 +98,6 @@ class ChildrenReader:
             self.state,
             parents,
             self._kept.keys(),
-            self._due,
             refresh_ms=self._settings.children_refresh_ms,
             can_ask=self._pages.can_ask,
         )
@@ -249,7 +243,6 @@ class ChildrenReader:
         read_at = parents.now if parents.whole else self.state.read_at
         self.state = replace(self.state, owed=owed, round=current, read_at=read_at)
         batch.state = self.state
-        batch.done, progress.settled = progress.settled, []
         return batch
 
     def _compare(self, parent: str, seen: set[Key], batch: Batch, now: int) -> None:

@@ -17,7 +17,7 @@ from courier_async.reading.child_pages import ChildPages
 from courier_async.reading.children import ChildrenReader
 from courier_async.reading.children_due import ChildrenDue
 from courier_async.reading.message_children import MessageChildrenReader
-from courier_async.reading.rounds import NewParents, Parents
+from courier_async.reading.rounds import Parents
 from courier_async.reading.stream_reader import Put, StreamReader, outcome_of
 from courier_async.settings import Settings
 from courier_async.state.saved import State
@@ -93,25 +93,21 @@ class Readers:
     async def _read_stream(self, stream: Stream, changes: Changes) -> None:
         due = self._due if stream.changes_late else {}
         parents = self._parents.get(stream.table)
-        state = self._state
-        children = [s.table for s in self._settings.streams if s.parent == stream.table]
-        begun = [table for table in children if state.of(table).round is not None]
-        new_parents = NewParents({table: len(state.due.get(table, ())) for table in begun})
 
         async def put(output: Batch | Notice) -> None:
             if isinstance(output, Notice) or not output.due:
                 await self._put(output)
                 return
             # Nothing was awaited since the page was judged, so there is room where there was.
-            noted = {table: messages for table, messages in due.items() if messages.has_room}
-            output.due_in = tuple(noted) or new_parents.note(output.due)
+            noted = {table: children for table, children in due.items() if children.has_room}
+            output.due_in = tuple(noted)
             await self._put(output)
-            for messages in noted.values():
-                messages.add(output.due)
+            for children in noted.values():
+                children.add(output.due)
 
         async def until_room() -> None:
-            for messages in due.values():
-                await messages.until_room()
+            for children in due.values():
+                await children.until_room()
 
         reader = StreamReader(
             stream,
@@ -128,8 +124,8 @@ class Readers:
         try:
             await reader.read()
         finally:
-            for messages in due.values():
-                messages.end()
+            for children in due.values():
+                children.end()
             if parents is not None and not parents.done():
                 parents.set_result(reader.parents())
 
@@ -141,7 +137,6 @@ class Readers:
             changes=changes,
             settings=self._settings,
             pages=self._pages(stream),
-            due=tuple(self._state.due.get(stream.table, ())),
             counts=counts,
         )
         # Shielded: several tables of children may wait for the same parents.

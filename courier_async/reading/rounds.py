@@ -32,14 +32,10 @@ class Parents:
 
 @dataclass(slots=True)
 class Progress:
-    """The work of this sync: owed parents first, then the round's in the order of their ids.
-
-    settled: new parents that are due no more, since they are owed now or have gone.
-    """
+    """The work of this sync: owed parents first, then the round's in the order of their ids."""
 
     owed: list[str]
     round_ids: list[str]
-    settled: list[str] = field(default_factory=list)
     done: set[str] = field(default_factory=set)
     at: int = 0
 
@@ -64,47 +60,24 @@ class Progress:
         return replace(current, done_to="" if over else done_to, over=over)
 
 
-class NewParents:
-    """Tells which tables of children note a new parent with its row.
-
-    So it is owed there also where the sync ends before the children's turn has come. In a table
-    whose first round has not begun, that round will find it.
-    noted: table -> how many are noted there.
-    """
-
-    def __init__(self, noted: dict[str, int]) -> None:
-        self._noted = noted
-
-    def note(self, new: Collection[str]) -> tuple[str, ...]:
-        """The tables that note them."""
-        tables = tuple([table for table, count in self._noted.items() if count < MOST_OWED])
-        for table in tables:
-            self._noted[table] += len(new)
-        return tables
-
-
 def begin(
     state: StreamState,
     parents: Parents,
     kept: Collection[str],
-    due: Collection[str],
     *,
     refresh_ms: int,
     can_ask: Callable[[str], bool],
 ) -> tuple[StreamState, Progress]:
     """What is to be read: what is owed, and a round if one is under way or due.
 
-    kept: ids of the parents whose children are kept. due: ids of parents that were new in earlier
-    syncs. can_ask: whether an id can be asked for.
+    kept: ids of the parents whose children are kept. can_ask: whether an id can be asked for.
     """
     known = {parent for parent in parents.listed.union(kept) if can_ask(parent)}
-    new = parents.new.union(due)
     # Nobody waits for the children of a parent that has gone.
     owed = {p: failed for p, failed in state.owed.items() if p in known or not parents.whole}
-    for parent in sorted(new & known) if state.round is not None else ():
+    for parent in sorted(parents.new & known) if state.round is not None else ():
         if len(owed) < MOST_OWED:
             owed.setdefault(parent, False)
-    settled = {p for p in new if p in owed or (parents.whole and p not in known)}
     current, ids = state.round, list[str]()
     if parents.whole:
         if current is not None and not any(parent > current.done_to for parent in known):
@@ -116,7 +89,7 @@ def begin(
             ids = sorted(parent for parent in known if parent > current.done_to)
         if not ids:
             current = replace(current, done_to="", over=True)
-    return replace(state, owed=owed, round=current), Progress(list(owed), ids, sorted(settled))
+    return replace(state, owed=owed, round=current), Progress(list(owed), ids)
 
 
 def _is_due(current: Round, now: int, refresh_ms: int) -> bool:

@@ -30,8 +30,7 @@ class _SavedStream(StreamState, frozen=True, kw_only=True, omit_defaults=True):
 
     open: rows may have been sent since the last checkpoint but one that ended a sync.
     sent_whole: too large for its rows to be remembered; told once.
-    due: of children of messages, id -> time of the messages to be read; of other children, id -> 0
-    of parents that are new and not yet among those owed.
+    due: of children of messages, id -> time of the messages to be read.
     """
 
     open: bool = False
