@@ -169,13 +169,15 @@ class Readers:
         state, settings = self._state, self._settings
         keeps = stream.keeps_rows and stream.table not in state.sent_whole
         is_message = stream.changes_late
+        # The events of a message are wanted where the message was.
+        may_leave_out = stream.time_field is not None and stream.parent is None
         return Changes(
             stream,
             mapper=mapper,
             salt=salt_of(stream, settings.redact_secrets),
             rows=state.rows_of(stream.table).copy() if keeps else None,
             recent=state.recent_of(stream).copy() if stream.keeps_recent else None,
-            since_ms=settings.sync_since_ms if stream.time_field is not None else None,
+            since_ms=settings.sync_since_ms if may_leave_out else None,
             may_owe=self._may_owe if is_message and self._due else None,
         )
 

@@ -84,6 +84,18 @@ async def test_messages_that_landed_without_their_children_get_them_when_sent_ag
     assert house.is_equal()
 
 
+async def test_children_that_are_due_land_also_where_sync_since_has_moved_past_them() -> None:
+    house = House()
+    house.rules({"stream": "message_event", "status": 500})
+    with pytest.raises(SyncFailed):
+        await house.sync()
+    house.rules()
+    await house.sync(sync_since_ms=house.account.now_ms())
+    # Nobody would ask for them later: the messages have landed, and do not change.
+    await house.sync()
+    assert house.is_equal()
+
+
 async def test_pages_that_wait_for_children_keep_no_memory_that_children_need(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
