@@ -10,6 +10,7 @@ from courier_async.catalog.streams import BY_TABLE
 from courier_async.ending import SyncFailed
 from tests.support.fake_courier import Account, FakeApi, Options
 from tests.support.harness import Crash, Sink, Tables, expected, sync
+from tests.support.virtual_sync import virtual_api, virtual_sync
 
 HOUR_MS = 3_600_000
 NOW_MS = 1_794_657_600_000
@@ -265,6 +266,16 @@ async def test_a_round_from_the_future_does_not_put_the_next_one_off() -> None:
     house.account.members.add_members(house.child, house.parent_with_children(), 2)
     await house.sync(hours=25)
     assert house.is_equal()
+
+
+def test_a_thousand_parents_are_read_at_the_rate_that_is_set() -> None:
+    sizes = {"tenant": 1_000, "tenant_user": 3}
+    api = virtual_api(sizes, latency_ms=100, page_sizes={"tenant": 100, "tenant_user": 20})
+    streams = (BY_TABLE["tenant"], BY_TABLE["tenant_user"])
+    synced = virtual_sync(api, streams=streams, requests_per_second=200.0)
+    assert synced.error is None
+    # Once their ten pages have been read: nobody knows before which parents there are.
+    assert synced.seconds - synced.last_answer["/tenants"] <= 1.2 * 1_000 / 200
 
 
 @pytest.mark.parametrize("seed", range(6))
