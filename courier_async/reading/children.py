@@ -5,7 +5,7 @@ Nothing tells that the children of a parent have changed, so each parent is aske
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
 
 from msgspec.structs import replace
@@ -24,7 +24,7 @@ from courier_async.reading.first_failures import (
 )
 from courier_async.reading.judge import JudgedPage
 from courier_async.reading.outcome import without_seen
-from courier_async.reading.rounds import MOST_OWED, Parents, Progress, begin
+from courier_async.reading.rounds import MOST_OWED, Parents, Progress, begin, with_owed
 from courier_async.settings import Settings
 from courier_async.state.position import Missing, StreamState
 from courier_async.state.sent_rows import key_text
@@ -80,6 +80,17 @@ class ChildrenReader:
         """When the last round that is over began, or the one before the one under way."""
         current = self.state.round
         return current.began if current is not None and current.over else None
+
+    def owe(self, new: Iterable[str]) -> Batch | None:
+        """Notes parents ahead of their rows: once those are known, nobody tells that they are new.
+
+        Before `batches` alone.
+        """
+        before = self.state
+        self.state = with_owed(before, filter(self._pages.can_ask, new))
+        if self.state == before:
+            return None
+        return Batch(stream=self._stream, state=self.state)
 
     async def batches(self, parents: Parents) -> AsyncIterator[Batch | Notice]:
         """Yields what each page and each parent brings. Raises CourierError in the end."""

@@ -51,6 +51,8 @@ class Readers:
         self._parents: dict[str, asyncio.Future[Parents]] = {
             table: asyncio.get_running_loop().create_future() for table in dict.fromkeys(tables)
         }
+        # Of each table of parents, those that read its children.
+        self._children: dict[str, list[ChildrenReader]] = {table: [] for table in self._parents}
         self._due = {
             stream.table: ChildrenDue(state.due.get(stream.table, {}))
             for stream in settings.streams
@@ -92,16 +94,23 @@ class Readers:
     async def _read_stream(self, stream: Stream, changes: Changes) -> None:
         due = list(self._due.values()) if stream.changes_late else []
         parents = self._parents.get(stream.table)
+        children = self._children.get(stream.table, [])
+        known = {key[0] for key in changes.rows.marks} if changes.rows is not None else set()
 
         async def put(output: Batch | Notice) -> None:
+            if isinstance(output, Batch):
+                new = {entry.key[0] for entry in output.entries} - known
+                for owed in [reader.owe(new) for reader in children if new]:
+                    if owed is not None:
+                        await self._put(owed)
             await self._put(output)
             if isinstance(output, Batch) and output.due:
-                for children in due:
-                    children.add(output.due)
+                for waiting in due:
+                    waiting.add(output.due)
 
         async def until_room() -> None:
-            for children in due:
-                await children.until_room()
+            for waiting in due:
+                await waiting.until_room()
 
         reader = StreamReader(
             stream,
@@ -118,8 +127,8 @@ class Readers:
         try:
             await reader.read()
         finally:
-            for children in due:
-                children.end()
+            for waiting in due:
+                waiting.end()
             if parents is not None and not parents.done():
                 parents.set_result(reader.parents())
 
@@ -133,6 +142,7 @@ class Readers:
             pages=self._pages(stream),
             counts=counts,
         )
+        self._children[stream.parent or ""].append(reader)
         # Shielded: several tables of children may wait for the same parents.
         parents = await asyncio.shield(self._parents[stream.parent or ""])
         try:

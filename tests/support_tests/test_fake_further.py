@@ -218,8 +218,8 @@ def test_messages_and_their_histories_are_the_truth() -> None:
 def test_a_message_that_was_opened_without_having_been_sent_has_a_history() -> None:
     api = fake()
     for message in truth(api, "message")[:40]:
-        opened = {"opened": api.account.now_ms(), "sent": ABSENT, "delivered": ABSENT}
-        api.account.edit("message", message["id"], **opened)
+        now_ms = api.account.now_ms()
+        api.account.edit("message", message["id"], opened=now_ms, sent=ABSENT, delivered=ABSENT)
         assert get(api, f"/messages/{message['id']}/history")["results"]
 
 
