@@ -37,6 +37,8 @@ class ChildOracle:
         self._streams: dict[str, Part] = {}
         # Since when whole readings have missed a row that none has held since.
         self._missed: dict[tuple[str, str], int] = {}
+        # Parents that were there when a sync read all that was due.
+        self._met: set[tuple[str, str]] = set()
         # Parents whose rows this sync has deleted.
         self._deleted: set[tuple[str, str]] = set()
 
@@ -139,9 +141,16 @@ class ChildOracle:
         moment = self._began_ms - self._claims.ahead_ms
         is_tracked = not ({"unusable", "sent_whole"} & parents.keys())
         for parent in self._source.past[PARENT[table]].values():
-            is_new = parent.listed and parent.id not in known and parent.placed_ms < moment
-            if is_new and is_tracked and parent.id not in (but, *_NEVER_ASKED):
-                self._check_called(table, parent.id, moment)
+            if not parent.listed or parent.placed_ms >= moment:
+                continue
+            place = (table, parent.id)
+            if parent.id in (but, *_NEVER_ASKED) or (place in self._met and parent.id in known):
+                continue
+            self._met.add(place)
+            if is_tracked:
+                # One that a sync has met which did not get to the end may have been read then.
+                since = parent.first_ms + 1 if parent.id in known else moment
+                self._check_called(table, parent.id, since)
         for key, row in self._destination.landed[table].items():
             if row is None or key in self._destination.untracked[table] or "sent_whole" in part:
                 continue

@@ -53,13 +53,12 @@ def no_second_round() -> Patches:
 
 
 def a_new_parent_waits_for_the_next_round() -> Patches:
-    real = rounds.begin
+    for module in (rounds, children):
+        yield patch.object(module, "with_owed", lambda state, new: state)
 
-    def begin(state: Any, parents: Any, *arguments: Any, **named: Any) -> Any:
-        parents.new = set()
-        return real(state, parents, *arguments, **named)
 
-    yield patch.object(children, "begin", begin)
+def a_new_parent_noted_only_once_all_are_listed() -> Patches:
+    yield patch.object(ChildrenReader, "owe", lambda self, new: None)
 
 
 def one_failing_parent_ends_the_round() -> Patches:
