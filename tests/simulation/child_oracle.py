@@ -178,8 +178,9 @@ class ChildOracle:
 
     def _check_landed_of(self, table: str, message: str, since_ms: int) -> None:
         for child in self._source.kin.of(table, message):
-            # Of a message dated ahead, the history shows only then.
-            is_late = child.time_ms > since_ms + _HISTORY_MS
+            # What is dated later, as by a click that took an earlier one's place, shows only then.
+            newest_ms = max(version.record.get("ts", 0) for version in child.versions)
+            is_late = newest_ms > since_ms + _HISTORY_MS
             if is_late or not child.listed or child.first_ms > since_ms:
                 continue
             landed = child.version_of(self._destination.landed[table].get(child.id))
