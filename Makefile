@@ -37,7 +37,7 @@ $(READY): requirements.txt requirements-dev.txt $(if $(shell $(IS_FRESH) && echo
 	@$(BIN)/python $(PIP) -r requirements-dev.txt
 	@touch $@
 
-demo: $(READY)  ## show three syncs against a fake Courier API, no key needed (KEEP=1 keeps the tables)
+demo: $(READY)  ## show three syncs against a fake Courier API, no key needed (KEEP=1, STREAMS=all)
 	@PYTHONDONTWRITEBYTECODE=1 $(BIN)/python -m tools.demo
 
 debug: $(READY)  ## sync with your key into files/warehouse.db (CONFIGURATION=..., VERBOSE=1)

@@ -1,17 +1,18 @@
 """What `make demo` shows of the tables: rows, counts and changes, at most 99 columns wide."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import zip_longest
 from typing import Any
 from unicodedata import east_asian_width
 
+from courier_async.catalog.streams import BY_TABLE
 from tests.support.end_to_end import Run
-from tests.support.warehouse import Cells
+from tests.support.warehouse import Cells, RowKey
 
 WIDTH = 99
-GUTTER = 15
 LONGEST_CELL = 24
+LONGEST_PARENT = 12  # before the rest of a child's key
 SHOWN_ROWS = 3
 SHOWN_CHANGES = 2  # of a kind
 # Table -> the columns that are shown; "/" stands between those of the two shapes of templates.
@@ -23,14 +24,28 @@ COLUMNS = {
     "message": ("id", "status", "enqueued", "recipient"),
     "notification": ("id", "title/name", "created/created_at", "updated/updated_at"),
     "tenant": ("id", "name", "parent_tenant_id", "properties_seats"),
+    "preference_change": ("timestamp", "user_id", "topic_name", "status"),
+    "preference_section": ("id", "name", "created"),
+    "subscription_topic": ("id", "name", "default_status"),
+    "list_subscription": ("list_id", "recipient_id", "created"),
+    "audience_member": ("audience_id", "member_id", "added_at"),
+    "tenant_user": ("tenant_id", "user_id", "type"),
+    "notification_metric": ("notification_id", "period", "channel", "sent", "opened"),
+    "message_provider": ("message_id", "position", "provider", "status"),
+    "message_event": ("message_id", "position", "type", "ts"),
 }
 TIMES = ("timestamp", "created", "created_at", "updated", "updated_at", "enqueued", "sent",
-         "delivered", "opened", "clicked")  # fmt: skip
+         "delivered", "opened", "clicked", "added_at", "period", "ts")  # fmt: skip
 
-Tables = dict[str, dict[str, Cells]]
+Tables = dict[str, dict[RowKey, Cells]]
 
 
-def print_rows(table: str, rows: Mapping[str, Cells]) -> None:
+def gutter(tables: Iterable[str]) -> int:
+    """The width of the column in which the names of these tables stand."""
+    return max(15, *(len(table) + 2 for table in tables))
+
+
+def print_rows(table: str, rows: Mapping[RowKey, Cells], width: int) -> None:
     """The first of the rows that have most to show, beside the table's name and size."""
     columns = COLUMNS[table]
     full = sorted(
@@ -41,34 +56,36 @@ def print_rows(table: str, rows: Mapping[str, Cells]) -> None:
     lines = _aligned([[column.partition("/")[0] for column in columns], *shown])
     print()
     for left, line in zip_longest((table, f"{len(rows):,} rows"), lines, fillvalue=""):
-        print(f"   {left:<{GUTTER}}{line}".rstrip())
+        print(f"   {left:<{width}}{line}".rstrip())
 
 
-def print_comparison(
-    tables: Tables, first: Mapping[str, int], second: Mapping[str, int], run: Run
-) -> None:
+def print_comparison(tables: Tables, first: Run, second: Run) -> None:
     """A line a table: what both syncs asked, and what the second one sent."""
-    sent, unchanged = run.counts("sent"), run.counts("unchanged")
+    asked, again = first.counts("requests"), second.counts("requests")
+    sent, unchanged = second.counts("sent"), second.counts("unchanged")
     lines = [["table", "requests, 1st", "2nd", "rows sent", "unchanged", "in table"]]
     for name, rows in tables.items():
-        counts = (first[name], second[name], sent[name], unchanged[name], len(rows))
+        counts = (asked[name], again[name], sent[name], unchanged[name], len(rows))
         lines.append([name, *(f"{count:,}" if count else "-" for count in counts)])
     for line in _aligned(lines, numbers=True):
         print(f"   {line}")
     print("\n   Unchanged rows are not sent again: Fivetran bills by the rows it receives.")
 
 
-def print_changes(table: str, before: Mapping[str, Cells], after: Mapping[str, Cells]) -> None:
+def print_changes(
+    table: str, before: Mapping[RowKey, Cells], after: Mapping[RowKey, Cells], width: int
+) -> None:
     changed = [
-        (f"~ {_cut(key)}", _change(before[key], after[key]))
+        (f"~ {_key(table, key)}", _change(before[key], after[key]))
         for key in after
         if key in before and before[key] != after[key]
     ]
     new = [
-        (f"+ {_cut(key)}", f"new: {_called(after[key])}") for key in sorted(after.keys() - before)
+        (f"+ {_key(table, key)}", _said("new", table, after[key]))
+        for key in sorted(after.keys() - before)
     ]
     gone = [
-        (f"- {_cut(key)}", f"marked deleted: {_called(before[key])}")
+        (f"- {_key(table, key)}", _said("marked deleted", table, before[key]))
         for key in sorted(before.keys() - after)
     ]
     lines = []
@@ -77,7 +94,7 @@ def print_changes(table: str, before: Mapping[str, Cells], after: Mapping[str, C
         if len(kind) > SHOWN_CHANGES:
             lines.append((kind[0][0][:2] + f"{len(kind) - SHOWN_CHANGES} more", ""))
     for left, line in zip_longest((table,), _aligned(lines) or ["= as it was"], fillvalue=""):
-        print(_cut(f"   {left:<{GUTTER}}{line}".rstrip(), WIDTH))
+        print(_cut(f"   {left:<{width}}{line}".rstrip(), WIDTH))
 
 
 def _aligned(lines: Sequence[Sequence[str]], *, numbers: bool = False) -> list[str]:
@@ -105,7 +122,8 @@ def _cell(row: Cells, columns: str) -> str:
 
 def _shown(column: str, value: Any) -> str:
     """A value as people read it; a time, in epoch ms or (landed as a time) µs, as a date."""
-    if isinstance(value, int) and column in TIMES:
+    # A count is no time, though metrics have counts of the same names.
+    if isinstance(value, int) and column in TIMES and value > 10**11:
         seconds = value / (1_000_000 if value > 10**14 else 1_000)
         return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M")
     return "" if value is None else str(value)
@@ -122,11 +140,33 @@ def _change(before: Cells, after: Cells) -> str:
     )
 
 
-def _called(row: Cells) -> str:
-    """What people call a row; of a message its status and recipient."""
+def _key(table: str, key: RowKey) -> str:
+    """A row's key; of a child its parent's id, cut short, and the rest."""
+    if not isinstance(key, tuple):
+        return _cut(key)
+    columns = BY_TABLE[table].key_columns
+    parent, *rest = (
+        _shown(column, part)
+        for column, part in zip(columns, key, strict=True)
+        if column != "granularity"
+    )
+    return _cut(" ".join((_cut(parent, LONGEST_PARENT), *rest)))
+
+
+def _said(what: str, table: str, row: Cells) -> str:
+    called = _called(table, row)
+    return f"{what}: {called}" if called else what
+
+
+def _called(table: str, row: Cells) -> str:
+    """What people call a row; where it has no name, what else is shown of it."""
     if "name" in row:
         return str(row["name"])
-    return f"{row.get('status')} to {row.get('recipient')}"
+    if table == "message":
+        return f"{row.get('status')} to {row.get('recipient')}"
+    keys = BY_TABLE[table].key_columns
+    cells = (_cell(row, column) for column in COLUMNS[table] if column not in keys)
+    return ", ".join(filter(None, cells))
 
 
 def _cut(text: str, length: int = LONGEST_CELL) -> str:

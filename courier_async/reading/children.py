@@ -5,9 +5,8 @@ Nothing tells that the children of a parent have changed, so each parent is aske
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final
 
 from msgspec.structs import replace
 
@@ -17,19 +16,18 @@ from courier_async.errors import CourierError, Denied, KeyRefused, ParentsFailed
 from courier_async.handover import Batch, Notice, Release
 from courier_async.reading.changes import Changes
 from courier_async.reading.child_pages import ChildPages
+from courier_async.reading.first_failures import (
+    AT_ONCE,
+    FirstFailures,
+    is_not_found,
+    is_not_in_plan,
+)
 from courier_async.reading.judge import JudgedPage
 from courier_async.reading.outcome import without_seen
-from courier_async.reading.rounds import MOST_OWED, Parents, Progress, begin
+from courier_async.reading.rounds import MOST_OWED, Parents, Progress, begin, with_owed
 from courier_async.settings import Settings
 from courier_async.state.position import Missing, StreamState
 from courier_async.state.sent_rows import key_text
-
-# Parents that are read at once, under the shared limiter.
-_AT_ONCE: Final = 32
-# So many failures before the first success are no single parent's fault.
-_MOST_FAILURES_AT_FIRST: Final = 20
-_NOT_FOUND: Final = 404
-_NOT_IN_PLAN: Final = frozenset({402, 403})
 
 
 @dataclass(slots=True)
@@ -74,20 +72,29 @@ class ChildrenReader:
         for key in changes.rows.marks if changes.rows is not None else ():
             self._kept[key[0]].add(key)
         self._seen: dict[str, set[Key]] = defaultdict(set)
-        self._was_read = state != StreamState() or bool(self._kept)
         self._unusable: set[str] = set()
         self._errors: dict[str, CourierError] = {}
         self._unknown = 0
-        # Failures that count only once some parent could be read, or many could not: until then
-        # it may be the plan, or Courier as a whole.
+        self._failures = FirstFailures(was_read=state != StreamState() or bool(self._kept))
+        # They count only once some parent could be read, or all have failed.
         self._held: list[_End] = []
-        self._has_read = False
 
     @property
     def complete_to_ms(self) -> int | None:
         """When the last round that is over began, or the one before the one under way."""
         current = self.state.round
         return current.began if current is not None and current.over else None
+
+    def owe(self, new: Iterable[str]) -> Batch | None:
+        """Notes parents ahead of their rows: once those are known, nobody tells that they are new.
+
+        Before `batches` alone.
+        """
+        before = self.state
+        self.state = with_owed(before, filter(self._pages.can_ask, new))
+        if self.state == before:
+            return None
+        return Batch(stream=self._stream, state=self.state)
 
     async def batches(self, parents: Parents) -> AsyncIterator[Batch | Notice]:
         """Yields what each page and each parent brings. Raises CourierError in the end."""
@@ -103,7 +110,9 @@ class ChildrenReader:
         )
         async for output in self._read_parents(progress, parents):
             yield output
-        general = self._general_failure()
+        general = self._failures.general()
+        if isinstance(general, Denied):
+            raise general
         for end in self._held:
             yield self._end_parent(end, progress, parents)
         if self._unknown:
@@ -119,11 +128,11 @@ class ChildrenReader:
     async def _read_parents(self, progress: Progress, parents: Parents) -> AsyncIterator[Batch]:
         """Several parents at once; their answers come here, where alone the state moves."""
         work = iter(progress.work())
-        arrivals: asyncio.Queue[_Page | _End | BaseException] = asyncio.Queue(2 * _AT_ONCE)
+        arrivals: asyncio.Queue[_Page | _End | BaseException] = asyncio.Queue(2 * AT_ONCE)
         tasks: set[asyncio.Task[None]] = set()
         try:
-            under_way = sum(self._start(work, arrivals, tasks) for _ in range(_AT_ONCE))
-            while under_way and not self._is_hopeless():
+            under_way = sum(self._start(work, arrivals, tasks) for _ in range(AT_ONCE))
+            while under_way and not self._failures.are_hopeless:
                 arrival = await arrivals.get()
                 if isinstance(arrival, BaseException):
                     raise arrival
@@ -199,27 +208,11 @@ class ChildrenReader:
 
     def _believed(self, end: _End) -> list[_End]:
         """The ends that count by now."""
-        self._has_read = self._has_read or end.error is None
+        failed_before = self.state.owed.get(end.parent, False)
+        self._failures.note(end.error, failed_before=failed_before)
         ends = [*self._held, end]
-        self._held = [] if self._has_read else ends
-        return ends if self._has_read else []
-
-    def _failures(self) -> list[_End]:
-        """Held failures that tell something of more than one parent."""
-        return [end for end in self._held if end.error is not None and not _is_not_found(end)]
-
-    def _is_hopeless(self) -> bool:
-        """Whether so many fail at first that no more are asked. Those that failed before may."""
-        new = [end for end in self._failures() if not self.state.owed.get(end.parent)]
-        return len(new) >= _MOST_FAILURES_AT_FIRST
-
-    def _general_failure(self) -> CourierError | None:
-        """Why no parent could be read where that is no parent's fault. Raises Denied."""
-        failures = self._failures()
-        if failures and not self._was_read and all(_is(end, *_NOT_IN_PLAN) for end in failures):
-            error = failures[0].error
-            raise Denied(error.status if isinstance(error, Refused) else _NOT_FOUND)
-        return failures[-1].error if self._is_hopeless() else None
+        self._held = [] if self._failures.has_read else ends
+        return ends if self._failures.has_read else []
 
     def _end_parent(self, end: _End, progress: Progress, parents: Parents) -> Batch:
         """The state once a parent's reading has ended, and which of its children have gone."""
@@ -231,7 +224,7 @@ class ChildrenReader:
             owed.pop(parent, None)
             if parents.whole and parent not in self._unusable:
                 self._compare(parent, seen, batch, parents.now)
-        elif _is_not_found(end):
+        elif is_not_found(error) and not end.was_answered:
             self._unknown += 1
             owed.pop(parent, None)
         else:
@@ -280,17 +273,9 @@ class ChildrenReader:
         return Batch(stream=self._stream, deletes=keys, state=self.state)
 
 
-def _is(end: _End, *statuses: int) -> bool:
-    return isinstance(end.error, Refused) and end.error.status in statuses
-
-
-def _is_not_found(end: _End) -> bool:
-    return _is(end, _NOT_FOUND) and not end.was_answered
-
-
 def _is_unknown(end: _End) -> bool:
     """Whether a parent that is not listed is not known either: of tenants 400 says so."""
     error = end.error
-    if end.was_answered or not isinstance(error, Refused) or _is(end, *_NOT_IN_PLAN):
+    if end.was_answered or not isinstance(error, Refused) or is_not_in_plan(error):
         return False
     return 400 <= error.status < 500

@@ -10,24 +10,21 @@ from typing import Final
 
 from courier_async.catalog.stream import HOUR_MS, Stream
 from courier_async.counts import Counts
-from courier_async.errors import CourierError, Denied, KeyRefused, ParentsFailed, Refused
+from courier_async.errors import CourierError, Denied, KeyRefused, ParentsFailed
 from courier_async.handover import Batch, Notice, Release
 from courier_async.reading.changes import Changes
 from courier_async.reading.child_pages import ChildPages
 from courier_async.reading.children_due import ChildrenDue
+from courier_async.reading.first_failures import AT_ONCE, FirstFailures, is_not_found
 from courier_async.reading.judge import JudgedPage, time_of
 from courier_async.state.position import StreamState
 
 log = logging.getLogger(__name__)
 
-_AT_ONCE: Final = 32
 # Beyond so many messages that fail in one sync, the oldest is given up.
 _MOST_FAILING: Final = 1_000
 # So many messages whose children came odd are read again in the next sync.
 _MOST_DOUBTFUL: Final = 100
-_MOST_FAILURES_AT_FIRST: Final = 20
-_NOT_FOUND: Final = 404
-_NOT_IN_PLAN: Final = frozenset({402, 403})
 
 
 class _Read:
@@ -59,19 +56,18 @@ class MessageChildrenReader:
         self._pages = pages
         self._due = due
         self._counts = counts
-        self._was_read = state != StreamState()
+        self._failures = FirstFailures(was_read=state != StreamState())
         self._failing: dict[str, CourierError] = {}
-        self._has_read = False
         self._unknown = 0
         self._doubtful = 0
 
     async def batches(self) -> AsyncIterator[Batch | Notice]:
         """Yields a batch a message, until none is due. Raises CourierError in the end."""
-        results: asyncio.Queue[_Read | BaseException | None] = asyncio.Queue(_AT_ONCE)
-        workers = [asyncio.create_task(self._work(results)) for _ in range(_AT_ONCE)]
+        results: asyncio.Queue[_Read | BaseException | None] = asyncio.Queue(AT_ONCE)
+        workers = [asyncio.create_task(self._work(results)) for _ in range(AT_ONCE)]
         running = len(workers)
         try:
-            while running and not self._is_hopeless():
+            while running and not self._failures.are_hopeless:
                 result = await results.get()
                 if result is None:
                     running -= 1
@@ -81,7 +77,8 @@ class MessageChildrenReader:
                 for batch in self._batches_of(result):
                     yield batch
         finally:
-            self._due.give_up(is_refused=self._is_refused())
+            is_refused = isinstance(self._failures.general(), Denied)
+            self._due.give_up(is_refused=is_refused)
             for worker in workers:
                 worker.cancel()
             await asyncio.gather(*workers, return_exceptions=True)
@@ -89,13 +86,17 @@ class MessageChildrenReader:
                 left = results.get_nowait()
                 if isinstance(left, _Read):
                     _release(left)
-        if self._unknown and not self._has_read:
+        if self._unknown and not self._failures.has_read:
             yield Notice(
                 f"{self._stream.table}: Courier answered 404 for every message that it was asked "
                 f"about ({self._unknown:,}). If it goes on, this account does not have the table: "
                 "leave it out of 'streams' in the configuration."
             )
-        self._raise_what_failed()
+        general = self._failures.general()
+        if general is not None:
+            raise general
+        if self._failing:
+            raise ParentsFailed("message", self._failing)
 
     async def _work(self, results: "asyncio.Queue[_Read | BaseException | None]") -> None:
         """Only fetches; what an answer means is decided where it arrives."""
@@ -129,8 +130,8 @@ class MessageChildrenReader:
         """What one message's children come to, and that they are no longer due."""
         error = read.error
         is_due_again = self._due.finish(read.message_id)
-        is_gone = isinstance(error, Refused) and error.status == _NOT_FOUND
-        self._has_read = self._has_read or error is None
+        is_gone = is_not_found(error)
+        self._failures.note(error)
         self._unknown += is_gone
         if error is not None and not is_gone:
             _release(read)
@@ -197,25 +198,6 @@ class MessageChildrenReader:
             )
             batch.done.append(oldest)
         return batch
-
-    def _is_hopeless(self) -> bool:
-        """So many failures before the first success are no single message's fault."""
-        return not self._has_read and len(self._failing) >= _MOST_FAILURES_AT_FIRST
-
-    def _is_refused(self) -> bool:
-        """Whether the account lacks the table: nothing was ever read, and all say so."""
-        statuses = [e.status for e in self._failing.values() if isinstance(e, Refused)]
-        is_plan = len(statuses) == len(self._failing) and _NOT_IN_PLAN.issuperset(statuses)
-        return bool(statuses) and is_plan and not (self._was_read or self._has_read)
-
-    def _raise_what_failed(self) -> None:
-        errors = list(self._failing.values())
-        if self._is_refused() and isinstance(errors[0], Refused):
-            raise Denied(errors[0].status)
-        if self._is_hopeless():
-            raise errors[-1]
-        if errors:
-            raise ParentsFailed("message", self._failing)
 
 
 def _release(read: _Read) -> None:

@@ -52,6 +52,8 @@ class Readers:
         self._parents: dict[str, asyncio.Future[Parents]] = {
             table: asyncio.get_running_loop().create_future() for table in dict.fromkeys(tables)
         }
+        # Of each table of parents, those that read its children.
+        self._children: dict[str, list[ChildrenReader]] = {table: [] for table in self._parents}
         self._due = {
             stream.table: ChildrenDue(state.due.get(stream.table, {}))
             for stream in settings.streams
@@ -93,21 +95,28 @@ class Readers:
     async def _read_stream(self, stream: Stream, changes: Changes) -> None:
         due = self._due if stream.changes_late else {}
         parents = self._parents.get(stream.table)
+        children = self._children.get(stream.table, [])
+        known = {key[0] for key in changes.rows.marks} if changes.rows is not None else set()
 
         async def put(output: Batch | Notice) -> None:
-            if isinstance(output, Notice) or not output.due:
+            if isinstance(output, Notice):
                 await self._put(output)
                 return
-            # Nothing was awaited since the page was judged, so there is room where there was.
-            noted = {table: children for table, children in due.items() if children.has_room}
-            output.due_in = tuple(noted)
+            new = {entry.key[0] for entry in output.entries} - known
+            for owed in [reader.owe(new) for reader in children if new]:
+                if owed is not None:
+                    await self._put(owed)
+            # Of messages nothing was awaited since the page was judged: where there was room,
+            # there is room.
+            noted = {table: waiting for table, waiting in due.items() if waiting.has_room}
+            output.due_in = tuple(noted) if output.due else ()
             await self._put(output)
-            for children in noted.values():
-                children.add(output.due)
+            for waiting in noted.values():
+                waiting.add(output.due)
 
         async def until_room() -> None:
-            for children in due.values():
-                await children.until_room()
+            for waiting in due.values():
+                await waiting.until_room()
 
         reader = StreamReader(
             stream,
@@ -124,8 +133,8 @@ class Readers:
         try:
             await reader.read()
         finally:
-            for children in due.values():
-                children.end()
+            for waiting in due.values():
+                waiting.end()
             if parents is not None and not parents.done():
                 parents.set_result(reader.parents())
 
@@ -139,6 +148,7 @@ class Readers:
             pages=self._pages(stream),
             counts=counts,
         )
+        self._children[stream.parent or ""].append(reader)
         # Shielded: several tables of children may wait for the same parents.
         parents = await asyncio.shield(self._parents[stream.parent or ""])
         try:
@@ -175,13 +185,15 @@ class Readers:
         state, settings = self._state, self._settings
         keeps = stream.keeps_rows and stream.table not in state.sent_whole
         is_message = stream.changes_late
+        # The events of a message are wanted where the message was.
+        may_leave_out = stream.time_field is not None and stream.parent is None
         return Changes(
             stream,
             mapper=mapper,
             salt=salt_of(stream, settings.redact_secrets),
             rows=state.rows_of(stream.table).copy() if keeps else None,
             recent=state.recent_of(stream).copy() if stream.keeps_recent else None,
-            since_ms=settings.sync_since_ms if stream.time_field is not None else None,
+            since_ms=settings.sync_since_ms if may_leave_out else None,
             may_owe=self._may_owe if is_message and self._due else None,
         )
 

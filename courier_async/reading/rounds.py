@@ -1,6 +1,6 @@
 """A round over all parents of a table of children: whose turn it is, and how far it has come."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -75,9 +75,8 @@ def begin(
     known = {parent for parent in parents.listed.union(kept) if can_ask(parent)}
     # Nobody waits for the children of a parent that has gone.
     owed = {p: failed for p, failed in state.owed.items() if p in known or not parents.whole}
-    for parent in sorted(parents.new & known) if state.round is not None else ():
-        if len(owed) < MOST_OWED:
-            owed.setdefault(parent, False)
+    state = with_owed(replace(state, owed=owed), parents.new & known)
+    owed = state.owed
     current, ids = state.round, list[str]()
     if parents.whole:
         if current is not None and not any(parent > current.done_to for parent in known):
@@ -90,6 +89,17 @@ def begin(
         if not ids:
             current = replace(current, done_to="", over=True)
     return replace(state, owed=owed, round=current), Progress(list(owed), ids)
+
+
+def with_owed(state: StreamState, new: Iterable[str]) -> StreamState:
+    """The state with parents noted that are new since its last round."""
+    if state.round is None:
+        return state
+    owed = dict(state.owed)
+    for parent in sorted(new):
+        if len(owed) < MOST_OWED:
+            owed.setdefault(parent, False)
+    return replace(state, owed=owed)
 
 
 def _is_due(current: Round, now: int, refresh_ms: int) -> bool:

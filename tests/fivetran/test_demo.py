@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from courier_async.catalog.streams import ALL
 from tests.support.checkout import checkout
 from tests.support.warehouse import KEYS
 from tools.demo_tables import terminal_width
@@ -67,6 +68,47 @@ def test_the_demo_is_short_and_leaves_nothing_behind(tmp_path: Path) -> None:
     assert not any(name in demo.stdout for name in ("2024-01-01", "日本語", "Größe", "1e5"))
     assert list(tmp_path.iterdir()) == []
     assert left_behind(tmp_path) == []
+
+
+def demo_of(streams: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """`make demo STREAMS=...`, ended."""
+    own = environment(folder) | {"STREAMS": streams}
+    return subprocess.run(DEMO, cwd=ROOT, env=own, capture_output=True, text=True, timeout=100)
+
+
+def test_a_demo_of_all_tables_shows_each_and_compares_it_with_the_source(tmp_path: Path) -> None:
+    demo = demo_of("all", tmp_path)
+    assert demo.returncode == 0, demo.stdout + demo.stderr
+    assert max(map(terminal_width, demo.stdout.splitlines())) <= 100
+    shown, _, rest = demo.stdout.partition("3. Something happens")
+    comparison, _, changes = rest.partition("6. What all that changed")
+    for stream in ALL:
+        assert re.search(rf"^   {stream.table} .*\n   [\d,]+ rows", shown, re.MULTILINE)
+        assert re.search(rf"^   {stream.table} +\d+ ", comparison, re.MULTILINE)
+        assert re.search(rf"^   {stream.table} +[-+~=] ", changes, re.MULTILINE)
+    assert f"Cell by cell as in Courier: {len(ALL) - 1} of {len(ALL) - 1} tables." in changes
+    assert "Not compared: notification_metric" in changes
+    # With its list.
+    assert re.search(r"- beta-testers \S+ +marked deleted$", changes, re.MULTILINE)
+    # What is no time is not shown as one.
+    assert "1970" not in demo.stdout
+
+
+def test_a_demo_of_some_tables_shows_only_those(tmp_path: Path) -> None:
+    demo = demo_of(" list, list_subscription ", tmp_path)
+    assert demo.returncode == 0, demo.stdout + demo.stderr
+    assert "Cell by cell as in Courier: 2 of 2 tables." in demo.stdout
+    assert "2 users subscribe to a list." in demo.stdout
+    for other in ("brand", "message", "First questions"):
+        assert other not in demo.stdout
+
+
+@pytest.mark.parametrize("streams", ["lists", "message_event"])
+def test_a_demo_of_tables_that_the_setting_refuses_says_so(streams: str, tmp_path: Path) -> None:
+    demo = demo_of(streams, tmp_path)
+    assert demo.returncode == 1
+    assert re.fullmatch(rf"STREAMS: streams names '?{streams}\b.*\n", demo.stdout)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_demo_that_is_kept_can_be_asked_further_questions(tmp_path: Path) -> None:

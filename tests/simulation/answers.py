@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from courier_async.catalog.streams import BY_TABLE
+from courier_async.state.sent_rows import key_text
 
 
 @dataclass(slots=True)
@@ -21,7 +22,7 @@ class Answers:
     """Of one sync. statuses: of rows asked for by id, in order. held: ids of all pages.
 
     whole: for each table the walks that have come from the head to the end: when they began
-    and what they held.
+    and what they held. children_held: of children, the keys of all pages.
     """
 
     def __init__(self) -> None:
@@ -31,6 +32,10 @@ class Answers:
         self.spoilt: set[str] = set()
         self.pages = 0
         self._chains: dict[str, _Chain] = {}
+        self.children_held: dict[str, set[str]] = {}
+        # Of each parent: the readings of its children to the end, and the one under way.
+        self._readings: dict[tuple[str, str], list[set[str]]] = {}
+        self._reading: dict[tuple[str, str], _Chain] = {}
 
     def by_id(self, table: str, id_: str, status: int) -> None:
         self.statuses.setdefault((table, id_), []).append(status)
@@ -63,6 +68,37 @@ class Answers:
         if not following:
             self.whole.setdefault(table, []).append((chain.began_ms, chain.held))
             del self._chains[table]
+
+    def children(
+        self, table: str, parent: str, cursor: str | None, status: int, body: bytes
+    ) -> None:
+        """A page of a parent's children was asked for."""
+        place = (table, parent)
+        if 400 <= status < 500:
+            # Unknown, or as good as that where its row is listed no more.
+            self._readings.setdefault(place, []).append(set())
+        if status != 200:
+            return
+        try:
+            answer = msgspec.json.decode(body)
+        except ValueError:
+            return
+        key, records = BY_TABLE[table].key, answer.get(BY_TABLE[table].arrays[0]) or []
+        held = {key_text((parent, record[key[1]])) for record in records}
+        self.children_held.setdefault(table, set()).update(held)
+        if cursor is None:
+            self._reading[place] = _Chain(0)
+        chain = self._reading.get(place)
+        if chain is None:
+            return
+        chain.held |= held
+        if not _following(answer):
+            self._readings.setdefault(place, []).append(chain.held)
+            del self._reading[place]
+
+    def missed_child(self, table: str, parent: str, key: str) -> bool:
+        """Whether a whole reading of the parent's children did not hold one."""
+        return any(key not in held for held in self._readings.get((table, parent), ()))
 
 
 def _following(answer: dict[str, Any]) -> list[str]:

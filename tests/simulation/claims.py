@@ -9,10 +9,13 @@ from courier_async.catalog.stream import HOUR_MS
 from courier_async.catalog.streams import BY_TABLE
 from courier_async.state.plan import INDEX_LAG_MS
 from courier_async.state.sent_rows import SentByHour, SentRows, key_text, short_hash
-from tests.simulation.source import TIMED, Past, Source
+from tests.simulation.children import MEMBERS, OF_MESSAGES, PARENT
+from tests.simulation.past import Past
+from tests.simulation.source import TIMED, Source
 from tests.support.fake_courier.cursors import decode
 
 if TYPE_CHECKING:
+    from tests.simulation.child_oracle import ChildOracle
     from tests.simulation.destination import Destination
 
 Part = dict[str, Any]
@@ -28,7 +31,10 @@ class Claims:
     since_ms, redacts: the settings of the sync. ahead_ms: how far the server's clock has been
     ahead in any sync so far: a reading may claim so much that it cannot have seen.
     made_up_work: made-up cursors are honoured. blind: streams whose listings tell nothing.
+    refresh_ms: how often children are read.
     """
+
+    children: ChildOracle
 
     def __init__(self, source: Source, destination: Destination, *, most_rows: int) -> None:
         self._source = source
@@ -39,6 +45,7 @@ class Claims:
         self.redacts = True
         self.ahead_ms = 0
         self.made_up_work = False
+        self.refresh_ms = 0
         self.blind: set[str] = set()
 
     def begin(self, streams: dict[str, Part]) -> None:
@@ -51,12 +58,16 @@ class Claims:
             raise Broken(f"a checkpoint has forgotten {sorted(lost)}")
         for table, part in state["streams"].items():
             before = self._previous.get(table, {})
-            if part == before:
+            if part == before or table in OF_MESSAGES:
                 continue
             if BY_TABLE[table].keeps_recent:
                 self._check_recent(table, part, before)
             else:
                 self._check_rows(table, part, before)
+            if table in MEMBERS:
+                parents = state["streams"].get(PARENT[table], {})
+                self.children.check(table, part, before, parents=parents)
+                continue
             self._check_watermark(table, part, before)
             if "read_at" in before and "read_at" not in part:
                 raise Broken(f"{table}: a checkpoint has forgotten that it was read")
@@ -108,7 +119,8 @@ class Claims:
         if row is None or past is None:
             raise Broken(f"{table}: a checkpoint knows {key!r}, which was not sent")
         salt = salt_of(BY_TABLE[table], self.redacts)
-        if not any(v.mark(salt) == mark and row in v.rows for v in past.versions):
+        # A blank one says only that it was sent: its children could not be read yet.
+        if any(mark) and not any(v.mark(salt) == mark and row in v.rows for v in past.versions):
             raise Broken(f"{table}: a checkpoint knows {key!r} as what was not sent")
 
     # -- times -------------------------------------------------------------------------------
@@ -133,7 +145,7 @@ class Claims:
                 continue
             version = past.version_at(began)
             past.promised = max(past.promised or 0, version)
-            self._check_called(table, past, version, f"reading {began}-{reached}")
+            self.check_called(table, past, version, f"reading {began}-{reached}")
 
     def _check_lane(self, table: str, lane: Part, unusable: Any) -> None:
         """All that lies between where a lane began and its cursor has been sent."""
@@ -157,9 +169,10 @@ class Claims:
                 continue
             if _may_be_unusable(table, past, unusable):
                 continue
-            self._check_called(table, past, 0, f"the lane of {started_ms}")
+            self.check_called(table, past, 0, f"the lane of {started_ms}")
 
-    def _check_called(self, table: str, past: Past, version: int, what: str) -> None:
+    def check_called(self, table: str, past: Past, version: int, what: str) -> None:
+        """A claim: the past as it is in a version, or later, has been sent."""
         landed = past.version_of(self._destination.called[table].get(past.id))
         if landed is None:
             raise Broken(f"{table}: {what} claims {past.id!r}, which was never sent")

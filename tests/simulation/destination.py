@@ -137,7 +137,7 @@ class Destination:
 
     def _key(self, table: str, row: Row) -> str:
         parts = [row.get(name) for name in self._keys[table]]
-        if not all(isinstance(part, str) and part for part in parts):
+        if any(part is None or part == "" for part in parts):
             raise Broken(f"{table}: a row without its key")
         return "\t".join(map(str, parts))
 

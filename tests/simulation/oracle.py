@@ -11,8 +11,11 @@ from courier_async.catalog.stream import DAY_MS, HOUR_MS
 from courier_async.errors import StateRefused
 from courier_async.state import saved as states
 from tests.simulation.answers import Answers
+from tests.simulation.child_oracle import ChildOracle
+from tests.simulation.children import MEMBERS, PARENT
 from tests.simulation.claims import Broken, Claims
-from tests.simulation.source import TIMED, Past, Source
+from tests.simulation.past import Past
+from tests.simulation.source import TIMED, Source
 
 if TYPE_CHECKING:
     from tests.simulation.destination import Destination
@@ -38,6 +41,7 @@ class SyncFacts:
 
     complete: streams that it says were read to the end. blind: streams whose listings told it
     nothing. fails_below: of messages, where pages fail: above it all lands all the same.
+    bad_parent: a table of children, and the one parent whose children fail.
     """
 
     died: bool
@@ -46,6 +50,7 @@ class SyncFacts:
     source_name: str
     blind: set[str] = field(default_factory=set)
     fails_below: int | None = None
+    bad_parent: tuple[str, str] | None = None
 
 
 class Oracle:
@@ -58,6 +63,7 @@ class Oracle:
         self.source = source
         self.destination = destination
         self.claims = Claims(source, destination, most_rows=most_rows)
+        self.children = self.claims.children = ChildOracle(source, destination, self.claims)
         self.answers = Answers()
         self.off_ms = 0
         self._began_ms = 0
@@ -75,8 +81,13 @@ class Oracle:
         self.claims.since_ms, self.claims.redacts = since_ms, redacts
         self.claims.blind = blind
         self.claims.begin(state.get("streams", {}))
+        self.children.begin(state.get("streams", {}), now_ms=now_ms)
 
     def on_delete(self, table: str, key: str) -> None:
+        if table in MEMBERS:
+            self.children.on_delete(table, key, self.answers)
+            return
+        self.children.on_parent_delete(table, key)
         past = self.source.past[table].get(key)
         if past is None:
             raise Broken(f"{table}: {key!r} deleted, which there never was")
@@ -101,10 +112,16 @@ class Oracle:
         self._check_state(state, facts.source_name)
         self._lookbacks.append((self._began_ms, facts.lookback_ms))
         self._note_missed(died=facts.died)
-        for table in facts.complete - facts.blind:
+        for table in facts.complete - facts.blind - PARENT.keys():
             self._check_complete(table, state["streams"].get(table, {}))
         if facts.fails_below is not None and not facts.died and "message" not in facts.complete:
             self._check_fresh("message", facts.fails_below)
+        streams = state.get("streams", {})
+        self.children.after(streams, self.answers, complete=facts.complete, died=facts.died)
+        if facts.bad_parent is not None and not facts.died:
+            table, bad = facts.bad_parent
+            if PARENT[table] in facts.complete:
+                self.children.check_all_but(table, streams, self.answers, bad)
 
     def _note_missed(self, *, died: bool) -> None:
         """Which rows whole walks have missed, and since when no walk has held them.
@@ -221,7 +238,8 @@ class Oracle:
     def tables_equal(self, tables: tuple[str, ...]) -> None:
         """Alive exactly if in the source; what has gone of messages and audit events stays."""
         given_up = self.given_up()
-        for table in tables:
+        self.children.check_nothing_invented()
+        for table in (*tables, *(t for t in self.source.kin.tables if t in MEMBERS)):
             for past in self.source.past[table].values():
                 if table not in TIMED:
                     if past.listed:
@@ -241,4 +259,8 @@ class Oracle:
                 raise Broken(f"{table}: {key!r} is alive, but has gone from the source")
 
     def _answers_by_id(self, table: str, key: str) -> bool:
+        if table in MEMBERS:
+            # Nobody asks for the children of a parent that is listed no more but answers.
+            parent = self.source.kin.parent_of(table, key)
+            return not parent.listed and self._answers_by_id(PARENT[table], parent.id)
         return table != "notification" and self.source.get(table, key) is not None

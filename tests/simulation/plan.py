@@ -6,6 +6,7 @@ from typing import Any
 
 from courier_async.catalog.streams import STREAMS
 from tests.simulation.changes import DAY_MS, HOUR_MS
+from tests.simulation.children import MEMBERS, OF_MESSAGES, PARENT
 from tests.support.fake_courier.options import MADE_UP, MADE_UP_ENDS
 
 ORDERS = ("newest", "newest", "nearly_newest", "oldest", "shuffled")
@@ -28,6 +29,7 @@ class Plan:
     the past that show a minute after a sync, and streams in no order), "weeks" (messages that
     change at any age, and settings that change) or "any".
     most_messages: how many messages are remembered. queue_pages: how many pages may wait.
+    children: tables of children that are read too, and refresh_hours: how often.
     """
 
     theme: str
@@ -42,6 +44,8 @@ class Plan:
     most_rows: int
     most_messages: int
     queue_pages: int
+    children: tuple[str, ...] = ()
+    refresh_hours: float = 24.0
 
     @property
     def made_up_work(self) -> bool:
@@ -102,6 +106,28 @@ def plan_for(random: Random) -> Plan:
         most_messages=most_messages,
         queue_pages=random.choice((64, 64, 8, 1)),
     )
+
+
+def add_children(random: Random, plan: Plan) -> None:
+    """Decided apart, so that a seed without children is what it would be if there were none."""
+    if random.random() < 0.5:
+        return
+    possible = [child for child, parent in PARENT.items() if parent in plan.tables]
+    # Of the many messages of many weeks only now and then: each costs a request.
+    is_long = plan.theme == "weeks" and random.random() < 0.9
+    if is_long or plan.sizes["message"] > 50 or plan.most_messages <= 1_000:
+        possible = [child for child in possible if child in MEMBERS]
+    if not possible:
+        return
+    plan.children = tuple(random.sample(possible, random.randint(1, len(possible))))
+    plan.refresh_hours = random.choice((0.0, 0.0, 24.0))
+    for child in plan.children:
+        if child in OF_MESSAGES:
+            plan.options["history_delay_seconds"] = random.choice((0.0, 300.0))
+        else:
+            plan.sizes[child] = random.choice((1, 2, 3))
+            plan.options["page_sizes"][child] = random.choice((1, 2, 3))
+            plan.sizes[PARENT[child]] = min(12, plan.sizes[PARENT[child]])
 
 
 def _syncs(random: Random, theme: str) -> int:

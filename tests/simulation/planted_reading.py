@@ -226,7 +226,7 @@ def rows_of_a_page_without_a_way_on_dropped() -> Patches:
 
 def a_made_up_cursor_believed() -> Patches:
     yield patch.object(seams, "holds", lambda expected, page: True)
-    yield patch.object(Course, "is_as_asked", lambda self, lane, page: True)
+    yield patch.object(Course, "is_of_use", lambda self, lane, page: True)
     yield from seam_met_by_time_alone()
 
 

@@ -13,9 +13,11 @@ from urllib.parse import parse_qsl, unquote
 from courier_async.api.memory import Hold
 from courier_async.api.transport import Answer, ConnectionTrouble
 from tests.simulation.answers import Answers
+from tests.simulation.children import MEMBERS
 from tests.simulation.claims import Broken
 from tests.simulation.destination import Crashed
 from tests.support.fake_courier import DEFAULT_KEY, STREAMS, FakeApi
+from tests.support.fake_courier.streams import route
 
 T = TypeVar("T")
 
@@ -73,6 +75,10 @@ class SimulatedTransport:
         await asyncio.sleep(seconds)
         if reply.fault is not None:
             raise ConnectionTrouble(reply.fault)
+        to = route(path)
+        if to is not None and to.stream in MEMBERS:
+            cursor = parameters.get("cursor")
+            self._answers.children(to.stream, str(to.parent), cursor, reply.status, reply.body)
         parent, _, last = path.rpartition("/")
         if parent in _BY_ID:
             self._answers.by_id(_BY_ID[parent], unquote(last), reply.status)

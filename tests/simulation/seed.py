@@ -17,10 +17,18 @@ from courier_async.reading import lane, seams
 from courier_async.state import sent_rows
 from courier_async.writing import writer
 from tests.simulation.changes import DAY_MS, HOUR_MS
+from tests.simulation.children import MEMBERS, PARENT
 from tests.simulation.claims import Broken
 from tests.simulation.destination import Crashed, Destination, SinkRaised
 from tests.simulation.oracle import Oracle, SyncFacts
-from tests.simulation.plan import INTERVALS_MS, KEEPING, PAUSES_MS, Plan, plan_for
+from tests.simulation.plan import (
+    INTERVALS_MS,
+    KEEPING,
+    PAUSES_MS,
+    Plan,
+    add_children,
+    plan_for,
+)
 from tests.simulation.run import MOST_STALE_PAGES, Run, check_pace
 from tests.simulation.source import TIMED, Source
 from tests.simulation.verdict import complete_streams
@@ -51,6 +59,8 @@ class Simulation:
         self.seed = seed
         self.random = Random(seed)
         self.plan: Plan = plan_for(self.random)
+        self._child_random = Random(f"{seed}/what happens to children")
+        add_children(self._child_random, self.plan)
         self.story: list[str] = []
         self._base_ms = BEGIN_MS
         self._run: Run | None = None
@@ -68,6 +78,7 @@ class Simulation:
             now_ms=self.now_ms,
             span_days=self.plan.span_days,
             latest_ms=self.plan.latest_ms,
+            children=self.plan.children,
             tell=self.tell,
         )
         self.api = FakeApi(self.source, clock=lambda: self.now_ms() / 1000)
@@ -75,9 +86,12 @@ class Simulation:
         self.oracle.claims.made_up_work = self.plan.made_up_work
         # Until when a page at a place fails, the times of its records, and how.
         self._bad_place: tuple[int, int, int, int] | None = None
+        # Until when a parent's children fail: the number of the sync, table, parent, and how.
+        self._bad_parent: tuple[int, str, str, int] | None = None
         rows = ", ".join(
             f"{t} {self.plan.sizes[t]} {self.plan.orders[t]}" for t in self.plan.tables
         )
+        rows += "".join(f", {child}" for child in self.plan.children)
         self.tell(f"an account of {self._prefix}: {rows}")
 
     def now_ms(self) -> int:
@@ -112,6 +126,7 @@ class Simulation:
             else:
                 self._pause(60_000 if plan.theme == "late" else random.choice(PAUSES_MS))
                 self._change()
+            self._change_children(number)
             if random.random() < 0.05:
                 self._sync_with_another_key()
             weather = weather_for(
@@ -144,6 +159,25 @@ class Simulation:
         if random.random() < 0.2:
             self.source.change_at_random(random.choice(self.plan.tables))
 
+    def _change_children(self, number: int) -> None:
+        """Members come and go; now and then one parent's children fail for some syncs."""
+        random, plan = self._child_random, self.plan
+        for child in plan.children:
+            for _ in range(random.choice((0, 1, 2, 4))):
+                self.source.change_at_random(child)
+        if self._bad_parent is not None and number >= self._bad_parent[0]:
+            self._bad_parent = None
+        if plan.children and self._bad_parent is None and random.random() < 0.3:
+            child = random.choice(plan.children)
+            listed = [past.id for past in self.source.past[PARENT[child]].values() if past.listed]
+            if listed:
+                status = random.choice((403, 422, 500))
+                until = number + random.choice((1, 2, 4))
+                self._bad_parent = (until, child, random.choice(listed), status)
+        if plan.children:
+            # What is there a second before a sync must land in it.
+            self._base_ms += 1_000
+
     def _times_ms(self) -> list[int]:
         return [past.time_ms for table in TIMED for past in self.source.past[table].values()]
 
@@ -159,7 +193,7 @@ class Simulation:
             self._bad_place = (number + random.choice((1, 4, 8)), at, at + 1, status)
 
     def _quiet_end(self) -> None:
-        self._bad_place = None
+        self._bad_place = self._bad_parent = None
         # A cursor that fails again within a day of its renewal stays.
         recently = self.now_ms() - self._forgot_ms < DAY_MS or self.plan.theme == "weeks"
         self._pause(49 * HOUR_MS if recently else self.random.choice(PAUSES_MS))
@@ -171,13 +205,16 @@ class Simulation:
         self._pause(60_000)
         self._sync(calm(self.random, self.plan))
         self._check_nothing_sent()
+        for table in self.plan.children:
+            if self.destination.sent.get(table) and table not in self.oracle.given_up():
+                raise Broken(f"{table}: rows sent again though nothing has changed")
         if self.plan.theme == "weeks" and self.plan.most_messages > 1_000:
             self.oracle.check_cost(self.plan.options["page_sizes"]["message"])
         self.oracle.tables_equal(self.plan.tables)
 
     def _check_nothing_sent(self) -> None:
         given_up = self.oracle.given_up()
-        for table in KEEPING:
+        for table in (*KEEPING, *(c for c in self.plan.children if c in MEMBERS)):
             sent = self.destination.sent.get(table, 0)
             if sent and table not in given_up:
                 raise Broken(f"{table}: {sent} rows sent again though nothing has changed")
@@ -202,6 +239,7 @@ class Simulation:
             redacts=settings.redact_secrets,
             blind=weather.blind,
         )
+        self.oracle.claims.refresh_ms = settings.children_refresh_ms
         run = self._run = Run(self, weather, settings)
         outcome = run.whole(raw)
         self._base_ms, self._run = self.now_ms(), None
@@ -231,6 +269,7 @@ class Simulation:
                 source_name=settings.source,
                 blind=weather.blind,
                 fails_below=weather.fails_below,
+                bad_parent=weather.bad_parent,
             )
         )
         return not died
@@ -246,6 +285,15 @@ class Simulation:
             weather.excuse("message")
             if not weather.options and "message" in weather.settings["streams"]:
                 weather.fails_below = self._page_above(high)
+        if self._bad_parent is not None and not weather.quiet:
+            _, child, parent, status = self._bad_parent
+            options["rules"] = [
+                *options["rules"],
+                {"stream": child, "parent": parent, "status": status},
+            ]
+            weather.excuse(child)
+            if not weather.options and weather.excused == {child}:
+                weather.bad_parent = (child, parent)
         if weather.forget_before or weather.forget_at or self._lanes_refused():
             # Then the server's own word is believed.
             options["rules"] = [r for r in options["rules"] if r.get("cursor") != "own"]
@@ -263,6 +311,9 @@ class Simulation:
         self.source.calm = weather.quiet
         for table, after, times in weather.during:
             self.api.change_after(table, after, {"do": "random", "stream": table, "times": times})
+        for child in self.plan.children if self._child_random.random() < 0.3 else ():
+            change = {"do": "random", "stream": child, "times": 1}
+            self.api.change_after(child, self._child_random.randint(1, 9), change)
 
     def _page_above(self, time_ms: int) -> int | None:
         """A time so far above a place that no page holds both."""

@@ -1,77 +1,19 @@
 """The simulated account: the fake one, and what it ever showed."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
 import msgspec
 
 from courier_async.api.decode import decode
-from courier_async.catalog.rows import RowMapper
-from courier_async.catalog.stream import Record
-from courier_async.catalog.streams import BY_TABLE
-from courier_async.state.sent_rows import fingerprint
 from tests.simulation import changes
+from tests.simulation.children import MEMBERS, PARENT, Children
+from tests.simulation.past import Past, Version
 from tests.support.fake_courier import Account
 from tests.support.fake_courier.table import Row
 
 TIMED = frozenset({"message", "audit_event"})
-_REDACTING, _PLAIN = (
-    {table: RowMapper(stream, redact_secrets=redacts) for table, stream in BY_TABLE.items()}
-    for redacts in (True, False)
-)
-
-
-@dataclass(slots=True)
-class Version:
-    """A record as it was from a moment on, and its rows with secrets redacted and without."""
-
-    since_ms: int
-    record: Record
-    rows: tuple[dict[str, Any], dict[str, Any]]
-    _marks: dict[bytes, bytes] = field(default_factory=dict)
-
-    def mark(self, salt: bytes) -> bytes:
-        """The fingerprint that the state keeps of it."""
-        if salt not in self._marks:
-            self._marks[salt] = fingerprint(self.record, salt)
-        return self._marks[salt]
-
-
-@dataclass(slots=True)
-class Past:
-    """All that is known of one id.
-
-    place_ms: the time down to which a walk from the head must come to meet it. placed_ms: when
-    it was last listed anew or moved. promised: the version that has landed at least, by what a
-    checkpoint claims; None while none does.
-    """
-
-    id: str
-    time_ms: int
-    place_ms: int
-    placed_ms: int
-    listed: bool = True
-    edits: int = 0
-    versions: list[Version] = field(default_factory=list)
-    promised: int | None = None
-
-    @property
-    def first_ms(self) -> int:
-        """When it was first shown."""
-        return self.versions[0].since_ms
-
-    def version_at(self, moment_ms: int) -> int:
-        """The number of the version that held just before a moment."""
-        return max(0, sum(version.since_ms < moment_ms for version in self.versions) - 1)
-
-    def version_of(self, row: Mapping[str, Any] | None) -> int | None:
-        """The number of the latest version that a landed row is; None where it is none."""
-        for number in range(len(self.versions) - 1, -1, -1):
-            if row in self.versions[number].rows:
-                return number
-        return None
 
 
 class Source(Account):
@@ -90,6 +32,7 @@ class Source(Account):
         now_ms: Callable[[], int],
         span_days: float,
         latest_ms: Mapping[str, int],
+        children: tuple[str, ...],
         tell: Callable[[str], None],
     ) -> None:
         super().__init__(seed=seed, sizes=sizes, orders=orders, now_ms=now_ms, span_days=span_days)
@@ -97,10 +40,11 @@ class Source(Account):
         self._tell = tell
         self._listings: dict[str, list[Row]] = {}
         self.calm = False
-        self.past: dict[str, dict[str, Past]] = {stream: {} for stream in sizes}
-        for stream in sizes:
+        self.past: dict[str, dict[str, Past]] = {s: {} for s in sizes if s not in MEMBERS}
+        for stream in self.past:
             for row in self.listing(stream):
                 self._note(stream, row[1], moved=True, position_ms=row[0])
+        self.kin = Children(self, children, Random(f"{seed}/children"))
 
     def listing(self, stream: str) -> list[Row]:
         """All rows listed now, in the API's order."""
@@ -119,8 +63,11 @@ class Source(Account):
 
     def change_at_random(self, stream: str, kind: str | None = None) -> None:
         """One of the things that happen to a stream."""
-        kind, ids, moved = self._changer.make(stream, kind)
-        self.note(stream, ids, moved=moved)
+        if stream in PARENT:
+            kind, ids = self.kin.change_at_random(stream)
+        else:
+            kind, ids, moved = self._changer.make(stream, kind)
+            self.note(stream, ids, moved=moved)
         shown = ", ".join(ids[:3]) + (" ..." if len(ids) > 3 else "")
         self._tell(f"{stream}: {kind} {len(ids)} ({shown})")
 
@@ -136,6 +83,7 @@ class Source(Account):
         self._listings.pop(stream, None)
         for id_ in ids:
             self._note(stream, id_, moved=moved)
+        self.kin.note(stream, ids)
 
     def _note(self, stream: str, id_: str, *, moved: bool, position_ms: int | None = None) -> None:
         now, index, table = self.now_ms(), self.find(stream, id_), self._tables[stream]
@@ -153,5 +101,4 @@ class Source(Account):
             return
         record = decode(msgspec.json.encode(self.record(stream, index)))
         if not past.versions or past.versions[-1].record != record:
-            rows = (_REDACTING[stream].row(record), _PLAIN[stream].row(record))
-            past.versions.append(Version(now, record, rows))
+            past.versions.append(Version.of(stream, now, record))

@@ -88,8 +88,7 @@ def test_lanes_that_open_too_late_to_be_met_prove_nothing_against_made_up_cursor
         lane = LiveLane(Lane(started_at=NOW_MS, begins_at=begins_at, cursor=cursor), opened=False)
         lanes.insert(lane, begins_at)
         read(head, range(first_hour, first_hour + 10))
-        read(lane, range(first_hour + 5, first_hour + 15))
-        read(head, range(first_hour + 20, first_hour + 30))
+        assert not course.is_of_use(lane, page_of_hours(range(first_hour + 5, first_hour + 15)))
         assert lane.dropped
     assert not course.lanes_refused
 

@@ -6,9 +6,10 @@ from random import Random
 from typing import Any
 
 from courier_async.catalog.stream import DAY_MS
-from courier_async.catalog.streams import STREAMS
+from courier_async.catalog.streams import ALL
 from courier_async.settings import Settings
 from tests.simulation import modes
+from tests.simulation.children import PARENT
 from tests.simulation.plan import Plan
 
 
@@ -21,7 +22,8 @@ class Weather:
     slow_seconds: what a job of the writer takes; pauses: how many of its operations stand still.
     put_seconds: how long reading waits, at most, before a batch is on the queue.
     excused: the streams that may fail; None: any. blind: those whose listings tell nothing.
-    fails_below: pages of messages at or below this time fail.
+    fails_below: pages of messages at or below this time fail. bad_parent: a table of children,
+    and the one parent whose children fail while nothing else does.
     before: changes that come ahead of the sync, (stream, kind).
     """
 
@@ -42,6 +44,7 @@ class Weather:
     blind: set[str] = field(default_factory=set)
     fails_below: int | None = None
     one_throttle: bool = False
+    bad_parent: tuple[str, str] | None = None
 
     def excuse(self, *tables: str) -> None:
         if self.excused is not None:
@@ -105,11 +108,12 @@ def calm(random: Random, plan: Plan) -> Weather:
 
 def settings_from(weather: Weather, *, api_key: str) -> Settings:
     chosen = dict(weather.settings)
-    tables = chosen.pop("streams")
+    tables = {*chosen.pop("streams")}
+    tables |= {child for child in chosen.pop("children") if PARENT[child] in tables}
     return Settings(
         api_key=api_key,
         base_url="http://localhost",
-        streams=tuple(stream for stream in STREAMS if stream.table in tables),
+        streams=tuple(stream for stream in ALL if stream.table in tables),
         **chosen,
     )
 
@@ -125,6 +129,8 @@ def _settings(random: Random, plan: Plan) -> dict[str, Any]:
         "checkpoint_interval_seconds": random.choice((0.0, 0.0, 0.3, 3.0, 60.0)),
         "message_lanes": random.choice((None, None, 1, 2, 3, 8, 16)),
         "streams": plan.tables,
+        "children": plan.children,
+        "children_refresh_hours": plan.refresh_hours,
         "redact_secrets": True,
     }
     if plan.theme == "lanes":

@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.support.fake_courier import FakeApi, Options
+from tests.support.fake_courier import ABSENT, FakeApi, Options
 from tests.support.fake_courier.details import HANDED_OVER
 from tests.support_tests.walks import AUTH, DAY_MS, NOW_MS, body, fake, truth
 
@@ -213,6 +213,14 @@ def test_messages_and_their_histories_are_the_truth() -> None:
     assert any("merged_profile" in event for event in events)
     assert any(row["position"] == 1 for row in attempts)
     assert any("error" in row for row in attempts)
+
+
+def test_a_message_that_was_opened_without_having_been_sent_has_a_history() -> None:
+    api = fake()
+    for message in truth(api, "message")[:40]:
+        now_ms = api.account.now_ms()
+        api.account.edit("message", message["id"], opened=now_ms, sent=ABSENT, delivered=ABSENT)
+        assert get(api, f"/messages/{message['id']}/history")["results"]
 
 
 def test_an_unknown_message_has_neither_detail_nor_history() -> None:

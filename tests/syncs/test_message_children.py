@@ -70,6 +70,33 @@ async def test_children_of_all_messages_land_once() -> None:
     assert not [data for name, data in sink.operations if name == "upsert"]
 
 
+async def test_messages_that_landed_without_their_children_get_them_when_sent_again() -> None:
+    house = House()
+    await house.sync(streams=(BY_TABLE["message"],))
+    await house.sync()
+    assert house.requests() == 0
+    moved = house.account.progress_messages(5, newest=20)
+    for _ in range(4):
+        await house.sync(hours=24)
+    assert {key.split("\t")[0] for key in house.tables.rows["message_event"]} == {*moved}
+    # As docs/deploying.md has a table synced again.
+    del house.state["streams"]["message"]
+    await house.sync()
+    assert house.is_equal()
+
+
+async def test_children_that_are_due_land_also_where_sync_since_has_moved_past_them() -> None:
+    house = House()
+    house.rules({"stream": "message_event", "status": 500})
+    with pytest.raises(SyncFailed):
+        await house.sync()
+    house.rules()
+    await house.sync(sync_since_ms=house.account.now_ms())
+    # Nobody would ask for them later: the messages have landed, and do not change.
+    await house.sync()
+    assert house.is_equal()
+
+
 async def test_pages_that_wait_for_children_keep_no_memory_that_children_need(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

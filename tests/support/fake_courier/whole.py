@@ -133,5 +133,6 @@ class WholeAnswers:
         opens = table.past_values(table.find(message["id"]), "opened")
         earliest = opens[0]
         if earliest % 3 == 0:
-            opens.append((message.get("delivered", message["sent"]) + earliest) // 2)
+            before = max(message.get(step, 0) for step in ("enqueued", "sent", "delivered"))
+            opens.append((before + earliest) // 2)
         return sorted(at for at in set(opens) if at <= message["opened"])

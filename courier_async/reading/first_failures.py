@@ -1,0 +1,57 @@
+"""Children that fail before any could be read: perhaps the plan or Courier, and no row's fault."""
+
+from typing import Final, TypeGuard
+
+from courier_async.errors import CourierError, Denied, Refused
+
+# Rows whose children are read at once, under the shared limiter.
+AT_ONCE: Final = 32
+# So many failures before the first success are no single row's fault.
+_MOST_FAILURES: Final = 20
+_NOT_FOUND: Final = 404
+_NOT_IN_PLAN: Final = frozenset({402, 403})
+
+
+class FirstFailures:
+    """How the rows of one table fare in one sync until the children of one have been read.
+
+    was_read: whether an earlier sync has read any. has_read: whether this one has.
+    """
+
+    def __init__(self, *, was_read: bool) -> None:
+        self._was_read = was_read
+        self.has_read = False
+        self._errors: list[CourierError] = []
+        self._new = 0
+
+    def note(self, error: CourierError | None, *, failed_before: bool = False) -> None:
+        """The next row: why its children could not be read, None where they were.
+
+        404 speaks of that row alone.
+        """
+        self.has_read = self.has_read or error is None
+        if error is not None and not is_not_found(error):
+            self._errors.append(error)
+            self._new += not failed_before
+
+    @property
+    def are_hopeless(self) -> bool:
+        """Whether so many have failed that no more are asked. Those that failed before may."""
+        return not self.has_read and self._new >= _MOST_FAILURES
+
+    def general(self) -> CourierError | None:
+        """Why none could be read, where that is no row's fault: Denied where it is the plan."""
+        if self.has_read or not self._errors:
+            return None
+        refusals = [error.status for error in self._errors if is_not_in_plan(error)]
+        if not self._was_read and len(refusals) == len(self._errors):
+            return Denied(refusals[0])
+        return self._errors[-1] if self.are_hopeless else None
+
+
+def is_not_found(error: CourierError | None) -> bool:
+    return isinstance(error, Refused) and error.status == _NOT_FOUND
+
+
+def is_not_in_plan(error: CourierError | None) -> TypeGuard[Refused]:
+    return isinstance(error, Refused) and error.status in _NOT_IN_PLAN

@@ -1,0 +1,211 @@
+"""What must hold of children: of each checkpoint, each delete, and each sync."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from courier_async.catalog.schema import salt_of
+from courier_async.catalog.stream import HOUR_MS
+from courier_async.catalog.streams import BY_TABLE
+from courier_async.state.sent_rows import SentByHour, short_hash
+from tests.simulation.children import MEMBERS, OF_MESSAGES, PARENT
+from tests.simulation.claims import Broken, Claims, Part, marks_of
+
+if TYPE_CHECKING:
+    from tests.simulation.answers import Answers
+    from tests.simulation.destination import Destination
+    from tests.simulation.past import Past
+    from tests.simulation.source import Source
+
+# A walk's start is told by the server's clock, less what its answers took.
+_CLOCK_MS = 5 * 60_000
+# A message's history may show so late.
+_HISTORY_MS = 10 * 60_000
+_SALTS = tuple(salt_of(BY_TABLE["message"], redacts) for redacts in (True, False))
+# Ids that cannot stand in a path.
+_NEVER_ASKED = (".", "..")
+
+
+class ChildOracle:
+    """Judges the children of one account. Times are epoch ms of the simulated clock."""
+
+    def __init__(self, source: Source, destination: Destination, claims: Claims) -> None:
+        self._source = source
+        self._destination = destination
+        self._claims = claims
+        self._began_ms = 0
+        self._streams: dict[str, Part] = {}
+        # Since when whole readings have missed a row that none has held since.
+        self._missed: dict[tuple[str, str], int] = {}
+        # Parents that were there when a sync read all that was due.
+        self._met: set[tuple[str, str]] = set()
+        # Parents whose rows this sync has deleted.
+        self._deleted: set[tuple[str, str]] = set()
+
+    def begin(self, streams: dict[str, Part], *, now_ms: int) -> None:
+        self._began_ms, self._streams = now_ms, streams
+        self._deleted = set()
+
+    # -- checkpoints -----------------------------------------------------------------------------
+
+    def check(self, table: str, part: Part, before: Part, *, parents: Part) -> None:
+        """A round's bookmark passes no parent that was neither read nor is owed."""
+        current = part.get("round")
+        if current is None or PARENT[table] in self._claims.blind or "unusable" in parents:
+            return
+        began = current["began"] - self._claims.ahead_ms
+        is_same = before.get("round", {}).get("began") == current["began"]
+        for parent in self._source.past[PARENT[table]].values():
+            if not parent.listed or parent.placed_ms >= began or parent.id in _NEVER_ASKED:
+                continue
+            if _claims(part, parent.id) and not (is_same and _claims(before, parent.id)):
+                self._check_called(table, parent.id, began)
+
+    def _check_called(self, table: str, parent: str, moment_ms: int) -> None:
+        for child in self._source.kin.of(table, parent):
+            if child.listed and child.placed_ms < moment_ms:
+                version = child.version_at(moment_ms)
+                self._claims.check_called(table, child, version, f"the round of {moment_ms}")
+
+    # -- deletes ---------------------------------------------------------------------------------
+
+    def on_delete(self, table: str, key: str, answers: Answers) -> None:
+        """Two whole readings of the parent lacked the child, or the parent's row is deleted."""
+        child = self._source.past[table].get(key)
+        if child is None:
+            raise Broken(f"{table}: {key!r} deleted, which there never was")
+        if child.listed and child.placed_ms < self._began_ms:
+            raise Broken(f"{table}: {key!r} deleted, which was listed all the time")
+        parent = self._source.kin.parent_of(table, key).id
+        if self._destination.called[PARENT[table]].get(parent, child) is None:
+            return
+        if not answers.missed_child(table, parent, key):
+            raise Broken(f"{table}: {key!r} deleted without a whole reading that missed it")
+        since = self._missed.get((table, key))
+        least = HOUR_MS - _CLOCK_MS - self._claims.ahead_ms
+        if since is None or self._began_ms - since < least:
+            raise Broken(f"{table}: {key!r} deleted, though none missed it long enough ago")
+
+    def on_parent_delete(self, stream: str, id_: str) -> None:
+        self._deleted.add((stream, id_))
+
+    # -- one sync --------------------------------------------------------------------------------
+
+    def after(
+        self, streams: dict[str, Part], answers: Answers, *, complete: set[str], died: bool
+    ) -> None:
+        """Judges a sync that is over."""
+        self._note_missed(answers, died=died)
+        for table in self._source.kin.tables:
+            if table in OF_MESSAGES:
+                self._check_messages(table, streams)
+            elif {table, PARENT[table]} <= complete - self._claims.blind:
+                self._check_whole(table, streams, answers)
+
+    def check_all_but(
+        self, table: str, streams: dict[str, Part], answers: Answers, bad: str
+    ) -> None:
+        """One parent that fails keeps none of the others from being right."""
+        if table in MEMBERS:
+            self._check_whole(table, streams, answers, bad)
+        elif waiting := streams.get(table, {}).get("due", {}).keys() - {bad}:
+            raise Broken(f"{table}: {waiting} wait, though only {bad!r} fails")
+
+    def _note_missed(self, answers: Answers, *, died: bool) -> None:
+        """What a sync that died has held, no later one knows of."""
+        for table, held in answers.children_held.items() if not died else ():
+            for key in held:
+                self._missed.pop((table, key), None)
+        for table in self._source.kin.tables:
+            for key, row in self._destination.called[table].items() if table in MEMBERS else ():
+                parent = self._source.kin.parent_of(table, key).id
+                if row is not None and answers.missed_child(table, parent, key):
+                    self._missed.setdefault((table, key), self._began_ms)
+
+    def _check_whole(
+        self, table: str, streams: dict[str, Part], answers: Answers, but: str | None = None
+    ) -> None:
+        """Of a sync that has read all parents, and all children that were due."""
+        walks = answers.whole.get(PARENT[table])
+        if not walks or walks[-1][1] <= {but, *_NEVER_ASKED}:
+            # An empty listing is no reading; and where all fail, it may be the plan.
+            return
+        part, parents = streams.get(table, {}), streams.get(PARENT[table], {})
+        current, slack = part.get("round"), self._claims.ahead_ms + _CLOCK_MS
+        if current is None or not current.get("over"):
+            raise Broken(f"{table}: complete, though its round is not over")
+        was_over = self._streams.get(table, {}).get("round", {"over": True}).get("over")
+        if was_over and current["began"] + self._claims.refresh_ms < self._began_ms - slack:
+            raise Broken(f"{table}: no round has begun though one was due")
+        known = marks_of(self._streams.get(PARENT[table], {})).keys()
+        moment = self._began_ms - self._claims.ahead_ms
+        is_tracked = not ({"unusable", "sent_whole"} & parents.keys())
+        for parent in self._source.past[PARENT[table]].values():
+            if not parent.listed or parent.placed_ms >= moment:
+                continue
+            place = (table, parent.id)
+            if parent.id in (but, *_NEVER_ASKED) or (place in self._met and parent.id in known):
+                continue
+            self._met.add(place)
+            if is_tracked:
+                # One that a sync has met which did not get to the end may have been read then.
+                since = parent.first_ms + 1 if parent.id in known else moment
+                self._check_called(table, parent.id, since)
+        for key, row in self._destination.landed[table].items():
+            if row is None or key in self._destination.untracked[table] or "sent_whole" in part:
+                continue
+            if (PARENT[table], self._source.kin.parent_of(table, key).id) in self._deleted:
+                raise Broken(f"{table}: {key!r} is alive, but its parent's row is deleted")
+
+    # -- messages --------------------------------------------------------------------------------
+
+    def _check_messages(self, table: str, streams: dict[str, Part]) -> None:
+        """A message whose row the state knows has its children, or they are due."""
+        sent = streams.get("message", {}).get("sent", {})
+        due = streams.get(table, {}).get("due", {})
+        if self._claims.ahead_ms:
+            # By a clock that is ahead, a history is asked for before it shows.
+            return
+        hours = SentByHour.from_json(sent).hours.values() if sent else ()
+        marks = {name: mark for entries in hours for name, mark in entries.items()}
+        for message in self._source.past["message"].values():
+            mark = marks.get(short_hash((message.id,)))
+            if not mark or not message.listed or message.id in due:
+                continue
+            since = _since(message, mark)
+            if since is not None:
+                self._check_landed_of(table, message.id, since)
+
+    def _check_landed_of(self, table: str, message: str, since_ms: int) -> None:
+        for child in self._source.kin.of(table, message):
+            # What is dated later, as by a click that took an earlier one's place, shows only then.
+            newest_ms = max(version.record.get("ts", 0) for version in child.versions)
+            is_late = newest_ms > since_ms + _HISTORY_MS
+            if is_late or not child.listed or child.first_ms > since_ms:
+                continue
+            landed = child.version_of(self._destination.landed[table].get(child.id))
+            if landed is None or landed < child.version_at(since_ms + 1):
+                raise Broken(f"{table}: {child.id!r} has not landed, and is not due either")
+
+    def check_nothing_invented(self) -> None:
+        """Each row that has landed is one that there was."""
+        for table in self._source.kin.tables:
+            for key, row in self._destination.landed[table].items():
+                past = self._source.past[table].get(key)
+                if row is not None and (past is None or past.version_of(row) is None):
+                    raise Broken(f"{table}: {key!r} landed as it never was")
+
+
+def _claims(part: Part, parent: str) -> bool:
+    """Whether a state says that a parent's children have been read in its round."""
+    current = part.get("round", {})
+    passed = current.get("over") or parent <= current.get("done_to", "")
+    return bool(passed) and parent not in part.get("owed", {})
+
+
+def _since(message: Past, mark: bytes) -> int | None:
+    """Since when a message was as the state knows it."""
+    for version in message.versions:
+        if any(version.mark(salt) == mark for salt in _SALTS):
+            return version.since_ms
+    return None

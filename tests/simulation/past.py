@@ -1,0 +1,70 @@
+"""What is known of one row of the simulated account: what it was, from when on."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from courier_async.catalog.rows import RowMapper
+from courier_async.catalog.stream import Record
+from courier_async.catalog.streams import BY_TABLE
+from courier_async.state.sent_rows import fingerprint
+
+_REDACTING, _PLAIN = (
+    {table: RowMapper(stream, redact_secrets=redacts) for table, stream in BY_TABLE.items()}
+    for redacts in (True, False)
+)
+
+
+@dataclass(slots=True)
+class Version:
+    """A record as it was from a moment on, and its rows with secrets redacted and without."""
+
+    since_ms: int
+    record: Record
+    rows: tuple[dict[str, Any], dict[str, Any]]
+    _marks: dict[bytes, bytes] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, table: str, since_ms: int, record: Record) -> "Version":
+        return cls(since_ms, record, (_REDACTING[table].row(record), _PLAIN[table].row(record)))
+
+    def mark(self, salt: bytes) -> bytes:
+        """The fingerprint that the state keeps of it."""
+        if salt not in self._marks:
+            self._marks[salt] = fingerprint(self.record, salt)
+        return self._marks[salt]
+
+
+@dataclass(slots=True)
+class Past:
+    """All that is known of one id.
+
+    place_ms: the time down to which a walk from the head must come to meet it. placed_ms: when
+    it was last listed anew or moved. promised: the version that has landed at least, by what a
+    checkpoint claims; None while none does.
+    """
+
+    id: str
+    time_ms: int
+    place_ms: int
+    placed_ms: int
+    listed: bool = True
+    edits: int = 0
+    versions: list[Version] = field(default_factory=list)
+    promised: int | None = None
+
+    @property
+    def first_ms(self) -> int:
+        """When it was first shown."""
+        return self.versions[0].since_ms
+
+    def version_at(self, moment_ms: int) -> int:
+        """The number of the version that held just before a moment."""
+        return max(0, sum(version.since_ms < moment_ms for version in self.versions) - 1)
+
+    def version_of(self, row: Mapping[str, Any] | None) -> int | None:
+        """The number of the latest version that a landed row is; None where it is none."""
+        for number in range(len(self.versions) - 1, -1, -1):
+            if row in self.versions[number].rows:
+                return number
+        return None
