@@ -174,8 +174,8 @@ class Walk:
         if lane.is_made_up and not lane.opened and not self._course.is_of_use(lane, page):
             asked.release()
             return [Batch(stream=self._stream, state=self._saved())]
-        if page.unusable:
-            self._note_unusable(page)
+        if page.unusable or lane.met_unusable:
+            self._note_unusable(lane, page)
         selected = self._select(page)
         batch = Batch(
             stream=self._stream,
@@ -217,9 +217,12 @@ class Walk:
         self._counts.unchanged += selected.unchanged
         return selected
 
-    def _note_unusable(self, page: JudgedPage) -> None:
+    def _note_unusable(self, lane: LiveLane, page: JudgedPage) -> None:
         self._counts.unusable += page.unusable
-        time = self.clock.start if page.oldest is None else page.oldest
+        # What came last on a page may be nearly as old as what comes first on the next.
+        oldest = page.oldest if page.unusable else page.newest
+        lane.met_unusable = page.unusable > 0
+        time = self.clock.start if oldest is None else oldest
         self.unusable_to = time if self.unusable_to is None else min(time, self.unusable_to)
         self.state = with_unusable(self.state, time, self.clock.start)
 

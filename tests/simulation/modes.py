@@ -172,6 +172,8 @@ def unusable(random: Random, plan: Plan, weather: Weather, table: str) -> None:
 def extra_records(random: Random, plan: Plan, weather: Weather, table: str) -> None:
     name = random.choice(("keyless_every", "non_dict_every"))
     weather.options[name] = {table: random.choice((1, 2, 3))}
+    # A page that holds nothing else is an error.
+    weather.excuse(table)
 
 
 # -- cursors, ids, clocks, odd records -----------------------------------------------------------

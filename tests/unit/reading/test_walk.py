@@ -612,6 +612,24 @@ def test_a_record_that_stays_unusable_is_looked_for_until_all_came_usable() -> N
     assert reader.state.unusable is None
 
 
+def test_a_record_that_came_unusable_may_be_as_old_as_the_page_after_it() -> None:
+    times = evenly(40)
+    older = [time - 20 * DAY_MS for time in times[19:]]
+    reader = Reader(PagedApi(times[:19] + older))
+    whole = reader.api.page_from
+
+    def spoilt(at: int) -> object:
+        page = whole(at)
+        page.records[:] = [None if at + n == 19 else r for n, r in enumerate(page.records)]
+        return page
+
+    reader.api.page_from = spoilt  # type: ignore[method-assign, assignment]
+    reader.walk()
+    assert reader.error is None
+    assert reader.state.unusable is not None
+    assert reader.state.unusable.time == older[1]
+
+
 def test_a_page_of_which_no_record_is_usable_is_an_error_with_a_name() -> None:
     reader = Reader(PagedApi(evenly(60)))
     whole = reader.api.page_from
