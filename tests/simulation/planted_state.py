@@ -226,8 +226,8 @@ def deletes_are_never_asked_for() -> Patches:
 def an_unusable_row_taken_for_gone() -> Patches:
     real = Walk._note_unusable
 
-    def note(self: Walk, page: Any) -> None:
-        real(self, page)
+    def note(self: Walk, *arguments: Any) -> None:
+        real(self, *arguments)
         self.unusable_to = None
 
     yield patch.object(Walk, "_note_unusable", note)
