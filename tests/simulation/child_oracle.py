@@ -108,7 +108,17 @@ class ChildOracle:
         """One parent that fails keeps none of the others from being right."""
         if table in MEMBERS:
             self._check_whole(table, streams, answers, bad)
-        elif waiting := streams.get(table, {}).get("due", {}).keys() - {bad}:
+            return
+        # A history that does not show yet is asked for again.
+        waiting = {
+            message
+            for message in streams.get(table, {}).get("due", {}).keys() - {bad}
+            if any(
+                child.versions[-1].record.get("ts", 0) <= self._began_ms - _HISTORY_MS
+                for child in self._source.kin.of(table, message)
+            )
+        }
+        if waiting:
             raise Broken(f"{table}: {waiting} wait, though only {bad!r} fails")
 
     def _note_missed(self, answers: Answers, *, died: bool) -> None:
