@@ -17,7 +17,12 @@ PREFERENCE_CHANGE: Final[tuple[Column, ...]] = (
     column("user_id", STRING, "Id of the user whose preference changed."),
     column("topic_id", STRING, "Id of the subscription topic.", refers_to="subscription_topic"),
     column("topic_name", STRING, "Name of the topic at the time of the change."),
-    column("status", STRING, "New status: `OPTED_IN`, `OPTED_OUT` or `REQUIRED`."),
+    column(
+        "status",
+        STRING,
+        "New status: `OPTED_IN`, `OPTED_OUT` or `REQUIRED`. An opt-out is a row whose `status` is "
+        "`OPTED_OUT` and whose `previous_status` is not.",
+    ),
     column("has_custom_routing", BOOLEAN, "Whether the user chose channels for the topic."),
     column("custom_routing", JSON, "List of the channels that the user chose."),
     column("timestamp", TIME, "When the preference changed."),
@@ -27,7 +32,7 @@ PREFERENCE_CHANGE: Final[tuple[Column, ...]] = (
         "Id of the tenant that the preference applies to; empty for the user's own.",
         refers_to="tenant",
     ),
-    column("previous.status", STRING, "Status before the change."),
+    column("previous.status", STRING, "Status before the change; empty if there was none."),
     column(
         "previous.has_custom_routing",
         BOOLEAN,
