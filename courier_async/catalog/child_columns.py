@@ -164,7 +164,9 @@ MESSAGE_PROVIDER: Final[tuple[Column, ...]] = (
     column(
         "status",
         STRING,
-        "Outcome of the attempt, such as `SENT`, `DELIVERED` or `UNDELIVERABLE`.",
+        "Status of this attempt, such as `SENT`, `DELIVERED`, `OPENED`, `CLICKED`, `SIMULATED` or "
+        "`UNDELIVERABLE`. Where one attempt fails, another provider may deliver: what became of "
+        "the message is `message.status`.",
         source=ANSWERS,
     ),
     column("sent", TIME, "When Courier handed the message to the provider.", source=ANSWERS),
@@ -175,7 +177,8 @@ MESSAGE_PROVIDER: Final[tuple[Column, ...]] = (
     column(
         "channel.key",
         STRING,
-        "Channel, such as `email` or `direct_message:slack`; often missing.",
+        "Channel, usually with its provider, such as `email:sendgrid`; the channel is the part "
+        "before the colon. Often missing: then take it from other attempts of the same provider.",
         source=DOCS,
     ),
     column("channel.name", STRING, "Name of the channel in the template.", source=ANSWERS),
