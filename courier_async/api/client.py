@@ -13,7 +13,7 @@ from courier_async.api.headers import LONGEST_WAIT_SECONDS, now_ms, server_ms
 from courier_async.api.memory import Hold, MemoryBudget
 from courier_async.api.pacer import Pacer
 from courier_async.api.refusals import Refusals
-from courier_async.api.transport import BodyTooLarge, ConnectionTrouble, Transport
+from courier_async.api.transport import MAX_BODY_BYTES, BodyTooLarge, ConnectionTrouble, Transport
 from courier_async.counts import Counts
 from courier_async.errors import BadAnswer, KeyRefused, Limited, Refused, Unavailable
 
@@ -157,7 +157,9 @@ class CourierClient:
         except ConnectionTrouble as trouble:
             return Failed(str(trouble), advice=trouble.advice)
         except BodyTooLarge:
-            raise BadAnswer("an answer is larger than any page should be (over 16 MB)") from None
+            most = f"{MAX_BODY_BYTES >> 20} MB"
+            text = f"an answer is larger than any page should be (over {most})"
+            raise BadAnswer(text) from None
         meaning = meaning_of(answer.status, answer.headers, answer.body, arrays=request.arrays)
         if isinstance(meaning, TooMany):
             return self._limited(request, meaning, sent_at)
