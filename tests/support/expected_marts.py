@@ -87,6 +87,7 @@ def message_row(m: Record) -> Row:
         "last_event_at": moment(max(m[step] for step in STEPS if m.get(step) is not None)),
         "seconds_to_send": seconds(m, "enqueued", "sent"),
         "seconds_to_delivery": seconds(m, "sent", "delivered"),
+        "seconds_from_enqueued_to_delivery": seconds(m, "enqueued", "delivered"),
         "seconds_to_last_open": seconds(m, "sent", "opened"),
         "seconds_to_click": seconds(m, "sent", "clicked"),
     }

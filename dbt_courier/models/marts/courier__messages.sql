@@ -164,6 +164,8 @@ select
     cast(enqueued_at as date) as enqueued_date,
     {{ courier.seconds_after('enqueued_at', 'sent_at') }} as seconds_to_send,
     {{ courier.seconds_after('sent_at', 'delivered_at') }} as seconds_to_delivery,
+    {{ courier.seconds_after('enqueued_at', 'delivered_at') }}
+        as seconds_from_enqueued_to_delivery,
     {{ courier.seconds_after('sent_at', 'first_opened_at') }} as seconds_to_first_open,
     {{ courier.seconds_after('sent_at', 'opened_at') }} as seconds_to_last_open,
     {{ courier.seconds_after('sent_at', 'clicked_at') }} as seconds_to_click,
