@@ -24,8 +24,9 @@
 -- what each UNION ALL BY NAME adds. Where the column exists, read the table itself.
 
 -- 1. Delivery, open and click rates by template and week
--- Of the messages that went to a provider. Deleted templates keep their name. Recent weeks still
--- change.
+-- Of the messages that went to a provider. Courier tracks opens of email and inbox messages only:
+-- of a template for push, SMS or chat, opened_pct says nothing. Deleted templates keep their name.
+-- Recent weeks still change.
 WITH messages AS (
     SELECT
         notification,

@@ -22,6 +22,7 @@ _INTRODUCTION: Final = """\
 Every documented column of every table is declared with its type. A table has all its columns
 from the first sync, whether or not a record fills them, and under every naming option of
 Fivetran's SDK. Fivetran adds `_fivetran_synced` and `_fivetran_deleted` to each table.
+[tables.md](tables.md) shows how the tables join and what each status of a message means.
 
 | Type | What the column holds |
 |---|---|
