@@ -1,7 +1,8 @@
 -- Eleven first questions to the tables that this connector fills.
 --
--- Written for DuckDB, in which a local run leaves its tables:
---     duckdb files/warehouse.db      and then      USE tester
+-- Written for DuckDB, in which a local run leaves its tables: files/warehouse.db after 'make debug',
+-- files/demo/warehouse.db after 'make demo KEEP=1'. 'make sql' opens a prompt on the newest of them,
+-- and 'make questions' answers everything below. In a prompt of your own, begin with USE tester.
 -- Elsewhere choose the connection's schema first (Snowflake: USE SCHEMA, BigQuery: the query's
 -- default dataset), and replace what differs:
 --

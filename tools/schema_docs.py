@@ -32,6 +32,9 @@ Fivetran's SDK. Fivetran adds `_fivetran_synced` and `_fivetran_deleted` to each
 | UTC_DATETIME | A time, from epoch milliseconds or ISO 8601; without an offset it is UTC. |
 | JSON | An object or a list, as Courier sent it. |
 
+In DuckDB, UTC_DATETIME lands as TIMESTAMP WITH TIME ZONE, so `enqueued::date` is the day in the
+session's time zone. `(enqueued AT TIME ZONE 'UTC')::date` is the UTC day in every session.
+
 A column is empty (NULL) where Courier sends null or leaves the field out. Empty texts and empty
 lists stay what they are.
 
