@@ -106,7 +106,7 @@ schema: $(READY)  ## write docs/schema.md from the catalog
 	@.venv-dbt/bin/python $(PIP) -r dbt_courier/requirements.txt
 	@touch $@
 
-dbt: $(READY) .venv-dbt/.ready  ## build and test the dbt models on a demo warehouse
+dbt: $(READY) .venv-dbt/.ready  ## test the dbt models (keeps nothing)
 	@$(BIN)/python -m pytest -n 0 tests/fivetran/test_dbt.py
 
 # What pip-audit needs is kept out of the environment that the tests run in.

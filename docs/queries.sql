@@ -1,7 +1,8 @@
--- Ten first questions to the tables that this connector fills.
+-- Eleven first questions to the tables that this connector fills.
 --
--- Written for DuckDB, in which a local run leaves its tables:
---     duckdb files/warehouse.db      and then      USE tester
+-- Written for DuckDB, in which a local run leaves its tables: files/warehouse.db after 'make debug',
+-- files/demo/warehouse.db after 'make demo KEEP=1'. 'make sql' opens a prompt on the newest of them,
+-- and 'make questions' answers everything below. In a prompt of your own, begin with USE tester.
 -- Elsewhere choose the connection's schema first (Snowflake: USE SCHEMA, BigQuery: the query's
 -- default dataset), and replace what differs:
 --
@@ -14,6 +15,7 @@
 --     PERCENTILE_CONT(p) WITHIN GROUP (ORDER BY x)  the same                            APPROX_QUANTILES(x, 100)[OFFSET(50)], [OFFSET(95)]
 --     JSON_EXTRACT_STRING(x, '$.plan'), '$[0]'      x:plan::STRING, x[0]::STRING        JSON_VALUE(x, '$.plan'), '$[0]'
 --     REGEXP_FULL_MATCH(x, p)                       REGEXP_LIKE(x, p)                   REGEXP_CONTAINS(x, p)
+--     SPLIT_PART(x, ':', 1)                         the same                            SPLIT(x, ':')[OFFSET(0)]
 --
 -- Days, weeks and months are those of UTC, whatever the session's time zone is. What counts as
 -- sent, delivered, opened and bounced is the same as in dbt_courier, the dbt package beside this
@@ -23,8 +25,9 @@
 -- what each UNION ALL BY NAME adds. Where the column exists, read the table itself.
 
 -- 1. Delivery, open and click rates by template and week
--- Of the messages that went to a provider. Deleted templates keep their name. Recent weeks still
--- change.
+-- Of the messages that went to a provider. Courier tracks opens of email and inbox messages only:
+-- of a template for push, SMS or chat, opened_pct says nothing. Deleted templates keep their name.
+-- Recent weeks still change.
 WITH messages AS (
     SELECT
         notification,
@@ -227,3 +230,45 @@ SELECT
 FROM message
 GROUP BY 1
 ORDER BY 1;
+
+-- 11. Failed attempts by channel, provider and error
+-- Which channel and provider fail most, and with which errors? Needs the table message_provider,
+-- which is synced where `streams` names it. Another provider may have delivered the message after
+-- all. An attempt that names no channel takes the only one that its provider was seen with.
+WITH attempts AS (
+    SELECT
+        provider,
+        error,
+        status = 'UNDELIVERABLE' AS is_failed,
+        NULLIF(SPLIT_PART(channel_key, ':', 1), '') AS named_channel
+    FROM message_provider
+),
+seen AS (
+    SELECT provider, MIN(named_channel) AS channel
+    FROM attempts
+    GROUP BY provider
+    HAVING COUNT(DISTINCT named_channel) = 1
+),
+inferred AS (
+    SELECT
+        COALESCE(a.named_channel, s.channel, 'unknown') AS channel,
+        COALESCE(a.provider, 'unknown') AS provider,
+        a.error,
+        a.is_failed
+    FROM attempts AS a
+    LEFT JOIN seen AS s ON s.provider = a.provider
+),
+counted AS (
+    SELECT *, COUNT(*) OVER (PARTITION BY channel, provider) AS attempts
+    FROM inferred
+)
+SELECT
+    channel,
+    provider,
+    COALESCE(error, 'none given') AS error,
+    COUNT(*) AS failed,
+    ROUND(COUNT(*) * 100.0 / MAX(attempts), 1) AS pct_of_attempts
+FROM counted
+WHERE is_failed
+GROUP BY 1, 2, 3
+ORDER BY 4 DESC, 1, 2, 3;

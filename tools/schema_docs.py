@@ -22,6 +22,7 @@ _INTRODUCTION: Final = """\
 Every documented column of every table is declared with its type. A table has all its columns
 from the first sync, whether or not a record fills them, and under every naming option of
 Fivetran's SDK. Fivetran adds `_fivetran_synced` and `_fivetran_deleted` to each table.
+[tables.md](tables.md) shows how the tables join and what each status of a message means.
 
 | Type | What the column holds |
 |---|---|
@@ -30,6 +31,9 @@ Fivetran's SDK. Fivetran adds `_fivetran_synced` and `_fivetran_deleted` to each
 | LONG | A whole number of up to 64 bits. |
 | UTC_DATETIME | A time, from epoch milliseconds or ISO 8601; without an offset it is UTC. |
 | JSON | An object or a list, as Courier sent it. |
+
+In DuckDB, UTC_DATETIME lands as TIMESTAMP WITH TIME ZONE, so `enqueued::date` is the day in the
+session's time zone. `(enqueued AT TIME ZONE 'UTC')::date` is the UTC day in every session.
 
 A column is empty (NULL) where Courier sends null or leaves the field out. Empty texts and empty
 lists stay what they are.

@@ -10,10 +10,10 @@ import backoff
 
 from courier_async.api.answers import BadKey, Body, Failed, TooMany, meaning_of
 from courier_async.api.headers import LONGEST_WAIT_SECONDS, now_ms, server_ms
-from courier_async.api.limits import Limits
 from courier_async.api.memory import Hold, MemoryBudget
 from courier_async.api.pacer import Pacer
-from courier_async.api.transport import BodyTooLarge, ConnectionTrouble, Transport
+from courier_async.api.refusals import Refusals
+from courier_async.api.transport import MAX_BODY_BYTES, BodyTooLarge, ConnectionTrouble, Transport
 from courier_async.counts import Counts
 from courier_async.errors import BadAnswer, KeyRefused, Limited, Refused, Unavailable
 
@@ -76,7 +76,7 @@ class CourierClient:
         self._pacer = pacer
         self._tries = max_retries + 1
         self._budget = budget or MemoryBudget()
-        self._limits = Limits()
+        self._refusals = Refusals()
         self._key_accepted = False
         # Made once: making it costs more than parsing a page.
         self._try = backoff.on_exception(
@@ -157,11 +157,13 @@ class CourierClient:
         except ConnectionTrouble as trouble:
             return Failed(str(trouble), advice=trouble.advice)
         except BodyTooLarge:
-            raise BadAnswer("an answer is larger than any page should be (over 16 MB)") from None
+            most = f"{MAX_BODY_BYTES >> 20} MB"
+            text = f"an answer is larger than any page should be (over {most})"
+            raise BadAnswer(text) from None
         meaning = meaning_of(answer.status, answer.headers, answer.body, arrays=request.arrays)
         if isinstance(meaning, TooMany):
             return self._limited(request, meaning, sent_at)
-        self._limits.answered(request.counts.table)
+        self._refusals.answered(request.counts.table)
         for pacer in filter(None, (self._pacer, request.own_pacer)):
             pacer.answered(sent_at=sent_at)
         if isinstance(meaning, Refused):
@@ -191,8 +193,8 @@ class CourierClient:
         now = asyncio.get_running_loop().time()
         table, told = request.counts.table, refusal.retry_after_seconds
         request.counts.refusals += 1
-        alone_seconds = self._limits.refused(table, sent_at=sent_at, now=now, told=told)
-        if self._limits.gives_up(table, now):
+        alone_seconds = self._refusals.refused(table, sent_at=sent_at, now=now, told=told)
+        if self._refusals.gives_up(table, now):
             raise Limited(f"Courier answered nothing but {refusal.status} for ten minutes")
         if request.own_pacer is not None:
             request.own_pacer.refused(sent_at=sent_at, retry_after_seconds=told)

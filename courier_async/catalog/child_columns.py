@@ -17,7 +17,12 @@ PREFERENCE_CHANGE: Final[tuple[Column, ...]] = (
     column("user_id", STRING, "Id of the user whose preference changed."),
     column("topic_id", STRING, "Id of the subscription topic.", refers_to="subscription_topic"),
     column("topic_name", STRING, "Name of the topic at the time of the change."),
-    column("status", STRING, "New status: `OPTED_IN`, `OPTED_OUT` or `REQUIRED`."),
+    column(
+        "status",
+        STRING,
+        "New status: `OPTED_IN`, `OPTED_OUT` or `REQUIRED`. An opt-out is a row whose `status` is "
+        "`OPTED_OUT` and whose `previous_status` is not.",
+    ),
     column("has_custom_routing", BOOLEAN, "Whether the user chose channels for the topic."),
     column("custom_routing", JSON, "List of the channels that the user chose."),
     column("timestamp", TIME, "When the preference changed."),
@@ -27,7 +32,7 @@ PREFERENCE_CHANGE: Final[tuple[Column, ...]] = (
         "Id of the tenant that the preference applies to; empty for the user's own.",
         refers_to="tenant",
     ),
-    column("previous.status", STRING, "Status before the change."),
+    column("previous.status", STRING, "Status before the change; empty if there was none."),
     column(
         "previous.has_custom_routing",
         BOOLEAN,
@@ -159,7 +164,9 @@ MESSAGE_PROVIDER: Final[tuple[Column, ...]] = (
     column(
         "status",
         STRING,
-        "Outcome of the attempt, such as `SENT`, `DELIVERED` or `UNDELIVERABLE`.",
+        "Status of this attempt, such as `SENT`, `DELIVERED`, `OPENED`, `CLICKED`, `SIMULATED` or "
+        "`UNDELIVERABLE`. Where one attempt fails, another provider may deliver: what became of "
+        "the message is `message.status`.",
         source=ANSWERS,
     ),
     column("sent", TIME, "When Courier handed the message to the provider.", source=ANSWERS),
@@ -170,7 +177,8 @@ MESSAGE_PROVIDER: Final[tuple[Column, ...]] = (
     column(
         "channel.key",
         STRING,
-        "Channel, such as `email` or `direct_message:slack`; often missing.",
+        "Channel, usually with its provider, such as `email:sendgrid`; the channel is the part "
+        "before the colon. Often missing: then take it from other attempts of the same provider.",
         source=DOCS,
     ),
     column("channel.name", STRING, "Name of the channel in the template.", source=ANSWERS),

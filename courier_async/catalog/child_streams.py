@@ -53,7 +53,7 @@ _LISTINGS: Final = (
     Stream(
         # "Newest first" (SDK resources/workspace_preferences), which is learned all the same.
         table="preference_change",
-        about="A user's opt-in or opt-out of a subscription topic.",
+        about="A change of a user's preference for a subscription topic: status or channels.",
         path="/preferences/logs",
         arrays=("items",),
         # 25 is the default, 100 the maximum (official MCP server).

@@ -150,7 +150,11 @@ MESSAGE: Final[tuple[Column, ...]] = (
         "When the provider reported delivery; some providers never do, even for messages "
         "that are opened.",
     ),
-    column("opened", TIME, "When the message was last opened."),
+    column(
+        "opened",
+        TIME,
+        "When the message was last opened. Courier tracks opens of email and inbox messages only.",
+    ),
     column("clicked", TIME, "When a link in the message was clicked."),
     column("canceledAt", TIME, "When the message was canceled.", source=ANSWERS),
     column("recipient", STRING, "User id, or the email address or phone number it was sent to."),

@@ -89,7 +89,7 @@ FIELDS: Final[tuple[Field, ...]] = (
     ),
     Field(
         "children_refresh_hours",
-        "Hours between two readings of subscriptions, members and tenant users",
+        "Hours between two readings of subscribers, members, tenant users and metrics",
         "0 reads them in every sync; up to 720. Default: 24.",
     ),
     Field(

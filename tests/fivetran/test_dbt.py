@@ -17,6 +17,7 @@ from tests.support.dbt import PACKAGE, Dbt, duckdb_output
 from tests.support.declared_warehouse import land
 from tests.support.end_to_end import succeeded
 from tests.support.expected_marts import (
+    attempt_rows,
     counts,
     daily_rows,
     is_opened,
@@ -50,6 +51,7 @@ MARTS = (
     "courier__messages", "courier__daily_template_metrics", "courier__recipients",
     "courier__recipient_templates", "courier__daily_template_metrics_by_channel",
     "courier__subscriptions", "courier__opt_outs", "courier__list_health",
+    "courier__message_attempts",
 )  # fmt: skip
 
 Rows = list[dict[str, Any]]
@@ -192,11 +194,27 @@ def test_channel_and_provider_are_those_of_the_attempt_that_went_through(
             taken = ("email", "sendgrid", 2 if m["enqueued"] % 2 == 0 else 1)
         elif m["status"] == "UNDELIVERABLE":
             taken = ("sms", "twilio", 2)  # the last of those that failed
+        elif m["status"] == "SIMULATED":
+            taken = (("push", "inbox", None)[m["enqueued"] % 3], "mock", 1)
         return dict(zip(("channel", "provider", "number_of_attempts"), taken, strict=True))
 
     expected = [{"message_id": m["id"]} | way(m) for m in messages(full)]
-    assert len({tuple(way(m).values()) for m in messages(full)}) == 4
+    assert len({tuple(way(m).values()) for m in messages(full)}) == 7
     assert same(built.rows("courier__messages", source=FULL), expected)
+
+
+def test_an_attempt_has_its_channel_and_whether_the_message_went_that_way(
+    built: Built, full: Landed
+) -> None:
+    expected = attempt_rows(full.alive("message_provider", key="message_id"))
+    assert len(expected) < len(full.truth["message_provider"])
+    ways = {(row["channel"], row["provider"]) for row in expected}
+    assert ways == {
+        ("email", "sendgrid"), ("email", "mailgun"), ("sms", "twilio"), ("push", "mock"),
+        ("inbox", "mock"), (None, "mock"),
+    }  # fmt: skip
+    assert any(row["is_failed"] and row["is_final"] for row in expected)
+    assert same(built.rows("courier__message_attempts"), expected)
 
 
 def test_the_first_open_comes_from_the_history(built: Built, full: Landed) -> None:
@@ -340,6 +358,17 @@ def test_the_example_analyses_answer_from_the_marts(built: Built, full: Landed) 
         "550 No such user", "Soft bounce: the address was unavailable", "Bounced",
         "Hard bounce: the address accepts no messages",
     }  # fmt: skip
+    failed = [
+        row for row in attempt_rows(full.alive("message_provider", key="message_id"))
+        if row["is_failed"]
+    ]  # fmt: skip
+    by_channel = ours["failed_attempts_by_channel_and_provider"]
+    assert sum(row["number_of_failures"] for row in by_channel) == len(failed)
+    assert {(row["channel"], row["provider"], row["error"]) for row in by_channel} == {
+        (row["channel"], row["provider"], row["error"]) for row in failed
+    }
+    # All that mailgun and twilio tried has failed.
+    assert sum(row["share_of_attempts"] for row in by_channel) == pytest.approx(2)
     [email] = [row for row in ours["time_to_open"] if row["channel"] == "email"]
     assert email["p50_to_first_open"] == pytest.approx(60)
     assert email["p50_to_last_open"] > 3600

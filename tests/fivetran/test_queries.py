@@ -13,6 +13,7 @@ import pytest
 from tests.support.accounts import Landed, empty_account, full_account, young_account
 from tests.support.declared_warehouse import land
 from tests.support.expected_marts import (
+    attempt_rows,
     bounce_type,
     day,
     is_clicked,
@@ -220,6 +221,17 @@ def by_day(account: Landed) -> Rows:
     ]
 
 
+def failed_attempts(account: Landed) -> Rows:
+    rows = attempt_rows(account.truth["message_provider"])
+    tried = Counter((row["channel"] or "unknown", row["provider"]) for row in rows)
+    failed = Counter(
+        (row["channel"] or "unknown", row["provider"], row["error"] or "none given")
+        for row in rows
+        if row["is_failed"]
+    )
+    return [(*key, n, percent(n, tried[key[:2]])) for key, n in failed.items()]
+
+
 EXPECTED: tuple[tuple[str, Callable[[Landed], Rows]], ...] = (
     ("Delivery, open and click rates by template and week", template_rates),
     ("Failed messages by reason", failures),
@@ -231,7 +243,10 @@ EXPECTED: tuple[tuple[str, Callable[[Landed], Rows]], ...] = (
     ("Tenants by plan", tenants_by_plan),
     ("Templates nobody uses", unused_templates),
     ("Messages by day and what became of them", by_day),
+    ("Failed attempts by channel, provider and error", failed_attempts),
 )
+# The others need the core tables alone.
+NEEDS_A_FURTHER_TABLE = 11
 
 
 def same(landed: Rows, expected: Rows) -> bool:
@@ -254,11 +269,11 @@ def _close(a: Any, b: Any) -> bool:
     return bool(a == b)
 
 
-def test_there_are_ten_questions_and_each_is_checked_here() -> None:
+def test_there_are_eleven_questions_and_each_is_checked_here() -> None:
     assert [question.title for question in questions()] == [title for title, _ in EXPECTED]
 
 
-@pytest.mark.parametrize("number", range(1, 11))
+@pytest.mark.parametrize("number", range(1, 12))
 def test_an_answer_is_what_the_records_say(full: Warehouse, number: int) -> None:
     expected = EXPECTED[number - 1][1](full.account)
     landed = full.answer(number)
@@ -267,7 +282,7 @@ def test_an_answer_is_what_the_records_say(full: Warehouse, number: int) -> None
     assert same(landed, expected), (landed[:5], expected[:5])
 
 
-@pytest.mark.parametrize("number", range(1, 11))
+@pytest.mark.parametrize("number", range(1, 12))
 def test_an_answer_does_not_depend_on_the_time_zone_of_the_session(
     full: Warehouse, number: int
 ) -> None:
@@ -281,9 +296,14 @@ def test_a_young_account_gets_its_answers(young: Warehouse, number: int) -> None
     assert same(landed, expected), (landed, expected)
 
 
-@pytest.mark.parametrize("number", range(1, 11))
+@pytest.mark.parametrize("number", range(1, 12))
 def test_an_empty_account_gets_empty_answers(empty: Warehouse, number: int) -> None:
     assert empty.answer(number) == []
+
+
+def test_a_question_to_a_table_that_is_not_synced_is_refused_by_name(young: Warehouse) -> None:
+    with pytest.raises(duckdb.CatalogException, match="message_provider does not exist"):
+        young.answer(NEEDS_A_FURTHER_TABLE)
 
 
 def test_three_of_them_are_shown_in_100_columns(full: Warehouse) -> None:

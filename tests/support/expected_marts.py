@@ -87,6 +87,7 @@ def message_row(m: Record) -> Row:
         "last_event_at": moment(max(m[step] for step in STEPS if m.get(step) is not None)),
         "seconds_to_send": seconds(m, "enqueued", "sent"),
         "seconds_to_delivery": seconds(m, "sent", "delivered"),
+        "seconds_from_enqueued_to_delivery": seconds(m, "enqueued", "delivered"),
         "seconds_to_last_open": seconds(m, "sent", "opened"),
         "seconds_to_click": seconds(m, "sent", "clicked"),
     }
@@ -201,3 +202,41 @@ def opt_out_rows(changes: Iterable[Record]) -> list[Row]:
                     )
                 status = change["status"]
     return [row | {"is_current": row["ended_at"] is None} for row in rows]
+
+
+def attempt_rows(attempts: Iterable[Record]) -> list[Row]:
+    """The rows of courier__message_attempts, for the attempts of messages."""
+    channels: dict[str, set[str]] = defaultdict(set)
+    of_message: dict[str, list[Record]] = defaultdict(list)
+    for attempt in attempts:
+        of_message[attempt["message_id"]].append(attempt)
+        if named := _named_channel(attempt):
+            channels[attempt["provider"]].add(named)
+
+    def row(attempt: Record, final: Record) -> Row:
+        seen = channels[attempt["provider"]]
+        return {
+            "message_id": attempt["message_id"],
+            "position": attempt["position"],
+            "channel": _named_channel(attempt) or (min(seen) if len(seen) == 1 else None),
+            "provider": attempt["provider"],
+            "status": attempt["status"],
+            "is_failed": is_failed(attempt),
+            "is_final": attempt is final,
+            "error": attempt.get("error"),
+            "sent_at": moment(attempt.get("sent")),
+            "delivered_at": moment(attempt.get("delivered")),
+            "last_opened_at": moment(attempt.get("opened")),
+            "clicked_at": moment(attempt.get("clicked")),
+        }
+
+    rows: list[Row] = []
+    for found in of_message.values():
+        through = [attempt for attempt in found if not is_failed(attempt)]
+        final = max(through or found, key=lambda attempt: int(attempt["position"]))
+        rows += [row(attempt, final) for attempt in found]
+    return rows
+
+
+def _named_channel(attempt: Record) -> str | None:
+    return attempt["channel"].get("key", "").partition(":")[0] or None

@@ -41,10 +41,12 @@ def further_records(core: dict[str, list[Record]], *, now_ms: int) -> dict[str, 
 def _attempts(message: Record) -> Iterator[Record]:
     """A message's attempts: failed ones before or after the one that went through, or alone."""
     turn = message["enqueued"] % 4
-    mailgun = _failed(message, "mailgun", "email:mailgun")
-    twilio = _failed(message, "twilio", "sms:twilio")
+    # Courier leaves out the channel's key of some attempts.
+    is_named = message["enqueued"] % 3 > 0
+    error = ("421 Service not available", "550 No such user")[message["enqueued"] % 5 == 0]
+    mailgun = _failed(message, "mailgun", "email:mailgun", error)
+    twilio = _failed(message, "twilio", "sms:twilio" if is_named else None, "30003: Unreachable")
     if "sent" in message:
-        # Courier leaves out the channel's key of some attempts.
         channel = {"name": ""} if turn == 1 else {"key": "email:sendgrid", "name": ""}
         steps = {step: message.get(step) for step in ("sent", "delivered", "opened", "clicked")}
         sendgrid = {
@@ -52,17 +54,32 @@ def _attempts(message: Record) -> Iterator[Record]:
             "status": message["status"], **steps,
         }  # fmt: skip
         attempts = {0: [mailgun, sendgrid], 2: [sendgrid, twilio]}.get(turn, [sendgrid])
+    elif message["status"] == "SIMULATED":
+        attempts = [_simulated(message)]
     else:
         attempts = [mailgun, twilio] if message["status"] == "UNDELIVERABLE" else []
     for position, attempt in enumerate(attempts):
         yield attempt | {"position": position}
 
 
-def _failed(message: Record, provider: str, channel_key: str) -> Record:
+def _failed(message: Record, provider: str, channel_key: str | None, error: str) -> Record:
     return {
         "message_id": message["id"], "provider": provider, "status": "UNDELIVERABLE",
-        "channel": {"key": channel_key, "name": ""}, "error": "421 Service not available",
+        "channel": _channel(channel_key), "error": error,
     }  # fmt: skip
+
+
+def _simulated(message: Record) -> Record:
+    """By a provider of two channels, so that nothing tells the one that is not named."""
+    channel_key = ("push:mock", "inbox", None)[message["enqueued"] % 3]
+    return {
+        "message_id": message["id"], "provider": "mock", "status": "SIMULATED",
+        "channel": _channel(channel_key),
+    }  # fmt: skip
+
+
+def _channel(key: str | None) -> Record:
+    return {"name": ""} | ({"key": key} if key else {})
 
 
 def _history(message: Record) -> Iterator[Record]:

@@ -27,6 +27,8 @@ from tests.support_tests.walks import (
     walk,
 )
 
+TOPIC_FIELDS = ("topic_id", "subscription_topic_id")
+
 
 @pytest.mark.parametrize("order", ["newest", "nearly_newest", "oldest", "shuffled"])
 @pytest.mark.parametrize("stream", ALL)
@@ -135,6 +137,27 @@ def test_the_small_streams_hold_every_shape_that_is_known() -> None:
         one = account(targets=target)
         assert all(isinstance(row["target"], kind) for row in one.truth("audit_event"))
     assert not any("target" in row for row in account(targets="absent").truth("audit_event"))
+
+
+def test_records_refer_to_others_that_are_there() -> None:
+    made = account(hostile_names=False)
+    rows = {
+        stream: list(made.truth(stream))
+        for stream in ("audience", "audit_event", "brand", "notification", "subscription_topic")
+    }
+    found = {stream: {row.get("id") for row in listed} for stream, listed in rows.items()}
+    named = {row.get(f) for row in rows["notification"] for f in TOPIC_FIELDS} - {None}
+    assert len(named) > 3
+    assert named <= found["subscription_topic"]
+    digests = [row["digest"] for row in rows["subscription_topic"] if "digest" in row]
+    assert {digest["template_id"] for digest in digests} <= found["notification"]
+    assert {digest["audience_id"] for digest in digests if "audience_id" in digest}
+    assert {digest.get("audience_id") for digest in digests} - {None} <= found["audience"]
+    for kind, stream in (("notification:published", "notification"), ("brand:updated", "brand")):
+        events = [row for row in rows["audit_event"] if row["type"] == kind and row.get("target")]
+        targets = [row["target"] for row in events]
+        assert targets
+        assert {t["id"] if isinstance(t, dict) else t for t in targets} <= found[stream]
 
 
 def test_notes_come_only_when_asked_for() -> None:

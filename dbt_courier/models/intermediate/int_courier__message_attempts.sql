@@ -8,7 +8,8 @@ with attempts as (
         case
             when channel_key like '%:%' then {{ dbt.split_part('channel_key', "':'", 1) }}
             else nullif(channel_key, '')
-        end as named_channel
+        end as named_channel,
+        coalesce(status, 'UNKNOWN') = 'UNDELIVERABLE' as is_failed
     from {{ ref('stg_courier__message_provider') }}
     where not is_deleted
 ),
@@ -25,8 +26,20 @@ select
     source_relation,
     message_id,
     position,
+    coalesce(named_channel, case when first_channel = last_channel then first_channel end)
+        as channel,
     provider,
     status,
-    coalesce(named_channel, case when first_channel = last_channel then first_channel end)
-        as channel
+    is_failed,
+    -- The last one that did not fail, else the last one.
+    row_number() over (
+        partition by source_relation, message_id
+        order by case when is_failed then 1 else 0 end, position desc
+    ) = 1 as is_final,
+    count(*) over (partition by source_relation, message_id) as number_of_attempts,
+    error,
+    sent_at,
+    delivered_at,
+    opened_at,
+    clicked_at
 from compared

@@ -50,18 +50,9 @@ flagged as (
 {%- if courier.has_table('message_provider') %}
 
 attempts as (
-    select
-        source_relation,
-        message_id,
-        channel,
-        provider,
-        count(*) over (partition by source_relation, message_id) as number_of_attempts,
-        -- The attempt that went through, else the last one.
-        row_number() over (
-            partition by source_relation, message_id
-            order by case when status = 'UNDELIVERABLE' then 1 else 0 end, position desc
-        ) as preference
+    select source_relation, message_id, channel, provider, number_of_attempts
     from {{ ref('int_courier__message_attempts') }}
+    where is_final
 ),
 {%- endif %}
 
@@ -129,7 +120,6 @@ joined as (
     left join attempts
         on flagged.source_relation = attempts.source_relation
         and flagged.message_id = attempts.message_id
-        and attempts.preference = 1
     {%- endif %}
     {%- if courier.has_table('message_event') %}
     left join first_opens
@@ -174,6 +164,8 @@ select
     cast(enqueued_at as date) as enqueued_date,
     {{ courier.seconds_after('enqueued_at', 'sent_at') }} as seconds_to_send,
     {{ courier.seconds_after('sent_at', 'delivered_at') }} as seconds_to_delivery,
+    {{ courier.seconds_after('enqueued_at', 'delivered_at') }}
+        as seconds_from_enqueued_to_delivery,
     {{ courier.seconds_after('sent_at', 'first_opened_at') }} as seconds_to_first_open,
     {{ courier.seconds_after('sent_at', 'opened_at') }} as seconds_to_last_open,
     {{ courier.seconds_after('sent_at', 'clicked_at') }} as seconds_to_click,

@@ -1,5 +1,8 @@
 """Preferences of a workspace: sections, their topics, and the log of what users chose."""
 
+from collections.abc import Callable
+from functools import lru_cache
+
 from tests.support.fake_courier.drawing import Coder, Draw, seed_key
 from tests.support.fake_courier.maker import Maker, Record, iso
 from tests.support.fake_courier.members import USERS
@@ -12,19 +15,45 @@ TOPICS = (
 )  # fmt: skip
 CHANNELS = ("email", "push", "sms", "inbox")
 STATUSES = ("OPTED_IN", "OPTED_OUT")
-# How many of the first topics the log speaks of.
-LOGGED_TOPICS = 6
+# How many of the first topics the log and the templates speak of.
+NAMED_TOPICS = 6
 
 
-def preference_makers(seed: int, *, sections: int) -> dict[str, Maker]:
+def topic_of(seed: int, index: int) -> str:
+    """The id of one of the topics that others speak of."""
+    return _topic_ids(seed).text(index % NAMED_TOPICS)
+
+
+def preference_makers(
+    seed: int,
+    *,
+    sections: int,
+    template_id: Callable[[int, int], str],
+    audience_id: Callable[[int, int], str],
+) -> dict[str, Maker]:
     """A maker each for preference_change, preference_section and subscription_topic."""
     section_ids = Coder(seed_key(seed, "section id"), BASE32, 26)
-    topic_ids = Coder(seed_key(seed, "topic id"), BASE32, 28)
+    topic_ids = _topic_ids(seed)
+
+    def digest(index: int, time_ms: int) -> Record:
+        schedule = {"schedule_id": f"sch/{index:08x}-aff0-484c-914d-36a257ea371f"}
+        found: Record = {
+            "template_id": template_id(index, time_ms),
+            "schedules": [schedule | {"frequency": "daily", "time": "09:00", "is_default": True}],
+            "categories": [{"category_key": "comments", "retain": "FIRST", "limit": 10}],
+        }
+        return found | ({"audience_id": audience_id(index, time_ms)} if index % 2 else {})
+
     return {
         "preference_change": _changes(seed, topic_ids),
         "preference_section": _sections(seed, section_ids),
-        "subscription_topic": _topics(seed, topic_ids, section_ids, max(1, sections)),
+        "subscription_topic": _topics(seed, topic_ids, section_ids, max(1, sections), digest),
     }
+
+
+@lru_cache
+def _topic_ids(seed: int) -> Coder:
+    return Coder(seed_key(seed, "topic id"), BASE32, 28)
 
 
 def _changes(seed: int, topic_ids: Coder) -> Maker:
@@ -39,7 +68,7 @@ def _changes(seed: int, topic_ids: Coder) -> Maker:
 
     def record(index: int, time_ms: int, as_of_ms: int) -> Record:
         draw = Draw(key, index)
-        topic = draw.take(LOGGED_TOPICS)
+        topic = draw.take(NAMED_TOPICS)
         row: Record = {
             "id": id_of(index, time_ms),
             "user_id": f"user-{draw.take(USERS)}",
@@ -87,7 +116,13 @@ def _sections(seed: int, ids: Coder) -> Maker:
     return Maker(lambda index, time_ms: ids.text(index), ids.index, record)
 
 
-def _topics(seed: int, ids: Coder, section_ids: Coder, sections: int) -> Maker:
+def _topics(
+    seed: int,
+    ids: Coder,
+    section_ids: Coder,
+    sections: int,
+    digest: Callable[[int, int], Record],
+) -> Maker:
     key = seed_key(seed, "topic")
 
     def record(index: int, time_ms: int, as_of_ms: int) -> Record:
@@ -107,19 +142,10 @@ def _topics(seed: int, ids: Coder, section_ids: Coder, sections: int) -> Maker:
         if draw.take(2):
             row |= {"description": "Once a month", "creator": "user-admin"}
         if draw.take(3) == 0:
-            row["digest"] = _digest(index)
+            row["digest"] = digest(index, time_ms)
         return row
 
     return Maker(lambda index, time_ms: ids.text(index), ids.index, record)
-
-
-def _digest(index: int) -> Record:
-    schedule = {"schedule_id": f"sch/{index:08x}-aff0-484c-914d-36a257ea371f"}
-    return {
-        "template_id": "nt_01kmrbtm6q9x3c7v1d5w2n8hj0",
-        "schedules": [schedule | {"frequency": "daily", "time": "09:00", "is_default": True}],
-        "categories": [{"category_key": "comments", "retain": "FIRST", "limit": 10}],
-    }
 
 
 def _named(names: tuple[str, ...], index: int) -> str:

@@ -11,9 +11,14 @@ from tests.support.fake_courier.drawing import Coder, Draw, seed_key
 from tests.support.fake_courier.maker import Maker, Record, iso
 from tests.support.fake_courier.message_records import message_maker
 from tests.support.fake_courier.names import NANOID, Ids, Names
+from tests.support.fake_courier.preferences import topic_of
 from tests.support.fake_courier.timeline import DAY_MS
 
+IdOf = Callable[[int, int], str]
+
 COUNTRIES = ("DE", "FR", "US", "JP")
+# How many of the first brands and templates others refer to.
+REFERRED = 8
 
 
 def makers(seed: int, names: Names, *, targets: str = "mixed") -> dict[str, Maker]:
@@ -23,7 +28,7 @@ def makers(seed: int, names: Names, *, targets: str = "mixed") -> dict[str, Make
     return {
         "brand": _brands(seed, names, brands),
         "audience": _audiences(seed, names),
-        "audit_event": _audit_events(seed, names, targets),
+        "audit_event": _audit_events(seed, names, targets, brands[0], templates[0]),
         "list": _lists(seed, names),
         "message": message_maker(seed, names, templates[0]),
         "notification": _notifications(seed, names, templates),
@@ -131,7 +136,9 @@ def _group(draw: Draw, names: Names, operator: str, *, depth: int) -> Record:
     return {"operator": operator, "filters": filters}
 
 
-def _audit_events(seed: int, names: Names, targets: str) -> Maker:
+def _audit_events(
+    seed: int, names: Names, targets: str, brand_id: IdOf, template_id: IdOf
+) -> Maker:
     key = seed_key(seed, "audit event")
     coder = Coder(seed_key(seed, "audit event id"), NANOID, 21)
     kinds = ("user:role-changed", "notification:published", "brand:updated", "list:deleted")
@@ -143,6 +150,15 @@ def _audit_events(seed: int, names: Names, targets: str) -> Maker:
     def id_of(index: int, time_ms: int) -> str:
         return coder.text(index)
 
+    def target_of(kind: str, number: int, time_ms: int) -> str:
+        if kind.startswith("brand:"):
+            return brand_id(number % REFERRED, time_ms)
+        if kind.startswith("notification:"):
+            return template_id(number % REFERRED, time_ms)
+        if kind.startswith("user:"):
+            return f"user-{number % 50}"
+        return f"EF607F6E84A34305{number:08X}"  # a list that is gone
+
     def record(index: int, time_ms: int, as_of_ms: int) -> Record:
         draw = Draw(key, index)
         actor: Record | None = {"id": f"user-{draw.take(50)}"}
@@ -152,15 +168,19 @@ def _audit_events(seed: int, names: Names, targets: str) -> Maker:
             actor = None
         event: Record = {"auditEventId": id_of(index, time_ms), "actor": actor}
         shape = draw.of(shapes) if targets == "mixed" else targets
-        name = f"EF607F6E84A34305{draw.take(1 << 32):08X}"
-        if shape == "object":
-            event["target"] = {"id": name, "email": "jane@acme.example"}
-        elif shape != "absent":
-            texts = (name, names.either("007", name), names.either("true", name))
-            event["target"] = {} if shape == "empty" else draw.of(texts)
+        number = draw.take(1 << 32)
+        spelling = draw.take(3) if shape == "string" else 0
         event["source"] = draw.of(("courier.studio", "api"))
         event["timestamp"] = iso(time_ms)
         event["type"] = draw.of(kinds)
+        name = target_of(event["type"], number, time_ms)
+        if shape == "object":
+            event["target"] = {"id": name, "email": "jane@acme.example"}
+        elif shape == "string":
+            spellings = (name, names.either("007", name), names.either("true", name))
+            event["target"] = spellings[spelling]
+        elif shape == "empty":
+            event["target"] = {}
         if draw.take(2):
             event["workspaceId"] = workspace
         return event
@@ -194,14 +214,17 @@ def _notifications(seed: int, names: Names, ids: Ids) -> Maker:
     def record(index: int, time_ms: int, as_of_ms: int) -> Record:
         draw = Draw(key, index)
         id_ = ids[0](index, time_ms)
+        topic = topic_of(seed, index)
         if index % 2:
-            return _elemental_template(draw, names, id_, index, time_ms)
-        return _classic_template(draw, names, id_, index, time_ms)
+            return _elemental_template(draw, names, id_, index, time_ms, topic)
+        return _classic_template(draw, names, id_, index, time_ms, topic)
 
     return Maker(*ids, record)
 
 
-def _classic_template(draw: Draw, names: Names, id_: str, index: int, time_ms: int) -> Record:
+def _classic_template(
+    draw: Draw, names: Names, id_: str, index: int, time_ms: int, topic: str
+) -> Record:
     nested = {"method": "all", "channels": ["push", "sms"]}
     channels = ["email", nested] if draw.take(2) else ["email"]
     row: Record = {
@@ -213,14 +236,16 @@ def _classic_template(draw: Draw, names: Names, id_: str, index: int, time_ms: i
         "routing": {"method": draw.of(("single", "all")), "channels": channels},
     }
     if draw.take(4):
-        row["topic_id"] = "VWPV5DPA9C47ZDJAHSSTKZ3R5BF5"
+        row["topic_id"] = topic
     if draw.take(3):
         row["tags"] = {"data": [{"id": f"tag-{index % 7}", "name": names.text(draw)}]}
     row["note"] = draw.of((None, "Ask legal first", names.either("007", "Reviewed")))
     return row
 
 
-def _elemental_template(draw: Draw, names: Names, id_: str, index: int, time_ms: int) -> Record:
+def _elemental_template(
+    draw: Draw, names: Names, id_: str, index: int, time_ms: int, topic: str
+) -> Record:
     published = draw.take(4) > 0
     row: Record = {
         "id": id_,
@@ -233,12 +258,11 @@ def _elemental_template(draw: Draw, names: Names, id_: str, index: int, time_ms:
     if draw.take(3):
         row |= {"created": _before(draw, time_ms), "updated": time_ms, "updater": "user_def"}
     if published:
-        topic = "PT91W47CKEMP6PW0RYVN3F08F2YE"
         row |= {"subscription_topic_id": topic, "topic_id": topic}
     return row
 
 
-def _tenants(seed: int, names: Names, brand_id: Callable[[int, int], str]) -> Maker:
+def _tenants(seed: int, names: Names, brand_id: IdOf) -> Maker:
     key = seed_key(seed, "tenant")
     ids = names.slug_ids("tenant")
 
@@ -251,9 +275,9 @@ def _tenants(seed: int, names: Names, brand_id: Callable[[int, int], str]) -> Ma
         elif draw.take(2):
             tenant["parent_tenant_id"] = None
         if draw.take(2):
-            tenant["brand_id"] = brand_id(draw.take(8), time_ms)
+            tenant["brand_id"] = brand_id(draw.take(REFERRED), time_ms)
         tenant["properties"] = _properties(draw, names)
-        tenant["default_preferences"] = _preferences(draw)
+        tenant["default_preferences"] = _preferences(draw, topic_of(seed, index))
         secret = {"access_token": f"xoxb-fake-{index}"}
         profile = {"locale": draw.of(("en-US", "de")), "slack": secret}
         tenant["user_profile"] = draw.of(({}, profile, None, {"plan": {"seats": [1, 2]}}))
@@ -281,7 +305,7 @@ def _properties(draw: Draw, names: Names) -> Record:
     return properties
 
 
-def _preferences(draw: Draw) -> Record | None:
-    topic = {"id": "PT91W47CKEMP6PW0RYVN3F08F2YE", "status": "OPTED_IN"}
+def _preferences(draw: Draw, topic_id: str) -> Record | None:
+    topic = {"id": topic_id, "status": "OPTED_IN"}
     routed = topic | {"has_custom_routing": True, "custom_routing": ["email"]}
     return draw.of(({}, None, {"items": [topic]}, {"items": [routed, topic]}))

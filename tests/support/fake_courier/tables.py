@@ -40,7 +40,12 @@ def make_tables(
 ) -> dict[str, Table]:
     """A table for every stream whose rows have no parent; Account says what the rest means."""
     every_maker = makers(seed, names, targets=targets)
-    every_maker |= preference_makers(seed, sections=sizes["preference_section"])
+    every_maker |= preference_makers(
+        seed,
+        sections=sizes["preference_section"],
+        template_id=every_maker["notification"].id_of,
+        audience_id=every_maker["audience"].id_of,
+    )
     tables = {}
     for number, (stream, maker) in enumerate(every_maker.items()):
         days = span_days if stream == "message" else SPAN_DAYS.get(stream, OTHER_SPAN_DAYS)

@@ -4,6 +4,9 @@ import re
 
 from courier_async.catalog.streams import BY_TABLE
 from tools.schema_docs import DOCUMENT, document
+from tools.stage import ROOT
+
+TABLES = ROOT / "docs" / "tables.md"
 
 
 def test_the_document_is_as_the_catalog_has_it() -> None:
@@ -21,3 +24,18 @@ def test_every_table_column_and_field_that_is_left_out_stands_in_it() -> None:
     }
     for stream in BY_TABLE.values():
         assert all(f"`{name}`" in DOCUMENT.read_text() for name in stream.left_out)
+
+
+def test_the_page_on_tables_joins_them_as_the_catalog_does() -> None:
+    declared = {
+        (table, column.name, column.refers_to)
+        for table, stream in BY_TABLE.items()
+        for column in stream.columns
+        if column.refers_to
+    }
+    page = TABLES.read_text()
+    drawn = set(re.findall(r'^    (\w+) }o--o\| (\w+) : "(\w+) = id"$', page, re.MULTILINE))
+    owned = set(re.findall(r'^    (\w+) \|\|--o{ (\w+) : "id = (\w+)"$', page, re.MULTILINE))
+    joins = {(table, column, other) for table, other, column in drawn}
+    joins |= {(table, column, other) for other, table, column in owned}
+    assert joins == declared

@@ -1,4 +1,4 @@
-"""How long a stream has met nothing but limits, and whether the limit is its alone."""
+"""Whom a refusal for too many requests concerns: every stream or one, and for how long."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -21,8 +21,8 @@ class _Row:
     others_answered: bool = False
 
 
-class Limits:
-    """What limits each stream has met. Times are of the loop's clock."""
+class Refusals:
+    """The limits that each stream has met. Times are of the loop's clock."""
 
     def __init__(self) -> None:
         self._rows: dict[str, _Row] = {}
