@@ -2,6 +2,10 @@
 
 import base64
 import binascii
+from typing import Final
+
+# Longer numbers are no times, and the longest Python does not read.
+_MOST_DIGITS: Final = 20
 
 
 def message_cursor_at(time_ms: int) -> str:
@@ -20,4 +24,5 @@ def time_in_cursor(cursor: str) -> int | None:
     except (binascii.Error, ValueError):
         return None
     time, comma, name = text.partition(",")
-    return int(time) if comma and name and time.isascii() and time.isdigit() else None
+    is_time = comma and name and time.isascii() and time.isdigit() and len(time) < _MOST_DIGITS
+    return int(time) if is_time else None

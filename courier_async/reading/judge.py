@@ -26,7 +26,8 @@ _FEW_PAGES: Final = 3
 class JudgedPage:
     """records, keys, times: of the records that can be stored, in order.
 
-    times: epoch milliseconds; None where none can be read. unusable: records left out.
+    times: epoch milliseconds; None where none can be read. unusable: records left out;
+    ends_unusable: one of them comes last.
     newest, oldest, median: of the times there are; of two in the middle the older.
     """
 
@@ -35,6 +36,7 @@ class JudgedPage:
     times: list[int | None]
     unusable: int
     next_cursor: str | None
+    ends_unusable: bool = False
     newest: int | None = None
     oldest: int | None = None
     median: int | None = None
@@ -63,6 +65,7 @@ def judge_page(stream: Stream, page: Page, *, now_ms: int) -> JudgedPage:
     if field is not None:
         latest_ms = now_ms + _FURTHEST_AHEAD_MS
         times = [time_of(record.get(field), latest_ms) for record in records]
+    last_key = stream.key_of(page.records[-1]) if page.records else ()
     known = sorted([time for time in times if time is not None])
     return JudgedPage(
         records=records,
@@ -70,6 +73,7 @@ def judge_page(stream: Stream, page: Page, *, now_ms: int) -> JudgedPage:
         times=times,
         unusable=len(page.records) - len(records),
         next_cursor=page.next_cursor,
+        ends_unusable=last_key is None,
         newest=known[-1] if known else None,
         oldest=known[0] if known else None,
         median=known[(len(known) - 1) // 2] if known else None,

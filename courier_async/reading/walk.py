@@ -9,6 +9,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from courier_async.catalog.positions import time_in_cursor
 from courier_async.catalog.stream import HOUR_MS, Key, Stream
 from courier_async.counts import Counts
 from courier_async.errors import BadAnswer, CourierError, KeyRefused, Limited, Refused
@@ -174,7 +175,7 @@ class Walk:
         if lane.is_made_up and not lane.opened and not self._course.is_of_use(lane, page):
             asked.release()
             return [Batch(stream=self._stream, state=self._saved())]
-        if page.unusable or lane.met_unusable:
+        if page.unusable or lane.ends_unusable:
             self._note_unusable(lane, page)
         selected = self._select(page)
         batch = Batch(
@@ -219,10 +220,12 @@ class Walk:
 
     def _note_unusable(self, lane: LiveLane, page: JudgedPage) -> None:
         self._counts.unusable += page.unusable
-        # What came last on a page may be nearly as old as what comes first on the next.
-        oldest = page.oldest if page.unusable else page.newest
-        lane.met_unusable = page.unusable > 0
-        time = self.clock.start if oldest is None else oldest
+        known = [page.oldest if page.unusable else page.newest]
+        if page.ends_unusable:
+            # Its time is told by the cursor to the next page, or else bounded by that page.
+            known.append(time_in_cursor(page.next_cursor) if page.next_cursor else 0)
+        lane.ends_unusable = page.ends_unusable
+        time = min([moment for moment in known if moment is not None], default=self.clock.start)
         self.unusable_to = time if self.unusable_to is None else min(time, self.unusable_to)
         self.state = with_unusable(self.state, time, self.clock.start)
 
