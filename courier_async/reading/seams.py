@@ -66,7 +66,8 @@ def probe_of(trail: Trail) -> Expected | None:
         below = [t for t in trail.times[at:] if t is not None]
         if time is None or len(below) != count - at or max(below) > time:
             continue
-        if any(t is None or t <= time for t in above):
+        # One dated back by more than an hour stands where it stands; it blurs no place below.
+        if any(t is None or time - HOUR_MS < t <= time for t in above):
             continue
         return Expected(time, trail.names[at:], not trail.ended)
     return None

@@ -28,6 +28,7 @@ class Answers:
     def __init__(self) -> None:
         self.statuses: dict[tuple[str, str], list[int]] = {}
         self.held: dict[str, set[str]] = {}
+        self._asked_again: set[tuple[str, str | None]] = set()
         self.whole: dict[str, list[tuple[int, set[str]]]] = {}
         self.spoilt: set[str] = set()
         self.pages = 0
@@ -56,6 +57,11 @@ class Answers:
             stream.key_of(record) is None for record in answer[array]
         ):
             self.spoilt.add(table)
+            if (table, cursor) not in self._asked_again:
+                # It is asked for again, and the second answer counts.
+                self._asked_again.add((table, cursor))
+                return
+        self._asked_again.discard((table, cursor))
         self.held.setdefault(table, set()).update(keys)
         if cursor is None:
             self._chains[table] = _Chain(asked_ms)

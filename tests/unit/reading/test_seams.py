@@ -75,6 +75,17 @@ def test_no_cursor_is_tried_amid_records_of_one_time_or_out_of_order() -> None:
     assert probe_of(trail_of(20, times=newest_last)) is None
 
 
+def test_a_record_dated_back_keeps_no_cursor_from_being_tried_below_it() -> None:
+    dated_back = [NOW, NOW - 40 * DAY_MS, *minutes(2, 18)]
+    expected = probe_of(trail_of(20, times=dated_back))
+    assert expected is not None
+    assert expected.time_ms == NOW - 9 * MINUTE_MS
+
+
+def test_no_cursor_is_tried_where_records_come_oldest_first() -> None:
+    assert probe_of(trail_of(20, times=[NOW + n * 2 * HOUR_MS for n in range(20)])) is None
+
+
 def test_only_the_first_records_of_a_walk_are_kept_as_its_trail() -> None:
     trail = Trail()
     for page in range(30):
