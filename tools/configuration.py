@@ -21,10 +21,15 @@ class BadConfiguration(Exception):
 
 
 def chosen(environment: Mapping[str, str]) -> Path:
-    """The file that CONFIGURATION names, or the local one, or else the tracked placeholder."""
+    """The file that CONFIGURATION names, or the profile's, the local one, the tracked placeholder.
+
+    A profile never falls back to the local file: that holds the key of another environment.
+    """
     named = environment.get("CONFIGURATION") or environment.get("FIVETRAN_CONFIGURATION")
     if named:
         return ROOT / Path(named).expanduser()
+    if profile := environment.get("PROFILE", "").strip():
+        return ROOT / f"configuration.{profile}.json"
     local = ROOT / LOCAL
     return local if local.exists() else ROOT / TRACKED
 

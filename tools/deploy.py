@@ -4,10 +4,12 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Set
 from hashlib import sha256
 
 from courier_async.state.saved import VERSION as STATE_VERSION
-from tools.deploy_target import Target, target_from
+from tools.deploy_target import DEFAULT_PROFILE, Target, target_from
+from tools.environment import is_on
 from tools.fivetran_api import Connection, FivetranRefused, find_connection
 from tools.package import ARCHIVE, package, sdk_environment, size
 from tools.stage import STAGE, changed_requirements
@@ -16,6 +18,7 @@ from tools.stage import STAGE, changed_requirements
 PYTHON_VERSION = "3.14"
 # asyncio.TaskGroup needs 3.11; "": the API did not say.
 TOO_OLD = ("", "3.10")
+SWITCHES = ("DRY_RUN", "YES", "VERBOSE")
 # What the SDK prints before a text: the time, a level, its own name.
 _PREFIX = re.compile(r"^\d\d:\d\d:\d\d\.\d+ [A-Z]+\s+\S+ sdk\s+")
 # What the SDK says before its first step, and what our own lines say already.
@@ -58,7 +61,7 @@ def plan(target: Target, existing: Connection | None) -> list[str]:
     ]
 
 
-def run_deploy(target: Target, existing: Connection | None) -> int:
+def run_deploy(target: Target, existing: Connection | None, *, verbose: bool) -> int:
     """Run `fivetran deploy`, passing on what it prints less the keys; return its exit status."""
     command = [
         *("fivetran", "deploy", str(STAGE)),
@@ -85,7 +88,7 @@ def run_deploy(target: Target, existing: Connection | None) -> int:
     ) as running:
         for line in running.stdout or ():
             text = _PREFIX.sub("", hidden(line, target)).rstrip()
-            if os.environ.get("VERBOSE") == "1" or not _NOISE.match(text):
+            if verbose or not _NOISE.match(text):
                 print(f"  {text}", flush=True)
     return running.returncode
 
@@ -110,9 +113,9 @@ def state_notice(existing: Connection) -> str:
     )
 
 
-def confirm(target: Target, existing: Connection, *, on_terminal: bool) -> None:
+def confirm(target: Target, switches: Set[str], *, on_terminal: bool) -> None:
     """Have the replacement confirmed; SystemExit if it is not."""
-    if os.environ.get("YES") == "1":
+    if "YES" in switches:
         return
     if not on_terminal:
         sys.exit("Nothing was deployed: YES=1 confirms the replacement.")
@@ -133,8 +136,11 @@ def describe_existing(target: Target, existing: Connection) -> list[str]:
 
 def main() -> int:
     """Deploy to the target of the environment; return the exit status."""
+    switches = {name for name in SWITCHES if is_on(os.environ, name)}
     on_terminal = sys.stdin.isatty()
     target = target_from(os.environ, on_terminal=on_terminal)
+    if target.profile != DEFAULT_PROFILE:
+        print(f"Profile: {target.profile} of {target.options_file}.")
     print(f"Configuration: {target.configuration_path.name} is valid.")
     try:
         existing = find_connection(target.api_key, target.destination, target.connection)
@@ -146,12 +152,12 @@ def main() -> int:
         print(*describe_existing(target, existing), sep="\n", flush=True)
     package(quiet=True)
     print(f"Package: {size(ARCHIVE)}.", flush=True)
-    if os.environ.get("DRY_RUN") == "1":
+    if "DRY_RUN" in switches:
         print("", *plan(target, existing), "", "Nothing was sent (DRY_RUN=1).", sep="\n")
         return 0
     if existing is not None:
-        confirm(target, existing, on_terminal=on_terminal)
-    status = run_deploy(target, existing)
+        confirm(target, switches, on_terminal=on_terminal)
+    status = run_deploy(target, existing, verbose="VERBOSE" in switches)
     if change := changed_requirements():
         sys.exit(f"The SDK changed requirements.txt before it sent the package: {change}.")
     return status

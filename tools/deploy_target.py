@@ -46,14 +46,20 @@ def target_from(environment: Mapping[str, str], *, on_terminal: bool) -> Target:
 
     Raises SystemExit with a sentence where something is missing or could not work.
     """
+    named_profile = environment.get("PROFILE", "").strip()
+    options_file = _options_file(environment)
+    profile = _profile(options_file, named_profile or DEFAULT_PROFILE)
     path = chosen(environment)
     configuration = deployable(path)
-    profile_name = environment.get("PROFILE", "").strip() or DEFAULT_PROFILE
-    options_file = _options_file(environment)
-    profile = _profile(options_file, profile_name)
 
     def wanted(name: str, option: str, question: str, ask: Callable[[str], str] = input) -> str:
-        value = environment.get(name, "").strip() or str(profile.get(option, ""))
+        value, of_profile = environment.get(name, "").strip(), str(profile.get(option, ""))
+        if named_profile and value and of_profile and value != of_profile:
+            sys.exit(
+                f"{name} is {value!r}, but the {option} of profile {named_profile!r} is "
+                f"{of_profile!r}: unset {name}, or PROFILE."
+            )
+        value = value or of_profile
         if not value and on_terminal:
             value = ask(f"{question}: ").strip()
         return value or sys.exit(f"{name} is not set: {question}.")
@@ -74,7 +80,7 @@ def target_from(environment: Mapping[str, str], *, on_terminal: bool) -> Target:
         configuration=configuration,
         api_key=api_key,
         options_file=options_file,
-        profile=profile_name,
+        profile=named_profile or DEFAULT_PROFILE,
         python_version=environment.get("FIVETRAN_PYTHON_VERSION", "")
         or str(profile.get("python_version", "")),
     )

@@ -33,6 +33,12 @@ def test_a_configuration_that_is_named_goes_before_both(root: Path) -> None:
     assert chosen({"CONFIGURATION": ""}) == root / "configuration.local.json"
 
 
+def test_a_profile_has_its_own_configuration_and_never_the_local_one(root: Path) -> None:
+    (root / "configuration.local.json").touch()
+    assert chosen({"PROFILE": "eu"}) == root / "configuration.eu.json"
+    assert chosen({"PROFILE": "eu", "CONFIGURATION": "x.json"}) == root / "x.json"
+
+
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [

@@ -24,6 +24,7 @@ from tests.support.fake_courier.process import FakeCourierProcess
 from tests.support.fake_fivetran import FakeFivetran, fake_fivetran, use_fake_fivetran
 from tests.support.hermetic import hermetic_environment
 from tools.deploy_target import target_from
+from tools.environment import is_on
 from tools.stage import ROOT
 
 FIVETRAN_KEY = base64.b64encode(b"kQ3vPz8TnW:s7FgYd2LxRb9MjHc4Ae6").decode()
@@ -450,16 +451,64 @@ def test_a_profile_of_options_toml_says_where_to_deploy(
         '[eu]\ndestination = "Staging"\nconnection = "courier_eu"\npython_version = "3.13"\n'
     )
     (folder / "configuration.eu.json").write_text(json.dumps(CONFIGURATION))
-    done = deploy(
-        PROFILE="eu",
-        CONFIGURATION="configuration.eu.json",
-        FIVETRAN_DESTINATION_NAME="",
-        FIVETRAN_CONNECTION_NAME="",
-    )
+    done = deploy(PROFILE="eu", FIVETRAN_DESTINATION_NAME="", FIVETRAN_CONNECTION_NAME="")
     assert done.returncode == 0, done.stdout + done.stderr
+    assert f"Profile: eu of {folder / 'options.toml'}." in done.stdout
+    assert "Configuration: configuration.eu.json is valid." in done.stdout
     (connection,) = fivetran.connections.values()
     assert (connection["group_id"], connection["schema"]) == ("grp_staging", "courier_eu")
     assert connection["config"]["python_version"] == "3.13"
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        (
+            {"FIVETRAN_DESTINATION_NAME": "Warehouse"},
+            "FIVETRAN_DESTINATION_NAME is 'Warehouse', but the destination of profile 'eu' is "
+            "'Staging': unset FIVETRAN_DESTINATION_NAME, or PROFILE.",
+        ),
+        (
+            {"FIVETRAN_DESTINATION_NAME": "Staging", "FIVETRAN_CONNECTION_NAME": "courier"},
+            "FIVETRAN_CONNECTION_NAME is 'courier', but the connection of profile 'eu' is "
+            "'courier_eu'",
+        ),
+    ],
+)
+def test_a_profile_and_names_that_contradict_it_are_an_error_before_any_call(
+    deploy: Deploy,
+    fivetran: FakeFivetran,
+    folder: Path,
+    changes: dict[str, str],
+    sentence: str,
+) -> None:
+    (folder / "options.toml").write_text(
+        '[eu]\ndestination = "Staging"\nconnection = "courier_eu"\n'
+    )
+    (folder / "configuration.eu.json").write_text(json.dumps(CONFIGURATION))
+    done = deploy(PROFILE="eu", **changes)
+    assert done.returncode != 0
+    assert sentence in done.stderr
+    assert fivetran.calls == []
+
+
+@pytest.mark.parametrize("name", ["DRY_RUN", "YES", "VERBOSE"])
+def test_a_switch_that_says_neither_yes_nor_no_is_an_error_before_any_call(
+    deploy: Deploy, fivetran: FakeFivetran, name: str
+) -> None:
+    done = deploy(**{name: "on"})
+    assert done.returncode != 0
+    assert f"{name} is 'on'. Allowed: 1, true or yes; 0, false, no or nothing." in done.stderr
+    assert fivetran.calls == []
+
+
+@pytest.mark.parametrize(
+    ("value", "on"),
+    [("1", True), ("TRUE", True), ("yes", True), ("", False), ("0", False), ("No", False)],
+)
+def test_a_switch_is_read_in_any_case(value: str, *, on: bool) -> None:
+    assert is_on({"DRY_RUN": value}, "DRY_RUN") == on
+    assert not is_on({}, "DRY_RUN")
 
 
 @pytest.mark.parametrize(
