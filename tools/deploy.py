@@ -6,8 +6,10 @@ import subprocess
 import sys
 from collections.abc import Set
 from hashlib import sha256
+from typing import Any
 
 from courier_async.state.saved import VERSION as STATE_VERSION
+from courier_async.state.saved import other_source
 from tools.deploy_target import DEFAULT_PROFILE, Target, target_from
 from tools.environment import is_on
 from tools.fivetran_api import Connection, FivetranRefused, find_connection
@@ -18,7 +20,9 @@ from tools.stage import STAGE, changed_requirements
 PYTHON_VERSION = "3.14"
 # asyncio.TaskGroup needs 3.11; "": the API did not say.
 TOO_OLD = ("", "3.10")
-SWITCHES = ("DRY_RUN", "YES", "VERBOSE")
+SWITCHES = ("DRY_RUN", "YES", "RESYNC", "VERBOSE")
+# How a key begins that `fivetran configuration` has encrypted.
+ENCRYPTED = "fivetran_encrypted:"
 # What the SDK prints before a text: the time, a level, its own name.
 _PREFIX = re.compile(r"^\d\d:\d\d:\d\d\.\d+ [A-Z]+\s+\S+ sdk\s+")
 # What the SDK says before its first step, and what our own lines say already.
@@ -93,28 +97,50 @@ def run_deploy(target: Target, existing: Connection | None, *, verbose: bool) ->
     return running.returncode
 
 
-def state_notice(existing: Connection) -> str:
-    """What becomes of the saved state; "" where this code goes on from it.
+def resync_notice(target: Target, existing: Connection) -> str:
+    """Why every row will be read and sent again; "" where this code goes on from the state.
 
-    Raises SystemExit where a newer version of the connector saved it.
+    Raises SystemExit where the state is of another account, or not of this connector.
     """
-    saved = existing.state_version
-    if saved is None or saved == STATE_VERSION:
+    saved = existing.state
+    if not saved:
         return ""
-    if saved > STATE_VERSION:
+    version = saved.get("version") if isinstance(saved, dict) else None
+    if not isinstance(version, int):
         sys.exit(
-            f"Nothing was deployed: a newer version of the connector saved the state of this "
-            f"connection (state version {saved}, this code reads {STATE_VERSION}), and every sync "
-            "would fail. Deploy that version again, or see 'Rollback' in docs/deploying.md."
+            "Nothing was deployed: the state of this connection is not of this connector (perhaps "
+            "of Fivetran's example for Courier). Deploy to a new connection: see 'Move from the "
+            "example connector' in docs/deploying.md."
         )
-    return (
-        f"Its state is of version {saved}, and this code keeps version {STATE_VERSION}: the next "
-        "sync reads and sends everything again."
-    )
+    says_source = "source" in saved or version == STATE_VERSION
+    if says_source and not _is_same_source(saved.get("source"), target):
+        sys.exit(f"Nothing was deployed. {other_source(saved.get('source'), target.source)}")
+    if version > STATE_VERSION:
+        return (
+            f"A newer version of the connector saved its state (version {version}; this code "
+            f"reads {STATE_VERSION}): after this deploy every sync fails until you re-sync the "
+            "connection (in Fivetran, Setup > Re-sync all historical data) or empty its state. "
+            "See 'Rollback' in docs/deploying.md."
+        )
+    if version < STATE_VERSION:
+        return (
+            f"Its state is of version {version}, and this code keeps version {STATE_VERSION}: the "
+            "next sync reads and sends every row again."
+        )
+    return ""
 
 
-def confirm(target: Target, switches: Set[str], *, on_terminal: bool) -> None:
-    """Have the replacement confirmed; SystemExit if it is not."""
+def _is_same_source(saved: Any, target: Target) -> bool:
+    if target.courier_key.startswith(ENCRYPTED):
+        # Which kind of key it is, only the SDK can tell.
+        return str(saved).split(" ")[0] == target.source.split(" ")[0]
+    return bool(saved == target.source)
+
+
+def confirm(target: Target, switches: Set[str], notice: str, *, on_terminal: bool) -> None:
+    """Have the replacement confirmed, and its cost; SystemExit if they are not."""
+    if notice and "RESYNC" not in switches:
+        sys.exit("Nothing was deployed: RESYNC=1 confirms that every row is sent again.")
     if "YES" in switches:
         return
     if not on_terminal:
@@ -123,14 +149,14 @@ def confirm(target: Target, switches: Set[str], *, on_terminal: bool) -> None:
         sys.exit("Nothing was deployed.")
 
 
-def describe_existing(target: Target, existing: Connection) -> list[str]:
-    """What a redeploy replaces, and what stays."""
+def describe_existing(target: Target, existing: Connection, notice: str) -> list[str]:
+    """What a redeploy replaces, what stays, and why it may send every row again."""
     return [
         f"Connection {target.connection} ({existing.id}) exists in {target.destination}; "
         f"its last successful sync: {existing.succeeded_at or 'never'}.",
         "Its code will be replaced, and its whole configuration by "
         f"{target.configuration_path}; its tables and its state stay.",
-        *filter(None, [state_notice(existing)]),
+        *([f"{notice} RESYNC=1 confirms that every row is sent again."] if notice else []),
     ]
 
 
@@ -146,17 +172,18 @@ def main() -> int:
         existing = find_connection(target.api_key, target.destination, target.connection)
     except FivetranRefused as refusal:
         sys.exit(str(refusal))
+    notice = resync_notice(target, existing) if existing else ""
     if existing is None:
         print(f"Connection {target.connection} is new in {target.destination}: it starts paused.")
     else:
-        print(*describe_existing(target, existing), sep="\n", flush=True)
+        print(*describe_existing(target, existing, notice), sep="\n", flush=True)
     package(quiet=True)
     print(f"Package: {size(ARCHIVE)}.", flush=True)
     if "DRY_RUN" in switches:
         print("", *plan(target, existing), "", "Nothing was sent (DRY_RUN=1).", sep="\n")
         return 0
     if existing is not None:
-        confirm(target, switches, on_terminal=on_terminal)
+        confirm(target, switches, notice, on_terminal=on_terminal)
     status = run_deploy(target, existing, verbose="VERBOSE" in switches)
     if change := changed_requirements():
         sys.exit(f"The SDK changed requirements.txt before it sent the package: {change}.")

@@ -24,6 +24,7 @@ DEFAULT_PROFILE: Final = "default"
 class Target:
     """Where to deploy, with which keys; neither key is in its repr.
 
+    `source` is the Courier account as a state names it: the host, and the kind of the key.
     `options_file` is the SDK's file of profiles, or None; `profile` the one in use.
     """
 
@@ -31,6 +32,7 @@ class Target:
     connection: str
     configuration_path: Path
     configuration: Mapping[str, str] = field(repr=False)
+    source: str
     api_key: str = field(repr=False)
     options_file: Path | None = None
     profile: str = DEFAULT_PROFILE
@@ -50,7 +52,7 @@ def target_from(environment: Mapping[str, str], *, on_terminal: bool) -> Target:
     options_file = _options_file(environment)
     profile = _profile(options_file, named_profile or DEFAULT_PROFILE)
     path = chosen(environment)
-    configuration = deployable(path)
+    configuration, source = deployable(path)
 
     def wanted(name: str, option: str, question: str, ask: Callable[[str], str] = input) -> str:
         value, of_profile = environment.get(name, "").strip(), str(profile.get(option, ""))
@@ -78,6 +80,7 @@ def target_from(environment: Mapping[str, str], *, on_terminal: bool) -> Target:
         ),
         configuration_path=path,
         configuration=configuration,
+        source=source,
         api_key=api_key,
         options_file=options_file,
         profile=named_profile or DEFAULT_PROFILE,
@@ -86,8 +89,11 @@ def target_from(environment: Mapping[str, str], *, on_terminal: bool) -> Target:
     )
 
 
-def deployable(path: Path) -> dict[str, str]:
-    """A configuration that Fivetran can sync with; SystemExit with a sentence if it cannot."""
+def deployable(path: Path) -> tuple[dict[str, str], str]:
+    """A configuration that Fivetran can sync with, and its source.
+
+    Raises SystemExit with a sentence where Fivetran cannot sync with it.
+    """
     try:
         configuration, settings = checked(path)
     except BadConfiguration as trouble:
@@ -100,7 +106,7 @@ def deployable(path: Path) -> dict[str, str]:
         )
     for warning in unknown_settings(configuration):
         print(f"{path}: {warning}")
-    return configuration
+    return configuration, settings.source
 
 
 def _connection_name(name: str) -> str:

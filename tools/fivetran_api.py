@@ -9,7 +9,7 @@ import ssl
 import urllib.error
 import urllib.parse
 import urllib.request
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,14 +27,13 @@ class FivetranRefused(Exception):
 class Connection:
     """What a redeploy would replace.
 
-    `succeeded_at` is ISO text, or "" before the first sync; `state_version` is None where
-    nothing is saved, or where this connector did not save it.
+    `succeeded_at` is ISO text, or "" before the first sync; `state` what is saved, if anything.
     """
 
     id: str
     python_version: str
     succeeded_at: str
-    state_version: int | None
+    state: Any = field(repr=False)
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
@@ -65,13 +64,8 @@ def find_connection(api_key: str, destination: str, name: str) -> Connection | N
         id=found["id"],
         python_version=details.get("config", {}).get("python_version") or "",
         succeeded_at=details.get("succeeded_at") or "",
-        state_version=_version_of(saved.get("state")),
+        state=saved.get("state"),
     )
-
-
-def _version_of(state: Any) -> int | None:
-    version = state.get("version") if isinstance(state, dict) else None
-    return version if isinstance(version, int) else None
 
 
 def _group_id(api_key: str, destination: str) -> str:

@@ -18,6 +18,7 @@ import duckdb
 import pytest
 
 from courier_async.catalog.streams import STREAMS
+from courier_async.state.saved import VERSION as STATE_VERSION
 from tests.support.checkout import checkout, shipped_names
 from tests.support.clean_python import clean_python
 from tests.support.fake_courier.process import FakeCourierProcess
@@ -179,7 +180,10 @@ def test_a_key_that_the_sdk_has_encrypted_is_sent_as_it_was(
         check=True,
     )
     assert COURIER_KEY not in configuration.read_text()
-    assert deploy().returncode == 0
+    state = {"version": STATE_VERSION, "source": "api.courier.com pk_prod", "streams": {}}
+    fivetran.states[fivetran.add_connection("courier")] = state
+    done = deploy(YES="1")
+    assert done.returncode == 0, done.stdout + done.stderr
     (connection,) = fivetran.connections.values()
     sent = {secret["key"]: secret["value"] for secret in connection["config"]["secrets_list"]}
     assert sent["api_key"] == COURIER_KEY
@@ -492,7 +496,7 @@ def test_a_profile_and_names_that_contradict_it_are_an_error_before_any_call(
     assert fivetran.calls == []
 
 
-@pytest.mark.parametrize("name", ["DRY_RUN", "YES", "VERBOSE"])
+@pytest.mark.parametrize("name", ["DRY_RUN", "YES", "RESYNC", "VERBOSE"])
 def test_a_switch_that_says_neither_yes_nor_no_is_an_error_before_any_call(
     deploy: Deploy, fivetran: FakeFivetran, name: str
 ) -> None:
@@ -534,20 +538,69 @@ def test_an_older_state_is_told_before_anything_is_sent(
     deploy: Deploy, fivetran: FakeFivetran
 ) -> None:
     fivetran.states[fivetran.add_connection("courier")] = {"version": 0, "streams": {}}
-    done = deploy(YES="1")
+    done = deploy(YES="1", RESYNC="1")
     assert done.returncode == 0, done.stdout + done.stderr
     notice = done.stdout.index("Its state is of version 0")
-    assert "the next sync reads and sends everything again" in done.stdout[notice:]
+    assert "the next sync reads and sends every row again" in done.stdout[notice:]
     assert notice < done.stdout.index("uploading package")
 
 
-def test_a_state_of_a_newer_version_is_not_deployed_under(
+def test_an_older_version_is_deployed_over_a_newer_state_once_the_resync_is_confirmed(
     deploy: Deploy, fivetran: FakeFivetran
 ) -> None:
     fivetran.states[fivetran.add_connection("courier")] = {"version": 99, "streams": {}}
+    done = deploy(YES="1", RESYNC="1")
+    assert done.returncode == 0, done.stdout + done.stderr
+    notice = done.stdout.index("A newer version of the connector saved its state (version 99")
+    assert "every sync fails until you re-sync the connection" in done.stdout[notice:]
+    assert notice < done.stdout.index("uploading package")
+
+
+@pytest.mark.parametrize("version", [0, 99])
+def test_yes_does_not_confirm_that_every_row_is_sent_again(
+    deploy: Deploy, fivetran: FakeFivetran, version: int
+) -> None:
+    fivetran.states[fivetran.add_connection("courier")] = {"version": version, "streams": {}}
     done = deploy(YES="1")
     assert done.returncode != 0
-    assert "a newer version of the connector saved the state" in done.stderr
+    assert "Nothing was deployed: RESYNC=1 confirms that every row is sent again." in done.stderr
+    assert fivetran.mutations() == []
+
+
+@pytest.mark.parametrize("version", [1, STATE_VERSION, 99])
+def test_a_state_of_another_account_is_not_deployed_over(
+    deploy: Deploy, fivetran: FakeFivetran, version: int
+) -> None:
+    fivetran.states[fivetran.add_connection("courier")] = {
+        "version": version,
+        "source": "api.eu.courier.com pk_prod",
+    }
+    done = deploy(YES="1", RESYNC="1")
+    assert done.returncode != 0
+    assert (
+        "Nothing was deployed. The tables hold rows of 'api.eu.courier.com pk_prod', but the "
+        "configuration names 'api.courier.com pk_prod'" in done.stderr
+    )
+    assert fivetran.mutations() == []
+
+
+def test_a_state_of_the_same_account_is_deployed_over(
+    deploy: Deploy, fivetran: FakeFivetran
+) -> None:
+    state = {"version": STATE_VERSION, "source": "api.courier.com pk_prod", "streams": {}}
+    fivetran.states[fivetran.add_connection("courier")] = state
+    done = deploy(YES="1")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("state", [{"last_sync": "2026-11-01"}, {"version": "2"}, ["a list"]])
+def test_a_state_of_another_connector_is_not_deployed_over(
+    deploy: Deploy, fivetran: FakeFivetran, state: Any
+) -> None:
+    fivetran.states[fivetran.add_connection("courier")] = state
+    done = deploy(YES="1", RESYNC="1")
+    assert done.returncode != 0
+    assert "the state of this connection is not of this connector" in done.stderr
     assert fivetran.mutations() == []
 
 
