@@ -4,7 +4,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from hashlib import sha256
 from typing import Any
 
@@ -12,7 +12,12 @@ from courier_async.state.saved import VERSION as STATE_VERSION
 from courier_async.state.saved import other_source
 from tools.deploy_target import DEFAULT_PROFILE, Target, target_from
 from tools.environment import is_on
-from tools.fivetran_api import Connection, FivetranRefused, find_connection
+from tools.fivetran_api import (
+    Connection,
+    FivetranRefused,
+    connection_names,
+    find_connection,
+)
 from tools.package import ARCHIVE, package, sdk_environment, size
 from tools.stage import STAGE, changed_requirements
 
@@ -20,7 +25,7 @@ from tools.stage import STAGE, changed_requirements
 PYTHON_VERSION = "3.14"
 # asyncio.TaskGroup needs 3.11; "": the API did not say.
 TOO_OLD = ("", "3.10")
-SWITCHES = ("DRY_RUN", "YES", "RESYNC", "VERBOSE")
+SWITCHES = ("DRY_RUN", "YES", "RESYNC", "NEW", "VERBOSE")
 # How a key begins that `fivetran configuration` has encrypted.
 ENCRYPTED = "fivetran_encrypted:"
 # What the SDK prints before a text: the time, a level, its own name.
@@ -145,7 +150,27 @@ def confirm(target: Target, switches: Set[str], notice: str, *, on_terminal: boo
         return
     if not on_terminal:
         sys.exit("Nothing was deployed: YES=1 confirms the replacement.")
-    if input(f"Replace {target.connection}? [y/N] ").strip().lower() not in {"y", "yes"}:
+    ask(f"Replace {target.connection}?")
+
+
+def confirm_new(
+    target: Target, switches: Set[str], others: Sequence[str], *, on_terminal: bool
+) -> None:
+    """Have a new connection confirmed: its name may be a slip. SystemExit if it is not."""
+    if "NEW" in switches:
+        return
+    known = f"There are: {', '.join(others)}." if others else "There is none yet."
+    if not on_terminal:
+        sys.exit(
+            f"Nothing was deployed: {target.connection} is not in {target.destination}. {known} "
+            "NEW=1 confirms a new connection."
+        )
+    ask(f"Create {target.connection} in {target.destination}? {known}")
+
+
+def ask(question: str) -> None:
+    """Ask; SystemExit for any answer but yes."""
+    if input(f"{question} [y/N] ").strip().lower() not in {"y", "yes"}:
         sys.exit("Nothing was deployed.")
 
 
@@ -170,6 +195,7 @@ def main() -> int:
     print(f"Configuration: {target.configuration_path.name} is valid.")
     try:
         existing = find_connection(target.api_key, target.destination, target.connection)
+        others = [] if existing else connection_names(target.api_key, target.destination)
     except FivetranRefused as refusal:
         sys.exit(str(refusal))
     notice = resync_notice(target, existing) if existing else ""
@@ -182,7 +208,9 @@ def main() -> int:
     if "DRY_RUN" in switches:
         print("", *plan(target, existing), "", "Nothing was sent (DRY_RUN=1).", sep="\n")
         return 0
-    if existing is not None:
+    if existing is None:
+        confirm_new(target, switches, others, on_terminal=on_terminal)
+    else:
         confirm(target, switches, notice, on_terminal=on_terminal)
     status = run_deploy(target, existing, verbose="VERBOSE" in switches)
     if change := changed_requirements():

@@ -9,6 +9,7 @@ import ssl
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -68,18 +69,29 @@ def find_connection(api_key: str, destination: str, name: str) -> Connection | N
     )
 
 
+def connection_names(api_key: str, destination: str) -> list[str]:
+    """The names of the Connector SDK connections of a destination. Raises FivetranRefused."""
+    path = f"/v1/groups/{_group_id(api_key, destination)}/connectors"
+    found = _items(api_key, path)
+    return sorted(item["schema"] for item in found if item["service"] == "connector_sdk")
+
+
 def _group_id(api_key: str, destination: str) -> str:
-    names: list[str] = []
+    groups = {group["name"]: str(group["id"]) for group in _items(api_key, "/v1/groups")}
+    if destination not in groups:
+        known = ", ".join(sorted(groups)) or "none"
+        raise FivetranRefused(f"No destination is named {destination}; there is: {known}.")
+    return groups[destination]
+
+
+def _items(api_key: str, path: str) -> Iterator[dict[str, Any]]:
+    """The items of a listing, of all its pages."""
     query = {"limit": "500"}
     while True:
-        page = _get(api_key, f"/v1/groups?{urllib.parse.urlencode(query)}")
-        for group in page["items"]:
-            if group["name"] == destination:
-                return str(group["id"])
-            names.append(group["name"])
+        page = _get(api_key, f"{path}?{urllib.parse.urlencode(query)}")
+        yield from page["items"]
         if not page.get("next_cursor"):
-            known = ", ".join(sorted(names)) or "none"
-            raise FivetranRefused(f"No destination is named {destination}; there is: {known}.")
+            return
         query["cursor"] = page["next_cursor"]
 
 

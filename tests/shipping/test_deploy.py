@@ -24,6 +24,7 @@ from tests.support.clean_python import clean_python
 from tests.support.fake_courier.process import FakeCourierProcess
 from tests.support.fake_fivetran import FakeFivetran, fake_fivetran, use_fake_fivetran
 from tests.support.hermetic import hermetic_environment
+from tools.deploy import confirm_new
 from tools.deploy_target import target_from
 from tools.environment import is_on
 from tools.stage import ROOT
@@ -75,6 +76,7 @@ def deploys_from(folder: Path, fivetran: FakeFivetran, home: Path) -> Deploy:
         "FIVETRAN_API_KEY": FIVETRAN_KEY,
         "FIVETRAN_DESTINATION_NAME": "Warehouse",
         "FIVETRAN_CONNECTION_NAME": "courier",
+        "NEW": "1",
     }
 
     def run(**changes: str) -> subprocess.CompletedProcess[str]:
@@ -238,6 +240,55 @@ def test_a_redeploy_that_nobody_confirms_changes_nothing(
     assert done.returncode != 0
     assert "Nothing was deployed: YES=1 confirms the replacement." in done.stderr
     assert fivetran.mutations() == []
+
+
+def test_a_new_connection_that_nobody_confirms_is_not_made(
+    deploy: Deploy, fivetran: FakeFivetran
+) -> None:
+    fivetran.add_connection("courier_prod")
+    fivetran.add_connection("crm", service="postgres")
+    done = deploy(FIVETRAN_CONNECTION_NAME="courier_prd", NEW="", YES="1")
+    assert done.returncode != 0
+    assert (
+        "Nothing was deployed: courier_prd is not in Warehouse. There are: courier_prod. NEW=1 "
+        "confirms a new connection." in done.stderr
+    )
+    assert fivetran.mutations() == []
+
+
+@pytest.mark.parametrize(
+    ("others", "question"),
+    [
+        (["courier_prod"], "Create courier_prd in Warehouse? There are: courier_prod. [y/N] "),
+        ([], "Create courier_prd in Warehouse? There is none yet. [y/N] "),
+    ],
+)
+def test_a_new_connection_is_asked_about_on_a_terminal(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, others: list[str], question: str
+) -> None:
+    target = target_from(
+        {
+            "CONFIGURATION": str(folder / "configuration.json"),
+            "FIVETRAN_API_KEY": FIVETRAN_KEY,
+            "FIVETRAN_DESTINATION_NAME": "Warehouse",
+            "FIVETRAN_CONNECTION_NAME": "courier_prd",
+        },
+        on_terminal=True,
+    )
+    asked: list[str] = []
+
+    def yes(text: str) -> str:
+        asked.append(text)
+        return "y"
+
+    monkeypatch.setattr("builtins.input", yes)
+    confirm_new(target, {"YES"}, others, on_terminal=True)
+    assert asked == [question]
+    confirm_new(target, {"NEW"}, others, on_terminal=True)
+    assert len(asked) == 1
+    monkeypatch.setattr("builtins.input", lambda _: "")
+    with pytest.raises(SystemExit, match="Nothing was deployed"):
+        confirm_new(target, set(), others, on_terminal=True)
 
 
 @one_redeploy
@@ -496,7 +547,7 @@ def test_a_profile_and_names_that_contradict_it_are_an_error_before_any_call(
     assert fivetran.calls == []
 
 
-@pytest.mark.parametrize("name", ["DRY_RUN", "YES", "RESYNC", "VERBOSE"])
+@pytest.mark.parametrize("name", ["DRY_RUN", "YES", "RESYNC", "NEW", "VERBOSE"])
 def test_a_switch_that_says_neither_yes_nor_no_is_an_error_before_any_call(
     deploy: Deploy, fivetran: FakeFivetran, name: str
 ) -> None:
@@ -614,7 +665,7 @@ def test_the_fake_can_be_started_and_deployed_to_as_it_says(folder: Path, tmp_pa
         deployed = subprocess.run(
             [sys.executable, "-m", "tools.deploy"],
             cwd=folder,
-            env=hermetic_environment(home) | exports,
+            env=hermetic_environment(home) | exports | {"NEW": "1"},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -73,7 +73,8 @@ class FakeFivetran:
             case ["GET", "groups"]:
                 return 200, _page_of_groups(parse_qs(url.query).get("cursor", ["0"])[0])
             case ["GET", "groups", group_id, "connectors"]:
-                return 200, {"items": self._named(group_id, parse_qs(url.query)["schema"][0])}
+                schema = parse_qs(url.query).get("schema", [""])[0]
+                return 200, {"items": self._in_group(group_id, schema)}
             case ["GET", "destinations", group_id]:
                 return 200, {"id": group_id, "hybrid_deployment_agent_id": None}
             case ["GET", "connections", connection_id, "state"]:
@@ -105,9 +106,10 @@ class FakeFivetran:
         self.connections[connection_id] = connection
         return connection_id
 
-    def _named(self, group_id: str, schema: str) -> list[dict[str, Any]]:
-        wanted = (group_id, schema)
-        return [c for c in self.connections.values() if (c["group_id"], c["schema"]) == wanted]
+    def _in_group(self, group_id: str, schema: str) -> list[dict[str, Any]]:
+        """A group's connections; the one of that name where there is a name."""
+        found = [c for c in self.connections.values() if c["group_id"] == group_id]
+        return [c for c in found if schema in ("", c["schema"])]
 
     def _tested(self, connection: dict[str, Any]) -> dict[str, Any]:
         failure = self.failing_setup_test
