@@ -46,6 +46,12 @@ def python_version(target: Target, existing: Connection | None) -> str:
     return PYTHON_VERSION if kept in TOO_OLD else kept
 
 
+def python_change(target: Target, existing: Connection) -> list[str]:
+    """A sentence where the connection will run on another Python than now."""
+    now, then = existing.python_version, python_version(target, existing)
+    return [f"Its Python version changes from {now} to {then}."] if now not in ("", then) else []
+
+
 def hidden(line: str, target: Target) -> str:
     """The line without either key, nor the first characters of Fivetran's that the SDK shows."""
     for secret in (target.api_key, target.courier_key, target.api_key[:8]):
@@ -181,6 +187,7 @@ def describe_existing(target: Target, existing: Connection, notice: str) -> list
         f"its last successful sync: {existing.succeeded_at or 'never'}.",
         "Its code will be replaced, and its whole configuration by "
         f"{target.configuration_path}; its tables and its state stay.",
+        *python_change(target, existing),
         *([f"{notice} RESYNC=1 confirms that every row is sent again."] if notice else []),
     ]
 

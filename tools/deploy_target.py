@@ -12,12 +12,28 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from courier_async.settings import unknown_settings
+from courier_async.settings import KEY_PREFIXES, unknown_settings
 from tools.configuration import BadConfiguration, checked, chosen
 from tools.stage import ROOT
 
 CONNECTION_NAME: Final = re.compile(r"[a-z_][a-z0-9_]*")
 DEFAULT_PROFILE: Final = "default"
+PYTHON_VERSIONS: Final = ("3.11", "3.12", "3.13", "3.14")
+# What the SDK reads from a profile.
+PROFILE_FIELDS: Final = (
+    "connection",
+    "destination",
+    "hybrid_deployment_agent_id",
+    "naming",
+    "proxy_host_config_key",
+    "proxy_id",
+    "python_version",
+)
+
+
+_HOLDS_KEY: Final = re.compile(
+    rf"(?im)^\s*[\"']?(?:courier_|fivetran_)?api[_-]?key[\"']?\s*=|(?:{'|'.join(KEY_PREFIXES)})_"
+)
 
 
 @dataclass(frozen=True)
@@ -84,8 +100,10 @@ def target_from(environment: Mapping[str, str], *, on_terminal: bool) -> Target:
         api_key=api_key,
         options_file=options_file,
         profile=named_profile or DEFAULT_PROFILE,
-        python_version=environment.get("FIVETRAN_PYTHON_VERSION", "")
-        or str(profile.get("python_version", "")),
+        python_version=_python_version(
+            environment.get("FIVETRAN_PYTHON_VERSION", "").strip()
+            or str(profile.get("python_version", ""))
+        ),
     )
 
 
@@ -104,8 +122,8 @@ def deployable(path: Path) -> tuple[dict[str, str], str]:
             f"{path} cannot be deployed: base_url is {settings.base_url}, which Fivetran cannot "
             "reach. Remove it, or give the https address of your Courier account."
         )
-    for warning in unknown_settings(configuration):
-        print(f"{path}: {warning}")
+    for sentence in unknown_settings(configuration):
+        sys.exit(f"{path} cannot be deployed: {sentence}")
     return configuration, settings.source
 
 
@@ -116,6 +134,15 @@ def _connection_name(name: str) -> str:
             "underscores, and no digit at the beginning."
         )
     return name
+
+
+def _python_version(version: str) -> str:
+    if version not in ("", *PYTHON_VERSIONS):
+        sys.exit(
+            f"The Python version is {version!r}. Allowed: {', '.join(PYTHON_VERSIONS)}; set it by "
+            "FIVETRAN_PYTHON_VERSION, or as python_version in a profile."
+        )
+    return version
 
 
 def _is_loopback(host: str) -> bool:
@@ -141,7 +168,13 @@ def _profile(options_file: Path | None, name: str) -> dict[str, Any]:
             sys.exit(f"PROFILE is {name!r}, but there is no options.toml.")
         return {}
     try:
-        found: Any = tomllib.loads(options_file.read_text(encoding="utf-8"))
+        text = options_file.read_text(encoding="utf-8")
+        if _HOLDS_KEY.search(text):
+            sys.exit(
+                f"{options_file} holds an API key. Fivetran's belongs into FIVETRAN_API_KEY, and "
+                "Courier's into the configuration."
+            )
+        found: Any = tomllib.loads(text)
     except OSError as error:
         sys.exit(f"{options_file} cannot be read: {os.strerror(error.errno or 0)}.")
     except ValueError as error:
@@ -153,4 +186,11 @@ def _profile(options_file: Path | None, name: str) -> dict[str, Any]:
         if name != DEFAULT_PROFILE:
             sys.exit(f"{options_file} has no profile {name!r}; there is: {known}.")
         return {}
+    # A profile may hold others, as [eu] holds [eu.test].
+    fields = [field for field, value in found.items() if not isinstance(value, dict)]
+    if unknown := [field for field in fields if field not in PROFILE_FIELDS]:
+        sys.exit(
+            f"Profile {name!r} of {options_file} has {', '.join(unknown)}, which is not known. "
+            f"Allowed: {', '.join(PROFILE_FIELDS)}."
+        )
     return found

@@ -301,8 +301,26 @@ def test_a_python_version_that_is_too_old_for_the_connector_is_raised(
 ) -> None:
     config = fivetran.connections[fivetran.add_connection("courier")]["config"]
     config["python_version"] = "3.10"
-    deploy(YES="1")
+    done = deploy(YES="1")
     assert config["python_version"] == "3.14"
+    assert "Its Python version changes from 3.10 to 3.14." in done.stdout
+
+
+def test_a_change_of_the_python_version_is_told(deploy: Deploy, fivetran: FakeFivetran) -> None:
+    config = fivetran.connections[fivetran.add_connection("courier")]["config"]
+    done = deploy(YES="1", FIVETRAN_PYTHON_VERSION="3.13")
+    assert config["python_version"] == "3.13"
+    assert "Its Python version changes from 3.12 to 3.13." in done.stdout
+
+
+@pytest.mark.parametrize("version", ["3.10", "3.15", "3", "python3.12"])
+def test_a_python_version_that_the_connector_does_not_run_on_is_an_error_before_any_call(
+    deploy: Deploy, fivetran: FakeFivetran, version: str
+) -> None:
+    done = deploy(FIVETRAN_PYTHON_VERSION=version)
+    assert done.returncode != 0
+    assert f"The Python version is {version!r}. Allowed: 3.11, 3.12, 3.13, 3.14;" in done.stderr
+    assert fivetran.calls == []
 
 
 def test_a_connection_of_another_kind_is_left_alone(
@@ -374,6 +392,7 @@ def test_a_setup_test_that_fails_at_fivetran_fails_the_deploy(
     ("api_key", "sentence"),
     [
         ("<YOUR_COURIER_API_KEY>", "placeholder"),
+        ("${COURIER_API_KEY}", "placeholder"),
         ("", "api_key"),
         ("  ", "api_key"),
         (None, "api_key"),
@@ -386,6 +405,18 @@ def test_a_configuration_without_a_courier_key_is_refused_before_any_call(
     done = deploy()
     assert done.returncode != 0
     assert sentence in done.stderr
+    assert fivetran.calls == []
+
+
+def test_a_setting_that_is_not_known_is_not_sent_and_its_value_not_shown(
+    deploy: Deploy, folder: Path, fivetran: FakeFivetran
+) -> None:
+    configuration = CONFIGURATION | {"webhook_secret": "s3cr3t"}
+    (folder / "configuration.json").write_text(json.dumps(configuration))
+    done = deploy(DRY_RUN="1")
+    assert done.returncode != 0
+    assert "a setting that is not known: webhook_secret." in done.stderr
+    assert "s3cr3t" not in done.stdout + done.stderr
     assert fivetran.calls == []
 
 
@@ -572,11 +603,19 @@ def test_a_switch_is_read_in_any_case(value: str, *, on: bool) -> None:
         (None, "PROFILE is 'eu', but there is no options.toml."),
         ('[us]\nconnection = "courier"\n', "has no profile 'eu'; there is: us."),
         ("[us\n", "is not TOML"),
+        (
+            '[eu]\nconection = "courier"\n',
+            "has conection, which is not known. Allowed: connection, destination,",
+        ),
+        ('[us]\nApi_Key = "abc"\n', "options.toml holds an API key."),
+        (f'[us]\nnote = "{COURIER_KEY}"\n', "options.toml holds an API key."),
+        ('[eu]\npython_version = "3.9"\n', "The Python version is '3.9'. Allowed: 3.11, 3.12,"),
     ],
 )
 def test_a_profile_that_cannot_be_read_is_an_error_before_any_call(
     deploy: Deploy, fivetran: FakeFivetran, folder: Path, options: str | None, sentence: str
 ) -> None:
+    (folder / "configuration.eu.json").write_text(json.dumps(CONFIGURATION))
     if options is not None:
         (folder / "options.toml").write_text(options)
     done = deploy(PROFILE="eu")

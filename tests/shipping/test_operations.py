@@ -40,6 +40,7 @@ BEHIND_ANOTHER = (
     "Put a key from Courier's Settings > API Keys there",
     "Allowed: https://api.courier.com,",
     "Check api_key in the configuration against Settings > API Keys",
+    "(not shown)",
     "Invalid or missing authentication credentials",
     "Got more than",
     "Too many headers",
