@@ -83,7 +83,7 @@ clean:  ## remove what runs and tests left behind (the virtual environments too)
 	@rm -rf $(VENV) .venv-audit .venv-mutants .venv-dbt mutants files crash-reports \
 		build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
-package: $(READY)  ## make the archive that Fivetran would get, in build/
+package: $(READY)  ## make the archive that Fivetran would get, in build/ (VERBOSE=1 lists it)
 	@$(BIN)/python -m tools.package
 
 deploy: $(READY)  ## send the connector to Fivetran (DRY_RUN=1, PROFILE=..., CONFIGURATION=...)
