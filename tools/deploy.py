@@ -8,18 +8,22 @@ from collections.abc import Sequence, Set
 from hashlib import sha256
 from typing import Any
 
+from courier_async import __version__
 from courier_async.state.saved import VERSION as STATE_VERSION
 from courier_async.state.saved import other_source
 from tools.deploy_target import DEFAULT_PROFILE, Target, target_from
 from tools.environment import is_on
 from tools.fivetran_api import (
+    FIVETRAN_URL,
     Connection,
     FivetranRefused,
     connection_names,
     find_connection,
+    fivetran_url,
 )
+from tools.git import GitFailed, changed_files, git
 from tools.package import ARCHIVE, package, sdk_environment, size
-from tools.stage import STAGE, changed_requirements
+from tools.stage import FILES, PACKAGE, ROOT, STAGE, changed_requirements
 
 # What the SDK gives a new connection; an existing one keeps its own.
 PYTHON_VERSION = "3.14"
@@ -36,6 +40,24 @@ _NOISE = re.compile(
     r"|fivetran deploy |Validation of requirements|profile 'default' not found"
     r"|\s*\w+ = .* \((provided via|using) "
 )
+
+
+def version() -> str:
+    """Which code this is: its version, its commit, and what ships otherwise than committed.
+
+    Raises SystemExit in CI, where what ships must be what was committed.
+    """
+    try:
+        commit = git(ROOT, "rev-parse", "--short", "HEAD")
+        changed = changed_files(ROOT, *FILES, PACKAGE)
+    except GitFailed:
+        return __version__
+    if not changed:
+        return f"{__version__} ({commit})"
+    names = ", ".join(changed)
+    if os.environ.get("CI"):
+        sys.exit(f"Nothing was deployed: what ships has uncommitted changes: {names}.")
+    return f"{__version__} ({commit}), with uncommitted changes: {names}"
 
 
 def python_version(target: Target, existing: Connection | None) -> str:
@@ -195,6 +217,9 @@ def describe_existing(target: Target, existing: Connection, notice: str) -> list
 def main() -> int:
     """Deploy to the target of the environment; return the exit status."""
     switches = {name for name in SWITCHES if is_on(os.environ, name)}
+    if (url := fivetran_url()) != FIVETRAN_URL:
+        print(f"Fivetran: {url} (a rehearsal)")
+    print(f"Version: {version()}", flush=True)
     on_terminal = sys.stdin.isatty()
     target = target_from(os.environ, on_terminal=on_terminal)
     if target.profile != DEFAULT_PROFILE:

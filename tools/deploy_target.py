@@ -18,6 +18,9 @@ from tools.stage import ROOT
 
 CONNECTION_NAME: Final = re.compile(r"[a-z_][a-z0-9_]*")
 DEFAULT_PROFILE: Final = "default"
+KEY_QUESTION: Final = (
+    "Fivetran API key, base64-encoded (in Fivetran, click your user name, then API Key)"
+)
 PYTHON_VERSIONS: Final = ("3.11", "3.12", "3.13", "3.14")
 # What the SDK reads from a profile.
 PROFILE_FIELDS: Final = (
@@ -82,7 +85,7 @@ def target_from(environment: Mapping[str, str], *, on_terminal: bool) -> Target:
             value = ask(f"{question}: ").strip()
         return value or sys.exit(f"{name} is not set: {question}.")
 
-    api_key = wanted("FIVETRAN_API_KEY", "", "Fivetran API key, base64-encoded", getpass)
+    api_key = wanted("FIVETRAN_API_KEY", "", KEY_QUESTION, getpass)
     if ":" in api_key:
         sys.exit("FIVETRAN_API_KEY must be base64-encoded, not 'key:secret'.")
     return Target(

@@ -4,6 +4,8 @@ Every request is a GET, to the address that the SDK uses, with the same key.
 """
 
 import json
+import os
+import re
 import socket
 import ssl
 import urllib.error
@@ -18,6 +20,7 @@ from typing import Any
 SDK_SETTINGS = Path(".fivetran") / "connector_sdk" / "_config.json"
 FIVETRAN_URL = "https://api.fivetran.com"
 TIMEOUT_SECONDS = 30
+PROXY_REFUSED = 407
 
 
 class FivetranRefused(Exception):
@@ -95,11 +98,16 @@ def _items(api_key: str, path: str) -> Iterator[dict[str, Any]]:
         query["cursor"] = page["next_cursor"]
 
 
-def _get(api_key: str, path: str) -> dict[str, Any]:
+def fivetran_url() -> str:
+    """The API that the SDK talks to."""
     settings = Path.home() / SDK_SETTINGS
-    base_url = FIVETRAN_URL
     if settings.exists():
-        base_url = json.loads(settings.read_text()).get("production_base_url") or base_url
+        return json.loads(settings.read_text()).get("production_base_url") or FIVETRAN_URL
+    return FIVETRAN_URL
+
+
+def _get(api_key: str, path: str) -> dict[str, Any]:
+    base_url = fivetran_url()
     request = urllib.request.Request(
         base_url + path, headers={"Authorization": f"Basic {api_key}"}
     )
@@ -114,12 +122,33 @@ def _get(api_key: str, path: str) -> dict[str, Any]:
                 f"Fivetran does not accept FIVETRAN_API_KEY ({error.code}): it must be the "
                 "base64-encoded key of a user who may manage this destination's connections."
             ) from None
-        raise FivetranRefused(f"Fivetran answered {error.code}; nothing was deployed.") from None
+        if error.code != PROXY_REFUSED:
+            sentence = f"Fivetran answered {error.code}; nothing was deployed."
+            raise FivetranRefused(sentence) from None
+        cause = _refused_by_proxy(PROXY_REFUSED)
     except (OSError, ValueError, KeyError) as error:
-        raise FivetranRefused(
-            f"Fivetran's API at {base_url} cannot be reached: {_cause(error)}. "
-            "Nothing was deployed."
-        ) from None
+        cause = _cause(error)
+    variable = _proxy_variable(base_url)
+    through = f" through the proxy that {variable} names" if variable else ""
+    raise FivetranRefused(
+        f"Fivetran's API at {base_url} cannot be reached{through}: {cause}. Nothing was deployed."
+    )
+
+
+def _proxy_variable(url: str) -> str:
+    """The variable whose proxy a request to the address goes through, or "".
+
+    Never its value, which may hold a password.
+    """
+    parts = urllib.parse.urlsplit(url)
+    if urllib.request.proxy_bypass(parts.netloc):
+        return ""
+    names = (f"{parts.scheme}_proxy", f"{parts.scheme}_proxy".upper())
+    return next((name for name in names if os.environ.get(name)), "")
+
+
+def _refused_by_proxy(status: int | str) -> str:
+    return f"the proxy answered {status}"
 
 
 def _cause(error: BaseException) -> str:
@@ -131,6 +160,8 @@ def _cause(error: BaseException) -> str:
         return "the connection was refused"
     if isinstance(reason, TimeoutError):
         return f"no answer within {TIMEOUT_SECONDS} s"
+    if tunnel := re.match(r"Tunnel connection failed: (\d+)", str(reason)):
+        return _refused_by_proxy(tunnel[1])
     if isinstance(reason, ssl.SSLError):
         return "its certificate is not trusted here"
     if isinstance(reason, (ValueError, KeyError)):

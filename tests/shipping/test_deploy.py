@@ -10,13 +10,16 @@ import sys
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import takewhile
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import duckdb
 import pytest
 
+from courier_async import __version__
 from courier_async.catalog.streams import STREAMS
 from courier_async.state.saved import VERSION as STATE_VERSION
 from tests.support.checkout import checkout, shipped_names
@@ -27,6 +30,7 @@ from tests.support.hermetic import hermetic_environment
 from tools.deploy import confirm_new
 from tools.deploy_target import target_from
 from tools.environment import is_on
+from tools.git import git
 from tools.stage import ROOT
 
 FIVETRAN_KEY = base64.b64encode(b"kQ3vPz8TnW:s7FgYd2LxRb9MjHc4Ae6").decode()
@@ -362,6 +366,70 @@ def test_an_unknown_destination_is_named_beside_those_that_are_known(
     assert fivetran.mutations() == []
 
 
+@pytest.fixture
+def refusing_proxy() -> Iterator[str]:
+    """The address of a proxy that takes neither request nor tunnel."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def refuse(self) -> None:
+            self.send_error(407)
+
+        do_GET = do_CONNECT = refuse
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}).start()
+        yield f"http://user:p4ssw0rd@127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_proxy_that_refuses_is_told_by_its_variable_without_its_password(
+    deploy: Deploy, tmp_path: Path, refusing_proxy: str, scheme: str
+) -> None:
+    use_fake_fivetran(tmp_path, f"{scheme}://fivetran.invalid")
+    done = deploy(**{f"{scheme}_proxy": refusing_proxy, "no_proxy": ""})
+    assert done.returncode != 0
+    assert (
+        f"Fivetran's API at {scheme}://fivetran.invalid cannot be reached through the proxy that "
+        f"{scheme}_proxy names: the proxy answered 407. Nothing was deployed." in done.stderr
+    )
+    assert "p4ssw0rd" not in done.stdout + done.stderr
+
+
+def test_the_version_and_the_commit_are_told_and_what_is_not_committed(
+    deploy: Deploy, folder: Path, fivetran: FakeFivetran
+) -> None:
+    for command in (
+        ["init", "--quiet"],
+        ["add", "--all"],
+        ["-c", "user.name=T", "-c", "user.email=t@example.com", "commit", "-q", "-m", "All"],
+    ):
+        subprocess.run(["git", *command], cwd=folder, check=True)
+    commit = git(folder, "rev-parse", "--short", "HEAD")
+    done = deploy(DRY_RUN="1", CI="true")
+    rehearsal, line, *_ = done.stdout.splitlines()
+    assert rehearsal == f"Fivetran: {fivetran.url} (a rehearsal)"
+    assert line == f"Version: {__version__} ({commit})"
+
+    (folder / "connector.py").open("a").write("\n")
+    (folder / "notes.txt").touch()
+    done = deploy(DRY_RUN="1")
+    assert f"({commit}), with uncommitted changes: connector.py\n" in done.stdout
+    fivetran.calls.clear()
+    done = deploy(DRY_RUN="1", CI="true")
+    assert done.returncode != 0
+    assert "what ships has uncommitted changes: connector.py." in done.stderr
+    assert fivetran.calls == []
+
+
+@one_deploy
+def test_code_that_is_in_no_checkout_is_told_by_its_version(first: Deployed) -> None:
+    assert f"Version: {__version__}\n" in first.printed
+
+
 @pytest.mark.parametrize(
     ("url", "cause"),
     [
@@ -440,6 +508,7 @@ def test_what_is_missing_is_named_where_nobody_can_be_asked(
     done = deploy(**{name: " "})
     assert done.returncode != 0
     assert f"{name} is not set" in done.stderr
+    assert ("click your user name, then API Key" in done.stderr) == (name == "FIVETRAN_API_KEY")
     assert fivetran.calls == []
 
 

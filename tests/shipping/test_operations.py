@@ -31,7 +31,8 @@ NO_TROUBLE = {
     "Package:        …, sha256 …...",
     "Courier accepts the key",
     "Each table can be read",
-    "Fivetran API key, base64-encoded",
+    "Fivetran API key, base64-encoded (in Fivetran, click your user name, then API Key)",
+    "… (…), with uncommitted changes: …",
     "name of the Fivetran destination",
     "name of the connection, e.g. courier",
 }
@@ -44,6 +45,7 @@ BEHIND_ANOTHER = (
     "Invalid or missing authentication credentials",
     "Got more than",
     "Too many headers",
+    "Tunnel connection failed",
     "key refused",
     "asyncio.Queue[",
 )
