@@ -90,7 +90,7 @@ deploy: $(READY)  ## send the connector to Fivetran (DRY_RUN=1, PROFILE=..., CON
 	@$(BIN)/python -m tools.deploy
 
 fake-fivetran: $(READY)  ## start a fake of Fivetran's API to rehearse 'make deploy' against
-	@$(BIN)/python -m tests.support.fake_fivetran
+	@$(BIN)/python -m tests.support.fake_fivetran $(DESTINATIONS:%=--destination %)
 
 release: $(READY)  ## check the tree, tag it and print the notes (VERSION=1.2.3)
 	@$(BIN)/python -m tools.release "$(VERSION)"

@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import urllib.request
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -763,13 +764,43 @@ def test_a_state_of_another_connector_is_not_deployed_over(
     assert fivetran.mutations() == []
 
 
+def test_a_rollback_can_be_rehearsed_as_the_document_says(
+    deploy: Deploy, fivetran: FakeFivetran
+) -> None:
+    def patch(path: str, change: dict[str, Any]) -> None:
+        request = urllib.request.Request(
+            f"{fivetran.url}/v1/connections/conn_1{path}",
+            json.dumps(change).encode(),
+            {"Authorization": f"Basic {FIVETRAN_KEY}"},
+            method="PATCH",
+        )
+        with urllib.request.urlopen(request) as answer:
+            assert answer.status == 200
+
+    deploy()
+    patch("/state", {"state": {"version": 99}})
+    assert "RESYNC=1 confirms that every row is sent again." in deploy(YES="1").stderr
+    patch("", {"paused": True})
+    assert deploy(YES="1", RESYNC="1").returncode == 0
+    patch("/state", {"state": {}})
+    patch("", {"paused": False})
+    assert deploy(YES="1").returncode == 0
+
+
 def test_the_fake_can_be_started_and_deployed_to_as_it_says(folder: Path, tmp_path: Path) -> None:
     home = tmp_path / "rehearsal"
+    (folder / "options.toml").write_text(
+        '[staging]\ndestination = "Lake"\nconnection = "courier"\n'
+    )
+    (folder / "configuration.staging.json").write_text(json.dumps(CONFIGURATION))
     command = [sys.executable, "-m", "tests.support.fake_fivetran", "--home", str(home)]
+    command += ["--destination", "Lake", "--destination", "Pond"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as fake:
         assert fake.stdout is not None
         said = list(takewhile(lambda line: "Calls that change" not in line, fake.stdout))
         exports = dict(re.findall(r"(\w+)=(\S+)", "".join(said)))
+        assert exports.keys() == {"HOME", "FIVETRAN_API_KEY", "PROFILE"}
+        assert "Its destinations: Lake, Pond." in "".join(said)
         deployed = subprocess.run(
             [sys.executable, "-m", "tools.deploy"],
             cwd=folder,
