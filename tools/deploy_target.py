@@ -32,11 +32,7 @@ PROFILE_FIELDS: Final = (
     "proxy_id",
     "python_version",
 )
-
-
-_HOLDS_KEY: Final = re.compile(
-    rf"(?im)^\s*[\"']?(?:courier_|fivetran_)?api[_-]?key[\"']?\s*=|(?:{'|'.join(KEY_PREFIXES)})_"
-)
+_HOLDS_KEY: Final = re.compile(rf"(?i)api[_-]?key[\"']?\s*=|(?:{'|'.join(KEY_PREFIXES)})_")
 
 
 @dataclass(frozen=True)

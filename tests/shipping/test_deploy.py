@@ -678,6 +678,7 @@ def test_a_switch_is_read_in_any_case(value: str, *, on: bool) -> None:
             "has conection, which is not known. Allowed: connection, destination,",
         ),
         ('[us]\nApi_Key = "abc"\n', "options.toml holds an API key."),
+        ('us = {fivetran_api_key = "abc"}\n', "options.toml holds an API key."),
         (f'[us]\nnote = "{COURIER_KEY}"\n', "options.toml holds an API key."),
         ('[eu]\npython_version = "3.9"\n', "The Python version is '3.9'. Allowed: 3.11, 3.12,"),
     ],
