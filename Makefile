@@ -83,14 +83,14 @@ clean:  ## remove what runs and tests left behind (the virtual environments too)
 	@rm -rf $(VENV) .venv-audit .venv-mutants .venv-dbt mutants files crash-reports \
 		build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
-package: $(READY)  ## make the archive that Fivetran would get, in build/
+package: $(READY)  ## make the archive that Fivetran would get, in build/ (VERBOSE=1 lists it)
 	@$(BIN)/python -m tools.package
 
 deploy: $(READY)  ## send the connector to Fivetran (DRY_RUN=1, PROFILE=..., CONFIGURATION=...)
 	@$(BIN)/python -m tools.deploy
 
 fake-fivetran: $(READY)  ## start a fake of Fivetran's API to rehearse 'make deploy' against
-	@$(BIN)/python -m tests.support.fake_fivetran
+	@$(BIN)/python -m tests.support.fake_fivetran $(DESTINATIONS:%=--destination %)
 
 release: $(READY)  ## check the tree, tag it and print the notes (VERSION=1.2.3)
 	@$(BIN)/python -m tools.release "$(VERSION)"

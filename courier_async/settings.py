@@ -22,6 +22,10 @@ EVERY: Final = "all"
 KEY_PREFIXES: Final = ("pk_prod", "dk_prod", "pk_test", "dk_test")
 
 
+# What files of examples and templates that were not filled in hold in place of a key.
+_PLACEHOLDER: Final = re.compile(
+    r"<.*>|.*(\.{3}|…|\$\{|\{\{|change.?me|your[ _-]).*|your.*", re.IGNORECASE | re.DOTALL
+)
 _HOST: Final = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+")
 
 
@@ -73,16 +77,15 @@ class Settings:
         if not isinstance(configuration, Mapping):
             raise ValueError("The configuration must be a JSON object of text values.")
         _refuse_misspelled(configuration)
-        values: dict[str, Any] = {}
+        values: dict[str, Any] = {"api_key": _key(configuration.get("api_key"))}
+        _refuse_keys_elsewhere(configuration, values["api_key"])
         for name, (target, parse) in OPTIONS.items():
             text = configuration.get(name)
             if name == "api_key":
-                values[target] = _key(text)
-            elif text is not None and not isinstance(text, str):
+                continue
+            if text is not None and not isinstance(text, str):
                 raise ValueError(f"{name} must be text in quotes, such as {_example(name)}.")
-            elif text is not None and _holds_key(text, values["api_key"]):
-                raise ValueError(f"{name} holds an API key, which belongs into api_key alone.")
-            elif text is not None and text.strip():
+            if text is not None and text.strip():
                 values[target] = parse(name, text.strip())
         region = values.pop("region", None)
         if region is not None and "base_url" in values:
@@ -96,11 +99,24 @@ def unknown_settings(configuration: Mapping[str, Any]) -> list[str]:
     """A sentence for each key of the configuration that nothing reads."""
     key = str(configuration.get("api_key") or "")
     return [
-        "The configuration has a setting that is not known: "
-        f"{'(not shown)' if _holds_key(str(name), key) else name}."
+        f"The configuration has a setting that is not known: {_shown(str(name), key)}."
         for name in configuration
         if name not in OPTIONS
     ]
+
+
+def _refuse_keys_elsewhere(configuration: Mapping[str, Any], key: str) -> None:
+    """Settings that are not known too: only api_key is shown nowhere."""
+    for name, text in configuration.items():
+        if name != "api_key" and isinstance(text, str) and _holds_key(text, key):
+            raise ValueError(
+                f"{_shown(str(name), key)} holds an API key, which belongs into api_key alone."
+            )
+
+
+def _shown(name: str, key: str) -> str:
+    """A setting's name, unless it is a key that stands in the wrong place."""
+    return "(not shown)" if _holds_key(name, key) else name
 
 
 def _refuse_misspelled(configuration: Mapping[str, Any]) -> None:
@@ -128,7 +144,7 @@ def _key(text: Any) -> str:
     where = "Put a key from Courier's Settings > API Keys there, as one line of text."
     if not isinstance(text, str) or not text.strip():
         raise ValueError(f"api_key is missing from the configuration. {where}")
-    if text.strip() == PLACEHOLDER or (text[0] == "<" and text[-1] == ">"):
+    if _PLACEHOLDER.fullmatch(text.strip()):
         raise ValueError(f"api_key still holds the placeholder. {where}")
     if not re.fullmatch(r"[\x21-\x7e]+", text):
         raise ValueError(f"api_key holds white space or characters that no key has. {where}")

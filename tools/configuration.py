@@ -7,12 +7,13 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
-from courier_async.settings import Settings
+from courier_async.settings import KEY_PREFIXES, Settings
 from tools.stage import ROOT
 
 TRACKED: Final = "configuration.json"
 LOCAL: Final = "configuration.local.json"
 MOST_SETTINGS: Final = 100  # The SDK refuses more.
+MUST_HOLD: Final = 'It must hold {"api_key": "..."}.'
 NO_BOM: Final = "Save it as UTF-8 without a byte order mark (BOM)."
 
 
@@ -21,10 +22,15 @@ class BadConfiguration(Exception):
 
 
 def chosen(environment: Mapping[str, str]) -> Path:
-    """The file that CONFIGURATION names, or the local one, or else the tracked placeholder."""
+    """The file that CONFIGURATION names, or the profile's, the local one, the tracked placeholder.
+
+    A profile never falls back to the local file: that holds the key of another environment.
+    """
     named = environment.get("CONFIGURATION") or environment.get("FIVETRAN_CONFIGURATION")
     if named:
         return ROOT / Path(named).expanduser()
+    if profile := environment.get("PROFILE", "").strip():
+        return ROOT / f"configuration.{profile}.json"
     local = ROOT / LOCAL
     return local if local.exists() else ROOT / TRACKED
 
@@ -48,14 +54,20 @@ def load(path: Path) -> dict[str, Any]:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         reason = "There is no such file" if not path.exists() else f"It cannot be read ({error})"
-        raise BadConfiguration(f'{reason}. It must hold {{"api_key": "..."}}.') from None
+        raise BadConfiguration(f"{reason}. {MUST_HOLD}") from None
     except UnicodeDecodeError:
         raise BadConfiguration(f"It is not UTF-8 text. {NO_BOM}") from None
     if text.startswith("\ufeff"):
         raise BadConfiguration(f"It begins with a byte order mark. {NO_BOM}")
+    if not text.strip():
+        raise BadConfiguration(f"It is empty. {MUST_HOLD}")
     try:
         configuration = json.loads(text)
     except json.JSONDecodeError as error:
+        if text.strip().startswith(KEY_PREFIXES):
+            raise BadConfiguration(
+                f"It is a key without the JSON around it. {MUST_HOLD}"
+            ) from None
         raise BadConfiguration(
             f"It is not JSON (line {error.lineno}, column {error.colno})."
         ) from None

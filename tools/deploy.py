@@ -4,18 +4,34 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Sequence, Set
 from hashlib import sha256
+from typing import Any
 
+from courier_async import __version__
 from courier_async.state.saved import VERSION as STATE_VERSION
-from tools.deploy_target import Target, target_from
-from tools.fivetran_api import Connection, FivetranRefused, find_connection
+from courier_async.state.saved import other_source
+from tools.deploy_target import DEFAULT_PROFILE, Target, target_from
+from tools.environment import is_on
+from tools.fivetran_api import (
+    FIVETRAN_URL,
+    Connection,
+    FivetranRefused,
+    connection_names,
+    find_connection,
+    fivetran_url,
+)
+from tools.git import GitFailed, changed_files, git
 from tools.package import ARCHIVE, package, sdk_environment, size
-from tools.stage import STAGE, changed_requirements
+from tools.stage import FILES, PACKAGE, ROOT, STAGE, changed_requirements
 
 # What the SDK gives a new connection; an existing one keeps its own.
 PYTHON_VERSION = "3.14"
 # asyncio.TaskGroup needs 3.11; "": the API did not say.
 TOO_OLD = ("", "3.10")
+SWITCHES = ("DRY_RUN", "YES", "RESYNC", "NEW", "VERBOSE")
+# How a key begins that `fivetran configuration` has encrypted.
+ENCRYPTED = "fivetran_encrypted:"
 # What the SDK prints before a text: the time, a level, its own name.
 _PREFIX = re.compile(r"^\d\d:\d\d:\d\d\.\d+ [A-Z]+\s+\S+ sdk\s+")
 # What the SDK says before its first step, and what our own lines say already.
@@ -26,12 +42,36 @@ _NOISE = re.compile(
 )
 
 
+def version() -> str:
+    """Which code this is: its version, its commit, and what ships otherwise than committed.
+
+    Raises SystemExit in CI, where what ships must be what was committed.
+    """
+    try:
+        commit = git(ROOT, "rev-parse", "--short", "HEAD")
+        changed = changed_files(ROOT, *FILES, PACKAGE)
+    except GitFailed:
+        return __version__
+    if not changed:
+        return f"{__version__} ({commit})"
+    names = ", ".join(changed)
+    if os.environ.get("CI"):
+        sys.exit(f"Nothing was deployed: what ships has uncommitted changes: {names}.")
+    return f"{__version__} ({commit}), with uncommitted changes: {names}"
+
+
 def python_version(target: Target, existing: Connection | None) -> str:
     """The Python that the connection will run on."""
     if target.python_version:
         return target.python_version
     kept = existing.python_version if existing else PYTHON_VERSION
     return PYTHON_VERSION if kept in TOO_OLD else kept
+
+
+def python_change(target: Target, existing: Connection) -> list[str]:
+    """A sentence where the connection will run on another Python than now."""
+    now, then = existing.python_version, python_version(target, existing)
+    return [f"Its Python version changes from {now} to {then}."] if now not in ("", then) else []
 
 
 def hidden(line: str, target: Target) -> str:
@@ -58,7 +98,7 @@ def plan(target: Target, existing: Connection | None) -> list[str]:
     ]
 
 
-def run_deploy(target: Target, existing: Connection | None) -> int:
+def run_deploy(target: Target, existing: Connection | None, *, verbose: bool) -> int:
     """Run `fivetran deploy`, passing on what it prints less the keys; return its exit status."""
     command = [
         *("fivetran", "deploy", str(STAGE)),
@@ -85,73 +125,126 @@ def run_deploy(target: Target, existing: Connection | None) -> int:
     ) as running:
         for line in running.stdout or ():
             text = _PREFIX.sub("", hidden(line, target)).rstrip()
-            if os.environ.get("VERBOSE") == "1" or not _NOISE.match(text):
+            if verbose or not _NOISE.match(text):
                 print(f"  {text}", flush=True)
     return running.returncode
 
 
-def state_notice(existing: Connection) -> str:
-    """What becomes of the saved state; "" where this code goes on from it.
+def resync_notice(target: Target, existing: Connection) -> str:
+    """Why every row will be read and sent again; "" where this code goes on from the state.
 
-    Raises SystemExit where a newer version of the connector saved it.
+    Raises SystemExit where the state is of another account, or not of this connector.
     """
-    saved = existing.state_version
-    if saved is None or saved == STATE_VERSION:
+    saved = existing.state
+    if not saved:
         return ""
-    if saved > STATE_VERSION:
+    version = saved.get("version") if isinstance(saved, dict) else None
+    if not isinstance(version, int):
         sys.exit(
-            f"Nothing was deployed: a newer version of the connector saved the state of this "
-            f"connection (state version {saved}, this code reads {STATE_VERSION}), and every sync "
-            "would fail. Deploy that version again, or see 'Rollback' in docs/deploying.md."
+            "Nothing was deployed: the state of this connection is not of this connector (perhaps "
+            "of Fivetran's example for Courier). Deploy to a new connection: see 'Move from the "
+            "example connector' in docs/deploying.md."
         )
-    return (
-        f"Its state is of version {saved}, and this code keeps version {STATE_VERSION}: the next "
-        "sync reads and sends everything again."
-    )
+    says_source = "source" in saved or version == STATE_VERSION
+    if says_source and not _is_same_source(saved.get("source"), target):
+        sys.exit(f"Nothing was deployed. {other_source(saved.get('source'), target.source)}")
+    if version > STATE_VERSION:
+        return (
+            f"A newer version of the connector saved its state (version {version}; this code "
+            f"reads {STATE_VERSION}): after this deploy every sync fails until you re-sync the "
+            "connection (in Fivetran, Setup > Re-sync all historical data) or empty its state. "
+            "See 'Rollback' in docs/deploying.md."
+        )
+    if version < STATE_VERSION:
+        return (
+            f"Its state is of version {version}, and this code keeps version {STATE_VERSION}: the "
+            "next sync reads and sends every row again."
+        )
+    return ""
 
 
-def confirm(target: Target, existing: Connection, *, on_terminal: bool) -> None:
-    """Have the replacement confirmed; SystemExit if it is not."""
-    if os.environ.get("YES") == "1":
+def _is_same_source(saved: Any, target: Target) -> bool:
+    if target.courier_key.startswith(ENCRYPTED):
+        # Which kind of key it is, only the SDK can tell.
+        return str(saved).split(" ")[0] == target.source.split(" ")[0]
+    return bool(saved == target.source)
+
+
+def confirm(target: Target, switches: Set[str], notice: str, *, on_terminal: bool) -> None:
+    """Have the replacement confirmed, and its cost; SystemExit if they are not."""
+    if notice and "RESYNC" not in switches:
+        sys.exit("Nothing was deployed: RESYNC=1 confirms that every row is sent again.")
+    if "YES" in switches:
         return
     if not on_terminal:
         sys.exit("Nothing was deployed: YES=1 confirms the replacement.")
-    if input(f"Replace {target.connection}? [y/N] ").strip().lower() not in {"y", "yes"}:
+    ask(f"Replace {target.connection}?")
+
+
+def confirm_new(
+    target: Target, switches: Set[str], others: Sequence[str], *, on_terminal: bool
+) -> None:
+    """Have a new connection confirmed: its name may be a slip. SystemExit if it is not."""
+    if "NEW" in switches:
+        return
+    known = f"There are: {', '.join(others)}." if others else "There is none yet."
+    if not on_terminal:
+        sys.exit(
+            f"Nothing was deployed: {target.connection} is not in {target.destination}. {known} "
+            "NEW=1 confirms a new connection."
+        )
+    ask(f"Create {target.connection} in {target.destination}? {known}")
+
+
+def ask(question: str) -> None:
+    """Ask; SystemExit for any answer but yes."""
+    if input(f"{question} [y/N] ").strip().lower() not in {"y", "yes"}:
         sys.exit("Nothing was deployed.")
 
 
-def describe_existing(target: Target, existing: Connection) -> list[str]:
-    """What a redeploy replaces, and what stays."""
+def describe_existing(target: Target, existing: Connection, notice: str) -> list[str]:
+    """What a redeploy replaces, what stays, and why it may send every row again."""
     return [
         f"Connection {target.connection} ({existing.id}) exists in {target.destination}; "
         f"its last successful sync: {existing.succeeded_at or 'never'}.",
         "Its code will be replaced, and its whole configuration by "
         f"{target.configuration_path}; its tables and its state stay.",
-        *filter(None, [state_notice(existing)]),
+        *python_change(target, existing),
+        *([f"{notice} RESYNC=1 confirms that every row is sent again."] if notice else []),
     ]
 
 
 def main() -> int:
     """Deploy to the target of the environment; return the exit status."""
+    switches = {name for name in SWITCHES if is_on(os.environ, name)}
+    if (url := fivetran_url()) != FIVETRAN_URL:
+        print(f"Fivetran: {url} (a rehearsal)")
+    print(f"Version: {version()}", flush=True)
     on_terminal = sys.stdin.isatty()
     target = target_from(os.environ, on_terminal=on_terminal)
+    if target.profile != DEFAULT_PROFILE:
+        print(f"Profile: {target.profile} of {target.options_file}.")
     print(f"Configuration: {target.configuration_path.name} is valid.")
     try:
         existing = find_connection(target.api_key, target.destination, target.connection)
+        others = [] if existing else connection_names(target.api_key, target.destination)
     except FivetranRefused as refusal:
         sys.exit(str(refusal))
+    notice = resync_notice(target, existing) if existing else ""
     if existing is None:
         print(f"Connection {target.connection} is new in {target.destination}: it starts paused.")
     else:
-        print(*describe_existing(target, existing), sep="\n", flush=True)
+        print(*describe_existing(target, existing, notice), sep="\n", flush=True)
     package(quiet=True)
     print(f"Package: {size(ARCHIVE)}.", flush=True)
-    if os.environ.get("DRY_RUN") == "1":
+    if "DRY_RUN" in switches:
         print("", *plan(target, existing), "", "Nothing was sent (DRY_RUN=1).", sep="\n")
         return 0
-    if existing is not None:
-        confirm(target, existing, on_terminal=on_terminal)
-    status = run_deploy(target, existing)
+    if existing is None:
+        confirm_new(target, switches, others, on_terminal=on_terminal)
+    else:
+        confirm(target, switches, notice, on_terminal=on_terminal)
+    status = run_deploy(target, existing, verbose="VERBOSE" in switches)
     if change := changed_requirements():
         sys.exit(f"The SDK changed requirements.txt before it sent the package: {change}.")
     return status

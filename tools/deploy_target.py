@@ -12,18 +12,34 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from courier_async.settings import unknown_settings
+from courier_async.settings import KEY_PREFIXES, unknown_settings
 from tools.configuration import BadConfiguration, checked, chosen
 from tools.stage import ROOT
 
 CONNECTION_NAME: Final = re.compile(r"[a-z_][a-z0-9_]*")
 DEFAULT_PROFILE: Final = "default"
+KEY_QUESTION: Final = (
+    "Fivetran API key, base64-encoded (in Fivetran, click your user name, then API Key)"
+)
+PYTHON_VERSIONS: Final = ("3.11", "3.12", "3.13", "3.14")
+# What the SDK reads from a profile.
+PROFILE_FIELDS: Final = (
+    "connection",
+    "destination",
+    "hybrid_deployment_agent_id",
+    "naming",
+    "proxy_host_config_key",
+    "proxy_id",
+    "python_version",
+)
+_HOLDS_KEY: Final = re.compile(rf"(?i)api[_-]?key[\"']?\s*=|(?:{'|'.join(KEY_PREFIXES)})_")
 
 
 @dataclass(frozen=True)
 class Target:
     """Where to deploy, with which keys; neither key is in its repr.
 
+    `source` is the Courier account as a state names it: the host, and the kind of the key.
     `options_file` is the SDK's file of profiles, or None; `profile` the one in use.
     """
 
@@ -31,6 +47,7 @@ class Target:
     connection: str
     configuration_path: Path
     configuration: Mapping[str, str] = field(repr=False)
+    source: str
     api_key: str = field(repr=False)
     options_file: Path | None = None
     profile: str = DEFAULT_PROFILE
@@ -46,19 +63,25 @@ def target_from(environment: Mapping[str, str], *, on_terminal: bool) -> Target:
 
     Raises SystemExit with a sentence where something is missing or could not work.
     """
-    path = chosen(environment)
-    configuration = deployable(path)
-    profile_name = environment.get("PROFILE", "").strip() or DEFAULT_PROFILE
+    named_profile = environment.get("PROFILE", "").strip()
     options_file = _options_file(environment)
-    profile = _profile(options_file, profile_name)
+    profile = _profile(options_file, named_profile or DEFAULT_PROFILE)
+    path = chosen(environment)
+    configuration, source = deployable(path)
 
     def wanted(name: str, option: str, question: str, ask: Callable[[str], str] = input) -> str:
-        value = environment.get(name, "").strip() or str(profile.get(option, ""))
+        value, of_profile = environment.get(name, "").strip(), str(profile.get(option, ""))
+        if named_profile and value and of_profile and value != of_profile:
+            sys.exit(
+                f"{name} is {value!r}, but the {option} of profile {named_profile!r} is "
+                f"{of_profile!r}: unset {name}, or PROFILE."
+            )
+        value = value or of_profile
         if not value and on_terminal:
             value = ask(f"{question}: ").strip()
         return value or sys.exit(f"{name} is not set: {question}.")
 
-    api_key = wanted("FIVETRAN_API_KEY", "", "Fivetran API key, base64-encoded", getpass)
+    api_key = wanted("FIVETRAN_API_KEY", "", KEY_QUESTION, getpass)
     if ":" in api_key:
         sys.exit("FIVETRAN_API_KEY must be base64-encoded, not 'key:secret'.")
     return Target(
@@ -72,16 +95,22 @@ def target_from(environment: Mapping[str, str], *, on_terminal: bool) -> Target:
         ),
         configuration_path=path,
         configuration=configuration,
+        source=source,
         api_key=api_key,
         options_file=options_file,
-        profile=profile_name,
-        python_version=environment.get("FIVETRAN_PYTHON_VERSION", "")
-        or str(profile.get("python_version", "")),
+        profile=named_profile or DEFAULT_PROFILE,
+        python_version=_python_version(
+            environment.get("FIVETRAN_PYTHON_VERSION", "").strip()
+            or str(profile.get("python_version", ""))
+        ),
     )
 
 
-def deployable(path: Path) -> dict[str, str]:
-    """A configuration that Fivetran can sync with; SystemExit with a sentence if it cannot."""
+def deployable(path: Path) -> tuple[dict[str, str], str]:
+    """A configuration that Fivetran can sync with, and its source.
+
+    Raises SystemExit with a sentence where Fivetran cannot sync with it.
+    """
     try:
         configuration, settings = checked(path)
     except BadConfiguration as trouble:
@@ -92,9 +121,9 @@ def deployable(path: Path) -> dict[str, str]:
             f"{path} cannot be deployed: base_url is {settings.base_url}, which Fivetran cannot "
             "reach. Remove it, or give the https address of your Courier account."
         )
-    for warning in unknown_settings(configuration):
-        print(f"{path}: {warning}")
-    return configuration
+    for sentence in unknown_settings(configuration):
+        sys.exit(f"{path} cannot be deployed: {sentence}")
+    return configuration, settings.source
 
 
 def _connection_name(name: str) -> str:
@@ -104,6 +133,15 @@ def _connection_name(name: str) -> str:
             "underscores, and no digit at the beginning."
         )
     return name
+
+
+def _python_version(version: str) -> str:
+    if version not in ("", *PYTHON_VERSIONS):
+        sys.exit(
+            f"The Python version is {version!r}. Allowed: {', '.join(PYTHON_VERSIONS)}; set it by "
+            "FIVETRAN_PYTHON_VERSION, or as python_version in a profile."
+        )
+    return version
 
 
 def _is_loopback(host: str) -> bool:
@@ -129,7 +167,13 @@ def _profile(options_file: Path | None, name: str) -> dict[str, Any]:
             sys.exit(f"PROFILE is {name!r}, but there is no options.toml.")
         return {}
     try:
-        found: Any = tomllib.loads(options_file.read_text(encoding="utf-8"))
+        text = options_file.read_text(encoding="utf-8")
+        if _HOLDS_KEY.search(text):
+            sys.exit(
+                f"{options_file} holds an API key. Fivetran's belongs into FIVETRAN_API_KEY, and "
+                "Courier's into the configuration."
+            )
+        found: Any = tomllib.loads(text)
     except OSError as error:
         sys.exit(f"{options_file} cannot be read: {os.strerror(error.errno or 0)}.")
     except ValueError as error:
@@ -141,4 +185,11 @@ def _profile(options_file: Path | None, name: str) -> dict[str, Any]:
         if name != DEFAULT_PROFILE:
             sys.exit(f"{options_file} has no profile {name!r}; there is: {known}.")
         return {}
+    # A profile may hold others, as [eu] holds [eu.test].
+    fields = [field for field, value in found.items() if not isinstance(value, dict)]
+    if unknown := [field for field in fields if field not in PROFILE_FIELDS]:
+        sys.exit(
+            f"Profile {name!r} of {options_file} has {', '.join(unknown)}, which is not known. "
+            f"Allowed: {', '.join(PROFILE_FIELDS)}."
+        )
     return found

@@ -4,12 +4,15 @@ Every request is a GET, to the address that the SDK uses, with the same key.
 """
 
 import json
+import os
+import re
 import socket
 import ssl
 import urllib.error
 import urllib.parse
 import urllib.request
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ from typing import Any
 SDK_SETTINGS = Path(".fivetran") / "connector_sdk" / "_config.json"
 FIVETRAN_URL = "https://api.fivetran.com"
 TIMEOUT_SECONDS = 30
+PROXY_REFUSED = 407
 
 
 class FivetranRefused(Exception):
@@ -27,14 +31,13 @@ class FivetranRefused(Exception):
 class Connection:
     """What a redeploy would replace.
 
-    `succeeded_at` is ISO text, or "" before the first sync; `state_version` is None where
-    nothing is saved, or where this connector did not save it.
+    `succeeded_at` is ISO text, or "" before the first sync; `state` what is saved, if anything.
     """
 
     id: str
     python_version: str
     succeeded_at: str
-    state_version: int | None
+    state: Any = field(repr=False)
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
@@ -65,35 +68,46 @@ def find_connection(api_key: str, destination: str, name: str) -> Connection | N
         id=found["id"],
         python_version=details.get("config", {}).get("python_version") or "",
         succeeded_at=details.get("succeeded_at") or "",
-        state_version=_version_of(saved.get("state")),
+        state=saved.get("state"),
     )
 
 
-def _version_of(state: Any) -> int | None:
-    version = state.get("version") if isinstance(state, dict) else None
-    return version if isinstance(version, int) else None
+def connection_names(api_key: str, destination: str) -> list[str]:
+    """The names of the Connector SDK connections of a destination. Raises FivetranRefused."""
+    path = f"/v1/groups/{_group_id(api_key, destination)}/connectors"
+    found = _items(api_key, path)
+    return sorted(item["schema"] for item in found if item["service"] == "connector_sdk")
 
 
 def _group_id(api_key: str, destination: str) -> str:
-    names: list[str] = []
+    groups = {group["name"]: str(group["id"]) for group in _items(api_key, "/v1/groups")}
+    if destination not in groups:
+        known = ", ".join(sorted(groups)) or "none"
+        raise FivetranRefused(f"No destination is named {destination}; there is: {known}.")
+    return groups[destination]
+
+
+def _items(api_key: str, path: str) -> Iterator[dict[str, Any]]:
+    """The items of a listing, of all its pages."""
     query = {"limit": "500"}
     while True:
-        page = _get(api_key, f"/v1/groups?{urllib.parse.urlencode(query)}")
-        for group in page["items"]:
-            if group["name"] == destination:
-                return str(group["id"])
-            names.append(group["name"])
+        page = _get(api_key, f"{path}?{urllib.parse.urlencode(query)}")
+        yield from page["items"]
         if not page.get("next_cursor"):
-            known = ", ".join(sorted(names)) or "none"
-            raise FivetranRefused(f"No destination is named {destination}; there is: {known}.")
+            return
         query["cursor"] = page["next_cursor"]
 
 
-def _get(api_key: str, path: str) -> dict[str, Any]:
+def fivetran_url() -> str:
+    """The API that the SDK talks to."""
     settings = Path.home() / SDK_SETTINGS
-    base_url = FIVETRAN_URL
     if settings.exists():
-        base_url = json.loads(settings.read_text()).get("production_base_url") or base_url
+        return json.loads(settings.read_text()).get("production_base_url") or FIVETRAN_URL
+    return FIVETRAN_URL
+
+
+def _get(api_key: str, path: str) -> dict[str, Any]:
+    base_url = fivetran_url()
     request = urllib.request.Request(
         base_url + path, headers={"Authorization": f"Basic {api_key}"}
     )
@@ -108,12 +122,33 @@ def _get(api_key: str, path: str) -> dict[str, Any]:
                 f"Fivetran does not accept FIVETRAN_API_KEY ({error.code}): it must be the "
                 "base64-encoded key of a user who may manage this destination's connections."
             ) from None
-        raise FivetranRefused(f"Fivetran answered {error.code}; nothing was deployed.") from None
+        if error.code != PROXY_REFUSED:
+            sentence = f"Fivetran answered {error.code}; nothing was deployed."
+            raise FivetranRefused(sentence) from None
+        cause = _refused_by_proxy(PROXY_REFUSED)
     except (OSError, ValueError, KeyError) as error:
-        raise FivetranRefused(
-            f"Fivetran's API at {base_url} cannot be reached: {_cause(error)}. "
-            "Nothing was deployed."
-        ) from None
+        cause = _cause(error)
+    variable = _proxy_variable(base_url)
+    through = f" through the proxy that {variable} names" if variable else ""
+    raise FivetranRefused(
+        f"Fivetran's API at {base_url} cannot be reached{through}: {cause}. Nothing was deployed."
+    )
+
+
+def _proxy_variable(url: str) -> str:
+    """The variable whose proxy a request to the address goes through, or "".
+
+    Never its value, which may hold a password.
+    """
+    parts = urllib.parse.urlsplit(url)
+    if urllib.request.proxy_bypass(parts.netloc):
+        return ""
+    names = (f"{parts.scheme}_proxy", f"{parts.scheme}_proxy".upper())
+    return next((name for name in names if os.environ.get(name)), "")
+
+
+def _refused_by_proxy(status: int | str) -> str:
+    return f"the proxy answered {status}"
 
 
 def _cause(error: BaseException) -> str:
@@ -125,6 +160,8 @@ def _cause(error: BaseException) -> str:
         return "the connection was refused"
     if isinstance(reason, TimeoutError):
         return f"no answer within {TIMEOUT_SECONDS} s"
+    if tunnel := re.match(r"Tunnel connection failed: (\d+)", str(reason)):
+        return _refused_by_proxy(tunnel[1])
     if isinstance(reason, ssl.SSLError):
         return "its certificate is not trusted here"
     if isinstance(reason, (ValueError, KeyError)):

@@ -6,6 +6,7 @@ import sys
 import zipfile
 from pathlib import Path
 
+from tools.environment import is_on
 from tools.stage import ROOT, stage
 
 ARCHIVE = ROOT / "build" / "courier_connector.zip"
@@ -51,7 +52,18 @@ def package(*, quiet: bool = False) -> Path:
         sys.stdout.write((done.stdout or b"").decode(errors="replace"))
         sys.exit(done.returncode)
     # The SDK names the archive after the folder.
-    return (folder / "files" / f"{folder.name}.zip").replace(ARCHIVE)
+    _move_without_times(folder / "files" / f"{folder.name}.zip", ARCHIVE)
+    return ARCHIVE
+
+
+def _move_without_times(made: Path, archive: Path) -> None:
+    """Make it an archive whose bytes, and so its hash, depend on nothing but the files in it."""
+    with zipfile.ZipFile(made) as source, zipfile.ZipFile(archive, "w") as copy:
+        for name in sorted(source.namelist()):
+            entry = zipfile.ZipInfo(name)  # of 1980
+            entry.external_attr = 0o644 << 16
+            copy.writestr(entry, source.read(name), zipfile.ZIP_DEFLATED)
+    made.unlink()
 
 
 def size(archive: Path) -> str:
@@ -60,13 +72,15 @@ def size(archive: Path) -> str:
         return f"{archive.stat().st_size:,} bytes, {len(opened.namelist())} files"
 
 
-def describe(archive: Path) -> str:
-    """The archive's path, size and names, a name a line."""
-    with zipfile.ZipFile(archive) as opened:
-        names = sorted(opened.namelist())
-    shown = archive.relative_to(ROOT)
-    return "\n".join([f"{shown}: {size(archive)}", *map("  {}".format, names)])
+def main() -> None:
+    """Package, and say what came of it; with VERBOSE=1 how, and what is in it."""
+    verbose = is_on(os.environ, "VERBOSE")
+    archive = package(quiet=not verbose)
+    print(f"{archive.relative_to(ROOT)}: {size(archive)}")
+    if verbose:
+        with zipfile.ZipFile(archive) as opened:
+            print(*(f"  {name}" for name in sorted(opened.namelist())), sep="\n")
 
 
 if __name__ == "__main__":
-    print(describe(package()))
+    main()

@@ -1,11 +1,11 @@
 """`make release VERSION=1.2.3`: check the tree, tag it, print the notes. Nothing is pushed."""
 
 import re
-import subprocess
 import sys
 from pathlib import Path
 from typing import Final
 
+from tools.git import GitFailed, changed_files, git
 from tools.stage import PACKAGE, ROOT
 
 VERSION: Final = re.compile(r"\d+\.\d+\.\d+")
@@ -13,6 +13,8 @@ VERSION: Final = re.compile(r"\d+\.\d+\.\d+")
 
 def trouble_with(version: str, folder: Path) -> str | None:
     """What keeps the tree from being released as this version; None where nothing does."""
+    if VERSION.fullmatch(version.removeprefix("v")) and version.startswith("v"):
+        return f"Name the version without the v: make release VERSION={version[1:]}"
     if not VERSION.fullmatch(version):
         return "Name the version: make release VERSION=1.2.3"
     source = (folder / PACKAGE / "__init__.py").read_text(encoding="utf-8")
@@ -22,9 +24,9 @@ def trouble_with(version: str, folder: Path) -> str | None:
         return f"CHANGELOG.md has no heading '## {version} (YYYY-MM-DD)' for this release."
     if not notes(version, folder):
         return f"CHANGELOG.md says nothing below '## {version}'."
-    if _git(folder, "status", "--porcelain"):
-        return "The tree has changes that are not committed: commit or stash them."
-    if _git(folder, "tag", "--list", f"v{version}"):
+    if changed := changed_files(folder):
+        return f"Commit or stash the changes first: {', '.join(changed)}."
+    if git(folder, "tag", "--list", f"v{version}"):
         return f"The tag v{version} exists already."
     return None
 
@@ -44,24 +46,21 @@ def notes(version: str, folder: Path) -> str:
     return re.split(r"^## ", below, maxsplit=1, flags=re.MULTILINE)[0].strip()
 
 
-def _git(folder: Path, *arguments: str) -> str:
-    done = subprocess.run(
-        ["git", *arguments], cwd=folder, capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        sys.exit(f"git {arguments[0]} failed: {done.stderr.strip()}")
-    return done.stdout.strip()
-
-
 def main(version: str) -> None:
-    """Tag the tree. Raises SystemExit with a sentence where it may not be released."""
+    """Tag the tree.
+
+    Raises SystemExit with a sentence where it may not be released, GitFailed where git refuses.
+    """
     if trouble := trouble_with(version, ROOT):
         sys.exit(trouble)
     text = notes(version, ROOT)
-    _git(ROOT, "tag", "--annotate", f"v{version}", "--message", f"Release {version}\n\n{text}")
+    git(ROOT, "tag", "--annotate", f"v{version}", "--message", f"Release {version}\n\n{text}")
     print(f"Tagged v{version}. Release notes:\n\n{text}\n")
-    print(f"'git push origin v{version}' publishes the tag, and the deploy workflow deploys it.")
+    print(f"'git push origin main v{version}' publishes it, and the deploy workflow deploys it.")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1] if len(sys.argv) > 1 else "")
+    try:
+        main(sys.argv[1] if len(sys.argv) > 1 else "")
+    except GitFailed as failure:
+        sys.exit(str(failure))

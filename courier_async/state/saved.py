@@ -148,7 +148,7 @@ def load(raw: Any, *, source: str) -> tuple[State, list[str]]:
             "afresh."
         ]
     if raw.get("source") != source:
-        raise StateRefused(_other_source(raw.get("source"), source))
+        raise StateRefused(other_source(raw.get("source"), source))
     warnings = []
     streams = raw.get("streams")
     for table, part in streams.items() if isinstance(streams, Mapping) else ():
@@ -165,7 +165,8 @@ def load(raw: Any, *, source: str) -> tuple[State, list[str]]:
     return fresh, warnings
 
 
-def _other_source(saved: Any, source: str) -> str:
+def other_source(saved: Any, source: str) -> str:
+    """What a sync says of a state whose source is not the configuration's."""
     known = saved if isinstance(saved, str) and len(saved) < 300 else "another account"
     return (
         f"The tables hold rows of {known!r}, but the configuration names {source!r} (host and "

@@ -104,7 +104,8 @@ def test_the_tables_land_in_the_project_and_the_pins_are_left_alone(
     ("content", "expected"),
     [
         (None, "api_key still holds the placeholder. Put a key"),
-        ("", "not JSON"),
+        ("", "It is empty"),
+        ("{", "not JSON"),
         ('\ufeff{"api_key": "pk_test_X"}', "begins with a byte order mark"),
         ('{"api_key": "pk_test_X", "streams": "brands"}', "brands"),
         ("[]", "must be a JSON object"),

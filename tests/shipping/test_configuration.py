@@ -33,6 +33,12 @@ def test_a_configuration_that_is_named_goes_before_both(root: Path) -> None:
     assert chosen({"CONFIGURATION": ""}) == root / "configuration.local.json"
 
 
+def test_a_profile_has_its_own_configuration_and_never_the_local_one(root: Path) -> None:
+    (root / "configuration.local.json").touch()
+    assert chosen({"PROFILE": "eu"}) == root / "configuration.eu.json"
+    assert chosen({"PROFILE": "eu", "CONFIGURATION": "x.json"}) == root / "x.json"
+
+
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
@@ -45,7 +51,9 @@ def test_a_configuration_that_is_named_goes_before_both(root: Path) -> None:
         (b'{"api_key": "pk_test_X", "streams": null}', "'streams' must be text"),
         (b"[" * 100_000, "nested too deeply"),
         (("{" + ",".join(f'"k{n}": "v"' for n in range(101)) + "}").encode(), "more than 100"),
-        (b"", "not JSON"),
+        (b"", 'It is empty. It must hold {"api_key": "..."}.'),
+        (b" \n", "It is empty."),
+        (b"pk_test_X\n", 'a key without the JSON around it. It must hold {"api_key": "..."}.'),
     ],
 )
 def test_what_the_sdk_would_refuse_is_refused_in_a_sentence(

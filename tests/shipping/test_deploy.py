@@ -7,23 +7,31 @@ import re
 import signal
 import subprocess
 import sys
+import urllib.request
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import takewhile
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import duckdb
 import pytest
 
+from courier_async import __version__
 from courier_async.catalog.streams import STREAMS
+from courier_async.state.saved import VERSION as STATE_VERSION
 from tests.support.checkout import checkout, shipped_names
 from tests.support.clean_python import clean_python
 from tests.support.fake_courier.process import FakeCourierProcess
 from tests.support.fake_fivetran import FakeFivetran, fake_fivetran, use_fake_fivetran
 from tests.support.hermetic import hermetic_environment
+from tools.deploy import confirm_new
 from tools.deploy_target import target_from
+from tools.environment import is_on
+from tools.git import git
 from tools.stage import ROOT
 
 FIVETRAN_KEY = base64.b64encode(b"kQ3vPz8TnW:s7FgYd2LxRb9MjHc4Ae6").decode()
@@ -73,6 +81,7 @@ def deploys_from(folder: Path, fivetran: FakeFivetran, home: Path) -> Deploy:
         "FIVETRAN_API_KEY": FIVETRAN_KEY,
         "FIVETRAN_DESTINATION_NAME": "Warehouse",
         "FIVETRAN_CONNECTION_NAME": "courier",
+        "NEW": "1",
     }
 
     def run(**changes: str) -> subprocess.CompletedProcess[str]:
@@ -178,7 +187,10 @@ def test_a_key_that_the_sdk_has_encrypted_is_sent_as_it_was(
         check=True,
     )
     assert COURIER_KEY not in configuration.read_text()
-    assert deploy().returncode == 0
+    state = {"version": STATE_VERSION, "source": "api.courier.com pk_prod", "streams": {}}
+    fivetran.states[fivetran.add_connection("courier")] = state
+    done = deploy(YES="1")
+    assert done.returncode == 0, done.stdout + done.stderr
     (connection,) = fivetran.connections.values()
     sent = {secret["key"]: secret["value"] for secret in connection["config"]["secrets_list"]}
     assert sent["api_key"] == COURIER_KEY
@@ -235,6 +247,55 @@ def test_a_redeploy_that_nobody_confirms_changes_nothing(
     assert fivetran.mutations() == []
 
 
+def test_a_new_connection_that_nobody_confirms_is_not_made(
+    deploy: Deploy, fivetran: FakeFivetran
+) -> None:
+    fivetran.add_connection("courier_prod")
+    fivetran.add_connection("crm", service="postgres")
+    done = deploy(FIVETRAN_CONNECTION_NAME="courier_prd", NEW="", YES="1")
+    assert done.returncode != 0
+    assert (
+        "Nothing was deployed: courier_prd is not in Warehouse. There are: courier_prod. NEW=1 "
+        "confirms a new connection." in done.stderr
+    )
+    assert fivetran.mutations() == []
+
+
+@pytest.mark.parametrize(
+    ("others", "question"),
+    [
+        (["courier_prod"], "Create courier_prd in Warehouse? There are: courier_prod. [y/N] "),
+        ([], "Create courier_prd in Warehouse? There is none yet. [y/N] "),
+    ],
+)
+def test_a_new_connection_is_asked_about_on_a_terminal(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, others: list[str], question: str
+) -> None:
+    target = target_from(
+        {
+            "CONFIGURATION": str(folder / "configuration.json"),
+            "FIVETRAN_API_KEY": FIVETRAN_KEY,
+            "FIVETRAN_DESTINATION_NAME": "Warehouse",
+            "FIVETRAN_CONNECTION_NAME": "courier_prd",
+        },
+        on_terminal=True,
+    )
+    asked: list[str] = []
+
+    def yes(text: str) -> str:
+        asked.append(text)
+        return "y"
+
+    monkeypatch.setattr("builtins.input", yes)
+    confirm_new(target, {"YES"}, others, on_terminal=True)
+    assert asked == [question]
+    confirm_new(target, {"NEW"}, others, on_terminal=True)
+    assert len(asked) == 1
+    monkeypatch.setattr("builtins.input", lambda _: "")
+    with pytest.raises(SystemExit, match="Nothing was deployed"):
+        confirm_new(target, set(), others, on_terminal=True)
+
+
 @one_redeploy
 def test_a_connection_keeps_its_python_version(redeployed: Deployed) -> None:
     assert redeployed.config["python_version"] == "3.12"
@@ -245,8 +306,26 @@ def test_a_python_version_that_is_too_old_for_the_connector_is_raised(
 ) -> None:
     config = fivetran.connections[fivetran.add_connection("courier")]["config"]
     config["python_version"] = "3.10"
-    deploy(YES="1")
+    done = deploy(YES="1")
     assert config["python_version"] == "3.14"
+    assert "Its Python version changes from 3.10 to 3.14." in done.stdout
+
+
+def test_a_change_of_the_python_version_is_told(deploy: Deploy, fivetran: FakeFivetran) -> None:
+    config = fivetran.connections[fivetran.add_connection("courier")]["config"]
+    done = deploy(YES="1", FIVETRAN_PYTHON_VERSION="3.13")
+    assert config["python_version"] == "3.13"
+    assert "Its Python version changes from 3.12 to 3.13." in done.stdout
+
+
+@pytest.mark.parametrize("version", ["3.10", "3.15", "3", "python3.12"])
+def test_a_python_version_that_the_connector_does_not_run_on_is_an_error_before_any_call(
+    deploy: Deploy, fivetran: FakeFivetran, version: str
+) -> None:
+    done = deploy(FIVETRAN_PYTHON_VERSION=version)
+    assert done.returncode != 0
+    assert f"The Python version is {version!r}. Allowed: 3.11, 3.12, 3.13, 3.14;" in done.stderr
+    assert fivetran.calls == []
 
 
 def test_a_connection_of_another_kind_is_left_alone(
@@ -288,6 +367,70 @@ def test_an_unknown_destination_is_named_beside_those_that_are_known(
     assert fivetran.mutations() == []
 
 
+@pytest.fixture
+def refusing_proxy() -> Iterator[str]:
+    """The address of a proxy that takes neither request nor tunnel."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def refuse(self) -> None:
+            self.send_error(407)
+
+        do_GET = do_CONNECT = refuse
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}).start()
+        yield f"http://user:p4ssw0rd@127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_proxy_that_refuses_is_told_by_its_variable_without_its_password(
+    deploy: Deploy, tmp_path: Path, refusing_proxy: str, scheme: str
+) -> None:
+    use_fake_fivetran(tmp_path, f"{scheme}://fivetran.invalid")
+    done = deploy(**{f"{scheme}_proxy": refusing_proxy, "no_proxy": ""})
+    assert done.returncode != 0
+    assert (
+        f"Fivetran's API at {scheme}://fivetran.invalid cannot be reached through the proxy that "
+        f"{scheme}_proxy names: the proxy answered 407. Nothing was deployed." in done.stderr
+    )
+    assert "p4ssw0rd" not in done.stdout + done.stderr
+
+
+def test_the_version_and_the_commit_are_told_and_what_is_not_committed(
+    deploy: Deploy, folder: Path, fivetran: FakeFivetran
+) -> None:
+    for command in (
+        ["init", "--quiet"],
+        ["add", "--all"],
+        ["-c", "user.name=T", "-c", "user.email=t@example.com", "commit", "-q", "-m", "All"],
+    ):
+        subprocess.run(["git", *command], cwd=folder, check=True)
+    commit = git(folder, "rev-parse", "--short", "HEAD")
+    done = deploy(DRY_RUN="1", CI="true")
+    rehearsal, line, *_ = done.stdout.splitlines()
+    assert rehearsal == f"Fivetran: {fivetran.url} (a rehearsal)"
+    assert line == f"Version: {__version__} ({commit})"
+
+    (folder / "connector.py").open("a").write("\n")
+    (folder / "notes.txt").touch()
+    done = deploy(DRY_RUN="1")
+    assert f"({commit}), with uncommitted changes: connector.py\n" in done.stdout
+    fivetran.calls.clear()
+    done = deploy(DRY_RUN="1", CI="true")
+    assert done.returncode != 0
+    assert "what ships has uncommitted changes: connector.py." in done.stderr
+    assert fivetran.calls == []
+
+
+@one_deploy
+def test_code_that_is_in_no_checkout_is_told_by_its_version(first: Deployed) -> None:
+    assert f"Version: {__version__}\n" in first.printed
+
+
 @pytest.mark.parametrize(
     ("url", "cause"),
     [
@@ -318,6 +461,7 @@ def test_a_setup_test_that_fails_at_fivetran_fails_the_deploy(
     ("api_key", "sentence"),
     [
         ("<YOUR_COURIER_API_KEY>", "placeholder"),
+        ("${COURIER_API_KEY}", "placeholder"),
         ("", "api_key"),
         ("  ", "api_key"),
         (None, "api_key"),
@@ -330,6 +474,18 @@ def test_a_configuration_without_a_courier_key_is_refused_before_any_call(
     done = deploy()
     assert done.returncode != 0
     assert sentence in done.stderr
+    assert fivetran.calls == []
+
+
+def test_a_setting_that_is_not_known_is_not_sent_and_its_value_not_shown(
+    deploy: Deploy, folder: Path, fivetran: FakeFivetran
+) -> None:
+    configuration = CONFIGURATION | {"webhook_secret": "s3cr3t"}
+    (folder / "configuration.json").write_text(json.dumps(configuration))
+    done = deploy(DRY_RUN="1")
+    assert done.returncode != 0
+    assert "a setting that is not known: webhook_secret." in done.stderr
+    assert "s3cr3t" not in done.stdout + done.stderr
     assert fivetran.calls == []
 
 
@@ -353,6 +509,7 @@ def test_what_is_missing_is_named_where_nobody_can_be_asked(
     done = deploy(**{name: " "})
     assert done.returncode != 0
     assert f"{name} is not set" in done.stderr
+    assert ("click your user name, then API Key" in done.stderr) == (name == "FIVETRAN_API_KEY")
     assert fivetran.calls == []
 
 
@@ -450,16 +607,64 @@ def test_a_profile_of_options_toml_says_where_to_deploy(
         '[eu]\ndestination = "Staging"\nconnection = "courier_eu"\npython_version = "3.13"\n'
     )
     (folder / "configuration.eu.json").write_text(json.dumps(CONFIGURATION))
-    done = deploy(
-        PROFILE="eu",
-        CONFIGURATION="configuration.eu.json",
-        FIVETRAN_DESTINATION_NAME="",
-        FIVETRAN_CONNECTION_NAME="",
-    )
+    done = deploy(PROFILE="eu", FIVETRAN_DESTINATION_NAME="", FIVETRAN_CONNECTION_NAME="")
     assert done.returncode == 0, done.stdout + done.stderr
+    assert f"Profile: eu of {folder / 'options.toml'}." in done.stdout
+    assert "Configuration: configuration.eu.json is valid." in done.stdout
     (connection,) = fivetran.connections.values()
     assert (connection["group_id"], connection["schema"]) == ("grp_staging", "courier_eu")
     assert connection["config"]["python_version"] == "3.13"
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        (
+            {"FIVETRAN_DESTINATION_NAME": "Warehouse"},
+            "FIVETRAN_DESTINATION_NAME is 'Warehouse', but the destination of profile 'eu' is "
+            "'Staging': unset FIVETRAN_DESTINATION_NAME, or PROFILE.",
+        ),
+        (
+            {"FIVETRAN_DESTINATION_NAME": "Staging", "FIVETRAN_CONNECTION_NAME": "courier"},
+            "FIVETRAN_CONNECTION_NAME is 'courier', but the connection of profile 'eu' is "
+            "'courier_eu'",
+        ),
+    ],
+)
+def test_a_profile_and_names_that_contradict_it_are_an_error_before_any_call(
+    deploy: Deploy,
+    fivetran: FakeFivetran,
+    folder: Path,
+    changes: dict[str, str],
+    sentence: str,
+) -> None:
+    (folder / "options.toml").write_text(
+        '[eu]\ndestination = "Staging"\nconnection = "courier_eu"\n'
+    )
+    (folder / "configuration.eu.json").write_text(json.dumps(CONFIGURATION))
+    done = deploy(PROFILE="eu", **changes)
+    assert done.returncode != 0
+    assert sentence in done.stderr
+    assert fivetran.calls == []
+
+
+@pytest.mark.parametrize("name", ["DRY_RUN", "YES", "RESYNC", "NEW", "VERBOSE"])
+def test_a_switch_that_says_neither_yes_nor_no_is_an_error_before_any_call(
+    deploy: Deploy, fivetran: FakeFivetran, name: str
+) -> None:
+    done = deploy(**{name: "on"})
+    assert done.returncode != 0
+    assert f"{name} is 'on'. Allowed: 1, true or yes; 0, false, no or nothing." in done.stderr
+    assert fivetran.calls == []
+
+
+@pytest.mark.parametrize(
+    ("value", "on"),
+    [("1", True), ("TRUE", True), ("yes", True), ("", False), ("0", False), ("No", False)],
+)
+def test_a_switch_is_read_in_any_case(value: str, *, on: bool) -> None:
+    assert is_on({"DRY_RUN": value}, "DRY_RUN") == on
+    assert not is_on({}, "DRY_RUN")
 
 
 @pytest.mark.parametrize(
@@ -468,11 +673,20 @@ def test_a_profile_of_options_toml_says_where_to_deploy(
         (None, "PROFILE is 'eu', but there is no options.toml."),
         ('[us]\nconnection = "courier"\n', "has no profile 'eu'; there is: us."),
         ("[us\n", "is not TOML"),
+        (
+            '[eu]\nconection = "courier"\n',
+            "has conection, which is not known. Allowed: connection, destination,",
+        ),
+        ('[us]\nApi_Key = "abc"\n', "options.toml holds an API key."),
+        ('us = {fivetran_api_key = "abc"}\n', "options.toml holds an API key."),
+        (f'[us]\nnote = "{COURIER_KEY}"\n', "options.toml holds an API key."),
+        ('[eu]\npython_version = "3.9"\n', "The Python version is '3.9'. Allowed: 3.11, 3.12,"),
     ],
 )
 def test_a_profile_that_cannot_be_read_is_an_error_before_any_call(
     deploy: Deploy, fivetran: FakeFivetran, folder: Path, options: str | None, sentence: str
 ) -> None:
+    (folder / "configuration.eu.json").write_text(json.dumps(CONFIGURATION))
     if options is not None:
         (folder / "options.toml").write_text(options)
     done = deploy(PROFILE="eu")
@@ -485,34 +699,113 @@ def test_an_older_state_is_told_before_anything_is_sent(
     deploy: Deploy, fivetran: FakeFivetran
 ) -> None:
     fivetran.states[fivetran.add_connection("courier")] = {"version": 0, "streams": {}}
-    done = deploy(YES="1")
+    done = deploy(YES="1", RESYNC="1")
     assert done.returncode == 0, done.stdout + done.stderr
     notice = done.stdout.index("Its state is of version 0")
-    assert "the next sync reads and sends everything again" in done.stdout[notice:]
+    assert "the next sync reads and sends every row again" in done.stdout[notice:]
     assert notice < done.stdout.index("uploading package")
 
 
-def test_a_state_of_a_newer_version_is_not_deployed_under(
+def test_an_older_version_is_deployed_over_a_newer_state_once_the_resync_is_confirmed(
     deploy: Deploy, fivetran: FakeFivetran
 ) -> None:
     fivetran.states[fivetran.add_connection("courier")] = {"version": 99, "streams": {}}
+    done = deploy(YES="1", RESYNC="1")
+    assert done.returncode == 0, done.stdout + done.stderr
+    notice = done.stdout.index("A newer version of the connector saved its state (version 99")
+    assert "every sync fails until you re-sync the connection" in done.stdout[notice:]
+    assert notice < done.stdout.index("uploading package")
+
+
+@pytest.mark.parametrize("version", [0, 99])
+def test_yes_does_not_confirm_that_every_row_is_sent_again(
+    deploy: Deploy, fivetran: FakeFivetran, version: int
+) -> None:
+    fivetran.states[fivetran.add_connection("courier")] = {"version": version, "streams": {}}
     done = deploy(YES="1")
     assert done.returncode != 0
-    assert "a newer version of the connector saved the state" in done.stderr
+    assert "Nothing was deployed: RESYNC=1 confirms that every row is sent again." in done.stderr
     assert fivetran.mutations() == []
+
+
+@pytest.mark.parametrize("version", [1, STATE_VERSION, 99])
+def test_a_state_of_another_account_is_not_deployed_over(
+    deploy: Deploy, fivetran: FakeFivetran, version: int
+) -> None:
+    fivetran.states[fivetran.add_connection("courier")] = {
+        "version": version,
+        "source": "api.eu.courier.com pk_prod",
+    }
+    done = deploy(YES="1", RESYNC="1")
+    assert done.returncode != 0
+    assert (
+        "Nothing was deployed. The tables hold rows of 'api.eu.courier.com pk_prod', but the "
+        "configuration names 'api.courier.com pk_prod'" in done.stderr
+    )
+    assert fivetran.mutations() == []
+
+
+def test_a_state_of_the_same_account_is_deployed_over(
+    deploy: Deploy, fivetran: FakeFivetran
+) -> None:
+    state = {"version": STATE_VERSION, "source": "api.courier.com pk_prod", "streams": {}}
+    fivetran.states[fivetran.add_connection("courier")] = state
+    done = deploy(YES="1")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("state", [{"last_sync": "2026-11-01"}, {"version": "2"}, ["a list"]])
+def test_a_state_of_another_connector_is_not_deployed_over(
+    deploy: Deploy, fivetran: FakeFivetran, state: Any
+) -> None:
+    fivetran.states[fivetran.add_connection("courier")] = state
+    done = deploy(YES="1", RESYNC="1")
+    assert done.returncode != 0
+    assert "the state of this connection is not of this connector" in done.stderr
+    assert fivetran.mutations() == []
+
+
+def test_a_rollback_can_be_rehearsed_as_the_document_says(
+    deploy: Deploy, fivetran: FakeFivetran
+) -> None:
+    def patch(path: str, change: dict[str, Any]) -> None:
+        request = urllib.request.Request(
+            f"{fivetran.url}/v1/connections/conn_1{path}",
+            json.dumps(change).encode(),
+            {"Authorization": f"Basic {FIVETRAN_KEY}"},
+            method="PATCH",
+        )
+        with urllib.request.urlopen(request) as answer:
+            assert answer.status == 200
+
+    deploy()
+    patch("/state", {"state": {"version": 99}})
+    assert "RESYNC=1 confirms that every row is sent again." in deploy(YES="1").stderr
+    patch("", {"paused": True})
+    assert deploy(YES="1", RESYNC="1").returncode == 0
+    patch("/state", {"state": {}})
+    patch("", {"paused": False})
+    assert deploy(YES="1").returncode == 0
 
 
 def test_the_fake_can_be_started_and_deployed_to_as_it_says(folder: Path, tmp_path: Path) -> None:
     home = tmp_path / "rehearsal"
+    (folder / "options.toml").write_text(
+        '[staging]\ndestination = "Lake"\nconnection = "courier"\n'
+    )
+    (folder / "configuration.staging.json").write_text(json.dumps(CONFIGURATION))
     command = [sys.executable, "-m", "tests.support.fake_fivetran", "--home", str(home)]
+    command += ["--destination", "Lake", "--destination", "Pond"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as fake:
         assert fake.stdout is not None
         said = list(takewhile(lambda line: "Calls that change" not in line, fake.stdout))
         exports = dict(re.findall(r"(\w+)=(\S+)", "".join(said)))
+        assert exports.keys() == {"HOME", "FIVETRAN_API_KEY", "PROFILE"}
+        assert "Its destinations: Lake, Pond." in "".join(said)
         deployed = subprocess.run(
             [sys.executable, "-m", "tools.deploy"],
             cwd=folder,
-            env=hermetic_environment(home) | exports,
+            env=hermetic_environment(home) | exports | {"NEW": "1"},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -31,7 +31,8 @@ NO_TROUBLE = {
     "Package:        …, sha256 …...",
     "Courier accepts the key",
     "Each table can be read",
-    "Fivetran API key, base64-encoded",
+    "Fivetran API key, base64-encoded (in Fivetran, click your user name, then API Key)",
+    "… (…), with uncommitted changes: …",
     "name of the Fivetran destination",
     "name of the connection, e.g. courier",
 }
@@ -40,9 +41,11 @@ BEHIND_ANOTHER = (
     "Put a key from Courier's Settings > API Keys there",
     "Allowed: https://api.courier.com,",
     "Check api_key in the configuration against Settings > API Keys",
+    "(not shown)",
     "Invalid or missing authentication credentials",
     "Got more than",
     "Too many headers",
+    "Tunnel connection failed",
     "key refused",
     "asyncio.Queue[",
 )

@@ -1,6 +1,7 @@
 """`make package`: the real `fivetran package`, on what runs and nothing else."""
 
 import ast
+import io
 import json
 import subprocess
 import sys
@@ -96,7 +97,23 @@ def test_the_archive_is_under_150_kilobytes_and_what_it_is_is_said(packaged: Pac
     assert size_bytes < 150_000
     printed = packaged.done.stdout
     assert f"build/courier_connector.zip: {size_bytes:,} bytes" in printed
-    assert all(f"  {name}\n" in printed for name in shipped_names())
+    assert len(printed.splitlines()) == 1
+
+
+def test_what_is_in_the_archive_is_listed_on_request(folder: Path, tmp_path: Path) -> None:
+    done = package_in(folder, hermetic_environment(tmp_path) | {"VERBOSE": "1"})
+    assert all(f"  {name}\n" in done.stdout for name in shipped_names())
+
+
+def test_the_same_files_make_the_same_archive(folder: Path, package: Package) -> None:
+    package()
+    first = (folder / "build" / "courier_connector.zip").read_bytes()
+    (folder / "connector.py").touch()
+    package()
+    assert (folder / "build" / "courier_connector.zip").read_bytes() == first
+    with zipfile.ZipFile(io.BytesIO(first)) as archive:
+        assert {entry.date_time[0] for entry in archive.infolist()} == {1980}
+        assert {entry.external_attr >> 16 for entry in archive.infolist()} == {0o644}
 
 
 def test_every_package_that_the_archive_imports_is_pinned_in_it(packaged: Packaged) -> None:

@@ -47,14 +47,15 @@ def test_a_clean_tree_is_tagged_and_its_notes_are_printed(
     printed = capsys.readouterr().out
     assert "- Reads more." in printed
     assert "- Old." not in printed
-    assert "git push origin v1.2.0" in printed
+    assert "git push origin main v1.2.0" in printed
 
 
 @pytest.mark.parametrize(
     ("version", "sentence"),
     [
         ("", "Name the version"),
-        ("v1.2.0", "Name the version"),
+        ("1.2", "Name the version: make release VERSION=1.2.3"),
+        ("v1.2.0", "Name the version without the v: make release VERSION=1.2.0"),
         ("1.3.0", "courier_async/__init__.py is not of version 1.3.0"),
     ],
 )
@@ -67,7 +68,10 @@ def test_an_undated_changelog_a_dirty_tree_and_a_used_tag_are_not_released(tree:
     git(tree, "tag", "v1.2.0")
     assert "exists already" in str(trouble_with("1.2.0", tree))
     (tree / "new.txt").touch()
-    assert "not committed" in str(trouble_with("1.2.0", tree))
+    (tree / "courier_async" / "__init__.py").open("a").write("\n")
+    assert trouble_with("1.2.0", tree) == (
+        "Commit or stash the changes first: courier_async/__init__.py, new.txt."
+    )
     (tree / "CHANGELOG.md").write_text(CHANGELOG.replace("(2026-12-01)", "(unreleased)"))
     assert "no heading '## 1.2.0 (YYYY-MM-DD)'" in str(trouble_with("1.2.0", tree))
 

@@ -16,6 +16,7 @@ SOURCES = (
     ROOT / "tools" / "configuration.py",
     ROOT / "tools" / "deploy.py",
     ROOT / "tools" / "deploy_target.py",
+    ROOT / "tools" / "environment.py",
     ROOT / "tools" / "fivetran_api.py",
 )
 # A text of fewer words is a name or a part of a sentence.

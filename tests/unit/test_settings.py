@@ -237,6 +237,27 @@ def test_a_key_that_cannot_be_one_is_refused_without_being_shown(key: Any) -> No
         assert piece not in said
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        PLACEHOLDER,
+        "pk_prod_...",
+        "pk_prod_…",
+        "...",
+        "${COURIER_API_KEY}",
+        "{{ courier_api_key }}",
+        "changeme",
+        "CHANGE_ME",
+        "your-api-key",
+        "YOUR_API_KEY",
+        "yourkey",
+        "pk_prod_your_key",
+    ],
+)
+def test_a_placeholder_is_said_to_be_one(text: str) -> None:
+    assert sentence(api_key=text).startswith("api_key still holds the placeholder.")
+
+
 def test_a_missing_key_is_refused() -> None:
     with pytest.raises(ValueError, match=r"^api_key is missing"):
         Settings.from_configuration({})
@@ -271,6 +292,13 @@ def test_a_key_pasted_into_another_field_is_not_shown(name: str, pasted: str) ->
     said = sentence(api_key=own, **{name: pasted})
     assert said.startswith(f"{name} holds an API key")
     assert pasted.strip() not in said
+
+
+def test_a_key_in_a_setting_that_is_not_known_is_refused_and_not_shown() -> None:
+    assert sentence(note="pk_test_OTHER").startswith("note holds an API key")
+    said = sentence(**{f"x{KEY}": KEY})
+    assert said.startswith("(not shown) holds an API key")
+    assert KEY not in said
 
 
 def test_a_key_short_enough_to_stand_in_an_address_by_chance_is_let_be() -> None:
@@ -426,5 +454,6 @@ def test_any_configuration_gives_settings_or_a_sentence(configuration: Any) -> N
         assert isinstance(given, Settings)
         unknown_settings(configuration)
     assert not said or re.match(
-        r"(The configuration|[a-z_]+) (is|must|names|holds|still|has)\b|Set region", said
+        r"(The configuration|[a-z_]+) (is|must|names|still|has)\b|(?s:.*) holds an API|Set region",
+        said,
     ), said

@@ -1,13 +1,13 @@
 """As much of Fivetran's REST API as `fivetran deploy` asks, on a loopback address.
 
-It answers what the SDK 3.0.0 was seen to ask, and remembers every call; it knows one account,
-with the destinations "Warehouse" and "Staging".
+It answers what the SDK 3.0.0 was seen to ask, and what pausing and the saved state need; it
+remembers every call, and knows one account.
 """
 
 import io
 import json
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from email.parser import BytesParser
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,7 +16,7 @@ from threading import Thread
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-GROUPS = {"grp_staging": "Staging", "grp_warehouse": "Warehouse"}
+DESTINATIONS = ("Staging", "Warehouse")
 
 
 class FakeFivetran:
@@ -24,12 +24,13 @@ class FakeFivetran:
 
     `calls` are ("METHOD", "path without query"); `packages` the uploaded archives by id;
     `connections` the connections by id, as the API would show them; `states` what they saved, by
-    connection id; `moved_to` another address to
-    redirect every request to, or "".
+    connection id; `groups` the destinations by id; `moved_to` another address to redirect every
+    request to, or "".
     """
 
-    def __init__(self, api_key: str) -> None:
+    def __init__(self, api_key: str, destinations: Sequence[str]) -> None:
         self.api_key = api_key
+        self.groups = {f"grp_{name.lower()}": name for name in destinations}
         self.url = ""
         self.calls: list[tuple[str, str]] = []
         self.packages: dict[str, bytes] = {}
@@ -71,13 +72,17 @@ class FakeFivetran:
         url = urlsplit(target)
         match [method, *url.path.removeprefix("/v1/").split("/")]:
             case ["GET", "groups"]:
-                return 200, _page_of_groups(parse_qs(url.query).get("cursor", ["0"])[0])
+                return 200, self._page_of_groups(parse_qs(url.query).get("cursor", ["0"])[0])
             case ["GET", "groups", group_id, "connectors"]:
-                return 200, {"items": self._named(group_id, parse_qs(url.query)["schema"][0])}
+                schema = parse_qs(url.query).get("schema", [""])[0]
+                return 200, {"items": self._in_group(group_id, schema)}
             case ["GET", "destinations", group_id]:
                 return 200, {"id": group_id, "hybrid_deployment_agent_id": None}
             case ["GET", "connections", connection_id, "state"]:
                 return 200, {"state": self.states.get(connection_id, {})}
+            case ["PATCH", "connections", connection_id, "state"]:
+                self.states[connection_id] = json.loads(body)["state"]
+                return 200, {"state": self.states[connection_id]}
             case ["GET", "connectors" | "connections", connection_id]:
                 return 200, self.connections[connection_id]
             case ["GET", "connector-sdk", "packages", package_id]:
@@ -91,9 +96,9 @@ class FakeFivetran:
                 return 201, {"id": package_id}
             case ["POST", "connectors"]:
                 return 201, self._tested(self.connections[self._keep(json.loads(body))])
-            case ["PATCH", "connectors", connection_id]:
+            case ["PATCH", "connectors" | "connections", connection_id]:
                 change = json.loads(body)
-                self.connections[connection_id]["config"] |= change.pop("config")
+                self.connections[connection_id]["config"] |= change.pop("config", {})
                 self.connections[connection_id] |= change
                 return 200, self._tested(self.connections[connection_id])
         return 404, None
@@ -105,22 +110,22 @@ class FakeFivetran:
         self.connections[connection_id] = connection
         return connection_id
 
-    def _named(self, group_id: str, schema: str) -> list[dict[str, Any]]:
-        wanted = (group_id, schema)
-        return [c for c in self.connections.values() if (c["group_id"], c["schema"]) == wanted]
+    def _page_of_groups(self, cursor: str) -> dict[str, Any]:
+        """One group a page, so that whoever reads only the first page misses the others."""
+        at = int(cursor)
+        group_id, name = list(self.groups.items())[at]
+        more = {"next_cursor": str(at + 1)} if at + 1 < len(self.groups) else {}
+        return {"items": [{"id": group_id, "name": name}], **more}
+
+    def _in_group(self, group_id: str, schema: str) -> list[dict[str, Any]]:
+        """A group's connections; the one of that name where there is a name."""
+        found = [c for c in self.connections.values() if c["group_id"] == group_id]
+        return [c for c in found if schema in ("", c["schema"])]
 
     def _tested(self, connection: dict[str, Any]) -> dict[str, Any]:
         failure = self.failing_setup_test
         result = {"title": "Key", "status": "FAILED" if failure else "PASSED", "message": failure}
         return connection | {"setup_tests": [result]}
-
-
-def _page_of_groups(cursor: str) -> dict[str, Any]:
-    """One group a page, so that whoever reads only the first page misses the others."""
-    at = int(cursor)
-    group_id, name = list(GROUPS.items())[at]
-    more = {"next_cursor": str(at + 1)} if at + 1 < len(GROUPS) else {}
-    return {"items": [{"id": group_id, "name": name}], **more}
 
 
 def _package(connection: dict[str, Any]) -> str:
@@ -139,13 +144,16 @@ def _uploaded_file(content_type: str, body: bytes) -> bytes:
 
 @contextmanager
 def fake_fivetran(
-    api_key: str, *, on_change: Callable[[tuple[str, str]], None] | None = None
+    api_key: str,
+    *,
+    destinations: Sequence[str] = DESTINATIONS,
+    on_change: Callable[[tuple[str, str]], None] | None = None,
 ) -> Iterator[FakeFivetran]:
     """The API, listening until the block ends; `url` says where.
 
     `on_change` is told of each call that is not a GET.
     """
-    fake = FakeFivetran(api_key)
+    fake = FakeFivetran(api_key, destinations)
 
     class Handler(BaseHTTPRequestHandler):
         def respond(self) -> None:

@@ -1,0 +1,26 @@
+"""What git says of a checkout."""
+
+import subprocess
+from pathlib import Path
+
+
+class GitFailed(Exception):
+    """A sentence that says what git refused."""
+
+
+def git(folder: Path, *arguments: str) -> str:
+    """What a git command prints. Raises GitFailed, also where there is no git or no checkout."""
+    try:
+        done = subprocess.run(
+            ["git", *arguments], cwd=folder, capture_output=True, text=True, check=True
+        )
+    except FileNotFoundError:
+        raise GitFailed("git is not installed.") from None
+    except subprocess.CalledProcessError as error:
+        raise GitFailed(f"git {arguments[0]} failed: {error.stderr.strip()}") from None
+    return done.stdout.rstrip()
+
+
+def changed_files(folder: Path, *paths: str) -> list[str]:
+    """The files, below these paths or anywhere, that are not as committed. Raises GitFailed."""
+    return [line[3:] for line in git(folder, "status", "--porcelain", "--", *paths).splitlines()]
