@@ -102,7 +102,6 @@ class LiveLane:
 
     saved: what the state holds of it. opened: a page of it has been read, in whatever sync.
     done: it has come down to `reached`, its bound, or to the end of the listing (ended).
-    ends_unusable: the last record of its last page cannot be stored.
     confirming: what lies below its end is being asked for. stuck: its next page failed.
     dropped: no longer part of the walk.
     is_saved_cursor: the next cursor comes from an earlier sync.
@@ -121,7 +120,6 @@ class LiveLane:
     stuck: bool = False
     asking: bool = False
     asked_again: bool = False
-    ends_unusable: bool = False
     confirming: bool = False
     is_saved_cursor: bool = False
     dropped: bool = False

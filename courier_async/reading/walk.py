@@ -68,6 +68,9 @@ class Walk:
         self.seen = seen
         self.complete = False
         self.unusable_to: int | None = None
+        # The same for all syncs, without what the next page of these lanes has still to bound.
+        self._unusable = state.unusable
+        self._unbounded: set[LiveLane] = set()
         self.clock = ServerClock()
         self._is_rest = resumed is not None
         head = LiveLane(resumed or Lane(started_at=0), opened=self._is_rest)
@@ -175,7 +178,7 @@ class Walk:
         if lane.is_made_up and not lane.opened and not self._course.is_of_use(lane, page):
             asked.release()
             return [Batch(stream=self._stream, state=self._saved())]
-        if page.unusable or lane.ends_unusable:
+        if page.unusable or (lane in self._unbounded and page.newest is not None):
             self._note_unusable(lane, page)
         selected = self._select(page)
         batch = Batch(
@@ -219,15 +222,23 @@ class Walk:
         return selected
 
     def _note_unusable(self, lane: LiveLane, page: JudgedPage) -> None:
+        """Down to where records that came unusable may stand; called for the next page as well."""
         self._counts.unusable += page.unusable
+        self._unbounded.discard(lane)
         known = [page.oldest if page.unusable else page.newest]
-        if page.ends_unusable:
+        if page.ends_unusable and self._stream.time_field is not None:
             # Its time is told by the cursor to the next page, or else bounded by that page.
-            known.append(time_in_cursor(page.next_cursor) if page.next_cursor else 0)
-        lane.ends_unusable = page.ends_unusable
-        time = min([moment for moment in known if moment is not None], default=self.clock.start)
+            last = time_in_cursor(page.next_cursor) if page.next_cursor else 0
+            known.append(last)
+            if last is None:
+                self._unbounded.add(lane)
+        now = self.clock.start
+        time = min([moment for moment in known if moment is not None], default=now)
         self.unusable_to = time if self.unusable_to is None else min(time, self.unusable_to)
-        self.state = with_unusable(self.state, time, self.clock.start)
+        self.state = with_unusable(replace(self.state, unusable=self._unusable), time, now)
+        self._unusable = self.state.unusable
+        if self._unbounded:
+            self.state = with_unusable(self.state, 0, now)
 
     # -- failures ---------------------------------------------------------------------------
 
@@ -334,6 +345,7 @@ class Walk:
         self._lanes.drop_below(head)
         self._over = True
         self.complete = head.ended and not self._is_rest
+        self.state = replace(self.state, unusable=self._unusable)
         before, state = self.state, self._saved()
         if self._is_rest:
             state = replace(state, lanes=())

@@ -612,7 +612,7 @@ def test_a_record_that_stays_unusable_is_looked_for_until_all_came_usable() -> N
     assert reader.state.unusable is None
 
 
-def test_a_record_that_came_unusable_may_be_as_old_as_the_page_after_it() -> None:
+def test_a_record_that_came_unusable_may_be_as_old_as_its_cursor_tells() -> None:
     times = evenly(40)
     older = [time - 20 * DAY_MS for time in times[19:]]
     reader = Reader(PagedApi(times[:19] + older))
@@ -627,7 +627,7 @@ def test_a_record_that_came_unusable_may_be_as_old_as_the_page_after_it() -> Non
     reader.walk()
     assert reader.error is None
     assert reader.state.unusable is not None
-    assert reader.state.unusable.time == older[1]
+    assert reader.state.unusable.time == older[0]
 
 
 def test_a_page_of_which_no_record_is_usable_is_an_error_with_a_name() -> None:
