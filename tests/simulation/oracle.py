@@ -10,6 +10,7 @@ import msgspec
 from courier_async.catalog.stream import DAY_MS, HOUR_MS
 from courier_async.errors import StateRefused
 from courier_async.state import saved as states
+from courier_async.state.plan import INDEX_LAG_MS
 from tests.simulation.answers import Answers
 from tests.simulation.child_oracle import ChildOracle
 from tests.simulation.children import MEMBERS, PARENT
@@ -152,6 +153,8 @@ class Oracle:
 
     def _check_fresh(self, table: str, above_ms: int | None) -> None:
         """What became visible soon after its own time lands in the next sync that ends."""
+        # A clock that was ahead hides how old the newest record was, and costs the slack for it.
+        fresh_ms = FRESH_MS[table] - (INDEX_LAG_MS if self.claims.ahead_ms else 0)
         for past in self.source.past[table].values():
             if not past.listed or past.placed_ms >= self._began_ms - self.off_ms:
                 continue
@@ -159,7 +162,7 @@ class Oracle:
                 continue
             if above_ms is not None and past.place_ms <= above_ms:
                 continue
-            if past.place_ms == past.time_ms and past.first_ms - past.time_ms <= FRESH_MS[table]:
+            if past.place_ms == past.time_ms and past.first_ms - past.time_ms <= fresh_ms:
                 self._check_landed(table, past, 0)
 
     def _check_lateness(self) -> None:
