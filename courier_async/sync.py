@@ -76,8 +76,9 @@ async def run(
         # Told to stop, as by Ctrl-C: what has been written is saved first.
         await writer.save()
         raise
-    for line in end_table(counts.values(), elapsed_seconds=time.monotonic() - started_at):
-        log.info(line)
+    finally:
+        for line in end_table(counts.values(), elapsed_seconds=time.monotonic() - started_at):
+            log.info(line)
     raise_if_failed(readers.endings, readers.refusal)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import stat
 import subprocess
@@ -169,6 +170,12 @@ def test_a_sync_that_is_stopped_says_so_in_a_sentence(folder: Path, number: int)
         printed = process.communicate(timeout=30)[0]
     assert process.returncode == 130, printed
     assert printed.splitlines()[-1].startswith("Stopped. 'make debug' goes on from what is saved")
+    counts = re.search(r"^message +([\d,]+) +([\d,]+) .* stopped$", printed, re.MULTILINE)
+    assert counts is not None, printed
+    assert counts[1] == counts[2] != "0"
+    requests = re.search(r"^(\d+) requests, ", printed, re.MULTILINE)
+    assert requests is not None
+    assert int(requests[1]) >= 30
     for noise in ("SEVERE", "Traceback", "crash report", "RuntimeError"):
         assert noise not in printed
     assert list(folder.rglob("crash_*.log")) == []

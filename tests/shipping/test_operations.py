@@ -20,7 +20,7 @@ NO_TROUBLE = {
     ", back to ……",
     "(… of the way to …)",
     ", … lanes further back",
-    "under way",
+    "not read",
     "…: continues a walk that began …",
     "…: complete up to …",
     "…: last read …",

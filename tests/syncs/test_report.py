@@ -64,6 +64,20 @@ def test_a_stream_that_failed_is_complete_to_where_it_was(lines: pytest.LogCaptu
     assert "2026-11-14T12:" in row or "2026-11-14T13:" in row
 
 
+def test_a_sync_that_breaks_off_tells_what_it_has_sent(lines: pytest.LogCaptureFixture) -> None:
+    house = House(message_lanes=1)
+    house.sync(crash_at=300)
+    row = row_of(told(lines), "message").split()
+    assert int(row[2]) > 0
+    assert row[-1] == "stopped"
+
+
+def test_a_refused_key_leaves_the_other_streams_unread(lines: pytest.LogCaptureFixture) -> None:
+    House(api_key="pk_test_WRONG0123456789").sync(fails=True)
+    outcomes = {line.split("  ")[-1].strip() for line in told(lines) if "  -  " in line}
+    assert outcomes == {"key refused", "not read"}
+
+
 def test_how_stale_the_oldest_place_within_the_lookback_is_is_told(
     lines: pytest.LogCaptureFixture,
 ) -> None:
