@@ -101,6 +101,12 @@ def test_a_progress_line_of_few_words_is_understood_too() -> None:
     assert "left" not in found.line(elapsed_seconds=20)
 
 
+def test_a_stream_that_has_ended_shows_how() -> None:
+    found = progress(Line("brand: 1 record, 1 page, done", "INFO", "connector"))
+    assert found == Progress("brand", 1, None, "", None, "done")
+    assert found.line(elapsed_seconds=20).split() == ["brand", "1", "row", "done"]
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"), [(0, "0 s"), (89, "89 s"), (120, "2 min"), (9000, "2.5 h")]
 )

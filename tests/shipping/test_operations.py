@@ -16,15 +16,16 @@ OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
 
 # Said of what goes well, or as a question.
 NO_TROUBLE = {
-    "…: … records, … pages, … requests/s",
     ", back to ……",
     "(… of the way to …)",
     ", … lanes further back",
     "not read",
-    "…: continues a walk that began …",
-    "…: complete up to …",
-    "…: last read …",
-    "…: first sync, reads everything",
+    "continues a walk that began …",
+    "complete up to …",
+    "last read …",
+    "first sync, reads everything",
+    "reads the children of new and changed messages",
+    "…; for those of earlier ones, re-sync …",
     "…: every message within the lookback was last read at … or later",
     "…: … secret values redacted",
     "gzip, deflate",  # a header
