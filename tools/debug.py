@@ -98,9 +98,14 @@ def _show(line: Line, digest: Digest, live: Live) -> None:
         live.say(line.text)
     elif found := progress(line):
         live.take(found)
-    elif line.source == "connector" and line.level != "INFO":
-        live.say(f"{line.level.lower()}: {line.text}")
-    elif line.source == "connector" and not digest.has_ended and line.text not in digest.remarks:
+    elif line.source == "connector" and line.level == "WARNING":
+        live.say(f"warning: {line.text}")
+    elif (
+        line.level == "INFO"
+        and line.source == "connector"
+        and not digest.has_ended
+        and line.text not in digest.remarks
+    ):
         live.say(f"  {line.text}")
 
 

@@ -131,10 +131,36 @@ def test_a_refused_key_ends_in_a_sentence_and_leaves_no_crash_report(
     configure(folder, fake, api_key="pk_test_WRONG0123456789")
     run = debug(folder)
     assert run.returncode == 1
-    assert "\nFailed: Courier " in run.stdout
+    *progress, blank, failed, advice = run.stdout.splitlines()
+    assert len(progress) <= 4
+    assert blank == ""
+    assert failed.startswith("Failed: Courier does not accept the key")
+    assert advice.startswith("What to do: ")
     for noise in ("SEVERE", "Traceback", "crash report", "RuntimeError"):
         assert noise not in run.stdout + run.stderr
     assert list(folder.rglob("crash_*.log")) == []
+
+
+def test_one_reason_of_all_streams_is_told_once(folder: Path) -> None:
+    settings = {"api_key": "pk_test_X", "base_url": "http://127.0.0.1:9", "max_retries": "0"}
+    (folder / "configuration.local.json").write_text(json.dumps(settings))
+    run = debug(folder)
+    assert run.returncode == 1
+    assert run.stdout.count("the connection to 127.0.0.1 failed") == 1
+    assert "What landed" not in run.stdout
+
+
+def test_rows_of_another_account_say_what_to_do_here(
+    folder: Path, fake: FakeCourierThread
+) -> None:
+    configure(folder, fake)
+    assert debug(folder).returncode == 0
+    configure(folder, fake, api_key="pk_prod_0123456789")
+    run = debug(folder)
+    assert run.returncode == 1
+    assert "Failed: The tables hold rows of " in run.stdout
+    assert "\nHere: 'make reset', or another CONFIGURATION.\n" in run.stdout
+    assert "What landed" not in run.stdout
 
 
 def test_a_bug_keeps_its_crash_report_and_says_where(
@@ -189,7 +215,8 @@ def test_each_configuration_has_its_own_files(folder: Path, fake: FakeCourierThr
     run = debug(folder, CONFIGURATION="configuration.eu.json")
     assert run.returncode == 0, run.stdout + run.stderr
     assert "What landed in files/eu/warehouse.db" in run.stdout
-    assert "CONFIGURATION=configuration.eu.json make debug" in run.stdout
+    for command in ("debug", "questions", "sql", "reset"):
+        assert f"'CONFIGURATION=configuration.eu.json make {command}'" in run.stdout
     assert (folder / "files" / "eu" / "state.json").exists()
     assert not (folder / "files" / "warehouse.db").exists()
 
