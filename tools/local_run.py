@@ -112,6 +112,13 @@ def latest_warehouse() -> Path:
     return max(found, key=lambda path: path.stat().st_mtime)
 
 
+def taken(path: Path) -> str:
+    """Which warehouse is read, and how to read another."""
+    if os.environ.get("CONFIGURATION"):
+        return shown(path)
+    return f"{shown(path)}, the newest with rows (CONFIGURATION=... chooses another)"
+
+
 def _chosen_run() -> LocalRun:
     """Raises SystemExit where CONFIGURATION names no file."""
     path = chosen(os.environ)
