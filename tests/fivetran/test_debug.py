@@ -196,6 +196,7 @@ def test_a_sync_that_is_stopped_says_so_in_a_sentence(folder: Path, number: int)
         printed = process.communicate(timeout=30)[0]
     assert process.returncode == 130, printed
     assert printed.splitlines()[-1].startswith("Stopped. 'make debug' goes on from what is saved")
+    assert printed.count("\nStopping after a checkpoint ...") == 1
     counts = re.search(r"^message +([\d,]+) +([\d,]+) .* stopped$", printed, re.MULTILINE)
     assert counts is not None, printed
     assert counts[1] == counts[2] != "0"

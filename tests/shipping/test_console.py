@@ -130,6 +130,14 @@ def test_a_terminal_shows_each_stream_once_and_redraws_it() -> None:
     assert "20 rows" in last
 
 
+def test_after_the_end_no_progress_is_shown() -> None:
+    out = Terminal()
+    live = Live(out)
+    live.end()
+    live.take(Progress("message", 10, 1.0, "", None))
+    assert out.getvalue() == ""
+
+
 def test_without_a_terminal_progress_is_plain_lines() -> None:
     out = io.StringIO()
     live = Live(out)
