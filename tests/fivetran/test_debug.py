@@ -7,6 +7,7 @@ import signal
 import stat
 import subprocess
 import sys
+import sysconfig
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -250,12 +251,19 @@ def test_the_connector_runs_by_itself_as_an_ide_does(
 ) -> None:
     configure(folder, fake)
     (folder / "files" / "state.json").unlink()
+    # An environment that is not activated: what the SDK calls lies only beside the interpreter.
+    beside = folder.parent / "bin"
+    beside.mkdir()
+    (beside / "python").symlink_to(sys.executable)
+    (beside / "pipreqs").write_text("#!/bin/sh\nexit 0\n")
+    (beside / "pipreqs").chmod(0o755)
+    own = environment(folder, PATH="/usr/bin:/bin", PYTHONPATH=sysconfig.get_path("purelib"))
 
     def run() -> dict[str, Any]:
         done = subprocess.run(
-            [sys.executable, str(folder / "connector.py")],
+            [str(beside / "python"), str(folder / "connector.py")],
             cwd=folder.parent,
-            env=environment(folder),
+            env=own,
             capture_output=True,
             text=True,
         )
