@@ -2,9 +2,10 @@
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from ipaddress import ip_address
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -95,12 +96,19 @@ class Settings:
 def unknown_settings(configuration: Mapping[str, Any]) -> list[str]:
     """A sentence for each key of the configuration that nothing reads."""
     key = str(configuration.get("api_key") or "")
+    unknown = [str(name) for name in configuration if name not in OPTIONS]
     return [
         "The configuration has a setting that is not known: "
-        f"{'(not shown)' if _holds_key(str(name), key) else name}."
-        for name in configuration
-        if name not in OPTIONS
+        f"{'(not shown)' if _holds_key(name, key) else name}.{_did_you_mean([name], OPTIONS)}"
+        for name in unknown
     ]
+
+
+def _did_you_mean(names: Iterable[str], known: Iterable[str]) -> str:
+    """A question that names the nearest of those that are known, or ""."""
+    known = list(known)
+    near = [match for name in names for match in get_close_matches(name.lower(), known, n=1)]
+    return f" Did you mean {', '.join(dict.fromkeys(near))}?" if near else ""
 
 
 def _refuse_misspelled(configuration: Mapping[str, Any]) -> None:
@@ -183,6 +191,7 @@ def _streams(name: str, text: str) -> tuple[Stream, ...]:
         raise ValueError(
             f"{name} names {', '.join(sorted(unknown)) or text!r}. Allowed: {CORE} (the seven "
             f"tables), {EVERY}, or any of {', '.join(BY_TABLE)}."
+            f"{_did_you_mean(sorted(unknown), BY_TABLE)}"
         )
     if CORE in names:
         names |= {stream.table for stream in STREAMS}

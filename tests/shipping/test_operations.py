@@ -40,6 +40,7 @@ NO_TROUBLE = {
 BEHIND_ANOTHER = (
     "Put a key from Courier's Settings > API Keys there",
     "Allowed: https://api.courier.com,",
+    "Did you mean",
     "Check api_key in the configuration against Settings > API Keys",
     "Invalid or missing authentication credentials",
     "Got more than",
