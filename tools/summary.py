@@ -89,5 +89,5 @@ def _ending(run: LocalRun, digest: Digest, *, interrupted: bool) -> list[str]:
         f"      '{run.command('questions')}' answers first questions",
         f"      '{run.command('sql')}' opens a prompt on these tables",
         f"      '{afresh}' starts afresh",
-        "What the columns mean: docs/local-runs.md",
+        "The columns: docs/local-runs.md",
     ]
