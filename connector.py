@@ -3,6 +3,8 @@
 import asyncio
 import json
 import logging
+import os
+import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -165,6 +167,8 @@ def _beside(*names: str) -> dict[str, Any]:
 
 if __name__ == "__main__":
     # An IDE runs this file; `fivetran debug` would read the same files by itself.
+    # The SDK runs pipreqs, which lies beside the interpreter.
+    os.environ["PATH"] = f"{os.environ.get('PATH', '')}{os.pathsep}{Path(sys.executable).parent}"
     connector.debug(
         project_path=str(Path(__file__).resolve().parent),
         configuration=_beside("configuration.local.json", "configuration.json"),

@@ -1,6 +1,9 @@
 """What is counted of a stream in one sync."""
 
 from dataclasses import dataclass
+from typing import Final
+
+NOT_READ: Final = "not read"
 
 
 @dataclass(slots=True)
@@ -11,6 +14,7 @@ class Counts:
     place that was longest not read again was last read.
     reached_ms, newest_ms, bound_ms: where a newest-first walk stands, began and means to end.
     lanes: places further back in the history at which a long reading goes on as well.
+    outcome: how the reading of the stream has ended.
     """
 
     table: str
@@ -32,4 +36,4 @@ class Counts:
     complete_to_ms: int | None = None
     stalest_ms: int | None = None
     lanes: int = 0
-    outcome: str = "under way"
+    outcome: str = NOT_READ

@@ -8,43 +8,67 @@ from datetime import UTC, datetime
 from typing import Final
 
 from courier_async.catalog.stream import Stream
-from courier_async.counts import Counts
+from courier_async.catalog.streams import BY_TABLE
+from courier_async.counts import NOT_READ, Counts
 from courier_async.state.position import StreamState
+from courier_async.state.saved import State
 
 log = logging.getLogger(__name__)
 
 PROGRESS_INTERVAL_SECONDS: Final = 10.0
+# Sooner than that, so that a sync is seen to have begun.
+FIRST_PROGRESS_SECONDS: Final = 2.0
 
 
-def start_line(stream: Stream, state: StreamState) -> str:
-    """Where the reading of a stream resumes."""
-    if state.lanes:
-        return f"{stream.table}: continues a walk that began {utc(state.lanes[0].started_at)}"
-    if state.watermark is not None:
-        return f"{stream.table}: complete up to {utc(state.watermark)}"
-    if state.read_at is not None:
-        return f"{stream.table}: last read {utc(state.read_at)}"
-    return f"{stream.table}: first sync, reads everything"
+def start_lines(streams: Collection[Stream], state: State) -> list[str]:
+    """Where the reading of each stream resumes; those that begin alike share a line."""
+    tables: dict[str, list[str]] = {}
+    for stream in streams:
+        tables.setdefault(_start(stream, state), []).append(stream.table)
+    return [f"{', '.join(names)}: {text}" for text, names in tables.items()]
+
+
+def _start(stream: Stream, state: State) -> str:
+    own = state.of(stream.table)
+    if stream.parent is not None and BY_TABLE[stream.parent].changes_late:
+        text = "reads the children of new and changed messages"
+        was_added = own == StreamState() != state.of(stream.parent)
+        return f"{text}; for those of earlier ones, re-sync {stream.parent}" if was_added else text
+    if own.lanes:
+        return f"continues a walk that began {utc(own.lanes[0].started_at)}"
+    if own.watermark is not None:
+        return f"complete up to {utc(own.watermark)}"
+    if own.read_at is not None:
+        return f"last read {utc(own.read_at)}"
+    return "first sync, reads everything"
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun: "1 page", "2 pages"."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 async def report_progress(counts: Collection[Counts]) -> None:
-    """A line a stream that has moved, every ten seconds, so that slow can be told from stuck."""
+    """A line a stream that has moved or ended, now and then: slow can be told from stuck."""
     started_at = time.monotonic()
-    told: dict[str, int] = {}
+    told = {stream.table: (0, NOT_READ) for stream in counts}
+    await asyncio.sleep(FIRST_PROGRESS_SECONDS)
     while True:
-        await asyncio.sleep(PROGRESS_INTERVAL_SECONDS)
         for stream in counts:
-            if stream.requests != told.get(stream.table, 0):
-                told[stream.table] = stream.requests
+            now = (stream.requests, stream.outcome)
+            if now != told[stream.table]:
+                told[stream.table] = now
                 log.info(progress_line(stream, time.monotonic() - started_at))
+        await asyncio.sleep(PROGRESS_INTERVAL_SECONDS)
 
 
 def progress_line(counts: Counts, elapsed_seconds: float) -> str:
-    """Records, pages, rate, and how far back a newest-first stream has been read."""
+    """Records, pages, rate, and how far back a newest-first stream has been read; or its end."""
+    line = f"{counts.table}: {counted(counts.read, 'record')}, {counted(counts.pages, 'page')}"
+    if counts.outcome != NOT_READ:
+        return f"{line}, {'done' if counts.outcome == 'complete' else counts.outcome}"
     rate = counts.requests / elapsed_seconds if elapsed_seconds > 0 else 0.0
-    line = (
-        f"{counts.table}: {counts.read:,} records, {counts.pages:,} pages, {rate:.1f} requests/s"
-    )
+    line += f", {rate:.1f} requests/s"
     if counts.reached_ms is not None:
         line += f", back to {utc(counts.reached_ms)}{_share(counts)}"
     if counts.lanes > 0:

@@ -2,9 +2,10 @@
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from ipaddress import ip_address
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -98,11 +99,19 @@ class Settings:
 def unknown_settings(configuration: Mapping[str, Any]) -> list[str]:
     """A sentence for each key of the configuration that nothing reads."""
     key = str(configuration.get("api_key") or "")
+    unknown = [str(name) for name in configuration if name not in OPTIONS]
     return [
-        f"The configuration has a setting that is not known: {_shown(str(name), key)}."
-        for name in configuration
-        if name not in OPTIONS
+        "The configuration has a setting that is not known: "
+        f"{_shown(name, key)}.{_did_you_mean([name], OPTIONS)}"
+        for name in unknown
     ]
+
+
+def _did_you_mean(names: Iterable[str], known: Iterable[str]) -> str:
+    """A question that names the nearest of those that are known, or ""."""
+    known = list(known)
+    near = [match for name in names for match in get_close_matches(name.lower(), known, n=1)]
+    return f" Did you mean {', '.join(dict.fromkeys(near))}?" if near else ""
 
 
 def _refuse_keys_elsewhere(configuration: Mapping[str, Any], key: str) -> None:
@@ -199,6 +208,7 @@ def _streams(name: str, text: str) -> tuple[Stream, ...]:
         raise ValueError(
             f"{name} names {', '.join(sorted(unknown)) or text!r}. Allowed: {CORE} (the seven "
             f"tables), {EVERY}, or any of {', '.join(BY_TABLE)}."
+            f"{_did_you_mean(sorted(unknown), BY_TABLE)}"
         )
     if CORE in names:
         names |= {stream.table for stream in STREAMS}

@@ -15,7 +15,7 @@ from courier_async.ending import SyncFailed, notices, raise_if_failed
 from courier_async.errors import StateRefused
 from courier_async.handover import Notice
 from courier_async.reading.readers import Readers
-from courier_async.report import end_table, report_progress, start_line
+from courier_async.report import end_table, report_progress, start_lines
 from courier_async.settings import Settings
 from courier_async.state import saved
 from courier_async.writing.sdk_thread import SdkThread, Worker
@@ -67,8 +67,8 @@ async def run(
     pacer = Pacer(per_second=settings.requests_per_second)
     client = CourierClient(transport, pacer, max_retries=settings.max_retries)
     log.info("Courier connector %s, source %s", __version__, settings.source)
-    for stream in settings.streams:
-        log.info(start_line(stream, state.of(stream.table)))
+    for line in start_lines(settings.streams, state):
+        log.info(line)
     readers = Readers(settings, state, client, pacer, writer.queue.put, counts)
     try:
         await _read_and_write(readers, writer, counts, warnings)
@@ -76,8 +76,9 @@ async def run(
         # Told to stop, as by Ctrl-C: what has been written is saved first.
         await writer.save()
         raise
-    for line in end_table(counts.values(), elapsed_seconds=time.monotonic() - started_at):
-        log.info(line)
+    finally:
+        for line in end_table(counts.values(), elapsed_seconds=time.monotonic() - started_at):
+            log.info(line)
     raise_if_failed(readers.endings, readers.refusal)
 
 

@@ -5,18 +5,22 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
+from courier_async.report import counted
+
 _ENTRY: Final = re.compile(
     r"\d\d:\d\d:\d\d\.\d+ (?P<level>[A-Z]+)\s+\S+ (?P<source>sdk|connector)\s+(?P<text>.*)"
 )
 _FAILURE: Final = re.compile(r"\w+\(\) error: (.+)|invalid configuration error: (.+)")
 # update() lets nothing but RuntimeError out, with a sentence; one of these names a bug.
 _ORDERLY: Final = re.compile(r"RuntimeError: ")
+_OTHER_ACCOUNT: Final = re.compile(r"The tables hold rows of ")
 _UNEXPECTED: Final = re.compile(r"was stopped by \w+ at ")
 _CRASH_REPORT: Final = re.compile(r"crash report saved to (.+)")
 _DUMP: Final = re.compile(r"checkpoint recorded: |previous state:|\{")
 _HEADING: Final = re.compile(r"stream\s+read\s+sent\s")
 _REMARK: Final = re.compile(r"\w+: (every message within|[\d,]+ secret values)")
-_PROGRESS: Final = re.compile(r"(?P<stream>\w+): (?P<records>[\d,]+) records\b")
+_PROGRESS: Final = re.compile(r"(?P<stream>\w+): (?P<records>[\d,]+) records?\b")
+_ENDED: Final = re.compile(r"pages?, (done|FAILED|skipped .*|stopped|key refused)$")
 _RATE: Final = re.compile(r"([\d.]+) requests/s")
 _REACHED: Final = re.compile(r"(?:reached|back to) (\d{4}-\d\d-\d\d(?: \d\d:\d\d)?)")
 _SHARE: Final = re.compile(r"(\d+) ?% of the way")
@@ -40,17 +44,23 @@ class Line:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a stream has come. share: of the way back to where its reading ends, 0 to 1."""
+    """How far a stream has come. share: of the way back to where its reading ends, 0 to 1.
+
+    ended: how, once it has.
+    """
 
     stream: str
     records: int
     requests_per_second: float | None
     reached: str
     share: float | None
+    ended: str = ""
 
     def line(self, elapsed_seconds: float) -> str:
         """The stream, its rows, its rate, how far back it has read, and the time left."""
-        text = f"{self.stream:<18} {self.records:>10,} rows"
+        text = f"{self.stream:<18} {counted(self.records, 'row'):>15}"
+        if self.ended:
+            return f"{text}  {self.ended}"
         if self.requests_per_second is not None:
             text += f"  {self.requests_per_second:5.1f} requests/s"
         if self.reached:
@@ -82,13 +92,15 @@ def progress(line: Line) -> Progress | None:
     found = _PROGRESS.match(line.text) if line.source == "connector" else None
     if found is None:
         return None
-    rate, reached, share = (pattern.search(line.text) for pattern in (_RATE, _REACHED, _SHARE))
+    patterns = (_RATE, _REACHED, _SHARE, _ENDED)
+    rate, reached, share, ended = (pattern.search(line.text) for pattern in patterns)
     return Progress(
         stream=found["stream"],
         records=int(found["records"].replace(",", "")),
         requests_per_second=float(rate[1]) if rate else None,
         reached=reached[1] if reached else "",
         share=int(share[1]) / 100 if share else None,
+        ended=ended[1] if ended else "",
     )
 
 
@@ -110,7 +122,7 @@ class Digest:
         if line.source == "connector":
             if line.level == "INFO":
                 self._take_table(line.text)
-            else:
+            elif line.level == "WARNING":
                 self.warnings.append(line.text)
         elif found := _FAILURE.search(line.text):
             self.failure = self.failure or found[1] or found[2]
@@ -130,6 +142,11 @@ class Digest:
     def is_orderly(self) -> bool:
         """Whether the sync failed with a sentence of the connector's own, not with a crash."""
         return self._is_orderly and _UNEXPECTED.search(self.failure) is None
+
+    @property
+    def is_of_another_account(self) -> bool:
+        """Whether the tables hold rows of another host or kind of key."""
+        return _OTHER_ACCOUNT.match(self.failure) is not None
 
     def _take_table(self, text: str) -> None:
         if _REMARK.match(text):

@@ -19,13 +19,15 @@ from tools.package import sdk_environment
 from tools.summary import summary
 
 PRIVATE_UMASK = 0o077
+STOPPING = "\nStopping after a checkpoint ... (Ctrl-C again: at once)\n"
 
 
 class Stopper:
     """Passes Ctrl-C and SIGTERM on to the sync once, as SIGINT; the second time it is killed."""
 
-    def __init__(self) -> None:
+    def __init__(self, live: Live) -> None:
         self.is_asked = False
+        self._live = live
         self._child: subprocess.Popen[str] | None = None
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._ask)
@@ -40,6 +42,10 @@ class Stopper:
             self._child.kill()
         elif self._child is not None:
             self._child.send_signal(signal.SIGINT)
+        if not self.is_asked:
+            self._live.end()
+            # Not by print(), which a handler must not call while it is in the midst of a line.
+            os.write(sys.stdout.fileno(), STOPPING.encode())
         self.is_asked = True
 
 
@@ -61,7 +67,8 @@ def debug() -> int:
 
 
 def _sync(run: LocalRun) -> int:
-    stopper, digest, live = Stopper(), Digest(), Live(sys.stdout)
+    digest, live = Digest(), Live(sys.stdout)
+    stopper = Stopper(live)
     print(f"Syncing with {run.configuration.name} ...", flush=True)
     command = ["fivetran", "debug", str(run.project), "--configuration", str(run.configuration)]
     with subprocess.Popen(
@@ -98,9 +105,14 @@ def _show(line: Line, digest: Digest, live: Live) -> None:
         live.say(line.text)
     elif found := progress(line):
         live.take(found)
-    elif line.source == "connector" and line.level != "INFO":
-        live.say(f"{line.level.lower()}: {line.text}")
-    elif line.source == "connector" and not digest.has_ended and line.text not in digest.remarks:
+    elif line.source == "connector" and line.level == "WARNING":
+        live.say(f"warning: {line.text}")
+    elif (
+        line.level == "INFO"
+        and line.source == "connector"
+        and not digest.has_ended
+        and line.text not in digest.remarks
+    ):
         live.say(f"  {line.text}")
 
 

@@ -17,6 +17,7 @@ from itertools import chain
 from pathlib import Path
 
 from courier_async.catalog.stream import Stream
+from courier_async.report import counted
 from courier_async.settings import Settings
 from tests.support.end_to_end import DebugFolder, Run
 from tests.support.fake_courier.options import DEFAULT_KEY
@@ -222,7 +223,7 @@ def step(title: str) -> None:
 
 def _summary(run: Run) -> str:
     asked, sent = (sum(run.counts(column).values()) for column in ("requests", "sent"))
-    return f"{asked:,} requests, {sent:,} rows sent."
+    return f"{counted(asked, 'request')}, {counted(sent, 'row')} sent."
 
 
 def _tables(connector: DebugFolder, choice: Choice) -> Tables:

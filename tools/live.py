@@ -17,9 +17,12 @@ class Live:
         self._began = time.monotonic()
         self._streams: dict[str, Progress] = {}
         self._drawn = 0
+        self._is_over = False
 
     def take(self, progress: Progress) -> None:
         """Show what has moved."""
+        if self._is_over:
+            return
         if not self._on_terminal:
             self._print(f"{self._elapsed_seconds:4.0f} s  {self._line(progress)}")
             return
@@ -34,8 +37,8 @@ class Live:
         self._draw()
 
     def end(self) -> float:
-        """Nothing is redrawn from here on. Returns the seconds since the beginning."""
-        self._streams, self._drawn = {}, 0
+        """No progress is shown from here on. Returns the seconds since the beginning."""
+        self._streams, self._drawn, self._is_over = {}, 0, True
         return self._elapsed_seconds
 
     @property

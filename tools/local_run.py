@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tools.configuration import chosen, environment_name
+from tools.samples import holds_rows
 from tools.stage import ROOT, stage
 
 FILES = ROOT / "files"
@@ -31,10 +32,12 @@ class LocalRun:
         self.state = self.files / "state.json"
         self.temporary = self.files / "tmp"
 
-    @property
-    def reset_command(self) -> str:
-        """What a person types to start afresh."""
-        return f"CONFIGURATION={self.configuration.name} make reset" if self.name else "make reset"
+    def command(self, name: str) -> str:
+        """What a person types to run a command on this configuration."""
+        if self.configuration == chosen({}):
+            return f"make {name}"
+        path = self.configuration
+        return f"CONFIGURATION={shown(path) if path.is_relative_to(ROOT) else path} make {name}"
 
     def prepare(self) -> list[str]:
         """Make the folders, private, and sweep up after earlier runs; a sentence for each oddity.
@@ -69,7 +72,7 @@ class LocalRun:
             is_state = False
         if not is_state:
             sys.exit(
-                f"{shown(self.state)} is damaged. '{self.reset_command}' removes it together "
+                f"{shown(self.state)} is damaged. '{self.command('reset')}' removes it together "
                 "with the warehouse; the next sync then reads everything again."
             )
         return []
@@ -98,15 +101,30 @@ class LocalRun:
 
 
 def latest_warehouse() -> Path:
-    """The warehouse that CONFIGURATION names, or the newest. Raises SystemExit without one."""
+    """The warehouse of CONFIGURATION, or the newest with rows. Raises SystemExit without one."""
     if os.environ.get("CONFIGURATION"):
-        found = [LocalRun(chosen(os.environ)).warehouse]
+        found = [_chosen_run().warehouse]
     else:
         found = [*FILES.glob("warehouse.db"), *FILES.glob("*/warehouse.db")]
-    found = [path for path in found if path.exists()]
+    found = [path for path in found if path.exists() and holds_rows(path)]
     if not found:
-        sys.exit("There is no warehouse yet: run 'make debug', or 'make demo KEEP=1'.")
+        sys.exit("No rows have landed yet: run 'make debug', or 'make demo KEEP=1'.")
     return max(found, key=lambda path: path.stat().st_mtime)
+
+
+def taken(path: Path) -> str:
+    """Which warehouse is read, and how to read another."""
+    if os.environ.get("CONFIGURATION"):
+        return shown(path)
+    return f"{shown(path)}, the newest with rows (CONFIGURATION=... chooses another)"
+
+
+def _chosen_run() -> LocalRun:
+    """Raises SystemExit where CONFIGURATION names no file."""
+    path = chosen(os.environ)
+    if not path.exists():
+        sys.exit(f"{path.name}: There is no such file.")
+    return LocalRun(path)
 
 
 def shown(path: Path) -> str:
@@ -116,7 +134,7 @@ def shown(path: Path) -> str:
 
 def main() -> None:
     """`make reset`."""
-    run = LocalRun(chosen(os.environ))
+    run = _chosen_run()
     with run.alone():
         print(run.reset())
 

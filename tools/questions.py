@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Protocol
 
 import duckdb
 
-from tools.local_run import latest_warehouse
+from tools.local_run import latest_warehouse, taken
 from tools.stage import ROOT
 
 QUERIES = ROOT / "docs" / "queries.sql"
@@ -142,7 +142,7 @@ def main() -> None:
     # As other tools: `make questions | head` ends without a traceback.
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     path = latest_warehouse()
-    print(f"Answered by {path.relative_to(ROOT)}")
+    print(f"Answered by {taken(path)}")
     with duckdb.connect(str(path), read_only=True) as connection:
         connection.execute("USE tester")
         for number, question in enumerate(questions(), 1):

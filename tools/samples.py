@@ -34,6 +34,18 @@ def samples(warehouse: Path) -> list[Sample]:
         return []
 
 
+def holds_rows(warehouse: Path) -> bool:
+    """Also where it cannot be opened, as while a sync writes: whoever reads it then says why."""
+    try:
+        with duckdb.connect(str(warehouse), read_only=True) as connection:
+            counted = connection.execute(
+                "SELECT sum(estimated_size) FROM duckdb_tables() WHERE schema_name = ?", [SCHEMA]
+            ).fetchone()
+    except duckdb.Error:
+        return True
+    return bool(counted and counted[0])
+
+
 def _tables(connection: duckdb.DuckDBPyConnection) -> list[str]:
     found = connection.execute(
         "SELECT table_name FROM duckdb_tables() WHERE schema_name = ? ORDER BY table_name",

@@ -4,18 +4,23 @@ import os
 import sys
 from pathlib import Path
 
-from tools.local_run import latest_warehouse, shown
+from tools.local_run import latest_warehouse, taken
 
 DUCKDB = Path(sys.executable).parent / "duckdb"
 
 
 def main() -> None:
-    """Become the prompt. Nothing can be changed, and no other process is kept out."""
+    """Become the prompt. It changes nothing, and no other process is kept out."""
     path = latest_warehouse()
+    # On a terminal alone: queries may come through a pipe.
+    if sys.stdin.isatty():
+        print(f"Reads {taken(path)}.")
+        print("'show tables;' lists the tables, '.quit' ends.", flush=True)
     if not DUCKDB.exists():
         sys.exit("duckdb-cli is not installed: run 'make clean', then 'make sql' again.")
-    print(f"{shown(path)}, read-only. '.tables' lists the tables, '.quit' ends.", flush=True)
-    os.execv(DUCKDB, [str(DUCKDB), "-readonly", "-cmd", "USE tester", str(path)])
+    # A pager would wait for a key that nobody names.
+    setup = ["-cmd", ".pager off", "-cmd", "USE tester"]
+    os.execv(DUCKDB, [str(DUCKDB), "-readonly", *setup, str(path)])
 
 
 if __name__ == "__main__":

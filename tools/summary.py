@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
+from courier_async.report import counted
 from tools.console import Digest, duration
 from tools.local_run import LocalRun, shown
 from tools.questions import cut, table
@@ -18,15 +19,18 @@ COUNTS: Final = {"sent": "sent", "unchanged": "unchanged", "deleted": "deleted"}
 
 
 def summary(run: LocalRun, digest: Digest, *, seconds: float, interrupted: bool) -> list[str]:
-    """At most thirty lines."""
+    """At most thirty lines; how it ended alone where it ended early and nothing was read."""
+    ended_early = interrupted or bool(digest.failure)
+    if ended_early and not any(_number(row["read"]) for row in digest.table):
+        return ["", *_ending(run, digest, interrupted=interrupted)]
     landed = {sample.table: sample for sample in samples(run.warehouse)}
     lines = ["", f"What landed in {shown(run.warehouse)} (schema tester)"]
     lines += table(*_landed(landed, digest), most_rows=MOST_TABLES)
     lines += [cut(remark, WIDTH) for remark in digest.remarks[:MOST_REMARKS]]
     requests = sum(_number(row.get("requests", "")) for row in digest.table)
-    lines += [f"{requests:,} requests, {duration(seconds)}"]
+    lines += [f"{counted(requests, 'request')}, {duration(seconds)}"]
     newest = [sample for sample in landed.values() if sample.newest]
-    if newest and len(landed) <= MOST_SAMPLES:
+    if newest and not ended_early and len(landed) <= MOST_SAMPLES:
         lines += ["", "The newest row of each", *_newest(newest)]
     if digest.warnings:
         lines += ["", f"Warnings: {len(digest.warnings)}"]
@@ -70,17 +74,20 @@ def _newest(newest: Sequence[Sample]) -> list[str]:
 
 
 def _ending(run: LocalRun, digest: Digest, *, interrupted: bool) -> list[str]:
-    again = f"CONFIGURATION={run.configuration.name} make debug" if run.name else "make debug"
+    again, afresh = run.command("debug"), run.command("reset")
     if interrupted:
-        return [
-            f"Stopped. '{again}' goes on from what is saved; '{run.reset_command}' starts afresh."
-        ]
+        return [f"Stopped. '{again}' goes on from what is saved; '{afresh}' starts afresh."]
     if digest.failure:
         lines = [f"Failed: {digest.failure}"]
+        if digest.is_of_another_account:
+            lines.append(f"Here: '{afresh}', or another CONFIGURATION.")
         if digest.is_orderly:
             return [*lines, "What to do: docs/operations.md explains each message."]
         return [*lines, f"Crash report: {digest.crash_report or 'none was written'}"]
     return [
-        f"Next: '{again}' reads what has changed since; 'make questions' answers first questions;",
-        f"      'make sql' opens a prompt on these tables; '{run.reset_command}' starts afresh.",
+        f"Next: '{again}' reads what has changed since",
+        f"      '{run.command('questions')}' answers first questions",
+        f"      '{run.command('sql')}' opens a prompt on these tables",
+        f"      '{afresh}' starts afresh",
+        "The columns: docs/local-runs.md",
     ]

@@ -88,6 +88,10 @@ class Readers:
             raise
         except CourierError as error:
             ending = error
+        except BaseException:
+            if counts.read:
+                counts.outcome = "stopped"
+            raise
         counts.outcome = outcome_of(stream.table, ending)
         counts.redacted = mapper.redacted
         self.endings[stream.table] = ending

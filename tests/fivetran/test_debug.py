@@ -2,10 +2,12 @@
 
 import json
 import os
+import re
 import signal
 import stat
 import subprocess
 import sys
+import sysconfig
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -131,10 +133,36 @@ def test_a_refused_key_ends_in_a_sentence_and_leaves_no_crash_report(
     configure(folder, fake, api_key="pk_test_WRONG0123456789")
     run = debug(folder)
     assert run.returncode == 1
-    assert "\nFailed: Courier " in run.stdout
+    *progress, blank, failed, advice = run.stdout.splitlines()
+    assert len(progress) <= 4
+    assert blank == ""
+    assert failed.startswith("Failed: Courier does not accept the key")
+    assert advice.startswith("What to do: ")
     for noise in ("SEVERE", "Traceback", "crash report", "RuntimeError"):
         assert noise not in run.stdout + run.stderr
     assert list(folder.rglob("crash_*.log")) == []
+
+
+def test_one_reason_of_all_streams_is_told_once(folder: Path) -> None:
+    settings = {"api_key": "pk_test_X", "base_url": "http://127.0.0.1:9", "max_retries": "0"}
+    (folder / "configuration.local.json").write_text(json.dumps(settings))
+    run = debug(folder)
+    assert run.returncode == 1
+    assert run.stdout.count("the connection to 127.0.0.1 failed") == 1
+    assert "What landed" not in run.stdout
+
+
+def test_rows_of_another_account_say_what_to_do_here(
+    folder: Path, fake: FakeCourierThread
+) -> None:
+    configure(folder, fake)
+    assert debug(folder).returncode == 0
+    configure(folder, fake, api_key="pk_prod_0123456789")
+    run = debug(folder)
+    assert run.returncode == 1
+    assert "Failed: The tables hold rows of " in run.stdout
+    assert "\nHere: 'make reset', or another CONFIGURATION.\n" in run.stdout
+    assert "What landed" not in run.stdout
 
 
 def test_a_bug_keeps_its_crash_report_and_says_where(
@@ -170,6 +198,13 @@ def test_a_sync_that_is_stopped_says_so_in_a_sentence(folder: Path, number: int)
         printed = process.communicate(timeout=30)[0]
     assert process.returncode == 130, printed
     assert printed.splitlines()[-1].startswith("Stopped. 'make debug' goes on from what is saved")
+    assert printed.count("\nStopping after a checkpoint ...") == 1
+    counts = re.search(r"^message +([\d,]+) +([\d,]+) .* stopped$", printed, re.MULTILINE)
+    assert counts is not None, printed
+    assert counts[1] == counts[2] != "0"
+    requests = re.search(r"^(\d+) requests, ", printed, re.MULTILINE)
+    assert requests is not None
+    assert int(requests[1]) >= 30
     for noise in ("SEVERE", "Traceback", "crash report", "RuntimeError"):
         assert noise not in printed
     assert list(folder.rglob("crash_*.log")) == []
@@ -183,7 +218,8 @@ def test_each_configuration_has_its_own_files(folder: Path, fake: FakeCourierThr
     run = debug(folder, CONFIGURATION="configuration.eu.json")
     assert run.returncode == 0, run.stdout + run.stderr
     assert "What landed in files/eu/warehouse.db" in run.stdout
-    assert "CONFIGURATION=configuration.eu.json make debug" in run.stdout
+    for command in ("debug", "questions", "sql", "reset"):
+        assert f"'CONFIGURATION=configuration.eu.json make {command}'" in run.stdout
     assert (folder / "files" / "eu" / "state.json").exists()
     assert not (folder / "files" / "warehouse.db").exists()
 
@@ -216,12 +252,19 @@ def test_the_connector_runs_by_itself_as_an_ide_does(
 ) -> None:
     configure(folder, fake)
     (folder / "files" / "state.json").unlink()
+    # An environment that is not activated: what the SDK calls lies only beside the interpreter.
+    beside = folder.parent / "bin"
+    beside.mkdir()
+    (beside / "python").symlink_to(sys.executable)
+    (beside / "pipreqs").write_text("#!/bin/sh\nexit 0\n")
+    (beside / "pipreqs").chmod(0o755)
+    own = environment(folder, PATH="/usr/bin:/bin", PYTHONPATH=sysconfig.get_path("purelib"))
 
     def run() -> dict[str, Any]:
         done = subprocess.run(
-            [sys.executable, str(folder / "connector.py")],
+            [str(beside / "python"), str(folder / "connector.py")],
             cwd=folder.parent,
-            env=environment(folder),
+            env=own,
             capture_output=True,
             text=True,
         )

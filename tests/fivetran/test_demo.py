@@ -128,7 +128,7 @@ def test_a_demo_that_is_kept_can_be_asked_further_questions(tmp_path: Path) -> N
 
     assert "The warehouse is kept in files/demo/warehouse.db" in run("tools.demo")
     answers = run("tools.questions")
-    assert answers.startswith("Answered by files/demo/warehouse.db\n")
+    assert answers.startswith("Answered by files/demo/warehouse.db, the newest with rows (CONF")
     assert len(re.findall(r"^\d+\. ", answers, re.MULTILINE)) == len(questions())
     # The last one needs a table that is not among the seven.
     before, _, last = answers.rpartition(f"\n{len(questions())}. ")
@@ -144,6 +144,7 @@ def test_a_demo_that_is_kept_can_be_asked_further_questions(tmp_path: Path) -> N
     )
     assert prompt.returncode == 0, prompt.stderr
     assert "rows: 10" in prompt.stdout
+    assert "Reads" not in prompt.stdout
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs /proc to see processes")

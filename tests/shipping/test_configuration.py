@@ -1,12 +1,15 @@
 """What is taken as a configuration file is what the SDK takes, and a run's files are its own."""
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from tools import configuration, local_run
 from tools.configuration import BadConfiguration, checked, chosen, environment_name, load
-from tools.local_run import LocalRun
+from tools.local_run import LocalRun, latest_warehouse
 from tools.stage import ROOT
 
 
@@ -127,6 +130,46 @@ def test_what_runs_leave_is_private_and_temporary_files_of_killed_ones_go(root: 
     modes = [path.stat().st_mode & 0o777 for path in (run.files, run.state, run.warehouse)]
     assert modes == [0o700, 0o600, 0o600]
     assert list(run.temporary.iterdir()) == []
+
+
+def test_the_commands_that_are_named_carry_the_configuration(root: Path) -> None:
+    (root / "configuration.json").touch()
+    assert LocalRun(chosen({})).command("sql") == "make sql"
+    eu = LocalRun(chosen({"CONFIGURATION": "configuration.eu.json"}))
+    assert eu.command("sql") == "CONFIGURATION=configuration.eu.json make sql"
+    (root / "configuration.local.json").touch()
+    tracked = LocalRun(chosen({"CONFIGURATION": "configuration.json"}))
+    assert tracked.command("reset") == "CONFIGURATION=configuration.json make reset"
+
+
+def warehouse(path: Path, *, rows: int) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("CREATE SCHEMA tester; CREATE TABLE tester.brand (id VARCHAR)")
+        connection.execute("INSERT INTO tester.brand SELECT 'x' FROM range(?)", [rows])
+    return path
+
+
+def test_the_newest_warehouse_is_the_newest_that_holds_rows(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CONFIGURATION", raising=False)
+    empty = warehouse(root / "files" / "eu" / "warehouse.db", rows=0)
+    with pytest.raises(SystemExit, match="No rows have landed yet"):
+        latest_warehouse()
+    full = warehouse(root / "files" / "warehouse.db", rows=2)
+    os.utime(empty, (full.stat().st_mtime + 60,) * 2)
+    assert latest_warehouse() == full
+
+
+@pytest.mark.parametrize("command", [latest_warehouse, local_run.main], ids=["sql", "reset"])
+def test_a_configuration_that_is_not_there_is_told_and_leaves_no_folder(
+    root: Path, monkeypatch: pytest.MonkeyPatch, command: Callable[[], object]
+) -> None:
+    monkeypatch.setenv("CONFIGURATION", "configuration.ue.json")
+    with pytest.raises(SystemExit, match=r"configuration\.ue\.json: There is no such file"):
+        command()
+    assert list(root.iterdir()) == []
 
 
 def test_two_runs_at_once_do_not_share_files(root: Path) -> None:

@@ -101,6 +101,12 @@ def test_a_progress_line_of_few_words_is_understood_too() -> None:
     assert "left" not in found.line(elapsed_seconds=20)
 
 
+def test_a_stream_that_has_ended_shows_how() -> None:
+    found = progress(Line("brand: 1 record, 1 page, done", "INFO", "connector"))
+    assert found == Progress("brand", 1, None, "", None, "done")
+    assert found.line(elapsed_seconds=20).split() == ["brand", "1", "row", "done"]
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"), [(0, "0 s"), (89, "89 s"), (120, "2 min"), (9000, "2.5 h")]
 )
@@ -122,6 +128,14 @@ def test_a_terminal_shows_each_stream_once_and_redraws_it() -> None:
     last = out.getvalue().split("\033[2A\033[J")[-1]
     assert [line.split()[0] for line in last.splitlines()] == ["message", "brand"]
     assert "20 rows" in last
+
+
+def test_after_the_end_no_progress_is_shown() -> None:
+    out = Terminal()
+    live = Live(out)
+    live.end()
+    live.take(Progress("message", 10, 1.0, "", None))
+    assert out.getvalue() == ""
 
 
 def test_without_a_terminal_progress_is_plain_lines() -> None:

@@ -16,15 +16,16 @@ OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
 
 # Said of what goes well, or as a question.
 NO_TROUBLE = {
-    "…: … records, … pages, … requests/s",
     ", back to ……",
     "(… of the way to …)",
     ", … lanes further back",
-    "under way",
-    "…: continues a walk that began …",
-    "…: complete up to …",
-    "…: last read …",
-    "…: first sync, reads everything",
+    "not read",
+    "continues a walk that began …",
+    "complete up to …",
+    "last read …",
+    "first sync, reads everything",
+    "reads the children of new and changed messages",
+    "…; for those of earlier ones, re-sync …",
     "…: every message within the lookback was last read at … or later",
     "…: … secret values redacted",
     "gzip, deflate",  # a header
@@ -40,6 +41,7 @@ NO_TROUBLE = {
 BEHIND_ANOTHER = (
     "Put a key from Courier's Settings > API Keys there",
     "Allowed: https://api.courier.com,",
+    "Did you mean",
     "Check api_key in the configuration against Settings > API Keys",
     "(not shown)",
     "Invalid or missing authentication credentials",

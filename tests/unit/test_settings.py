@@ -312,6 +312,13 @@ def test_an_unknown_setting_is_told_by_its_name() -> None:
     assert unknown_settings(dict.fromkeys(OPTIONS, "")) == []
 
 
+def test_an_unknown_name_is_told_with_the_nearest_known_one() -> None:
+    (told,) = unknown_settings({"api_key": KEY, "message_lookback": "3"})
+    assert told.endswith("not known: message_lookback. Did you mean message_lookback_days?")
+    assert sentence(streams="brands, List").endswith(". Did you mean list, brand?")
+    assert "Did you mean" not in sentence(streams="webhook")
+
+
 @pytest.mark.parametrize("name", [KEY, f"x{KEY}", "pk_test_OTHER"])
 def test_a_key_that_stands_in_place_of_a_settings_name_is_not_shown(name: str) -> None:
     (told,) = unknown_settings({"api_key": KEY, name: ""})
