@@ -136,6 +136,8 @@ class Claims:
     def _check_read(self, table: str, began: int, reached: int, unusable: Any) -> None:
         """Everything visible at `began` and not older than `reached` has been sent as it was."""
         began -= self.ahead_ms
+        if unusable is not None and self._is_read_whole(table):
+            return
         for past in self._source.past[table].values():
             if not past.listed or past.placed_ms >= began or past.place_ms < reached:
                 continue
@@ -147,6 +149,10 @@ class Claims:
             past.promised = max(past.promised or 0, version)
             self.check_called(table, past, version, f"reading {began}-{reached}")
 
+    def _is_read_whole(self, table: str) -> bool:
+        """Whether each sync reads all of it, and so again what came unusable, whatever its time."""
+        return self._source.orders[table] not in ("newest", "nearly_newest")
+
     def _check_lane(self, table: str, lane: Part, unusable: Any) -> None:
         """All that lies between where a lane began and its cursor has been sent."""
         if "begins_at" in lane and not self.made_up_work:
@@ -157,8 +163,7 @@ class Claims:
                 raise Broken(f"{table}: a checkpoint holds a cursor that was never given out")
             return
         descends = self._source.orders[table] != "oldest"
-        if not descends and unusable is not None:
-            # What came first on a page may be older than what is known of it, and is read again.
+        if unusable is not None and self._is_read_whole(table):
             return
         started_ms = lane["started_at"] - self.ahead_ms
         for position, id_, _ in self._source.listing(table):
