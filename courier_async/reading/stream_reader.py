@@ -178,7 +178,7 @@ class StreamReader:
 
     async def _delete_what_has_gone(self, walk: Walk, seen: set[Key]) -> None:
         rows = self._changes.rows
-        if rows is None or (walk.unusable_to is not None and not self._stream.id_tells):
+        if rows is None or (walk.unusable.oldest is not None and not self._stream.id_tells):
             # A row that came unusable is not gone, and its id would not say so.
             return
         gone = await find_gone(
@@ -187,7 +187,7 @@ class StreamReader:
             seen=seen,
             missing=self.state.missing,
             now=walk.clock.start,
-            all_usable=walk.unusable_to is None,
+            all_usable=walk.unusable.oldest is None,
             ask_path=self._ask_path,
             ask=self._ask,
         )

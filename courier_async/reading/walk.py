@@ -9,7 +9,6 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from courier_async.catalog.positions import time_in_cursor
 from courier_async.catalog.stream import HOUR_MS, Key, Stream
 from courier_async.counts import Counts
 from courier_async.errors import BadAnswer, CourierError, KeyRefused, Limited, Refused
@@ -21,9 +20,10 @@ from courier_async.reading.judge import JudgedPage, judge_page, no_usable
 from courier_async.reading.lane import Arrival, Asked, Fetches, LiveLane, Purpose
 from courier_async.reading.lane_count import LaneCount
 from courier_async.reading.lane_set import LaneSet
-from courier_async.reading.outcome import ended_state, with_given_up, with_unusable, without_seen
+from courier_async.reading.outcome import ended_state, with_given_up, without_seen
 from courier_async.reading.probe import NO_LANES_MS, Probe, Verdict, is_end
 from courier_async.reading.server_clock import ServerClock
+from courier_async.reading.unusable import UnusableRecords
 from courier_async.state.plan import Depth, plan_walk, trusted
 from courier_async.state.position import Lane, Reading, StreamState
 
@@ -40,7 +40,7 @@ class Walk:
 
     state: moves with what has been yielded, and so ahead of what is written.
     complete: it ran from the head to the end of the listing. seen: the keys of all records met,
-    where they are wanted. unusable_to: the oldest time at which records could not be stored.
+    where they are wanted. unusable: the records met that cannot be stored.
     """
 
     def __init__(
@@ -67,10 +67,7 @@ class Walk:
         self._counts = counts
         self.seen = seen
         self.complete = False
-        self.unusable_to: int | None = None
-        # The same for all syncs, without what the next page of these lanes has still to bound.
-        self._unusable = state.unusable
-        self._unbounded: set[LiveLane] = set()
+        self.unusable = UnusableRecords(stream, state.unusable)
         self.clock = ServerClock()
         self._is_rest = resumed is not None
         head = LiveLane(resumed or Lane(started_at=0), opened=self._is_rest)
@@ -178,8 +175,9 @@ class Walk:
         if lane.is_made_up and not lane.opened and not self._course.is_of_use(lane, page):
             asked.release()
             return [Batch(stream=self._stream, state=self._saved())]
-        if page.unusable or (lane in self._unbounded and page.newest is not None):
-            self._note_unusable(lane, page)
+        self._counts.unusable += page.unusable
+        if self.unusable.concern(lane, page):
+            self.state = self.unusable.note(lane, page, self.state, self.clock.start)
         selected = self._select(page)
         batch = Batch(
             stream=self._stream,
@@ -220,25 +218,6 @@ class Walk:
         selected = self._changes.select(page, self.state, self.clock.now_ms)
         self._counts.unchanged += selected.unchanged
         return selected
-
-    def _note_unusable(self, lane: LiveLane, page: JudgedPage) -> None:
-        """Down to where records that came unusable may stand; called for the next page as well."""
-        self._counts.unusable += page.unusable
-        self._unbounded.discard(lane)
-        known = [page.oldest if page.unusable else page.newest]
-        if page.ends_unusable and self._stream.time_field is not None:
-            # Its time is told by the cursor to the next page, or else bounded by that page.
-            last = time_in_cursor(page.next_cursor) if page.next_cursor else 0
-            known.append(last)
-            if last is None:
-                self._unbounded.add(lane)
-        now = self.clock.start
-        time = min([moment for moment in known if moment is not None], default=now)
-        self.unusable_to = time if self.unusable_to is None else min(time, self.unusable_to)
-        self.state = with_unusable(replace(self.state, unusable=self._unusable), time, now)
-        self._unusable = self.state.unusable
-        if self._unbounded:
-            self.state = with_unusable(self.state, 0, now)
 
     # -- failures ---------------------------------------------------------------------------
 
@@ -345,7 +324,7 @@ class Walk:
         self._lanes.drop_below(head)
         self._over = True
         self.complete = head.ended and not self._is_rest
-        self.state = replace(self.state, unusable=self._unusable)
+        self.state = self.unusable.bounded(self.state)
         before, state = self.state, self._saved()
         if self._is_rest:
             state = replace(state, lanes=())
@@ -360,7 +339,7 @@ class Walk:
                 start=min(head.saved.started_at, self.clock.start),
                 depth=self._depth,
                 records=self._records,
-                unusable_to=self.unusable_to,
+                unusable_to=self.unusable.oldest,
                 is_resumed=head.saved.started_at < self._started_at,
             )
         is_told = self.state.timeless

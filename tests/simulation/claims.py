@@ -150,7 +150,7 @@ class Claims:
             self.check_called(table, past, version, f"reading {began}-{reached}")
 
     def _is_read_whole(self, table: str) -> bool:
-        """Whether each sync reads all of it, and so again what came unusable, whatever its time."""
+        """Whether each sync reads all of it, and so what came unusable, whatever its time."""
         return self._source.orders[table] not in ("newest", "nearly_newest")
 
     def _check_lane(self, table: str, lane: Part, unusable: Any) -> None:

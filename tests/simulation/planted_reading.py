@@ -5,7 +5,16 @@ from unittest.mock import patch
 
 from msgspec.structs import replace
 
-from courier_async.reading import course, judge, lane_set, outcome, seams, stream_reader, walk
+from courier_async.reading import (
+    course,
+    judge,
+    lane_set,
+    outcome,
+    seams,
+    stream_reader,
+    unusable,
+    walk,
+)
 from courier_async.reading.course import Course
 from courier_async.reading.judge import PageOrder
 from courier_async.reading.lane import LiveLane
@@ -76,7 +85,7 @@ def a_lane_keeps_what_it_left_out() -> Patches:
 
 
 def unusable_counted_as_read() -> Patches:
-    yield patch.object(walk, "with_unusable", lambda state, time, now: state)
+    yield patch.object(unusable, "with_unusable", lambda state, time, now: state)
 
 
 def an_older_lane_takes_the_heads_start() -> Patches:

@@ -10,8 +10,10 @@ from courier_async.errors import StateRefused
 from courier_async.handover import Batch
 from courier_async.reading import changes, deletes, outcome, readers, walk
 from courier_async.reading.server_clock import ServerClock
+from courier_async.reading.unusable import UnusableRecords
 from courier_async.reading.walk import Walk
 from courier_async.state import saved
+from courier_async.state.position import StreamState
 from courier_async.state.sent_rows import SentRows
 from courier_async.writing import writer
 from courier_async.writing.writer import Writer
@@ -224,10 +226,11 @@ def deletes_are_never_asked_for() -> Patches:
 
 
 def an_unusable_row_taken_for_gone() -> Patches:
-    real = Walk._note_unusable
+    real = UnusableRecords.note
 
-    def note(self: Walk, *arguments: Any) -> None:
-        real(self, *arguments)
-        self.unusable_to = None
+    def note(self: UnusableRecords, *arguments: Any) -> StreamState:
+        state = real(self, *arguments)
+        self.oldest = None
+        return state
 
-    yield patch.object(Walk, "_note_unusable", note)
+    yield patch.object(UnusableRecords, "note", note)
