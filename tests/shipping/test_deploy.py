@@ -403,6 +403,7 @@ def test_a_proxy_that_refuses_is_told_by_its_variable_without_its_password(
 def test_the_version_and_the_commit_are_told_and_what_is_not_committed(
     deploy: Deploy, folder: Path, fivetran: FakeFivetran
 ) -> None:
+    (folder / ".gitignore").write_text("__pycache__/\n")
     for command in (
         ["init", "--quiet"],
         ["add", "--all"],
