@@ -19,7 +19,10 @@ from courier_async.reading.lane import LiveLane
 SEAM_RECORDS: Final = 10
 # A lane costs the page in which it is found and often the one in which it is met: so much of
 # its gap at first, and of small gaps, at the end, so little of all that has been read.
-_WORTHWHILE_PAGES: Final = 36
+_WORTHWHILE_PAGES: Final = 24
+# Where few lanes have been begun, there may not be many pages at all to make up for them.
+_WORTHWHILE_AT_FIRST: Final = 36
+_FIRST_LANES: Final = 32
 # A shorter reading ends sooner in one lane than lanes would pay for.
 _LONG_READING_PAGES: Final = 40
 _FEWEST_PAGES: Final = 3
@@ -129,7 +132,9 @@ def worthwhile_pages(pages_read: int, lanes_begun: int) -> int:
     """How many pages a gap must have to be worth a lane."""
     if not lanes_begun:
         return _LONG_READING_PAGES
-    return _FEWEST_PAGES if lanes_begun * _PAGES_A_LANE < pages_read else _WORTHWHILE_PAGES
+    if lanes_begun * _PAGES_A_LANE < pages_read:
+        return _FEWEST_PAGES
+    return _WORTHWHILE_AT_FIRST if lanes_begun < _FIRST_LANES else _WORTHWHILE_PAGES
 
 
 def widest_gap(lanes: Iterable[LiveLane], bottom: int, worthwhile: int) -> Gap | None:

@@ -220,6 +220,7 @@ def test_a_lane_without_a_known_density_has_no_gap_yet() -> None:
 def test_small_gaps_get_a_lane_only_where_much_has_been_read() -> None:
     assert worthwhile_pages(120, 4) == 36
     assert worthwhile_pages(121, 4) == 3
+    assert worthwhile_pages(320, 32) == 24
 
 
 def test_a_short_reading_gets_no_lane_at_all() -> None:
