@@ -44,10 +44,14 @@ class Trail:
     ended: bool = False
 
     def add(self, page: JudgedPage) -> None:
-        if len(self.names) < _TRAIL_RECORDS and not self.ended:
-            self.names += page.names
-            self.times += page.times
-            self.ended = page.next_cursor is None
+        if len(self.names) >= _TRAIL_RECORDS or self.ended:
+            return
+        for name, time in zip(page.names, page.times, strict=True):
+            # Some servers list the last record of a page again as the first of the next.
+            if name not in self.names:
+                self.names.append(name)
+                self.times.append(time)
+        self.ended = page.next_cursor is None
 
 
 class Expected(NamedTuple):
@@ -78,7 +82,7 @@ def probe_of(trail: Trail) -> Expected | None:
 
 def holds(expected: Expected, page: JudgedPage) -> bool:
     """Whether a made-up cursor was answered as the server's own cursors had answered."""
-    names = page.names
+    names = list(dict.fromkeys(page.names))
     if len(names) < min(SEAM_RECORDS, len(expected.names)) or page.unusable:
         return False
     if names[: len(expected.names)] != expected.names[: len(names)]:
@@ -106,6 +110,8 @@ def follow(upper: LiveLane, lower: LiveLane, page: JudgedPage) -> int:
     met = upper.seam_met
     for name in page.names:
         text = b64encode(name).decode()
+        if met and text == first[met - 1]:
+            continue
         met = met + 1 if text == first[met] else int(text == first[0])
         if met == SEAM_RECORDS:
             break

@@ -82,6 +82,23 @@ def test_a_record_dated_back_keeps_no_cursor_from_being_tried_below_it() -> None
     assert expected.time_ms == NOW - 9 * MINUTE_MS
 
 
+def test_a_record_that_stands_on_two_pages_keeps_no_cursor_from_being_believed() -> None:
+    trail = Trail()
+    trail.add(judged(ids(0, 10), minutes(0, 10)))
+    trail.add(judged(ids(9, 11), minutes(9, 11)))
+    expected = probe_of(trail)
+    assert expected is not None
+    assert expected.names == [short_hash((id_,)) for id_ in ids(9, 11)]
+    assert holds(expected, judged([*ids(9, 5), *ids(13, 7)]))
+
+
+def test_a_seam_is_met_though_one_of_its_records_stands_on_two_pages() -> None:
+    upper, lower = upper_lane(), lower_lane()
+    upper.seam_met = follow(upper, lower, judged(ids(45, 8), minutes(45, 8)))
+    met = follow(upper, lower, judged(ids(52, 10), minutes(52, 10)))
+    assert met == SEAM_RECORDS
+
+
 def test_no_cursor_is_tried_where_records_come_oldest_first() -> None:
     assert probe_of(trail_of(20, times=[NOW + n * 2 * HOUR_MS for n in range(20)])) is None
 
