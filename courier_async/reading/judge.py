@@ -115,18 +115,24 @@ class PageOrder:
     def __init__(self) -> None:
         self.pages = 0
         self.in_order = 0
-        # Two pages and two distinct times, so that their order tells something.
+        # Within the hour of play, any order passes: only a longer span tells something.
         self.tells = False
+        self._newest: int | None = None
+        self._oldest: int | None = None
+        # How much newer the last page is than the first.
         self._first: int | None = None
+        self._rise_ms = 0
         self._tails: list[int] = []  # descending, stored negated for bisect
 
     def add(self, median: int | None) -> None:
         if median is None:
             return
         self.pages += 1
-        self.tells = self.tells or (self._first is not None and median != self._first)
-        if self._first is None:
-            self._first = median
+        self._newest = median if self._newest is None else max(median, self._newest)
+        self._oldest = median if self._oldest is None else min(median, self._oldest)
+        self.tells = self.tells or self._newest - self._oldest > HOUR_MS
+        self._first = median if self._first is None else self._first
+        self._rise_ms = median - self._first
         at = bisect_left(self._tails, -median)
         self._tails.insert(at, -median)
         # The first row end more than an hour older can no longer be followed by this page.
@@ -138,10 +144,9 @@ class PageOrder:
         if len(self._tails) > _MOST_TAILS:
             del self._tails[0]
 
-    def resume(self, pages: int, in_order: int) -> None:
+    def resume(self, pages: int, in_order: int, *, tells: bool) -> None:
         """Counts the pages of an earlier sync, or of a lane that this one goes on from."""
-        self.pages, self.in_order = pages, in_order
-        self.tells = pages > 1
+        self.pages, self.in_order, self.tells = pages, in_order, tells
 
     @property
     def is_newest_first(self) -> bool:
@@ -149,6 +154,11 @@ class PageOrder:
         return self.pages - self.in_order <= max(
             self.pages // 100, min(_FEW_PAGES, self.pages // 4)
         )
+
+    @property
+    def ends_newer(self) -> bool:
+        """Whether the last page is newer than the first, as where the newest come last."""
+        return self._rise_ms > HOUR_MS
 
     @property
     def is_hopeless(self) -> bool:

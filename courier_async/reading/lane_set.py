@@ -47,7 +47,7 @@ class LaneSet:
         self._plan = plan
         for saved in plan.lanes:
             lane = self._with_floor(LiveLane(saved, is_saved_cursor=True))
-            lane.order.resume(saved.pages, saved.in_order)
+            lane.order.resume(saved.pages, saved.in_order, tells=_spans_an_hour(saved))
             self._lanes.append(lane)
             self._resting.append(lane)
         self._set_targets()
@@ -122,9 +122,6 @@ class LaneSet:
             # What the upper lane has read stays a reading of its own.
             reached = upper.reached if upper.done else above.oldest + HOUR_MS
             self.given_up.append(Reading(above.started_at, reached))
-        lower.order.resume(
-            upper.order.pages + lower.order.pages, upper.order.in_order + lower.order.in_order
-        )
         lower.saved = replace(
             below,
             newest=_of(max, above.newest, below.newest),
@@ -132,8 +129,11 @@ class LaneSet:
             started_at=min(above.started_at, below.started_at),
             begins_at=above.begins_at,
             first=above.first,
-            pages=lower.order.pages,
-            in_order=lower.order.in_order,
+            pages=upper.order.pages + lower.order.pages,
+            in_order=upper.order.in_order + lower.order.in_order,
+        )
+        lower.order.resume(
+            lower.saved.pages, lower.saved.in_order, tells=_spans_an_hour(lower.saved)
         )
         self._lanes.remove(upper)
         upper.dropped = True
@@ -169,6 +169,14 @@ class LaneSet:
 def _top(lane: LiveLane) -> int:
     begins_at = lane.saved.begins_at
     return begins_at if begins_at is not None else lane.saved.newest or 0
+
+
+def _spans_an_hour(lane: Lane) -> bool:
+    return (
+        lane.newest is not None
+        and lane.oldest is not None
+        and (lane.newest - lane.oldest > HOUR_MS)
+    )
 
 
 def _of(choose: Callable[[Iterable[int]], int], *times: int | None) -> int | None:

@@ -31,11 +31,13 @@ def ended_state(
         unusable = state.unusable if unusable_to is not None else None
         return replace(state, read_at=start, lanes=(), unusable=unusable)
     order, newest = lane.order, lane.saved.newest
+    # Many pages of one time pass for any order, unless the newest come last.
+    is_newest_first = order.is_newest_first and not (lane.ended and order.ends_newer)
     ended = replace(
         state,
         read_at=start,
         lanes=(),
-        newest_first=order.is_newest_first if order.tells else state.newest_first,
+        newest_first=is_newest_first if order.tells else state.newest_first,
         unusable=state.unusable
         if is_resumed
         else _still_unusable(state, lane.reached, unusable_to),

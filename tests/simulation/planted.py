@@ -52,7 +52,7 @@ FOUND_BY: dict[str, int] = {
     "deletes_after_an_hour_where_ids_tell_nothing": 138,
     "deletes_after_one_walk": 4,
     "deletes_are_never_asked_for": 2,
-    "early_stop_on_an_unordered_stream": 25,
+    "early_stop_on_an_unordered_stream": 102,
     "entries_before_their_rows": 2,
     "fingerprints_without_the_settings": 2,
     "lost_access_is_only_a_warning": 11,

@@ -130,7 +130,7 @@ def early_stop_on_an_unordered_stream() -> Patches:
 
 
 def order_of_a_resumed_walk_forgotten() -> Patches:
-    def resume(self: PageOrder, pages: int, in_order: int) -> None:
+    def resume(self: PageOrder, *_: int, tells: bool) -> None:
         self.pages = self.in_order = 0
 
     yield patch.object(PageOrder, "resume", resume)

@@ -116,16 +116,33 @@ def test_a_few_pages_may_stand_outside_the_row(
     pages: int, outside: int, is_newest_first: bool
 ) -> None:
     order = PageOrder()
-    order.resume(pages, pages - outside)
+    order.resume(pages, pages - outside, tells=True)
     assert order.is_newest_first == is_newest_first
     assert order.is_hopeless == (outside > 3 and not is_newest_first)
 
 
-def test_order_is_told_by_two_distinct_times_and_not_by_pages_without_one() -> None:
+def test_order_is_told_by_more_than_an_hour_and_not_by_pages_without_a_time() -> None:
     order = PageOrder()
     for median in (None, NOW, NOW):
         order.add(median)
     assert order.pages == 2
     assert not order.tells
-    order.add(NOW - 1)
+    order.add(NOW - HOUR_MS)
+    assert not order.tells
+    order.add(NOW - HOUR_MS - 1)
     assert order.tells
+
+
+def test_pages_of_one_time_before_newer_ones_end_newer() -> None:
+    order = PageOrder()
+    for median in (*[NOW - 365 * DAY_MS] * 20, NOW - 2 * DAY_MS, NOW - DAY_MS):
+        order.add(median)
+    assert order.tells
+    assert order.ends_newer
+
+
+def test_pages_within_an_hour_tell_nothing_of_their_order() -> None:
+    order = PageOrder()
+    for minute in range(50):
+        order.add(NOW + minute * 60_000)
+    assert not order.tells
