@@ -29,7 +29,8 @@ class UnusableRecords:
 
     def note(self, lane: LiveLane, page: JudgedPage, state: StreamState, now: int) -> StreamState:
         """The state once such a page has been read."""
-        self._unbounded.discard(lane)
+        if page.newest is not None:
+            self._unbounded.discard(lane)
         times = [page.oldest if page.unusable else page.newest]
         if page.ends_unusable and self._has_times:
             # Its time is told by the cursor to the next page, or else bounded by that page.
