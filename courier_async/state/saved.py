@@ -1,6 +1,5 @@
 """What a checkpoint saves, as JSON, and how it is read again."""
 
-import json
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -16,13 +15,14 @@ from courier_async.state.sent_rows import (
     MOST_IMMUTABLE,
     SentByHour,
     SentRows,
+    json_bytes,
 )
 
 VERSION: Final = 2
 # Of rows that may have gone, in all. What does not fit is noted again by a later walk.
 MOST_MISSING_BYTES: Final = 1_500_000
-# What one takes beside its key: four numbers.
-_MISSING_BYTES: Final = 60
+# What one takes beside its key: quotes and four numbers.
+_MISSING_BYTES: Final = 62
 
 
 class _SavedStream(StreamState, frozen=True, kw_only=True, omit_defaults=True):
@@ -110,7 +110,7 @@ def _keep_missing_within_bounds(streams: dict[str, dict[str, Any]]) -> None:
     room = MOST_MISSING_BYTES
     for values in streams.values():
         missing: dict[str, Any] = values.get("missing", {})
-        sizes = {text: len(json.dumps(text)) + _MISSING_BYTES for text in missing}
+        sizes = {text: json_bytes(text) + _MISSING_BYTES for text in missing}
         if sum(sizes.values()) > room:
             kept = {}
             for text, record in sorted(missing.items(), key=lambda item: item[1][0]):

@@ -200,9 +200,12 @@ class SentByHour:
 
 def _row_bytes(key: Key) -> int:
     """What a row takes in the state: its fingerprint, its key as JSON, the line's end."""
-    text = key_text(key)
-    size = len(text) if text.isascii() and text.isprintable() else len(json.dumps(text))
-    return size + _TEXT_LENGTH + 2
+    return json_bytes(key_text(key)) + _TEXT_LENGTH + 2
+
+
+def json_bytes(text: str) -> int:
+    """What a text takes as JSON, without its quotes."""
+    return len(text) if text.isascii() and text.isprintable() else len(json.dumps(text))
 
 
 def _text_of(mark: bytes) -> str:
