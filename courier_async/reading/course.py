@@ -134,7 +134,7 @@ class Course:
             # What it has read is read over.
             self._wasted_lanes += 1
             self.lanes.drop([lower])
-            # One in ten may be passed while its first page is still on its way.
+            # A few among many may be missed: records that have moved, or come in between.
             if self._wasted_lanes >= max(_MOST_WASTED_LANES, self.lanes_begun // 10):
                 self.refuse_lanes("answers made-up cursors from elsewhere")
 

@@ -55,6 +55,7 @@ def judge_page(stream: Stream, page: Page, *, now_ms: int) -> JudgedPage:
     """The page's usable records with their keys and times."""
     records: list[Record] = []
     keys: list[Key] = []
+    key: Key | None = ()
     for record in page.records:
         key = stream.key_of(record)
         if key is not None:
@@ -65,7 +66,6 @@ def judge_page(stream: Stream, page: Page, *, now_ms: int) -> JudgedPage:
     if field is not None:
         latest_ms = now_ms + _FURTHEST_AHEAD_MS
         times = [time_of(record.get(field), latest_ms) for record in records]
-    last_key = stream.key_of(page.records[-1]) if page.records else ()
     known = sorted([time for time in times if time is not None])
     return JudgedPage(
         records=records,
@@ -73,7 +73,7 @@ def judge_page(stream: Stream, page: Page, *, now_ms: int) -> JudgedPage:
         times=times,
         unusable=len(page.records) - len(records),
         next_cursor=page.next_cursor,
-        ends_unusable=last_key is None,
+        ends_unusable=key is None,
         newest=known[-1] if known else None,
         oldest=known[0] if known else None,
         median=known[(len(known) - 1) // 2] if known else None,

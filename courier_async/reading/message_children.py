@@ -77,8 +77,8 @@ class MessageChildrenReader:
                 for batch in self._batches_of(result):
                     yield batch
         finally:
-            is_refused = isinstance(self._failures.general(), Denied)
-            self._due.give_up(is_refused=is_refused)
+            general = self._failures.general()
+            self._due.give_up(is_refused=isinstance(general, Denied))
             for worker in workers:
                 worker.cancel()
             await asyncio.gather(*workers, return_exceptions=True)
@@ -92,7 +92,6 @@ class MessageChildrenReader:
                 f"about ({self._unknown:,}). If it goes on, this account does not have the table: "
                 "leave it out of 'streams' in the configuration."
             )
-        general = self._failures.general()
         if general is not None:
             raise general
         if self._failing:
