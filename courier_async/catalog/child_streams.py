@@ -3,6 +3,7 @@
 Only read where the configuration names them. Evidence for each odd choice stands beside it.
 """
 
+from datetime import datetime
 from typing import Any, Final
 
 from courier_async.catalog import child_columns
@@ -31,7 +32,7 @@ def counts_of(bucket: Any) -> list[Any]:
     if not isinstance(bucket, dict):
         return [bucket]
     period = fit_time(bucket.get("period"))
-    day = period if isinstance(period, str) else ""
+    day = period.isoformat() if isinstance(period, datetime) else ""
     return [
         _with(counts, granularity=_GRANULARITY, period=day)
         for counts in _elements(bucket.get("data"))

@@ -1,11 +1,14 @@
 """A record as a row: every value lands in its column, or in additional_fields under its path."""
 
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
 
 import pytest
 
 from courier_async.catalog.rows import RowMapper
 from courier_async.catalog.streams import BY_TABLE
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def row_of(table: str, record: dict[str, Any], *, redact_secrets: bool = True) -> dict[str, Any]:
@@ -42,7 +45,7 @@ def test_a_brand_becomes_one_row() -> None:
     ) == {
         "id": "C8CPX6HQZ5M7Q5KAMW5CXC4N98DH",
         "name": "Acme Default",
-        "created": "2020-06-10T01:46:45.265Z",
+        "created": datetime(2020, 6, 10, 1, 46, 45, 265_000, tzinfo=UTC),
         "version": "2026-07-14T09:59:10.010Z",
         "settings_colors_primary": "#9D3789",
         "settings_email_header_inherit_default": False,
@@ -97,16 +100,16 @@ def test_tags_of_old_and_new_templates_are_json_as_they_came(tags: object) -> No
     [
         (
             {"title": "Reset", "created_at": 0, "updated_at": 1},
-            ("Reset", "1970-01-01T00:00:00.000Z", "1970-01-01T00:00:00.001Z"),
+            ("Reset", _EPOCH, _EPOCH + timedelta(milliseconds=1)),
         ),
         (
             {"name": "Reset", "created": 0, "updated": 1},
-            ("Reset", "1970-01-01T00:00:00.000Z", "1970-01-01T00:00:00.001Z"),
+            ("Reset", _EPOCH, _EPOCH + timedelta(milliseconds=1)),
         ),
-        ({"name": "", "created": 0}, ("", "1970-01-01T00:00:00.000Z", None)),
+        ({"name": "", "created": 0}, ("", _EPOCH, None)),
         (
             {"name": None, "title": "Reset", "created": "soon", "created_at": 0},
-            ("Reset", "1970-01-01T00:00:00.000Z", None),
+            ("Reset", _EPOCH, None),
         ),
     ],
 )
@@ -230,7 +233,7 @@ def test_a_history_lands_without_profiles_and_content() -> None:
         "message_id": "1",
         "position": 3,
         "type": "PROFILE_LOADED",
-        "ts": "1970-01-01T00:00:00.000Z",
+        "ts": _EPOCH,
         "additional_fields": {"to": "x"},
     }
 

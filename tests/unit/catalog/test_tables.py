@@ -129,7 +129,7 @@ def test_the_topics_of_a_section_carry_its_id() -> None:
 def test_the_counts_of_a_day_carry_it() -> None:
     counts = {"provider": "sendgrid", "channel": "email", "sent": 1}
     assert counts_of({"period": "2026-08-13T00:00:00Z", "data": [counts]}) == [
-        {**counts, "granularity": "DAY", "period": "2026-08-13T00:00:00.000Z"}
+        {**counts, "granularity": "DAY", "period": "2026-08-13T00:00:00+00:00"}
     ]
 
 
