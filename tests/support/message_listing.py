@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import copy
 import json
 from base64 import b64decode, b64encode
 from collections.abc import Callable
@@ -16,7 +15,7 @@ from courier_async.api.transport import Answer
 from courier_async.catalog.streams import BY_TABLE
 from courier_async.ending import SyncFailed
 from courier_async.sync import run
-from tests.support.harness import Crash, Sink, settings
+from tests.support.harness import Crash, Sink, copied, settings
 from tests.support.virtual_time import run_virtual
 
 T = TypeVar("T")
@@ -106,7 +105,7 @@ class Destination:
             run_virtual(
                 run(
                     settings(**values),
-                    copy.deepcopy(self.state),
+                    copied(self.state),
                     sink,
                     transport=self.listing,
                     worker=Inline(),

@@ -1,7 +1,6 @@
 """Whole syncs in virtual time: exact in their requests and their waits, and quick."""
 
 import asyncio
-import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
@@ -11,7 +10,7 @@ from courier_async.api.transport import Answer
 from courier_async.settings import Settings
 from courier_async.sync import run
 from tests.support.fake_courier import DEFAULT_KEY, STREAMS, Account, FakeApi, Options
-from tests.support.harness import DirectTransport, Sink
+from tests.support.harness import DirectTransport, Sink, copied
 from tests.support.virtual_time import run_virtual
 
 T = TypeVar("T")
@@ -53,7 +52,7 @@ def virtual_sync(
 
     async def sync() -> None:
         transport, worker = _NotingTransport(api, result.last_answer), _InlineWorker()
-        saved = copy.deepcopy(state or {})
+        saved = copied(state or {})
         try:
             await run(chosen, saved, result.sink, transport=transport, worker=worker)
         except Exception as error:

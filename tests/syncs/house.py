@@ -8,7 +8,15 @@ from courier_async.catalog.streams import BY_TABLE, STREAMS
 from courier_async.ending import SyncFailed
 from courier_async.sync import run
 from tests.support.fake_courier import DEFAULT_KEY, Account, FakeApi, Options
-from tests.support.harness import Crash, DirectTransport, Sink, Tables, expected, settings
+from tests.support.harness import (
+    Crash,
+    DirectTransport,
+    Sink,
+    Tables,
+    expected,
+    expected_keys,
+    settings,
+)
 from tests.support.virtual_time import run_virtual
 
 T = TypeVar("T")
@@ -142,7 +150,7 @@ class House:
         return self.api.traffic.by_stream[table]
 
     def missing(self, table: str = "message") -> int:
-        return len(expected(self.account, table).keys() - self.tables.rows[table].keys())
+        return len(expected_keys(self.account, table) - self.tables.rows[table].keys())
 
 
 def ready(account: Account | None = None, **given: Any) -> House:

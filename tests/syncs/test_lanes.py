@@ -9,7 +9,7 @@ from courier_async.reading import lane_count
 from courier_async.reading.lane_count import MOST_LANES, LaneCount
 from courier_async.state import sent_rows
 from tests.support.fake_courier import FakeApi
-from tests.support.harness import expected
+from tests.support.harness import expected_keys
 from tests.support.virtual_sync import VirtualSync, virtual_api, virtual_sync
 
 PAGES = 300
@@ -38,7 +38,7 @@ REFUSALS: dict[str, dict[str, Any]] = {
 
 def _landed_all(api: FakeApi, synced: VirtualSync) -> bool:
     landed = {row["id"] for row in synced.sink.sent("message")}
-    return synced.error is None and landed == set(expected(api.account, "message"))
+    return synced.error is None and landed == expected_keys(api.account, "message")
 
 
 @pytest.mark.parametrize("cluster_share", [0.0, 0.98], ids=["even", "clustered"])

@@ -1,6 +1,7 @@
 """What a message looks like on its way: its status, the times that lead to it, to whom it goes."""
 
 from collections.abc import Callable
+from functools import lru_cache
 
 from tests.support.fake_courier.drawing import Draw, Scramble, seed_key
 from tests.support.fake_courier.maker import Maker, Record
@@ -38,7 +39,8 @@ def message_maker(seed: int, names: Names, template_id: Callable[[int, int], str
         except ValueError:
             return None
 
-    def record(index: int, time_ms: int, as_of_ms: int) -> Record:
+    @lru_cache(maxsize=4096)  # A small account's are read again in each sync and each check.
+    def made(index: int, time_ms: int, as_of_ms: int) -> Record:
         draw = Draw(key, index)
         message: Record = {
             "id": id_of(index, time_ms), "status": "ENQUEUED", "enqueued": time_ms,
@@ -53,6 +55,10 @@ def message_maker(seed: int, names: Names, template_id: Callable[[int, int], str
             message |= extra
         _address(message, draw, index, templates, names)
         return message
+
+    def record(index: int, time_ms: int, as_of_ms: int) -> Record:
+        # No value of it can be changed, so this copies all of it.
+        return made(index, time_ms, as_of_ms).copy()
 
     return Maker(id_of, index_of, record)
 

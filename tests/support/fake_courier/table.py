@@ -227,11 +227,12 @@ class Table:
             slot = max(low, self._timeline.first_at_or_after(after[0]))
         else:
             slot = self._timeline.first_at_or_after(after[0] + 1) - 1
+        following = time(slot) if low <= slot < self._size else 0
         while low <= slot < self._size:
-            position, end = time(slot), slot + step
-            while low <= end < self._size and time(end) == position:
+            position, end = following, slot + step
+            while low <= end < self._size and (following := time(end)) == position:
                 end += step
-            rows = [self._row(position, self._index_at(at)) for at in range(slot, end, step)]
+            rows = [self._row(position, at) for at in range(slot, end, step)]
             if len(rows) > 1:
                 rows.sort(reverse=step < 0)
             for row in rows:
@@ -241,8 +242,11 @@ class Table:
                     yield row
             slot, after = end, after if after is not None and after[0] == position else None
 
-    def _row(self, position: int, index: int) -> Row:
-        return position, self._maker.id_of(index, self._timeline.time(index)), index
+    def _row(self, position: int, slot: int) -> Row:
+        """The row at a slot of the timeline, whose time is `position`."""
+        index = self._index_at(slot)
+        time_ms = position if index == slot else self._timeline.time(index)
+        return position, self._maker.id_of(index, time_ms), index
 
     def _is_beyond(self, row: Row, after: Place) -> bool:
         return row[:2] > after if self.step > 0 else row[:2] < after

@@ -1,7 +1,6 @@
 """The writer alone, in virtual time: in which order, when, and what it does not do."""
 
 import asyncio
-import copy
 import logging
 import threading
 from collections.abc import Awaitable, Callable
@@ -17,6 +16,7 @@ from courier_async.handover import Batch, Entry, Notice
 from courier_async.state.position import Lane, Missing, StreamState
 from courier_async.state.saved import State
 from courier_async.writing.writer import QUEUE_PAGES, OperationFailed, Writer
+from tests.support.harness import copied
 from tests.support.virtual_time import run_virtual
 
 T = TypeVar("T")
@@ -51,7 +51,7 @@ class Bench:
         self._note("delete", (table, keys))
 
     def checkpoint(self, state: dict[str, Any]) -> None:
-        self._note("checkpoint", copy.deepcopy(state))
+        self._note("checkpoint", copied(state))
 
     def warning(self, message: str) -> None:
         self._note("warning", message)
