@@ -1,15 +1,19 @@
 """The real `fivetran` command on a copy of the connector, in a folder and a home of its own."""
 
+import atexit
+import compileall
 import contextlib
+import functools
 import json
 import os
+import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import Any
 
 from tests.support.fake_courier.process import FakeCourierProcess
@@ -43,6 +47,15 @@ def succeeded(run: Run) -> Run:
     return run
 
 
+@functools.cache
+def _compiled() -> Path:
+    """The staged connector, compiled once, since each new project would compile it again."""
+    folder = Path(tempfile.mkdtemp(prefix="connector"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    compileall.compile_dir(stage(folder / "connector"), quiet=1)
+    return folder / "connector"
+
+
 class DebugFolder:
     """A project folder below `folder`, with its state and warehouse from run to run.
 
@@ -50,7 +63,8 @@ class DebugFolder:
     """
 
     def __init__(self, folder: Path, configuration: Mapping[str, str]) -> None:
-        self.project = stage(folder / "connector")
+        self.project = folder / "connector"
+        shutil.copytree(_compiled(), self.project)
         self.configuration_path = self.project / "configuration.json"
         self.configuration_path.write_text(json.dumps(configuration))
         self.warehouse = Warehouse(self.project / "files" / "warehouse.db")
@@ -131,7 +145,7 @@ class DebugFolder:
         began = time.monotonic()
         printed_before = self._console.stat().st_size if self._console.exists() else 0
         # Files: a pipe would fill, or be held open by what is left of a killed group.
-        with self._console.open("ab") as console, TemporaryFile() as keyboard:
+        with self._console.open("ab") as console, tempfile.TemporaryFile() as keyboard:
             keyboard.write(typed.encode())
             keyboard.seek(0)
             process = subprocess.Popen(
