@@ -1,6 +1,6 @@
 """The pages of one parent's children: a template's metrics, a list's subscriptions, a history."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from urllib.parse import quote, quote_plus, urlencode
 
@@ -15,6 +15,8 @@ from courier_async.reading.judge import JudgedPage, judge_page, no_usable
 from courier_async.reading.lane import EndlessGuard
 
 _RATE_HEADER = "ratelimit-limit"
+# A rate of more digits is none that a server keeps.
+_MOST_RATE_DIGITS = 4
 
 
 class ChildPages:
@@ -76,9 +78,9 @@ class ChildPages:
         )
         self._counts.pages += 1
         self.now_ms = max(self.now_ms, reply.server_ms)
-        rate = reply.headers.get(_RATE_HEADER, "")
-        if self._own_pacer is not None and rate.isascii() and rate.isdigit() and int(rate) > 0:
-            self._own_pacer.set_per_second(float(rate))
+        rate = _rate_of(reply.headers)
+        if self._own_pacer is not None and rate > 0:
+            self._own_pacer.set_per_second(rate)
         try:
             page = parse_page(stream, reply.body, base_url=self._base_url)
         except CourierError:
@@ -96,3 +98,10 @@ class ChildPages:
             r | added | {"position": position + place} if isinstance(r, dict) else r
             for place, r in enumerate(records)
         ]
+
+
+def _rate_of(headers: Mapping[str, str]) -> float:
+    """The limit that the server names, in requests a second; 0 where it names none."""
+    text = headers.get(_RATE_HEADER, "")
+    is_rate = text.isascii() and text.isdigit() and len(text) <= _MOST_RATE_DIGITS
+    return float(text) if is_rate else 0.0

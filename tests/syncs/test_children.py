@@ -402,6 +402,17 @@ def test_a_thousand_parents_are_read_at_the_rate_that_is_set() -> None:
     assert synced.seconds - synced.last_answer["/tenants"] <= 1.2 * 1_000 / 200
 
 
+@pytest.mark.parametrize("digits", [30, 400, 5_000])
+def test_a_rate_limit_header_that_names_no_rate_changes_none(digits: int) -> None:
+    headers = {"RateLimit-Limit": "9" * digits}
+    rules = [{"stream": "notification_metric", "headers": headers}]
+    api = virtual_api({"notification": 5}, rules=rules)
+    streams = (BY_TABLE["notification"], BY_TABLE["notification_metric"])
+    synced = virtual_sync(api, streams=streams)
+    assert synced.error is None
+    assert synced.seconds >= 4.0
+
+
 @pytest.mark.parametrize("seed", range(6))
 async def test_rounds_that_die_anywhere_end_with_the_tables_of_the_source(seed: int) -> None:
     house = House("list" if seed % 2 else "tenant")
