@@ -14,10 +14,12 @@ class ChildrenDue:
     """Ids of messages, with their times, that one table of children has still to read.
 
     No more are asked for while too many are due, as long as somebody reads them.
+    In what is saved the time is negative where the last try failed.
     """
 
     def __init__(self, saved: Mapping[str, int]) -> None:
-        self._waiting: dict[str, int] = dict(saved)
+        self._waiting = {name: abs(time) for name, time in saved.items()}
+        self._failed = {name for name, time in saved.items() if time < 0}
         self._under_way: set[str] = set()
         self._changed = asyncio.Event()
         self._is_over = False
@@ -50,6 +52,10 @@ class ChildrenDue:
         Not where the account lacks the table, which would have the others wait without end.
         """
         return not (self.has_room or self._is_refused)
+
+    def failed_before(self, message_id: str) -> bool:
+        """Whether an earlier sync could not read its children."""
+        return message_id in self._failed
 
     def end(self) -> None:
         """No more messages come in this sync."""

@@ -2,7 +2,7 @@
 
 from typing import Final, TypeGuard
 
-from courier_async.errors import CourierError, Denied, Refused
+from courier_async.errors import CourierError, Denied, Limited, Refused
 
 # Rows whose children are read at once, under the shared limiter.
 AT_ONCE: Final = 32
@@ -23,6 +23,7 @@ class FirstFailures:
         self.has_read = False
         self._errors: list[CourierError] = []
         self._new = 0
+        self._limited: Limited | None = None
 
     def note(self, error: CourierError | None, *, failed_before: bool = False) -> None:
         """The next row: why its children could not be read, None where they were.
@@ -33,14 +34,21 @@ class FirstFailures:
         if error is not None and not is_not_found(error):
             self._errors.append(error)
             self._new += not failed_before
+            if isinstance(error, Limited) and not failed_before:
+                self._limited = error
 
     @property
     def are_hopeless(self) -> bool:
-        """Whether so many have failed that no more are asked. Those that failed before may."""
-        return not self.has_read and self._new >= _MOST_FAILURES
+        """Whether so many have failed that no more are asked. Those that failed before may.
+
+        One that met nothing but limits for ten minutes is enough: so would the others.
+        """
+        return self._limited is not None or (not self.has_read and self._new >= _MOST_FAILURES)
 
     def general(self) -> CourierError | None:
         """Why none could be read, where that is no row's fault: Denied where it is the plan."""
+        if self._limited is not None:
+            return self._limited
         if self.has_read or not self._errors:
             return None
         refusals = [error.status for error in self._errors if is_not_in_plan(error)]

@@ -4,7 +4,6 @@ A message's children are due once its row has been sent, and are read while mess
 """
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator
 from typing import Final
 
@@ -19,9 +18,7 @@ from courier_async.reading.first_failures import AT_ONCE, FirstFailures, is_not_
 from courier_async.reading.judge import JudgedPage, time_of
 from courier_async.state.position import StreamState
 
-log = logging.getLogger(__name__)
-
-# Beyond so many messages that fail in one sync, the oldest is given up.
+# After so many messages that fail in one sync, the others wait for the next.
 _MOST_FAILING: Final = 1_000
 # So many messages whose children came odd are read again in the next sync.
 _MOST_DOUBTFUL: Final = 100
@@ -67,7 +64,7 @@ class MessageChildrenReader:
         workers = [asyncio.create_task(self._work(results)) for _ in range(AT_ONCE)]
         running = len(workers)
         try:
-            while running and not self._failures.are_hopeless:
+            while running and not self._is_enough:
                 result = await results.get()
                 if result is None:
                     running -= 1
@@ -96,6 +93,10 @@ class MessageChildrenReader:
             raise general
         if self._failing:
             raise ParentsFailed("message", self._failing)
+
+    @property
+    def _is_enough(self) -> bool:
+        return self._failures.are_hopeless or len(self._failing) >= _MOST_FAILING
 
     async def _work(self, results: "asyncio.Queue[_Read | BaseException | None]") -> None:
         """Only fetches; what an answer means is decided where it arrives."""
@@ -130,7 +131,7 @@ class MessageChildrenReader:
         error = read.error
         is_due_again = self._due.finish(read.message_id)
         is_gone = is_not_found(error)
-        self._failures.note(error)
+        self._failures.note(error, failed_before=self._due.failed_before(read.message_id))
         self._unknown += is_gone
         if error is not None and not is_gone:
             _release(read)
@@ -178,25 +179,14 @@ class MessageChildrenReader:
         return first is not None and first > read.time + HOUR_MS
 
     def _failed(self, message_id: str, time: int, error: CourierError) -> Batch:
-        """Stays due, behind the others; of too many the oldest is given up."""
+        """Stays due, behind the others, and noted as one that failed."""
         self._failing[message_id] = error
-        batch = Batch(
+        return Batch(
             stream=self._stream,
             done=[message_id],
-            due={message_id: time},
+            due={message_id: -time},
             due_in=(self._stream.table,),
         )
-        if len(self._failing) > _MOST_FAILING:
-            oldest = next(iter(self._failing))
-            del self._failing[oldest]
-            log.warning(
-                "%s: given up for message %s, whose children fail as do those of %s others.",
-                self._stream.table,
-                oldest,
-                f"{_MOST_FAILING:,}",
-            )
-            batch.done.append(oldest)
-        return batch
 
 
 def _release(read: _Read) -> None:

@@ -30,7 +30,8 @@ class _SavedStream(StreamState, frozen=True, kw_only=True, omit_defaults=True):
 
     open: rows may have been sent since the last checkpoint but one that ended a sync.
     sent_whole: too large for its rows to be remembered; told once.
-    due: of children of messages, id -> time of the messages to be read.
+    due: of children of messages, id -> time of the messages to be read, negative where the last
+        try failed.
     """
 
     open: bool = False

@@ -413,6 +413,15 @@ def test_a_rate_limit_header_that_names_no_rate_changes_none(digits: int) -> Non
     assert synced.seconds >= 4.0
 
 
+def test_after_ten_minutes_of_refusals_the_other_parents_are_not_asked() -> None:
+    limit = {"stream": "tenant_user", "status": 429, "headers": {"Retry-After": "60"}}
+    sizes = {"tenant": 500, "tenant_user": 3}
+    api = virtual_api(sizes, page_sizes={"tenant": 100}, rules=[limit | {"after": 40}])
+    synced = virtual_sync(api, streams=(BY_TABLE["tenant"], BY_TABLE["tenant_user"]))
+    assert "tenant_user: Courier answered nothing but 429" in str(synced.error)
+    assert api.traffic.by_stream["tenant_user"] < 200
+
+
 @pytest.mark.parametrize("seed", range(6))
 async def test_rounds_that_die_anywhere_end_with_the_tables_of_the_source(seed: int) -> None:
     house = House("list" if seed % 2 else "tenant")

@@ -194,6 +194,33 @@ async def test_while_a_table_fails_the_other_is_read_and_afterwards_both_are_com
     assert house.is_equal()
 
 
+@pytest.mark.parametrize("share", [1.0, 0.5])
+async def test_no_message_is_given_up_where_a_table_fails_for_a_while(
+    monkeypatch: pytest.MonkeyPatch, share: float
+) -> None:
+    monkeypatch.setattr(message_children, "_MOST_FAILING", 40)
+    house = House(400)
+    house.rules({"stream": "message_event", "status": 500, "after": 40, "rate": share})
+    with pytest.raises(SyncFailed, match="message_event"):
+        await house.sync()
+    house.rules()
+    await house.sync()
+    await house.sync()
+    assert house.is_equal()
+
+
+async def test_messages_that_always_fail_do_not_keep_new_ones_from_being_read() -> None:
+    house = House(200)
+    bad = [record["id"] for record in house.account.truth("message")][::2]
+    house.rules(*({"stream": "message_event", "parent": one, "status": 500} for one in bad))
+    for _ in range(4):
+        with pytest.raises(SyncFailed, match="of message, such as"):
+            await house.sync()
+        held = {key.split("\t")[0] for key in house.tables.rows["message_event"]}
+        assert held == house.tables.rows["message"].keys() - set(bad)
+        house.account.add("message", 3)
+
+
 @pytest.mark.parametrize("status", [402, 403, 422, 500])
 async def test_a_message_that_fails_is_named_and_stays_due(status: int) -> None:
     house = House()

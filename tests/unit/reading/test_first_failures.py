@@ -2,7 +2,7 @@
 
 import pytest
 
-from courier_async.errors import CourierError, Denied, Refused, Unavailable
+from courier_async.errors import CourierError, Denied, Limited, Refused, Unavailable
 from courier_async.reading.first_failures import FirstFailures
 
 
@@ -49,4 +49,14 @@ def test_rows_that_failed_before_are_no_reason_to_give_up() -> None:
     failures = FirstFailures(was_read=True)
     for _ in range(30):
         failures.note(Unavailable(""), failed_before=True)
+    assert not failures.are_hopeless
+
+
+def test_after_ten_minutes_of_limits_no_more_rows_are_asked() -> None:
+    limited = Limited("Courier answered nothing but 429 for ten minutes")
+    failures = after(None, limited)
+    assert failures.are_hopeless
+    assert failures.general() is limited
+    failures = FirstFailures(was_read=True)
+    failures.note(limited, failed_before=True)
     assert not failures.are_hopeless
