@@ -249,12 +249,16 @@ class ChildrenReader:
             missing = dict(self.state.missing)
             for key in missed:
                 text = key_text(key)
-                since = missing.get(text, Missing(now)).since
-                # A time from the future tells nothing.
-                missing[text] = Missing(min(since, now))
-                if now - since >= HOUR_MS:
+                known = missing.get(text)
+                if known is None:
+                    # A round may last for hours: not when it began, but when this was read.
+                    missing[text] = Missing(max(now, self._pages.now_ms))
+                elif now - known.since >= HOUR_MS:
                     batch.deletes.append(key)
                     del missing[text]
+                else:
+                    # A time from the future tells nothing.
+                    missing[text] = Missing(min(known.since, now))
             self.state = replace(self.state, missing=missing)
         for key in (*batch.deletes, *batch.forgotten):
             rows.forget(key)

@@ -178,6 +178,20 @@ async def test_a_child_goes_at_the_second_whole_reading_that_lacks_it(house: Hou
     assert house.is_equal()
 
 
+async def test_the_hour_between_two_readings_counts_from_when_the_parent_was_read() -> None:
+    house = House()
+    await house.sync()
+    # Read two hours after the walk over the lists began.
+    parent = house.parent_with_children()
+    house.account.members.remove_members(house.child, parent)
+    house.rules({"stream": house.child, "date_shift_seconds": 7_200.0})
+    await house.sync()
+    house.rules()
+    assert (await house.sync(hours=2.2)).deleted(house.child) == []
+    await house.sync(hours=1.0)
+    assert house.is_equal()
+
+
 @pytest.mark.parametrize("capture_deletes", [True, False])
 async def test_a_child_that_comes_back_is_not_half_way_to_deletion(
     house: House, capture_deletes: bool
