@@ -122,7 +122,8 @@ async def _ask(settings: Settings) -> Findings:
 async def ask(settings: Settings, transport: Transport) -> Findings:
     """What the first page of each stream comes to. Raises nothing of Courier.
 
-    Children are asked for one row of their parent; where there is no such row, they can be read.
+    Children are asked for one row of their parent; where there is no such row, what holds of the
+    parent holds of them.
     """
     client = CourierClient(
         transport, Pacer(per_second=settings.requests_per_second), max_retries=_MAX_RETRIES
@@ -135,7 +136,7 @@ async def ask(settings: Settings, transport: Transport) -> Findings:
         if stream.us_only and not settings.is_us:
             errors[stream.table] = NotInRegion()
         elif stream.parent is not None and parent_id is None:
-            errors[stream.table] = None
+            errors[stream.table] = errors[stream.parent]
         else:
             path = stream.path.replace("{id}", quote(parent_id or "", safe=""))
             page = await _first_page(stream, path, settings, client)

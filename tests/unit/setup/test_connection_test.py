@@ -65,6 +65,17 @@ def test_why_a_stream_cannot_be_read(what: int | bytes, reason: str) -> None:
     assert trouble_with_key(SETTINGS, findings) is None
 
 
+def test_children_of_a_table_that_cannot_be_read_cannot_be_read_either() -> None:
+    tables = ("list", "brand", "list_subscription")
+    settings = dataclasses.replace(SETTINGS, streams=tuple(BY_TABLE[table] for table in tables))
+    text = str(trouble_with_streams(settings, ask(settings, Answers(list=403))))
+    assert text.startswith("1 of 3 streams can be read: brand.")
+    assert text.endswith("set streams to: brand")
+    assert "The key can read no stream" in str(
+        trouble_with_key(settings, ask(settings, Answers(list=403, brand=403)))
+    )
+
+
 def test_a_401_to_every_request_is_about_the_key_whatever_else_is_answered() -> None:
     findings = ask(SETTINGS, Answers(brand=401, message=503))
     assert str(trouble_with_key(SETTINGS, findings)).startswith("Courier does not accept the key")
