@@ -85,7 +85,7 @@ class Changes:
 
     def _select_row(self, selected: Selected, page: JudgedPage, at: int, rows: SentRows) -> None:
         record, key = page.records[at], page.keys[at]
-        mark = fingerprint(record, self._salt)
+        mark = self._mark(record)
         if mark and rows.get(key) == mark:
             selected.unchanged += 1
             return
@@ -108,7 +108,7 @@ class Changes:
         # Nothing is noted of older records, most of a first reading: they need no fingerprint.
         is_noted = recent.is_above_given_up(time)
         name = short_hash(key) if is_noted else b""
-        mark = fingerprint(record, self._salt) if is_noted else BLANK
+        mark = self._mark(record) if is_noted else BLANK
         known = recent.get(name, time) if is_noted else None
         if known is not None:
             selected.holds_known = True
@@ -130,6 +130,13 @@ class Changes:
             recent.set(name, time, mark)
             selected.entries.append(Entry(key, name, mark, time))
         selected.rows.append(self._mapper.row(record))
+
+    def _mark(self, record: Record) -> bytes:
+        """The fingerprint of what lands of a record."""
+        left_out = self._stream.left_out
+        if not record.keys().isdisjoint(left_out):
+            record = {name: value for name, value in record.items() if name not in left_out}
+        return fingerprint(record, self._salt)
 
     def _newest_own_time(self, record: Record, now_ms: int) -> int:
         """One that lies ahead is an odd one, and nothing to wait for."""

@@ -62,6 +62,18 @@ def test_a_row_is_sent_when_it_is_new_and_when_it_has_changed() -> None:
     assert sent(select(changes, BRAND, a, b | {"name": None})) == ["b"]
 
 
+@pytest.mark.parametrize(
+    ("table", "field"),
+    [("tenant_user", "profile"), ("audience_member", "reason"), ("preference_section", "topics")],
+)
+def test_a_change_of_what_never_lands_sends_nothing(table: str, field: str) -> None:
+    stream = BY_TABLE[table]
+    record = dict.fromkeys(stream.key, "a")
+    changes = changes_of(stream, rows=SentRows())
+    assert len(select(changes, stream, record | {field: ["old"]}).rows) == 1
+    assert select(changes, stream, record | {field: ["new"]}).unchanged == 1
+
+
 def test_a_row_of_which_only_the_key_is_remembered_is_sent() -> None:
     rows = SentRows()
     rows.set(("a",), BLANK)
