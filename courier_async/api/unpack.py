@@ -32,7 +32,8 @@ class Unpacker:
         if not self._is_packed:
             yield packed
             return
-        while packed:
+        is_more = bool(packed)
+        while is_more:
             if self._unpacking is None:
                 self._unpacking = zlib.decompressobj(self._window_bits(packed[0]))
             try:
@@ -40,10 +41,13 @@ class Unpacker:
             except zlib.error:
                 raise BadlyPacked from None
             packed = self._unpacking.unconsumed_tail
+            # Of a full piece some may be left though all input has been taken.
+            is_more = bool(packed) or len(piece) == _PIECE_BYTES
             if self._unpacking.eof:
                 # A gzip body may have several parts, one after another.
                 packed = self._unpacking.unused_data if self._encoding == "gzip" else b""
                 self._unpacking = None
+                is_more = bool(packed)
             if piece:
                 yield piece
 
