@@ -59,8 +59,11 @@ class Pacer:
             self._setting = per_second
             self._set_rate(per_second if self._cut is None else min(self._rate, per_second))
 
-    async def wait_for_turn(self, *, lane: bool = False) -> float:
-        """Returns the time on the loop's clock at which the request was let go."""
+    async def wait_for_turn(self, *, lane: bool = False, then: "Pacer | None" = None) -> float:
+        """Returns the time on the loop's clock at which the request was let go.
+
+        then: another pacer that it also waits for, so that both rates hold at that time.
+        """
         loop = asyncio.get_running_loop()
         await self._turn.take(gives_way=lane)
         try:
@@ -68,7 +71,12 @@ class Pacer:
             limiter = await self._limiter_at(loop.time())
             await limiter.acquire()
             await self._until_released()  # a refusal may have come meanwhile
-            return loop.time()
+            if then is None:
+                return loop.time()
+            moment = await then.wait_for_turn(lane=lane)
+            # What ran up in the bucket meanwhile must not go at once either.
+            self._limiter = None
+            return moment
         finally:
             self._turn.give_back()
 

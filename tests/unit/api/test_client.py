@@ -487,6 +487,26 @@ def test_a_table_with_a_rate_of_its_own_waits_alone() -> None:
     assert shared_rate == 50
 
 
+@pytest.mark.parametrize("hold_seconds", [0, 20])
+def test_a_tables_own_rate_holds_while_all_wait(hold_seconds: int) -> None:
+    async def main() -> list[float]:
+        wire = ByPath(metrics=lambda now: OK)
+        shared, own = Pacer(per_second=50), Pacer(per_second=1)
+        client = CourierClient(wire, shared, max_retries=0)
+        sent_at = await shared.wait_for_turn()
+        shared.refused(sent_at=sent_at, retry_after_seconds=hold_seconds)
+        lanes = [asyncio.create_task(shared.wait_for_turn(lane=True)) for _ in range(400)]
+        asking = [
+            client.get("/metrics", Counts("metric"), lane=True, own_pacer=own) for _ in range(10)
+        ]
+        await asyncio.gather(*asking, *lanes)
+        return wire.asked_at["metrics"]
+
+    asked_at = run_virtual(main())
+    assert min(later - earlier for earlier, later in pairwise(asked_at)) >= 1
+    assert asked_at[-1] <= hold_seconds + 12
+
+
 def test_any_other_answer_begins_the_ten_minutes_anew() -> None:
     refused = [status(429, retry_after="60")] * 9
     outcome = ask(*refused, status(503), *refused, status(503), *refused, OK)
