@@ -132,11 +132,7 @@ class Changes:
         selected.rows.append(self._mapper.row(record))
 
     def _mark(self, record: Record) -> bytes:
-        """The fingerprint of what lands of a record."""
-        left_out = self._stream.left_out
-        if not record.keys().isdisjoint(left_out):
-            record = {name: value for name, value in record.items() if name not in left_out}
-        return fingerprint(record, self._salt)
+        return fingerprint(landing(self._stream, record), self._salt)
 
     def _newest_own_time(self, record: Record, now_ms: int) -> int:
         """One that lies ahead is an odd one, and nothing to wait for."""
@@ -169,3 +165,10 @@ class Changes:
                 if moment >= covered_at - SETTLING_MS:
                     return False
         return True
+
+
+def landing(stream: Stream, record: Record) -> Record:
+    """The record without the fields that never land: their changes are none."""
+    if record.keys().isdisjoint(stream.left_out):
+        return record
+    return {name: value for name, value in record.items() if name not in stream.left_out}

@@ -7,6 +7,7 @@ from typing import Any
 from courier_async.catalog.rows import RowMapper
 from courier_async.catalog.stream import Record
 from courier_async.catalog.streams import BY_TABLE
+from courier_async.reading.changes import landing
 from courier_async.state.sent_rows import fingerprint
 
 _REDACTING, _PLAIN = (
@@ -17,21 +18,26 @@ _REDACTING, _PLAIN = (
 
 @dataclass(slots=True)
 class Version:
-    """A record as it was from a moment on, and its rows with secrets redacted and without."""
+    """A record as it was from a moment on, what of it lands, and its rows.
+
+    rows: with secrets redacted and without.
+    """
 
     since_ms: int
     record: Record
+    landing: Record
     rows: tuple[dict[str, Any], dict[str, Any]]
     _marks: dict[bytes, bytes] = field(default_factory=dict)
 
     @classmethod
     def of(cls, table: str, since_ms: int, record: Record) -> "Version":
-        return cls(since_ms, record, (_REDACTING[table].row(record), _PLAIN[table].row(record)))
+        rows = (_REDACTING[table].row(record), _PLAIN[table].row(record))
+        return cls(since_ms, record, landing(BY_TABLE[table], record), rows)
 
     def mark(self, salt: bytes) -> bytes:
         """The fingerprint that the state keeps of it."""
         if salt not in self._marks:
-            self._marks[salt] = fingerprint(self.record, salt)
+            self._marks[salt] = fingerprint(self.landing, salt)
         return self._marks[salt]
 
 
