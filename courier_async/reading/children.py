@@ -10,12 +10,13 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from courier_async.catalog.stream import HOUR_MS, Key, Stream
+from courier_async.catalog.stream import DAY_MS, HOUR_MS, Key, Stream
 from courier_async.counts import Counts
 from courier_async.errors import CourierError, Denied, KeyRefused, ParentsFailed, Refused
 from courier_async.handover import Batch, Notice, Release
 from courier_async.reading.changes import Changes
 from courier_async.reading.child_pages import ChildPages
+from courier_async.reading.deletes import are_many, many_missing
 from courier_async.reading.first_failures import (
     AT_ONCE,
     FirstFailures,
@@ -75,6 +76,7 @@ class ChildrenReader:
         self._unusable: set[str] = set()
         self._errors: dict[str, CourierError] = {}
         self._unknown = 0
+        self._misses_more = False
         self._failures = FirstFailures(was_read=state != StreamState() or bool(self._kept))
         # They count only once some parent could be read, or all have failed.
         self._held: list[_End] = []
@@ -115,6 +117,9 @@ class ChildrenReader:
             raise general
         for end in self._held:
             yield self._end_parent(end, progress, parents)
+        missed, known = len(self.state.missing), len(self._changes.rows or ())
+        if self._misses_more and are_many(missed, known):
+            yield Notice(many_missing(self._stream, missed, known))
         if self._unknown:
             yield Notice(
                 f"{self._stream.table}: Courier answered 404 to {self._unknown:,} rows of "
@@ -247,13 +252,16 @@ class ChildrenReader:
             batch.forgotten = missed
         elif self._settings.capture_deletes:
             missing = dict(self.state.missing)
+            is_many = are_many(len(missing.keys() | set(map(key_text, missed))), len(rows))
+            wait_ms = DAY_MS if is_many else HOUR_MS
             for key in missed:
                 text = key_text(key)
                 known = missing.get(text)
                 if known is None:
+                    self._misses_more = True
                     # A round may last for hours: not when it began, but when this was read.
                     missing[text] = Missing(max(now, self._pages.now_ms))
-                elif now - known.since >= HOUR_MS:
+                elif now - known.since >= wait_ms:
                     batch.deletes.append(key)
                     del missing[text]
                 else:

@@ -19,7 +19,7 @@ from courier_async.state.position import Missing
 from courier_async.state.sent_rows import key_of_text, key_text
 
 MOST_ASKED: Final = 500
-# So many at once look more like a fault of the source than like deletes.
+# Fewer at once are taken for deletes.
 _MANY: Final = 20
 _ASKED_AT_ONCE: Final = 8
 # An id that has told nothing for so long, and so often, is taken to tell nothing.
@@ -71,12 +71,9 @@ async def find_gone(
         record = missing.get(text, Missing(now))
         # A time from the future tells nothing.
         gone.missing[text] = record._replace(since=min(record.since, now))
-    is_many = len(missed) >= _MANY and 2 * len(missed) > len(known)
+    is_many = are_many(len(missed), len(known))
     if is_many and any(record.since == now for record in gone.missing.values()):
-        gone.warning = (
-            f"{stream.table}: {len(missed):,} of {len(known):,} rows are missing from Courier's "
-            "answers at once. They are marked deleted only if they are still missing in a day."
-        )
+        gone.warning = many_missing(stream, len(missed), len(known))
     after_an_hour = _waiting_since(gone.missing, now - HOUR_MS)
     after_a_day = _waiting_since(gone.missing, now - DAY_MS)
     if not after_an_hour:
@@ -98,6 +95,19 @@ async def find_gone(
     for key in gone.keys:
         gone.missing.pop(key_text(key), None)
     return gone
+
+
+def are_many(missed: int, known: int) -> bool:
+    """Whether so many rows are missing at once that it looks more like a fault."""
+    return missed >= _MANY and 2 * missed > known
+
+
+def many_missing(stream: Stream, missed: int, known: int) -> str:
+    """The warning where that is so."""
+    return (
+        f"{stream.table}: {missed:,} of {known:,} rows are missing from Courier's answers at "
+        "once. They are marked deleted only if they are still missing in a day."
+    )
 
 
 def _waiting_since(missing: dict[str, Missing], latest: int) -> list[Key]:

@@ -248,6 +248,28 @@ async def test_an_error_in_place_of_children_does_not_pass_for_none(
     assert house.is_equal()
 
 
+async def test_where_most_children_are_missing_at_once_they_go_a_day_later() -> None:
+    house = House()
+    await house.sync()
+    assert len(house.tables.rows[house.child]) > 20
+    house.rules({"stream": house.child, "body": EMPTY_LISTING})
+    told = 0
+    for _ in range(8):
+        sink = await house.sync(hours=2.5)
+        assert sink.deleted(house.child) == []
+        told += len([text for text in sink.warnings if "rows are missing" in text])
+    assert told == 1
+    house.rules()
+    await house.sync()
+    assert house.is_equal()
+    for parent in house.ids:
+        house.account.members.remove_members(house.child, parent, users=house.of(parent))
+    await house.sync()
+    assert (await house.sync(hours=23)).deleted(house.child) == []
+    await house.sync(hours=2)
+    assert house.is_equal()
+
+
 async def test_children_go_with_their_parents_row(house: House) -> None:
     house.account.delete(house.parent, house.parent_with_children())
     await house.sync()
