@@ -9,6 +9,8 @@ from msgspec.structs import replace
 from courier_async.state.position import Round, StreamState
 
 MOST_OWED: Final = 1_000
+# A sync that runs daily begins now a little sooner, now a little later.
+_SOONER_MS: Final = 5 * 60 * 1000
 
 
 @dataclass(slots=True, kw_only=True)
@@ -104,4 +106,4 @@ def with_owed(state: StreamState, new: Iterable[str]) -> StreamState:
 
 def _is_due(current: Round, now: int, refresh_ms: int) -> bool:
     """Whether the next round begins. One from the future tells nothing."""
-    return current.over and not 0 <= now - current.began < refresh_ms
+    return current.over and not 0 <= now - current.began < refresh_ms - _SOONER_MS

@@ -99,6 +99,13 @@ async def test_a_round_begins_only_when_it_is_due(house: House) -> None:
     assert house.api.traffic.by_stream[house.child] == 2 * requests
 
 
+async def test_a_daily_sync_that_begins_a_minute_sooner_begins_a_round(house: House) -> None:
+    for _ in range(3):
+        requests = house.api.traffic.by_stream[house.child]
+        await house.sync(hours=24 - 1 / 60, children_refresh_hours=24.0)
+        assert house.api.traffic.by_stream[house.child] > requests
+
+
 async def test_the_children_of_a_new_parent_land_between_two_rounds(house: House) -> None:
     (new,) = house.account.add(house.parent)
     house.account.members.add_members(house.child, new, 3)
