@@ -44,10 +44,11 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class TooMany:
-    """A refusal for too many requests."""
+    """A refusal for too many requests. is_wall: perhaps; it is a page of some firewall."""
 
     status: int
     retry_after_seconds: float | None
+    is_wall: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +100,10 @@ def _is_error(value: dict[str, Any], arrays: tuple[str, ...]) -> bool:
 
 def _of_forbidden(headers: Mapping[str, str], body: bytes, told: float | None) -> Meaning:
     error = _error_of(body)
-    if error is None or "retry-after" in headers or "retry-after-ms" in headers:
+    if "retry-after" in headers or "retry-after-ms" in headers:
         return TooMany(403, told)
+    if error is None:
+        return TooMany(403, told, is_wall=True)
     if error.get("type") == "rate_limit_error":
         return TooMany(403, told)
     if error.get("type") == "authentication_error" or error.get("message") == _BAD_KEY_TEXT:

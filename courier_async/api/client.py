@@ -15,9 +15,18 @@ from courier_async.api.pacer import Pacer
 from courier_async.api.refusals import Refusals
 from courier_async.api.transport import MAX_BODY_BYTES, BodyTooLarge, ConnectionTrouble, Transport
 from courier_async.counts import Counts
-from courier_async.errors import BadAnswer, KeyRefused, Limited, Refused, Unavailable
+from courier_async.errors import (
+    LIMIT_ADVICE,
+    BadAnswer,
+    KeyRefused,
+    Limited,
+    Refused,
+    Unavailable,
+)
 
 _FIRST_DELAY_SECONDS: Final = 1.0
+# So often may one request meet a firewall while others of its stream are answered.
+_MOST_WALLS: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +57,13 @@ class _Request:
 
 @dataclass(frozen=True, slots=True)
 class _Limit:
-    """A limit was met. wait_seconds: how long this stream alone is to wait."""
+    """A limit was met. wait_seconds: how long this stream alone is to wait.
+
+    is_wall: it may be a firewall that lets this request never through.
+    """
 
     wait_seconds: float
+    is_wall: bool
 
 
 class _Retry(Exception):
@@ -124,12 +137,17 @@ class CourierClient:
 
     async def _reply_or_failure(self, request: _Request) -> Reply | Failed:
         """Asks until the answer is no limit, and once more after a 401 that may be a stray one."""
-        asked_again = False
+        asked_again, walls, answers = False, 0, self._refusals.answers
         while True:
+            answered_before = answers[request.counts.table]
             outcome = await self._ask_within_budget(request)
             if isinstance(outcome, Reply | Failed):
                 return outcome
             if isinstance(outcome, _Limit):
+                walls += outcome.is_wall and answers[request.counts.table] > answered_before
+                if walls > _MOST_WALLS:
+                    text = "a firewall answered 403 again and again, to this request alone"
+                    raise Unavailable(text, LIMIT_ADVICE)
                 await asyncio.sleep(outcome.wait_seconds)
                 continue
             if asked_again or not self._key_accepted:
@@ -201,10 +219,10 @@ class CourierClient:
         if request.own_pacer is not None:
             request.own_pacer.refused(sent_at=sent_at, retry_after_seconds=told)
         elif alone_seconds > 0:
-            return _Limit(alone_seconds)
+            return _Limit(alone_seconds, refusal.is_wall)
         else:
             self._pacer.refused(sent_at=sent_at, retry_after_seconds=told)
-        return _Limit(0.0)
+        return _Limit(0.0, refusal.is_wall)
 
 
 def _count_retry(details: Any) -> None:

@@ -1,5 +1,6 @@
 """Whom a refusal for too many requests concerns: every stream or one, and for how long."""
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Final
 
@@ -26,9 +27,12 @@ class Refusals:
 
     def __init__(self) -> None:
         self._rows: dict[str, _Row] = {}
+        # Of each stream, how many requests were answered with anything but a limit.
+        self.answers: Counter[str] = Counter()
 
     def answered(self, table: str) -> None:
         """A request of this stream was answered with anything but a limit."""
+        self.answers[table] += 1
         if self._rows:
             self._rows.pop(table, None)
             for row in self._rows.values():

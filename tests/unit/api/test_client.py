@@ -487,6 +487,32 @@ def test_a_table_with_a_rate_of_its_own_waits_alone() -> None:
     assert shared_rate == 50
 
 
+def test_a_page_of_a_firewall_for_one_request_alone_fails_it_and_holds_nobody_up() -> None:
+    async def main() -> tuple[BaseException, float]:
+        client = CourierClient(
+            ByPath(blocked=lambda _: status(403, WALL)), Pacer(per_second=50), max_retries=3
+        )
+
+        async def others() -> float:
+            for _ in range(2_000):
+                (await client.get("/other", Counts("member"), lane=True)).hold.release()
+            return asyncio.get_running_loop().time()
+
+        error, done = await asyncio.gather(
+            client.get("/blocked", Counts("member"), lane=True), others(), return_exceptions=True
+        )
+        assert isinstance(error, BaseException)
+        assert isinstance(done, float)
+        return error, done
+
+    error, done = run_virtual(main())
+    assert isinstance(error, Unavailable)
+    assert str(error) == "a firewall answered 403 again and again, to this request alone"
+    assert "ask its owner" in error.advice
+    # Two thousand answers of 40 ms, one after another, and the throttle's minute.
+    assert done < 150
+
+
 @pytest.mark.parametrize("hold_seconds", [0, 20])
 def test_a_tables_own_rate_holds_while_all_wait(hold_seconds: int) -> None:
     async def main() -> list[float]:
