@@ -1,7 +1,7 @@
 """A shared rate: when the next request may go, and how refusals slow it down."""
 
 import asyncio
-from typing import Final
+from typing import Final, Optional
 
 from aiolimiter import AsyncLimiter
 
@@ -59,7 +59,7 @@ class Pacer:
             self._setting = per_second
             self._set_rate(per_second if self._cut is None else min(self._rate, per_second))
 
-    async def wait_for_turn(self, *, lane: bool = False, then: "Pacer | None" = None) -> float:
+    async def wait_for_turn(self, *, lane: bool = False, then: Optional["Pacer"] = None) -> float:
         """Returns the time on the loop's clock at which the request was let go.
 
         then: another pacer that it also waits for, so that both rates hold at that time.
