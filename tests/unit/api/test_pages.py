@@ -116,9 +116,26 @@ def test_a_body_without_paging_is_an_error_after_its_records(table: str, records
 
 
 def test_one_answer_that_holds_everything_is_the_last() -> None:
-    body = {"results": [{"id": "a"}], "paging": {"more": True, "cursor": "c"}}
-    assert page("message_event", body) == Page([{"id": "a"}], None)
+    body: dict[str, Any] = {"results": [{"id": "a"}]}
+    lasts: list[dict[str, Any]] = [
+        {},
+        {"paging": None},
+        {"paging": {}},
+        {"paging": {"more": False}},
+    ]
+    for last in lasts:
+        assert page("message_event", body | last) == Page([{"id": "a"}], None)
     assert "'results'" in refusal("message_event", {"rows": []})
+
+
+@pytest.mark.parametrize("cursor", [{"cursor": CURSOR}, {}])
+def test_where_one_answer_is_to_hold_everything_another_page_is_trouble(
+    cursor: dict[str, str],
+) -> None:
+    body = {"results": [{"id": "a"}], "paging": {"more": True} | cursor}
+    found = page("message_event", body)
+    assert (found.records, found.next_cursor) == ([{"id": "a"}], None)
+    assert "another page" in str(found.trouble)
 
 
 @pytest.mark.parametrize("array", ["items", "results"])
