@@ -10,6 +10,8 @@ from courier_async.reading.child_pages import ChildPages
 from courier_async.reading.children import ChildrenReader
 from courier_async.reading.rounds import Progress
 from courier_async.state import saved
+from courier_async.state.position import Missing
+from courier_async.state.sent_rows import key_text
 from tests.simulation.planted_state import Patches
 
 # -- rounds ---------------------------------------------------------------------------------------
@@ -77,7 +79,14 @@ def one_failing_parent_ends_the_round() -> Patches:
 
 
 def a_child_deleted_after_one_reading() -> Patches:
-    yield patch.object(children, "HOUR_MS", 0)
+    real = ChildrenReader._compare
+
+    def compare(self: ChildrenReader, parent: str, seen: Any, batch: Any, now: int) -> None:
+        missed = {key_text(key): Missing(0) for key in self._kept[parent] - seen}
+        self.state = replace(self.state, missing=self.state.missing | missed)
+        real(self, parent, seen, batch, now)
+
+    yield patch.object(ChildrenReader, "_compare", compare)
 
 
 def children_of_a_deleted_parent_stay() -> Patches:
