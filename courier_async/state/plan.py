@@ -86,11 +86,7 @@ def trusted(state: StreamState, now: int) -> StreamState:
     The watermark is a record's own time, so a reading that claims to be later than now is taken
     to have begun then.
     """
-    latest = min(now, state.watermark if state.watermark is not None else 0)
-    if all(r.began <= now for r in state.readings) and all(
-        lane.started_at <= now for lane in state.lanes
-    ):
-        return state
+    latest = min(now, state.watermark or 0)
     readings = [r if r.began <= now else Reading(latest, r.reached) for r in state.readings]
     lanes = [
         lane
@@ -125,10 +121,10 @@ def _bound(state: StreamState, now: int, depth: Depth) -> int:
             bound = min(bound, unread)
     unusable = unusable_now(state, now)
     # Nothing below the floor is read, so nothing there can have been read lately.
-    if unusable is not None and (
-        now - _last_read(state, max(unusable.time, depth.floor)) >= DAY_MS
-    ):
-        bound = min(bound, unusable.time - depth.overlap_ms)
+    if unusable is not None:
+        read_at = last_read(state.readings, max(unusable.time, depth.floor)) or 0
+        if now - read_at >= DAY_MS:
+            bound = min(bound, unusable.time - depth.overlap_ms)
     return max(bound, depth.floor)
 
 
@@ -145,11 +141,11 @@ def due_down_to(
     for began, reached in readings:
         owed_from = max(reached, began - lookback_ms, closed, floor)
         near, far = 0, HOUR_MS
-        while owed_from < top and now - near > owed_from:
+        while now - near > owed_from:
             youngest, oldest = min(top, now - near), max(owed_from, now - far)
             wait = max(now - youngest, HOUR_MS // 2)
             if oldest < youngest and _AGE_PER_WAIT * (now - began) > wait:
-                down_to = oldest if down_to is None else min(down_to, oldest)
+                down_to = oldest
             near, far = far, far * 2
         top = min(top, reached)
     return down_to
@@ -160,14 +156,12 @@ def with_reading(
 ) -> tuple[tuple[Reading, ...], int | None]:
     """(readings, closed) once a further span has been read."""
     kept = list(_uncovered_by_later([*state.readings, reading]))
-    closed = state.closed if state.closed is not None else kept[-1].began - lookback_ms
-    closed = min(closed, kept[0].began - lookback_ms)
+    closed = min(state.closed or 0, kept[0].began - lookback_ms)
     # From the oldest reading up: what each has seen when it was beyond the lookback.
-    for index in range(len(kept) - 1, -1, -1):
-        if kept[index].reached > closed and index != len(kept) - 1:
+    for known in reversed(kept):
+        if known.reached > closed and known is not kept[-1]:
             break
-        top = kept[index - 1].reached if index else kept[0].began
-        closed = max(closed, min(top, kept[index].began - lookback_ms))
+        closed = max(closed, known.began - lookback_ms)
     unusable = unusable_now(state, kept[0].began)
     if unusable is not None:
         closed = min(closed, unusable.time)
@@ -198,18 +192,13 @@ def complete_to(state: StreamState) -> int | None:
 
 def stalest(state: StreamState) -> int | None:
     """When the place that waits longest to be read again was last read, if it is still owed."""
-    closed = state.closed if state.closed is not None else 0
+    closed = state.closed or 0
     top, began = None, None
     for reading in state.readings:
         if top is not None and top <= closed:
             break
         top, began = reading.reached, reading.began
     return began
-
-
-def _last_read(state: StreamState, time: int) -> int:
-    began = last_read(state.readings, time)
-    return 0 if began is None else began
 
 
 def _closed(state: StreamState, lookback_ms: int) -> int:

@@ -214,6 +214,84 @@ def test_nothing_below_the_floor_is_due() -> None:
     assert due == NOW - 128 * HOUR_MS
 
 
+def test_the_rest_of_an_octave_is_read_along_as_far_as_its_reading_had_reached() -> None:
+    reached = NOW - 5 * HOUR_MS
+    readings = [Reading(NOW - 66 * 60_000, reached), Reading(NOW - 72 * 60_000, 0)]
+    # Of the octave from four to eight hours only the upper part was read as long ago as is due.
+    assert due_down_to(readings, now=NOW, lookback_ms=LOOKBACK, closed=0) == reached
+
+
+def test_what_is_younger_than_half_an_hour_is_due_after_a_quarter_of_that() -> None:
+    for minutes, due in ((7.5, None), (7.6, NOW - HOUR_MS)):
+        readings = [Reading(NOW - round(minutes * 60_000), 0)]
+        assert due_down_to(readings, now=NOW, lookback_ms=LOOKBACK, closed=0) == due
+
+
+def test_what_is_closed_is_not_due_where_a_reading_ends_with_it() -> None:
+    closed = NOW - 5 * HOUR_MS
+    readings = [Reading(NOW - 60_000, closed), Reading(NOW - 9 * DAY_MS, 0)]
+    assert due_down_to(readings, now=NOW, lookback_ms=LOOKBACK, closed=closed) is None
+
+
+def test_where_only_what_lies_below_sync_since_is_due_the_overlap_is_read() -> None:
+    readings = (Reading(NOW, NOW - 20 * DAY_MS), Reading(NOW - 10 * DAY_MS, 0))
+    since = replace_depth(floor=NOW - 15 * DAY_MS)
+    assert plan_walk(read_whole(readings=readings), NOW, since).bound == NOW - HOUR_MS
+    assert plan_walk(read_whole(readings=readings), NOW, DEPTH).bound == NOW - LOOKBACK
+
+
+# -- what a reading leaves ---------------------------------------------------------------------
+
+
+def test_what_a_reading_has_passed_beyond_the_lookback_is_closed() -> None:
+    began = NOW + 10 * DAY_MS
+    for days, closed in ((31, began - LOOKBACK), (29, NOW - LOOKBACK)):
+        reading = Reading(began, NOW - days * DAY_MS)
+        assert with_reading(read_whole(), reading, lookback_ms=LOOKBACK)[1] == closed
+
+
+def test_below_the_oldest_reading_there_is_nothing_to_wait_for() -> None:
+    since = Reading(NOW, NOW - 10 * DAY_MS)
+    state = read_whole(readings=(since,))
+    readings, closed = with_reading(
+        state, since._replace(began=NOW + 25 * DAY_MS), lookback_ms=LOOKBACK
+    )
+    assert readings == (Reading(NOW + 25 * DAY_MS, since.reached),)
+    assert closed == NOW - 5 * DAY_MS
+
+
+def test_a_first_reading_closes_what_is_older_than_the_lookback() -> None:
+    assert with_reading(StreamState(), Reading(NOW, 0), lookback_ms=LOOKBACK) == (
+        (Reading(NOW, 0),),
+        NOW - LOOKBACK,
+    )
+
+
+def test_once_the_lookback_has_shrunk_the_oldest_reading_closes_more() -> None:
+    reading = Reading(NOW + DAY_MS, NOW - HOUR_MS)
+    _, closed = with_reading(read_whole(), reading, lookback_ms=3 * DAY_MS)
+    assert closed == NOW - 3 * DAY_MS
+
+
+def test_of_readings_that_lie_in_what_is_closed_only_the_oldest_stays() -> None:
+    oldest = Reading(NOW - 20 * DAY_MS, 0)
+    state = read_whole(readings=(Reading(NOW, NOW - 40 * DAY_MS), oldest))
+    for days, kept in ((30, (oldest,)), (29, state.readings)):
+        reading = Reading(NOW, NOW - days * DAY_MS)._replace(began=NOW + 1)
+        assert with_reading(state, reading, lookback_ms=LOOKBACK)[0] == (reading, *kept)
+
+
+def test_readings_are_bounded_in_number_and_the_oldest_stays() -> None:
+    state = read_whole(closed=NOW - 365 * DAY_MS)
+    for day in range(1, 40):
+        began = NOW + day * DAY_MS
+        reading = Reading(began, began - HOUR_MS)
+        readings, closed = with_reading(state, reading, lookback_ms=365 * DAY_MS)
+        state = replace(state, readings=readings, closed=closed)
+    assert len(state.readings) == 24
+    assert state.readings[-1] == Reading(NOW, 0)
+
+
 # -- settings that change ------------------------------------------------------------------------
 
 
@@ -221,6 +299,10 @@ def test_what_no_reading_has_covered_is_read_to_its_end() -> None:
     assert plan_walk(StreamState(), NOW, DEPTH).bound == 0
     since = replace_depth(floor=NOW - 90 * DAY_MS)
     assert plan_walk(StreamState(), NOW, since).bound == since.floor
+    assert plan_walk(StreamState(watermark=NOW), NOW, since).bound == since.floor
+    # Only a part of a walk has been read, though as deep as is wanted now.
+    part = StreamState(readings=(Reading(NOW, NOW - 99 * DAY_MS),))
+    assert plan_walk(part, NOW, since).bound == since.floor
 
 
 def replace_depth(*, floor: int = 0, lookback_days: float = 30) -> Depth:
@@ -239,6 +321,19 @@ def test_where_sync_since_moves_back_the_part_in_between_is_read_once(
     assert syncs.sync().reached == floor
     syncs.now += 6 * HOUR_MS
     assert syncs.sync().reached > syncs.now - 30 * DAY_MS - 6 * HOUR_MS
+
+
+def test_what_came_between_two_readings_that_do_not_meet_is_read_once() -> None:
+    readings = (Reading(NOW, NOW - 5 * DAY_MS), Reading(NOW - 10 * DAY_MS, 0))
+    depth = replace_depth(lookback_days=0)
+    state = read_whole(readings=readings, closed=NOW - 99 * DAY_MS)
+    gap = NOW - 10 * DAY_MS - INDEX_LAG_MS - HOUR_MS
+    assert plan_walk(state, NOW, depth).bound == gap
+    # Readings that meet, or part below sync_since, leave nothing between them.
+    met = (Reading(NOW, gap), readings[1])
+    assert plan_walk(replace(state, readings=met), NOW, depth).bound == NOW - HOUR_MS
+    since = replace_depth(lookback_days=0, floor=NOW - 5 * DAY_MS)
+    assert plan_walk(state, NOW, since).bound == NOW - HOUR_MS
 
 
 def test_where_sync_since_moves_forward_nothing_older_is_read() -> None:
@@ -265,6 +360,13 @@ def test_a_lookback_that_grows_covers_what_had_been_closed(seed: int) -> None:
     worst, never = delays(syncs.log, changes, every=6 * HOUR_MS)
     assert worst <= SHARE
     assert never == 0
+
+
+def test_a_lookback_that_has_grown_is_read_in_the_next_sync() -> None:
+    readings = (Reading(NOW, NOW - 8 * DAY_MS), Reading(NOW - 20 * DAY_MS, 0))
+    state = read_whole(readings=readings, closed=NOW - 7 * DAY_MS)
+    assert plan_walk(state, NOW, replace_depth(lookback_days=7)).bound == NOW - HOUR_MS
+    assert plan_walk(state, NOW, DEPTH).bound == NOW - 30 * DAY_MS
 
 
 def test_a_lookback_that_shrinks_is_read_no_deeper_and_may_grow_again(seed: int) -> None:
@@ -314,13 +416,22 @@ def test_times_from_the_future_are_taken_to_be_the_watermark() -> None:
     ahead = NOW + 9 * DAY_MS
     state = StreamState(
         watermark=NOW - HOUR_MS,
-        readings=(Reading(ahead, ahead - DAY_MS), Reading(NOW - DAY_MS, 0)),
-        lanes=(Lane(started_at=ahead, cursor="c", newest=ahead, oldest=5),),
+        readings=(Reading(ahead, NOW - 2 * DAY_MS), Reading(NOW - DAY_MS, 0)),
+        lanes=(
+            Lane(started_at=ahead, cursor="c", newest=NOW - 5, oldest=5),
+            Lane(started_at=NOW - DAY_MS, cursor="d", newest=4, oldest=3),
+        ),
     )
     trusted = plan.trusted(state, NOW)
-    assert all(reading.began <= NOW for reading in trusted.readings)
-    assert [lane.started_at for lane in trusted.lanes] == [NOW - HOUR_MS]
+    assert trusted.readings == (
+        Reading(NOW - HOUR_MS, NOW - 2 * DAY_MS),
+        Reading(NOW - DAY_MS, 0),
+    )
+    assert [lane.started_at for lane in trusted.lanes] == [NOW - HOUR_MS, NOW - DAY_MS]
     assert plan.trusted(state, ahead) == state
+    # Of a first walk, which has no watermark yet, the newest time that it has seen.
+    first = plan.trusted(replace(state, watermark=None), NOW)
+    assert [lane.started_at for lane in first.lanes] == [NOW - 5, NOW - DAY_MS]
 
 
 # -- records that could not be stored ------------------------------------------------------------
@@ -348,6 +459,21 @@ def test_a_page_that_could_not_be_stored_is_looked_for_thirty_days_and_never_aga
     last = NOW + 30 * DAY_MS
     assert plan_walk(state, last, depth).bound == NOW - 40 * DAY_MS - HOUR_MS
     assert plan_walk(state, last + 1, depth).bound == NOW - HOUR_MS
+
+
+def test_an_unusable_page_younger_than_the_last_reading_is_read_with_the_overlap() -> None:
+    state = read_whole(unusable=Unusable(NOW + HOUR_MS, NOW + HOUR_MS))
+    depth = replace_depth(lookback_days=0)
+    assert plan_walk(state, NOW + 2 * HOUR_MS, depth).bound == NOW - HOUR_MS
+
+
+def test_an_unusable_page_is_read_again_by_age_though_its_place_had_been_closed() -> None:
+    depth = replace_depth(lookback_days=1)
+    readings = (Reading(NOW, NOW - 30 * HOUR_MS), Reading(NOW - 23 * HOUR_MS, 0))
+    state = read_whole(readings=readings, closed=NOW - DAY_MS)
+    assert plan_walk(state, NOW, depth).bound == NOW - HOUR_MS
+    state = replace(state, unusable=Unusable(NOW - 40 * HOUR_MS, NOW))
+    assert plan_walk(state, NOW, depth).bound == NOW - 40 * HOUR_MS
 
 
 def test_nothing_from_an_unusable_page_on_is_closed() -> None:
@@ -404,7 +530,11 @@ def test_the_last_lane_goes_on_to_what_is_due_now_and_not_to_the_bound_it_began_
         closed=began - LOOKBACK,
         lanes=(lane(0.1, 1),),
     )
-    assert plan_walk(state, NOW, DEPTH).bound == NOW - 256 * HOUR_MS
+    planned = plan_walk(state, NOW, DEPTH)
+    assert planned.bound == NOW - 256 * HOUR_MS
+    # The lane reads that itself, so the head lane only has to meet it.
+    assert planned.lanes == state.lanes
+    assert planned.head_target == state.lanes[0].started_at - HOUR_MS
     later = NOW + 3 * DAY_MS
     assert plan_walk(state, later, DEPTH).bound == later - 512 * HOUR_MS
 
@@ -413,6 +543,16 @@ def test_a_lane_that_has_read_nothing_yet_promises_nothing() -> None:
     state = StreamState(lanes=(lane(1, None),))
     planned = plan_walk(state, NOW, DEPTH)
     assert planned.head_target == planned.bound == 0
+    assert planned.lanes == state.lanes
+
+
+def test_a_lane_that_left_out_what_is_wanted_now_is_read_again() -> None:
+    left_out = lane(0.05, 24 * 20, floor=NOW - 25 * DAY_MS)
+    state = StreamState(lanes=(left_out,))
+    assert plan_walk(state, NOW, replace_depth(floor=left_out.floor)).lanes == (left_out,)
+    planned = plan_walk(state, NOW, replace_depth(floor=left_out.floor - 1))
+    assert planned.lanes == ()
+    assert planned.head_target == planned.bound == left_out.floor - 1
 
 
 @given(
@@ -444,7 +584,7 @@ def test_lanes_that_go_on_keep_their_order_and_the_head_reads_an_overlap_into_th
 
 def test_the_last_reading_of_a_place_is_the_newest_that_reached_it() -> None:
     readings = (Reading(NOW, NOW - HOUR_MS), Reading(NOW - DAY_MS, 0))
-    assert plan.last_read(readings, NOW - HOUR_MS) == NOW
+    assert plan.last_read(readings, NOW) == plan.last_read(readings, NOW - HOUR_MS) == NOW
     assert plan.last_read(readings, NOW - DAY_MS - 1) == NOW - DAY_MS
     # What is younger than a reading was not there to be read.
     assert plan.last_read(readings, NOW + 1) is None
