@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
-from msgspec.structs import replace
 
 from courier_async.catalog.stream import Stream
 from courier_async.catalog.streams import BY_TABLE
@@ -103,7 +102,6 @@ class State:
     def _give_up(self, table: str) -> None:
         self.rows[table] = SentRows()
         self.sent_whole.add(table)
-        self.streams[table] = replace(self.of(table), missing={})
 
 
 def _keep_missing_within_bounds(streams: dict[str, dict[str, Any]]) -> None:

@@ -89,8 +89,10 @@ def test_rows_and_messages_come_back_beside_the_state_of_their_streams() -> None
     state.rows_of("tenant_user").set(("acme", "u\t1"), sent_rows.BLANK)
     state.recent_of(BY_TABLE["message"]).set(b"name-1", NOW, b"mark-1")
     state.sent_whole.add("brand")
+    state.due["message_event"] = {"1-a": NOW}
     back, warnings = again(state)
     assert warnings == []
+    assert back.due == {"message_event": {"1-a": NOW}}
     assert back.rows_of("list").marks == {("a",): b"123456"}
     assert back.rows_of("tenant_user").marks == {("acme", "u\t1"): sent_rows.BLANK}
     assert back.recent_of(BY_TABLE["message"]).get(b"name-1", NOW) == b"mark-1"
@@ -110,11 +112,13 @@ def test_a_saved_state_is_not_changed_by_what_comes_after_it() -> None:
     state = state_of(list=StreamState(read_at=1))
     state.rows_of("list").set(("a",), b"123456")
     state.recent_of(BY_TABLE["message"]).set(b"name-1", NOW, b"mark-1")
+    state.due["message_event"] = {"1-a": NOW}
     saved = state.as_json()
     before = copy.deepcopy(saved)
     state.streams["list"] = StreamState(read_at=2)
     state.rows_of("list").set(("b",), b"123456")
     state.recent_of(BY_TABLE["message"]).set(b"name-2", NOW, b"mark-2")
+    state.due["message_event"]["1-b"] = NOW
     assert saved == before
 
 
@@ -149,14 +153,20 @@ def test_no_state_is_a_first_sync(raw: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "source", ["api.eu.courier.com pk_prod", "api.courier.com pk_test", "", None, 7, "x" * 999]
+    ("source", "named"),
+    [
+        ("api.eu.courier.com pk_prod", "api.eu.courier.com pk_prod"),
+        ("api.courier.com pk_test", "api.courier.com pk_test"),
+        ("", ""),
+        *[(damaged, "another account") for damaged in (None, 7, "x" * 999)],
+    ],
 )
-def test_a_state_of_another_source_is_refused(source: Any) -> None:
+def test_a_state_of_another_source_is_refused(source: Any, named: str) -> None:
     raw = state_of(list=StreamState(read_at=1)).as_json() | {"source": source}
     with pytest.raises(StateRefused) as refused:
         load(raw, source=SOURCE)
     told = str(refused.value)
-    assert f"the configuration names '{SOURCE}'" in told
+    assert f"rows of '{named}', but the configuration names '{SOURCE}'" in told
     for way_out in ("correct region, base_url or api_key", "a new connection", "re-sync"):
         assert way_out in told
     assert len(told) < 700
@@ -369,11 +379,11 @@ def test_a_stream_of_too_many_rows_gives_way_alone(monkeypatch: pytest.MonkeyPat
 def test_the_largest_streams_give_way_until_the_rest_fits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("courier_async.state.saved.MOST_BYTES", 400)
     state = State(SOURCE)
-    for table, length in (("brand", 10), ("list", 200), ("tenant", 380)):
+    for table, length in (("brand", 10), ("list", 380), ("tenant", 200)):
         state.rows_of(table).set(("x" * length,), b"123456")
-    assert state.keep_within_bounds() == ["tenant"]
-    assert state.sent_whole == {"tenant"}
-    assert len(state.rows_of("list")) == 1
+    assert state.keep_within_bounds() == ["list"]
+    assert state.sent_whole == {"list"}
+    assert len(state.rows_of("tenant")) == 1
 
 
 def test_a_full_state_stays_below_the_ten_megabytes_that_fivetran_takes() -> None:
