@@ -79,8 +79,6 @@ def without_seen(state: StreamState, keys: Iterable[Key]) -> StreamState:
 
 def _still_unusable(state: StreamState, reached: int, unusable_to: int | None) -> Unusable | None:
     known = state.unusable
-    if known is None or (unusable_to is None and reached <= known.time):
-        return None
-    if unusable_to is not None and reached <= known.time:
-        return known._replace(time=unusable_to)
-    return known
+    if known is None or reached > known.time:
+        return known
+    return None if unusable_to is None else known._replace(time=unusable_to)

@@ -1,0 +1,170 @@
+"""What a walk leaves in the state: how far it has read, in what order, and what was unusable."""
+
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from courier_async.catalog.stream import DAY_MS, HOUR_MS
+from courier_async.catalog.streams import BY_TABLE
+from courier_async.reading.lane import LiveLane
+from courier_async.reading.outcome import (
+    ended_state,
+    with_given_up,
+    with_unusable,
+    without_seen,
+)
+from courier_async.state.plan import INDEX_LAG_MS, Depth
+from courier_async.state.position import Lane, Missing, Reading, StreamState, Unusable
+
+NOW = 1_794_657_600_000
+LOOKBACK = 30 * DAY_MS
+DEPTH = Depth(lookback_ms=LOOKBACK, overlap_ms=HOUR_MS)
+SINCE = Depth(lookback_ms=LOOKBACK, overlap_ms=HOUR_MS, floor=NOW - 9 * DAY_MS)
+MET = Unusable(NOW - 5 * DAY_MS, NOW - DAY_MS)
+DOWNWARDS = tuple(NOW - day * DAY_MS for day in range(8))
+
+
+def head(
+    *medians: int, newest: int | None = NOW - 1, reached: int = 0, ended: bool = True
+) -> LiveLane:
+    """A lane that has come down to `reached`, over pages of such median times."""
+    lane = LiveLane(Lane(started_at=NOW, newest=newest), reached=reached, ended=ended)
+    for median in medians:
+        lane.order.add(median)
+    return lane
+
+
+def ended(
+    lane: LiveLane,
+    state: StreamState | None = None,
+    *,
+    table: str = "message",
+    depth: Depth = DEPTH,
+    records: int = 1,
+    unusable_to: int | None = None,
+    is_resumed: bool = False,
+) -> StreamState:
+    return ended_state(
+        BY_TABLE[table],
+        state or StreamState(lanes=(lane.saved,)),
+        lane,
+        start=NOW,
+        depth=depth,
+        records=records,
+        unusable_to=unusable_to,
+        is_resumed=is_resumed,
+    )
+
+
+def test_a_walk_to_the_end_is_a_reading_of_everything() -> None:
+    lane = head(*DOWNWARDS, newest=NOW - HOUR_MS)
+    assert ended(lane) == StreamState(
+        read_at=NOW,
+        watermark=NOW - HOUR_MS,
+        newest_first=True,
+        readings=(Reading(NOW, 0),),
+        closed=NOW - LOOKBACK,
+    )
+
+
+def test_the_watermark_is_ten_minutes_behind_the_start_at_most_and_never_moves_back() -> None:
+    lane = head(*DOWNWARDS, newest=NOW - 1)
+    assert ended(lane).watermark == NOW - INDEX_LAG_MS
+    assert ended(lane, StreamState(watermark=NOW - DAY_MS)).watermark == NOW - INDEX_LAG_MS
+    assert ended(lane, StreamState(watermark=NOW + DAY_MS)).watermark == NOW + DAY_MS
+
+
+def test_a_walk_to_its_bound_has_read_down_to_there_and_not_below_sync_since() -> None:
+    state = StreamState(readings=(Reading(NOW - DAY_MS, 0),), closed=NOW - LOOKBACK - DAY_MS)
+    bound = head(*DOWNWARDS, reached=NOW - 3 * DAY_MS, ended=False)
+    assert ended(bound, state).readings == (Reading(NOW, bound.reached), *state.readings)
+    assert ended(head(*DOWNWARDS), depth=SINCE).readings == (Reading(NOW, SINCE.floor),)
+
+
+def test_what_is_beyond_the_lookback_is_closed_by_a_part_of_a_walk_too() -> None:
+    assert with_given_up(StreamState(), Reading(NOW, NOW - DAY_MS), DEPTH) == StreamState(
+        readings=(Reading(NOW, NOW - DAY_MS),), closed=NOW - LOOKBACK
+    )
+
+
+@pytest.mark.parametrize("before", [None, True, False])
+def test_the_order_is_learned_only_from_pages_that_tell_it(before: bool | None) -> None:
+    state = StreamState(newest_first=before)
+    assert ended(head(NOW, NOW - HOUR_MS), state).newest_first is before
+    assert ended(head(*DOWNWARDS), state).newest_first is True
+    assert ended(head(*reversed(DOWNWARDS)), state).newest_first is False
+
+
+def test_a_listing_whose_newest_come_last_is_not_newest_first() -> None:
+    pages = [NOW - DAY_MS] * 100 + [NOW]
+    assert ended(head(*pages)).newest_first is False
+    # Down to a bound it has not shown its end.
+    assert ended(head(*pages, ended=False)).newest_first is True
+
+
+def test_a_stream_without_readable_times_is_known_as_such_and_claims_nothing() -> None:
+    before = StreamState(
+        watermark=5, readings=(Reading(NOW - DAY_MS, 0),), lanes=(Lane(started_at=1),)
+    )
+    left = ended(head(newest=None), before, records=1)
+    assert left == replace(before, read_at=NOW, lanes=(), timeless=True)
+    assert not ended(head(newest=None), before, records=0).timeless
+    assert not ended(head(*DOWNWARDS), left).timeless
+
+
+def test_a_stream_that_has_no_times_keeps_when_it_was_read() -> None:
+    state = StreamState(lanes=(Lane(started_at=NOW),), missing={"a": Missing(1)})
+    left = ended(head(newest=None), state, table="list")
+    assert left == StreamState(read_at=NOW, missing={"a": Missing(1)})
+
+
+# -- records that cannot be stored ---------------------------------------------------------------
+
+
+def left_unusable(reached: int, unusable_to: int | None, **more: Any) -> Unusable | None:
+    lane = head(*DOWNWARDS, reached=reached, ended=False)
+    return ended(lane, StreamState(unusable=MET), unusable_to=unusable_to, **more).unusable
+
+
+def test_a_walk_that_finds_all_usable_down_to_where_one_was_forgets_it() -> None:
+    assert left_unusable(MET.time, None) is None
+    assert left_unusable(MET.time + 1, None) == MET
+
+
+def test_a_walk_that_still_meets_some_keeps_where_and_since_when() -> None:
+    met_again = NOW - DAY_MS
+    assert left_unusable(MET.time, met_again) == Unusable(met_again, MET.met_at)
+    # What it has not reached may be unusable still.
+    assert left_unusable(MET.time + 1, met_again) == MET
+
+
+def test_a_part_that_an_earlier_sync_has_read_proves_nothing_of_them() -> None:
+    assert left_unusable(0, None, is_resumed=True) == MET
+
+
+def test_of_a_stream_without_times_a_whole_walk_tells() -> None:
+    state = StreamState(unusable=MET)
+    assert ended(head(newest=None), state, table="list", unusable_to=None).unusable is None
+    assert ended(head(newest=None), state, table="list", unusable_to=0).unusable == MET
+
+
+def test_of_a_stream_without_unusable_records_nothing_is_kept() -> None:
+    assert ended(head(*DOWNWARDS), unusable_to=5).unusable is None
+
+
+def test_the_oldest_place_is_kept_and_the_first_time_they_were_met() -> None:
+    first = with_unusable(StreamState(read_at=1), MET.time, MET.met_at)
+    assert first == StreamState(read_at=1, unusable=MET)
+    assert with_unusable(first, MET.time + 1, NOW) == first
+    older = with_unusable(first, MET.time - 1, NOW)
+    assert older.unusable == Unusable(MET.time - 1, MET.met_at)
+
+
+# -- rows that may have gone ---------------------------------------------------------------------
+
+
+def test_a_row_that_is_seen_again_is_not_missing() -> None:
+    state = StreamState(missing={"a": Missing(1), "b": Missing(2)})
+    assert without_seen(state, [("a",), ("c",)]).missing == {"b": Missing(2)}
+    assert without_seen(state, [("c",)]) == state
