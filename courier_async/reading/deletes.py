@@ -87,12 +87,11 @@ async def find_gone(
     if do_ids_tell:
         silent = await _ask_ids(stream, gone, asked, now=now, ask_path=ask_path)
         silent &= set(after_a_day)
+    found: set[Key] | None = set()
     if silent and all_usable:
         found = await _found_at_head(stream, seen, ask)
         gone.keys += [] if found is None else sorted(silent - found)
-        for key in found or ():
-            gone.missing.pop(key_text(key), None)
-    for key in gone.keys:
+    for key in (*gone.keys, *(found or ())):
         gone.missing.pop(key_text(key), None)
     return gone
 

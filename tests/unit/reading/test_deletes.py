@@ -31,7 +31,7 @@ class Source:
     says: dict[str, CourierError | None] = field(default_factory=dict)
     head: list[list[Any]] = field(default_factory=lambda: [[]])
     asked: list[str] = field(default_factory=list)
-    head_pages: int = 0
+    head_cursors: list[str | None] = field(default_factory=list)
 
     async def ask_path(self, path: str) -> None:
         self.asked.append(path)
@@ -40,7 +40,7 @@ class Source:
             raise error
 
     async def ask(self, cursor: str | None, yields: bool) -> Asked:
-        self.head_pages += 1
+        self.head_cursors.append(cursor)
         at = int(cursor or 0)
         following = str(at + 1) if at + 1 < len(self.head) else None
         return Asked(Page(self.head[at], following), NOW, lambda: None)
@@ -88,6 +88,12 @@ def test_a_row_goes_when_it_was_missed_an_hour_ago_and_its_id_is_not_found() -> 
     assert find(source, since(HOUR_MS)) == Gone(keys=[("gone",)])
 
 
+@pytest.mark.parametrize("status", [400, 410, 499])
+def test_whatever_refusal_an_id_meets_its_row_is_gone(status: int) -> None:
+    source = Source({"/brands/gone": Refused(status, "")})
+    assert find(source, since(HOUR_MS)) == Gone(keys=[("gone",)])
+
+
 def test_a_row_that_was_seen_again_is_missing_no_more() -> None:
     both = keys("here", "gone")
     assert Source().find(known=both, seen=both, missing=since(DAY_MS)) == Gone()
@@ -107,7 +113,7 @@ def test_a_row_whose_id_answers_stays_and_is_asked_for_again_after_a_day(
     assert "/brands/gone" in source.asked
 
 
-@pytest.mark.parametrize("error", [Unavailable("503"), Refused(301, "")])
+@pytest.mark.parametrize("error", [Unavailable("503"), Refused(301, ""), Refused(500, "")])
 def test_an_id_that_cannot_be_asked_for_tells_nothing(error: CourierError) -> None:
     found = find(Source({"/brands/gone": error}), since(HOUR_MS))
     told = since(HOUR_MS, asked_at=NOW, failing_since=NOW, failed_asks=1)
@@ -116,9 +122,23 @@ def test_an_id_that_cannot_be_asked_for_tells_nothing(error: CourierError) -> No
 
 def test_an_id_that_tells_nothing_for_a_week_leaves_it_to_the_listing() -> None:
     source = Source({"/brands/gone": Unavailable("503")})
-    asks = {"asked_at": NOW - HOUR_MS, "failing_since": NOW - 7 * DAY_MS}
-    assert find(source, since(8 * DAY_MS, failed_asks=8, **asks)).keys == []
-    assert find(source, since(8 * DAY_MS, failed_asks=9, **asks)).keys == [("gone",)]
+    week = {"asked_at": NOW - HOUR_MS, "failing_since": NOW - 7 * DAY_MS}
+    less = week | {"failing_since": NOW - 7 * DAY_MS + 1}
+    for asks, failed_asks, gone in ((week, 8, []), (less, 9, []), (week, 9, [("gone",)])):
+        assert find(source, since(8 * DAY_MS, failed_asks=failed_asks, **asks)).keys == gone
+
+
+def test_an_id_that_answers_at_last_has_told_something() -> None:
+    failed = {"asked_at": NOW - DAY_MS, "failing_since": NOW - 7 * DAY_MS, "failed_asks": 9}
+    found = find(Source(), since(8 * DAY_MS, **failed))
+    assert found == Gone(missing=since(8 * DAY_MS, asked_at=NOW))
+
+
+def test_rows_go_by_their_ids_and_by_the_listing_in_one_walk() -> None:
+    source = Source({"/brands/gone": NOT_FOUND})
+    missing = {id_: Missing(NOW - DAY_MS) for id_ in ("gone", "..")}
+    found = source.find(known=keys("here", *missing), seen=keys("here"), missing=missing)
+    assert found == Gone(keys=[("gone",), ("..",)])
 
 
 def test_where_ids_tell_nothing_a_row_goes_after_a_day() -> None:
@@ -131,7 +151,12 @@ def test_where_ids_tell_nothing_a_row_goes_after_a_day() -> None:
 def test_a_row_that_has_moved_to_the_head_stays() -> None:
     source = Source({"/brands/here": NOT_FOUND}, head=[[], [{"id": "gone"}], [{"id": "here"}]])
     assert find(source, since(DAY_MS)) == Gone()
-    assert source.head_pages == 3
+    assert source.head_cursors == [None, "1", "2"]
+
+
+def test_a_row_that_was_not_known_may_stand_at_the_head() -> None:
+    source = Source({"/brands/here": NOT_FOUND}, head=[[{"id": "new"}, {"id": "here"}]])
+    assert find(source, since(DAY_MS)) == Gone(keys=[("gone",)])
 
 
 def test_a_head_with_an_unusable_record_proves_nothing() -> None:
@@ -151,12 +176,21 @@ def test_nothing_goes_while_nobody_can_tell_whether_ids_tell_anything() -> None:
     assert find(source, since(30 * DAY_MS)) == Gone(missing=since(30 * DAY_MS))
 
 
-def test_an_id_that_cannot_stand_in_a_path_is_left_to_the_listing() -> None:
-    missing = {"..": Missing(NOW - DAY_MS)}
+@pytest.mark.parametrize("id_", [".", ".."])
+def test_an_id_that_cannot_stand_in_a_path_is_left_to_the_listing(id_: str) -> None:
+    missing = {id_: Missing(NOW - DAY_MS)}
     source = Source()
-    found = source.find(known=keys("here", ".."), seen=keys("here"), missing=missing)
-    assert found.keys == [("..",)]
+    found = source.find(known=keys("here", id_), seen=keys("here"), missing=missing)
+    assert found.keys == [(id_,)]
     assert source.asked == ["/brands/here"]
+
+
+def test_where_no_row_of_the_walk_can_be_asked_for_ids_tell_nothing() -> None:
+    source = Source({"/brands/gone": NOT_FOUND})
+    for age_ms, gone in ((DAY_MS - 1, []), (DAY_MS, [("gone",)])):
+        found = source.find(known=keys("..", "gone"), seen=keys(".."), missing=since(age_ms))
+        assert found.keys == gone
+    assert source.asked == []
 
 
 def test_an_id_is_encoded_in_the_path() -> None:
@@ -204,9 +238,10 @@ def test_a_sync_asks_for_so_many_ids_and_first_for_those_asked_longest_ago() -> 
     stay = keys(*[f"here{number}" for number in range(2 * len(ids))])
     asks = {"failing_since": NOW, "failed_asks": 1}
     missing = {
-        id_: Missing(NOW - HOUR_MS, asked_at=NOW - 5000 + number, **asks)
+        id_: Missing(NOW - HOUR_MS, asked_at=NOW - number, **asks)
         for number, id_ in enumerate(ids)
     }
+    missing[ids[1]] = Missing(NOW - HOUR_MS)  # never asked for
     source = Source({f"/brands/{id_}": NOT_FOUND for id_ in ids})
     found = source.find(known=keys(*ids) | stay, seen=stay, missing=missing)
-    assert sorted(found.keys) == sorted(keys(*ids[:-1]))
+    assert found.keys == [(id_,) for id_ in (ids[1], *ids[:1:-1])]
