@@ -222,6 +222,9 @@ class Writer:
                 f"{table}: too large for its rows to be remembered in the state. From now on "
                 "every sync sends all of them, and rows deleted in Courier stay in the table."
             )
+        if self._stopped:
+            # Since the warning, with which the destination was busy.
+            return
         # Every row that the state claims has been handed over by now, on this same thread.
         self._op.checkpoint(self._state.as_json())
         self._saved_at = self._clock()

@@ -362,6 +362,44 @@ def test_nothing_is_called_after_a_checkpoint_that_raised() -> None:
     assert bench.names == ["upsert"]
 
 
+class Blocking:
+    """A destination of which each operation blocks until it is let go, on a real thread."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self.entered, self.go_on = threading.Event(), threading.Event()
+
+    def note(self, name: str) -> None:
+        self.names.append(name)
+        self.entered.set()
+        self.go_on.wait(5)
+
+    def upsert(self, table: str, data: Any) -> None:
+        self.note("upsert")
+
+    def delete(self, table: str, keys: Any) -> None:
+        self.note("delete")
+
+    def checkpoint(self, state: Any) -> None:
+        self.note("checkpoint")
+
+    def warning(self, message: str) -> None:
+        self.note("warning")
+
+    async def run(self, job: Callable[[], T]) -> T:
+        return await asyncio.to_thread(job)
+
+    def writer(self, state: State) -> Writer:
+        return Writer(
+            op=self,
+            worker=self,
+            state=state,
+            counts={"message": Counts("message"), "list": Counts("list")},
+            streams=(MESSAGE, LIST),
+            checkpoint_interval_seconds=0.0,
+        )
+
+
 @pytest.mark.parametrize(
     ("item", "told"),
     [
@@ -376,49 +414,19 @@ def test_the_operation_during_which_a_writer_is_cancelled_is_the_last(
     item: Batch | Notice, told: list[str]
 ) -> None:
     """The thread is in an operation that blocks, and outlives the writer."""
-    names: list[str] = []
-    entered, go_on = threading.Event(), threading.Event()
-
-    class Blocking:
-        def note(self, name: str) -> None:
-            names.append(name)
-            entered.set()
-            go_on.wait(5)
-
-        def upsert(self, table: str, data: Any) -> None:
-            self.note("upsert")
-
-        def delete(self, table: str, keys: Any) -> None:
-            self.note("delete")
-
-        def checkpoint(self, state: Any) -> None:
-            self.note("checkpoint")
-
-        def warning(self, message: str) -> None:
-            self.note("warning")
-
-    class Thread:
-        async def run(self, job: Callable[[], T]) -> T:
-            return await asyncio.to_thread(job)
+    destination = Blocking()
 
     async def scenario() -> None:
-        writer = Writer(
-            op=Blocking(),
-            worker=Thread(),
-            state=State("x"),
-            counts={"message": Counts("message"), "list": Counts("list")},
-            streams=(MESSAGE, LIST),
-            checkpoint_interval_seconds=0.0,
-        )
+        writer = destination.writer(State("x"))
         task = asyncio.create_task(writer.run())
         await writer.queue.put(item)
-        await asyncio.to_thread(entered.wait, 5)
+        await asyncio.to_thread(destination.entered.wait, 5)
         task.cancel()
         await asyncio.wait([task])
-        go_on.set()
+        destination.go_on.set()
 
     asyncio.run(scenario())
-    assert names == told
+    assert destination.names == told
 
 
 def test_a_sync_that_is_told_to_stop_saves_what_has_been_written() -> None:
@@ -437,6 +445,35 @@ def test_a_sync_that_is_told_to_stop_saves_what_has_been_written() -> None:
     assert bench.of("checkpoint")[0]["streams"]["message"] == {"watermark": 1}
 
 
+def test_the_last_checkpoint_of_a_sync_that_is_told_to_stop_is_waited_for_half_a_minute(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def scenario() -> float:
+        await bench.writer().save()
+        return asyncio.get_running_loop().time()
+
+    bench = Bench(write_seconds=3600.0)
+    assert run_virtual(scenario()) == pytest.approx(30.0)
+    assert "did not take a last checkpoint in time" in caplog.text
+
+
+def test_nothing_follows_the_operation_for_which_a_last_checkpoint_waited_too_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("courier_async.state.sent_rows.MOST_ROWS", 0)
+    monkeypatch.setattr("courier_async.writing.writer._SAVE_SECONDS", 0.05)
+    destination, state = Blocking(), State("x")
+    state.rows_of("list").set(("a",), MARK)
+
+    async def scenario() -> None:
+        await destination.writer(state).save()
+        destination.go_on.set()
+
+    # What blocks is the warning that the rows are too many; the checkpoint would come next.
+    asyncio.run(scenario())
+    assert destination.names == ["warning"]
+
+
 # -- what is remembered --------------------------------------------------------------------------
 
 
@@ -448,6 +485,28 @@ def test_rows_are_remembered_once_they_are_out_and_forgotten_once_deleted() -> N
     (first, *_, last) = bench.of("checkpoint")
     assert first["streams"]["list"]["sent"].endswith("gone")
     assert last["streams"]["list"]["sent"].endswith("a")
+
+
+def test_rows_may_be_forgotten_without_a_delete() -> None:
+    bench = Bench()
+    bench.state.rows_of("list").set(("gone",), MARK)
+    bench.write_at_once(lists(forgotten=[("gone",)]))
+    assert bench.of("delete") == []
+    assert bench.state.rows_of("list").marks == {}
+
+
+def test_messages_become_due_with_their_rows_and_are_done_with_their_children() -> None:
+    bench = Bench(streams=(MESSAGE, BY_TABLE["message_event"]))
+    bench.state.due["message_event"] = {"1-a": NOW, "1-b": NOW}
+    done = Batch(stream=BY_TABLE["message_event"], done=["1-a", "1-unknown"])
+    unknown = Batch(stream=BY_TABLE["message_provider"], done=["1-a"])
+    bench.counts["message_provider"] = Counts("message_provider")
+    new = messages("1-c", due={"1-c": 5}, due_in=("message_event", "message_provider"))
+    bench.write_at_once(unknown, new, done)
+    assert bench.state.due == {
+        "message_event": {"1-b": NOW, "1-c": 5},
+        "message_provider": {"1-c": 5},
+    }
 
 
 def test_messages_are_remembered_by_their_hour() -> None:
