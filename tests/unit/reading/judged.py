@@ -11,6 +11,7 @@ def judged(
     *,
     next_cursor: str | None = "next",
     unusable: int = 0,
+    ends_unusable: bool = False,
 ) -> JudgedPage:
     """A page of records that hold their ids alone; without times where none are given."""
     own_times: list[int | None] = [None] * len(ids) if times is None else list(times)
@@ -20,6 +21,7 @@ def judged(
         keys=[(id_,) for id_ in ids],
         times=own_times,
         unusable=unusable,
+        ends_unusable=ends_unusable,
         next_cursor=next_cursor,
         newest=known[-1] if known else None,
         oldest=known[0] if known else None,
