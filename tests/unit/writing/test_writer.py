@@ -517,8 +517,8 @@ def test_messages_are_remembered_by_their_hour() -> None:
 
 
 def test_what_was_sent_and_deleted_is_counted() -> None:
-    bench = Bench().write_at_once(lists("a", "b", deletes=[("c",)]), messages("m"))
-    assert (bench.counts["list"].sent, bench.counts["list"].deleted) == (2, 1)
+    bench = Bench().write_at_once(lists("a", "b", deletes=[("c",), ("d",)]), messages("m"))
+    assert (bench.counts["list"].sent, bench.counts["list"].deleted) == (2, 2)
     assert (bench.counts["message"].sent, bench.counts["message"].deleted) == (1, 0)
 
 
