@@ -10,7 +10,7 @@ from typing import Final
 from courier_async.catalog.rows import RowMapper
 from courier_async.catalog.stream import DAY_MS, Record, Stream
 from courier_async.handover import Entry, Row
-from courier_async.reading.judge import EARLIEST_MS, JudgedPage, time_of
+from courier_async.reading.judge import JudgedPage, time_of
 from courier_async.state.plan import last_read, unusable_now
 from courier_async.state.position import StreamState
 from courier_async.state.sent_rows import BLANK, SentByHour, SentRows, fingerprint, short_hash
@@ -151,18 +151,16 @@ class Changes:
     def _is_settled(self, record: Record, time: int, state: StreamState) -> bool:
         """Whether the last reading of its place has surely landed the record as it is."""
         covered_at = last_read(state.readings, time)
-        unusable = None if covered_at is None else unusable_now(state, covered_at)
-        if unusable is not None and time >= unusable.time:
-            return False
         own_time = self._stream.settled_times.get(str(record.get("status")))
         if covered_at is None or own_time is None or record.get(own_time) is None:
+            return False
+        unusable = unusable_now(state, covered_at)
+        if unusable is not None and time >= unusable.time:
             return False
         for name in self._stream.own_times:
             if record.get(name) is not None:
                 moment = time_of(record[name], covered_at)
-                if moment is None or not max(time, EARLIEST_MS) <= moment:
-                    return False
-                if moment >= covered_at - SETTLING_MS:
+                if moment is None or not time <= moment < covered_at - SETTLING_MS:
                     return False
         return True
 

@@ -82,6 +82,28 @@ def test_a_row_of_which_only_the_key_is_remembered_is_sent() -> None:
     assert sent(select(changes, BRAND, {"id": "a"})) == []
 
 
+def test_a_row_that_has_no_fingerprint_is_sent_each_time() -> None:
+    deep: Any = []
+    for _ in range(100_000):
+        deep = [deep]
+    changes = changes_of(BRAND, rows=SentRows())
+    for _ in range(2):
+        assert sent(select(changes, BRAND, {"id": "a", "name": deep})) == ["a"]
+
+
+def test_once_there_are_too_many_rows_all_are_sent_each_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("courier_async.state.sent_rows.MOST_ROWS", 1)
+    changes = changes_of(BRAND, rows=SentRows())
+    select(changes, BRAND, {"id": "a"})
+    assert changes.rows is not None
+    select(changes, BRAND, {"id": "b"})
+    assert changes.rows is None
+    again = select(changes, BRAND, {"id": "a"}, {"id": "b"})
+    assert (sent(again), again.entries) == (["a", "b"], [])
+
+
 def test_a_row_twice_on_a_page_is_sent_once() -> None:
     changes = changes_of(BRAND, rows=SentRows())
     assert sent(select(changes, BRAND, {"id": "a"}, {"id": "a"})) == ["a"]
@@ -110,8 +132,13 @@ def test_a_message_is_sent_when_it_is_new_and_when_it_has_changed() -> None:
     record = message("a", 5 * DAY_MS)
     first = select(changes, MESSAGE, record, state=READ)
     assert (sent(first), first.shows_news, first.holds_known) == (["a"], True, False)
+    ((key, name, mark, time),) = first.entries
+    assert (key, time) == (("a",), NOW - 5 * DAY_MS)
+    assert changes.recent is not None
+    assert changes.recent.get(name, NOW - 5 * DAY_MS) == mark
     again = select(changes, MESSAGE, record, state=READ)
     assert (sent(again), again.shows_news, again.holds_known) == ([], False, True)
+    assert (again.unchanged, again.entries) == (1, [])
     clicked = record | {"status": "CLICKED", "clicked": NOW}
     changed = select(changes, MESSAGE, clicked, state=READ)
     assert (sent(changed), changed.shows_news, changed.holds_known) == (["a"], True, True)
@@ -129,9 +156,39 @@ def test_a_settled_message_whose_entry_has_given_way_is_not_sent_again() -> None
     assert (sent(selected), selected.unchanged) == ([], 1)
 
 
+# Of what was read two hours ago, what had changed more than three days before that.
+SETTLED_MS = NOW - 2 * HOUR_MS - 3 * DAY_MS
+
+
+@pytest.mark.parametrize(
+    ("record", "unusable"),
+    [
+        (message("a", 9 * DAY_MS, clicked=SETTLED_MS - 1), None),
+        (message("a", 9 * DAY_MS, delivered=NOW - 9 * DAY_MS), None),
+        (message("a", 9 * DAY_MS), Unusable(NOW - 9 * DAY_MS + 1, NOW)),
+        (message("a", 9 * DAY_MS), Unusable(0, NOW - 31 * DAY_MS)),
+    ],
+    ids=["just settled", "delivered at once", "below an unusable record", "looked for no more"],
+)
+def test_a_message_is_settled_at_the_edge_of_each_condition(
+    record: Record, unusable: Unusable | None
+) -> None:
+    changes = changes_of(MESSAGE, recent=recent_above(NOW))
+    state = StreamState(readings=READ.readings, unusable=unusable)
+    assert sent(select(changes, MESSAGE, record, state=state)) == []
+
+
+def test_a_message_that_is_not_remembered_is_no_news() -> None:
+    changes = changes_of(MESSAGE, recent=recent_above(NOW))
+    selected = select(changes, MESSAGE, message("a", 2 * DAY_MS), state=READ)
+    assert (sent(selected), selected.entries) == (["a"], [])
+    assert (selected.shows_news, selected.holds_known) == (False, False)
+
+
 @pytest.mark.parametrize(
     ("record", "state"),
     [
+        (message("a", 9 * DAY_MS, clicked=SETTLED_MS), READ),
         (message("a", 9 * DAY_MS), StreamState()),
         (message("a", 9 * DAY_MS), StreamState(readings=(Reading(NOW - HOUR_MS, NOW),))),
         (message("a", 9 * DAY_MS, status="SENT"), READ),
@@ -146,7 +203,8 @@ def test_a_settled_message_whose_entry_has_given_way_is_not_sent_again() -> None
         ),
     ],
     ids=[
-        "never read", "not read so far down", "still under way", "no time of its status",
+        "just not settled", "never read", "not read so far down", "still under way",
+        "no time of its status",
         "changed lately", "an odd time", "a time before its own", "young",
         "above an unusable record",
     ],
@@ -182,5 +240,28 @@ def test_a_message_that_is_not_remembered_owes_children_only_if_it_has_changed()
     changes = changes_of(MESSAGE, recent=recent_above(NOW), may_owe=lambda: True)
     unchanged = message("a", 2 * DAY_MS)
     assert select(changes, MESSAGE, unchanged, state=READ).due == {}
-    clicked = message("b", 2 * DAY_MS, clicked=NOW - HOUR_MS)
-    assert select(changes, MESSAGE, clicked, state=READ).due == {"b": NOW - 2 * DAY_MS}
+    # What shows up to ten minutes after its own time may not have been read two hours ago.
+    seen = NOW - 2 * HOUR_MS - 600_000
+    for clicked, due in ((seen - 1, {}), (seen, {"b": NOW - 2 * DAY_MS})):
+        record = message("b", 2 * DAY_MS, clicked=clicked)
+        assert select(changes, MESSAGE, record, state=READ).due == due
+    assert select(changes, MESSAGE, unchanged).due == {"a": NOW - 2 * DAY_MS}
+
+
+def test_the_children_of_a_message_are_read_ten_minutes_after_its_newest_own_time() -> None:
+    for wait_ms, due in ((599_999, []), (600_000, ["a"])):
+        changes = changes_of(MESSAGE, recent=SentByHour(), may_owe=lambda: True)
+        record = message("a", DAY_MS, clicked=NOW - wait_ms)
+        assert list(select(changes, MESSAGE, record).due) == due
+
+
+def test_an_own_time_that_lies_more_than_a_day_ahead_is_not_waited_for() -> None:
+    for ahead_ms, due in ((DAY_MS, []), (DAY_MS + 1, ["a"])):
+        changes = changes_of(MESSAGE, recent=SentByHour(), may_owe=lambda: True)
+        record = message("a", DAY_MS, clicked=NOW + ahead_ms)
+        assert list(select(changes, MESSAGE, record).due) == due
+
+
+def test_where_no_children_are_read_nothing_is_due() -> None:
+    changes = changes_of(MESSAGE, recent=SentByHour())
+    assert select(changes, MESSAGE, message("a", DAY_MS)).due == {}
