@@ -16,6 +16,7 @@ from courier_async.reading.judge import (
     no_usable,
     time_of,
 )
+from courier_async.state.sent_rows import short_hash
 
 NOW = 1_794_657_600_000
 LATEST = NOW + 366 * DAY_MS
@@ -56,7 +57,9 @@ def test_a_page_is_its_usable_records_with_their_times() -> None:
     page = judge_page(BY_TABLE["message"], Page(records, "next"), now_ms=NOW)
     assert page.keys == [("a",), ("b",)]
     assert page.times == [NOW, None]
-    assert page.unusable == 2
+    assert page.records == [records[0], records[3]]
+    assert page.names == [short_hash(("a",)), short_hash(("b",))]
+    assert (page.unusable, page.next_cursor) == (2, "next")
     assert (page.newest, page.oldest, page.median) == (NOW, NOW, NOW)
     assert page.is_below(NOW + 1)
     assert not page.is_below(NOW)
@@ -65,7 +68,25 @@ def test_a_page_is_its_usable_records_with_their_times() -> None:
 def test_of_two_times_in_the_middle_the_older_counts() -> None:
     records = [{"id": str(age), "enqueued": NOW - age} for age in (1, 2, 3, 4)]
     page = judge_page(BY_TABLE["message"], Page(records, None), now_ms=NOW)
-    assert page.median == NOW - 3
+    assert (page.newest, page.oldest, page.median) == (NOW - 1, NOW - 4, NOW - 3)
+
+
+def test_a_page_tells_whether_its_last_record_is_unusable() -> None:
+    for records, ends_unusable in (([None, {"id": "a"}], False), ([{"id": "a"}, None], True)):
+        page = judge_page(BY_TABLE["message"], Page(records, None), now_ms=NOW)
+        assert (page.unusable, page.ends_unusable) == (1, ends_unusable)
+    assert not judge_page(BY_TABLE["message"], Page([], None), now_ms=NOW).ends_unusable
+
+
+def test_a_stream_without_times_has_none_on_its_pages() -> None:
+    page = judge_page(BY_TABLE["list"], Page([{"id": "a", "created": NOW}], None), now_ms=NOW)
+    assert (page.times, page.newest, page.oldest, page.median) == ([None], None, None, None)
+
+
+def test_a_time_may_lie_a_year_ahead() -> None:
+    records = [{"id": "a", "enqueued": LATEST}, {"id": "b", "enqueued": LATEST + 1}]
+    page = judge_page(BY_TABLE["message"], Page(records, None), now_ms=NOW)
+    assert page.times == [LATEST, None]
 
 
 def test_a_page_without_a_readable_time_lies_below_nothing() -> None:
@@ -139,6 +160,28 @@ def test_pages_of_one_time_before_newer_ones_end_newer() -> None:
         order.add(median)
     assert order.tells
     assert order.ends_newer
+
+
+def test_a_listing_ends_newer_where_its_last_page_is_over_an_hour_newer_than_its_first() -> None:
+    order = PageOrder()
+    for rise_ms, ends_newer in ((0, False), (HOUR_MS, False), (HOUR_MS + 1, True), (5, False)):
+        order.add(NOW + rise_ms)
+        assert order.ends_newer is ends_newer
+
+
+def test_the_order_of_a_long_walk_is_judged_by_what_it_has_read_last(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("courier_async.reading.judge._MOST_TAILS", 4)
+    order = PageOrder()
+    for age in range(20):
+        order.add(NOW - age * DAY_MS)
+    assert (order.pages, order.in_order) == (20, 20)
+    for _ in range(3):
+        order.add(NOW)
+    assert (order.pages, order.in_order) == (23, 20)
+    order.add(NOW - 20 * DAY_MS)
+    assert (order.pages, order.in_order) == (24, 21)
 
 
 def test_pages_within_an_hour_tell_nothing_of_their_order() -> None:
