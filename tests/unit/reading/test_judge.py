@@ -1,6 +1,8 @@
 """What a page says: times in every form, and the order of pages against a brute force."""
 
 import random
+import time
+from collections.abc import Iterator
 from itertools import combinations
 from typing import Any
 
@@ -23,7 +25,7 @@ LATEST = NOW + 366 * DAY_MS
 
 
 @pytest.mark.parametrize(
-    ("value", "time"),
+    ("value", "expected"),
     [
         (NOW, NOW),
         (float(NOW), NOW),
@@ -36,8 +38,22 @@ LATEST = NOW + 366 * DAY_MS
         (LATEST, LATEST),
     ],
 )
-def test_a_time_is_epoch_milliseconds_or_iso(value: Any, time: int) -> None:
-    assert time_of(value, LATEST) == time
+def test_a_time_is_epoch_milliseconds_or_iso(value: Any, expected: int) -> None:
+    assert time_of(value, LATEST) == expected
+
+
+@pytest.fixture
+def _far_from_greenwich(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "America/New_York")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.usefixtures("_far_from_greenwich")
+def test_a_time_without_a_zone_is_in_utc_wherever_the_connector_runs() -> None:
+    assert time_of("2026-11-14T12:00:00", LATEST) == NOW
 
 
 @pytest.mark.parametrize(
@@ -69,6 +85,10 @@ def test_of_two_times_in_the_middle_the_older_counts() -> None:
     records = [{"id": str(age), "enqueued": NOW - age} for age in (1, 2, 3, 4)]
     page = judge_page(BY_TABLE["message"], Page(records, None), now_ms=NOW)
     assert (page.newest, page.oldest, page.median) == (NOW - 1, NOW - 4, NOW - 3)
+    for count, middle in ((1, 0), (3, 1), (5, 2), (7, 3)):
+        records = [{"id": str(age), "enqueued": NOW - age} for age in range(count)]
+        page = judge_page(BY_TABLE["message"], Page(records, None), now_ms=NOW)
+        assert page.median == NOW - middle
 
 
 def test_a_page_tells_whether_its_last_record_is_unusable() -> None:
@@ -108,7 +128,7 @@ def longest_row(medians: list[int]) -> int:
     """Of the longest row in which no page is over an hour newer than the oldest before it."""
 
     def descends(row: tuple[int, ...]) -> bool:
-        return all(time <= min(row[:at]) + HOUR_MS for at, time in enumerate(row) if at)
+        return all(page <= min(row[:at]) + HOUR_MS for at, page in enumerate(row) if at)
 
     lengths = range(len(medians), 0, -1)
     return next((n for n in lengths if any(map(descends, combinations(medians, n)))), 0)
@@ -164,6 +184,7 @@ def test_pages_of_one_time_before_newer_ones_end_newer() -> None:
 
 def test_a_listing_ends_newer_where_its_last_page_is_over_an_hour_newer_than_its_first() -> None:
     order = PageOrder()
+    assert not order.ends_newer
     for rise_ms, ends_newer in ((0, False), (HOUR_MS, False), (HOUR_MS + 1, True), (5, False)):
         order.add(NOW + rise_ms)
         assert order.ends_newer is ends_newer
