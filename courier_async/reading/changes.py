@@ -109,7 +109,7 @@ class Changes:
         is_noted = recent.is_above_given_up(time)
         name = short_hash(key) if is_noted else b""
         mark = self._mark(record) if is_noted else BLANK
-        known = recent.get(name, time) if is_noted else None
+        known = recent.get(name, time)
         if known is not None:
             selected.holds_known = True
         is_unchanged = known == mark if is_noted else self._is_settled(record, time, state)

@@ -8,6 +8,7 @@ from courier_async.api.pages import Page
 from courier_async.catalog.rows import RowMapper
 from courier_async.catalog.stream import DAY_MS, HOUR_MS, Record, Stream
 from courier_async.catalog.streams import BY_TABLE
+from courier_async.handover import Entry
 from courier_async.reading.changes import Changes, Selected
 from courier_async.reading.judge import judge_page
 from courier_async.state.position import Reading, StreamState, Unusable
@@ -56,7 +57,10 @@ def test_a_row_is_sent_when_it_is_new_and_when_it_has_changed() -> None:
     a, b = {"id": "a", "name": "A"}, {"id": "b", "name": "B"}
     first = select(changes, BRAND, a, b)
     assert (sent(first), first.unchanged, first.shows_news) == (["a", "b"], 0, True)
-    assert [entry.key for entry in first.entries] == [("a",), ("b",)]
+    assert changes.rows is not None
+    marks = changes.rows.marks
+    assert first.entries == [Entry((id_,), b"", marks[(id_,)]) for id_ in ("a", "b")]
+    assert all(marks.values())
     again = select(changes, BRAND, b, dict(reversed(a.items())))
     assert (sent(again), again.unchanged, again.shows_news) == ([], 2, False)
     assert sent(select(changes, BRAND, a, b | {"name": None})) == ["b"]
@@ -119,9 +123,9 @@ def test_of_a_stream_that_remembers_nothing_every_record_is_sent() -> None:
 
 def test_what_is_older_than_sync_since_is_left_out() -> None:
     changes = changes_of(MESSAGE, recent=SentByHour(), since_ms=NOW - DAY_MS)
-    records = message("in", DAY_MS), message("out", DAY_MS + 1)
+    records = message("in", DAY_MS), message("out", DAY_MS + 1), message("too", DAY_MS + 2)
     selected = select(changes, MESSAGE, *records)
-    assert (sent(selected), selected.unchanged) == (["in"], 1)
+    assert (sent(selected), selected.unchanged) == (["in"], 2)
 
 
 # -- messages ------------------------------------------------------------------------------------
@@ -142,6 +146,14 @@ def test_a_message_is_sent_when_it_is_new_and_when_it_has_changed() -> None:
     clicked = record | {"status": "CLICKED", "clicked": NOW}
     changed = select(changes, MESSAGE, clicked, state=READ)
     assert (sent(changed), changed.shows_news, changed.holds_known) == (["a"], True, True)
+
+
+def test_messages_of_one_time_are_told_apart() -> None:
+    changes = changes_of(MESSAGE, recent=SentByHour())
+    both = message("a", DAY_MS), message("b", DAY_MS)
+    assert sent(select(changes, MESSAGE, *both)) == ["a", "b"]
+    again = select(changes, MESSAGE, *both)
+    assert (sent(again), again.unchanged) == ([], 2)
 
 
 def test_a_message_without_a_readable_time_is_sent_and_not_remembered() -> None:
@@ -260,6 +272,8 @@ def test_an_own_time_that_lies_more_than_a_day_ahead_is_not_waited_for() -> None
         changes = changes_of(MESSAGE, recent=SentByHour(), may_owe=lambda: True)
         record = message("a", DAY_MS, clicked=NOW + ahead_ms)
         assert list(select(changes, MESSAGE, record).due) == due
+    ahead = message("b", -2 * DAY_MS)
+    assert list(select(changes, MESSAGE, ahead).due) == ["b"]
 
 
 def test_where_no_children_are_read_nothing_is_due() -> None:

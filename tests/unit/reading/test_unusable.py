@@ -50,7 +50,7 @@ def test_one_among_others_is_as_old_as_the_oldest_of_its_page() -> None:
     # What comes next has nothing to bound.
     assert not unusable.concern(lane, page(9))
     # The oldest is kept, and when the first was met.
-    for age in (4, 6):
+    for age in (6, 4):
         state = unusable.note(lane, page(age, unusable=1), state, NOW + 1)
     assert state.unusable == Unusable(hours(6), NOW)
     assert unusable.oldest == hours(6)
