@@ -77,7 +77,7 @@ async def syncs_of_their_own(
         if process.returncode is None:
             process.kill()
     assert process.returncode == 0
-    return msgspec.json.decode(printed, type=list[Outcome])
+    return msgspec.msgpack.decode(printed, type=list[Outcome])
 
 
 def peak_mb() -> float:
@@ -92,7 +92,7 @@ def main() -> None:
         outcome = sync_once(configuration, {})
         outcome.peak_mb = peak_mb() if STATUS.exists() else 0.0
         outcomes.append(outcome)
-    sys.stdout.buffer.write(msgspec.json.encode(outcomes))
+    sys.stdout.buffer.write(msgspec.msgpack.encode(outcomes))
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ def message_maker(seed: int, names: Names, template_id: Callable[[int, int], str
         except ValueError:
             return None
 
-    @lru_cache(maxsize=4096)  # A small account's are read again in each sync and each check.
+    @lru_cache(maxsize=512)  # A small account's are read again in each sync and each check.
     def made(index: int, time_ms: int, as_of_ms: int) -> Record:
         draw = Draw(key, index)
         message: Record = {
