@@ -137,8 +137,12 @@ class ChildOracle:
     ) -> None:
         """Of a sync that has read all parents, and all children that were due."""
         walks = answers.whole.get(PARENT[table])
-        if not walks or walks[-1][1] <= {but, *_NEVER_ASKED}:
-            # An empty listing is no reading; and where all fail, it may be the plan.
+        if not walks or walks[-1][1] <= set(_NEVER_ASKED):
+            # An empty listing is no reading.
+            return
+        past = self._source.past[PARENT[table]]
+        if but and not any(past[id_].listed for id_ in walks[-1][1] - {but, *_NEVER_ASKED}):
+            # Where all fail that have not gone meanwhile, it may be the plan.
             return
         part, parents = streams.get(table, {}), streams.get(PARENT[table], {})
         current, slack = part.get("round"), self._claims.ahead_ms + _CLOCK_MS

@@ -41,6 +41,8 @@ class Claims:
         self._destination = destination
         self._most_rows = most_rows
         self._previous: dict[str, Part] = {}
+        # What the checkpoint promises that is being made, until it is saved.
+        self._promises: list[tuple[Past, int]] = []
         self.since_ms: int | None = None
         self.redacts = True
         self.ahead_ms = 0
@@ -53,6 +55,7 @@ class Claims:
 
     def check(self, state: dict[str, Any]) -> None:
         """No checkpoint claims a record whose upsert has not been called."""
+        self._promises.clear()
         lost = self._previous.keys() - state["streams"].keys()
         if lost:
             raise Broken(f"a checkpoint has forgotten {sorted(lost)}")
@@ -84,6 +87,12 @@ class Claims:
                 if lane not in before.get("lanes", ()):
                     self._check_lane(table, lane, part.get("unusable"))
         self._previous = state["streams"]
+
+    def saved(self) -> None:
+        """The checkpoint that was checked last is safe."""
+        for past, version in self._promises:
+            past.promised = max(past.promised or 0, version)
+        self._promises.clear()
 
     # -- rows --------------------------------------------------------------------------------
 
@@ -146,7 +155,7 @@ class Claims:
             if _may_be_unusable(table, past, unusable):
                 continue
             version = past.version_at(began)
-            past.promised = max(past.promised or 0, version)
+            self._promises.append((past, version))
             self.check_called(table, past, version, f"reading {began}-{reached}")
 
     def _is_read_whole(self, table: str) -> bool:

@@ -54,6 +54,7 @@ class Destination:
         self.before: Callable[[str, int], None] = lambda name, number: None
         self.on_delete: Callable[[str, str], None] = lambda table, key: None
         self.on_checkpoint: Callable[[dict[str, Any]], None] = lambda state: None
+        self.on_saved: Callable[[], None] = lambda: None
 
     # -- the life of a sync ------------------------------------------------------------------
 
@@ -131,6 +132,7 @@ class Destination:
     def commit(self, text: bytes) -> None:
         """A checkpoint is safe: so is all that came before it."""
         self.saved = text
+        self.on_saved()
         for operation in self._pending:
             self.landed[operation.table][operation.key] = operation.row
         self._pending.clear()

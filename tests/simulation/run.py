@@ -73,6 +73,7 @@ class Run:
         self._loop: _Loop | None = None
         oracle = simulation.oracle
         self._destination.on_checkpoint = oracle.claims.check
+        self._destination.on_saved = oracle.claims.saved
         self._destination.on_delete = oracle.on_delete
         self._death = Death(weather, self._destination, simulation.forget_cursors)
         self._destination.before = self._death.at_operation
