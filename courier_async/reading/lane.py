@@ -74,6 +74,10 @@ class EndlessGuard:
         self._steps += 1
         return self._stale(page)
 
+    def go_on_elsewhere(self) -> None:
+        """The lane goes on from another cursor, which may lead to one that it has had."""
+        self._kept = self._previous = None
+
     @property
     def is_stale(self) -> bool:
         """Whether the pages brought nothing new for so long that no other cursor would help."""
@@ -102,7 +106,8 @@ class LiveLane:
 
     saved: what the state holds of it. opened: a page of it has been read, in whatever sync.
     done: it has come down to `reached`, its bound, or to the end of the listing (ended).
-    confirming: what lies below its end is being asked for. stuck: its next page failed.
+    confirming: what lies below its end is being asked for. confirmed_from: the end below which
+        that was last asked. stuck: its next page failed.
     dropped: no longer part of the walk.
     is_saved_cursor: the next cursor comes from an earlier sync.
     target: the time down to which it reads where no lane below it is met by its first records.
@@ -121,6 +126,7 @@ class LiveLane:
     asking: bool = False
     asked_again: bool = False
     confirming: bool = False
+    confirmed_from: int | None = None
     is_saved_cursor: bool = False
     dropped: bool = False
     target: int = 0

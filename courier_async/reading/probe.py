@@ -1,6 +1,6 @@
 """Whether made-up cursors are honoured in this walk, and whether an end is one.
 
-One probe a walk, and only where a lane is wanted or an end is to be confirmed.
+One probe a walk, or two, and only where a lane is wanted or an end is to be confirmed.
 """
 
 from enum import Enum
@@ -9,6 +9,7 @@ from courier_async.catalog.stream import DAY_MS, Stream
 from courier_async.reading import seams
 from courier_async.reading.judge import JudgedPage
 from courier_async.reading.lane import LiveLane
+from courier_async.state.plan import INDEX_LAG_MS
 from courier_async.state.position import StreamState
 
 NO_LANES_MS = 7 * DAY_MS
@@ -33,10 +34,13 @@ class Probe:
         self._trail_of: LiveLane | None = None
         self._expected: seams.Expected | None = None
         self._tries = 0
-        self._confirmed_from: int | None = None
+        # Only what is older is compared; all of it before a comparison has failed.
+        self._settled_ms: int | None = None
+        self._start = 0
 
     def begin(self, state: StreamState, start: int) -> None:
         """Made-up cursors that were seen not to work are not tried again for a week."""
+        self._start = start
         if state.no_lanes_until is not None and 0 < state.no_lanes_until - start <= NO_LANES_MS:
             self.verdict = Verdict.REFUSED
 
@@ -45,9 +49,12 @@ class Probe:
 
         Where another lane takes its place, the pages before do not lead to those that follow.
         """
+        if self.verdict in (Verdict.HELD, Verdict.REFUSED):
+            return
         if lane is not self._trail_of:
             self._trail, self._trail_of = seams.Trail(), lane
-        self._trail.add(page)
+        if self._settled_ms is None or page.is_below(self._settled_ms):
+            self._trail.add(page)
 
     def ask(self) -> str | None:
         """The cursor to try now; None where too little has been read, or it was tried."""
@@ -62,13 +69,16 @@ class Probe:
 
     def take(self, page: JudgedPage | None) -> None:
         """The answer to the probe; None where it failed."""
-        if page is not None and not page.records and self._tries == 1:
-            # An empty answer where records stand is no answer: asked once more.
-            self.verdict = Verdict.UNTRIED
-        elif page is not None and self._expected and seams.holds(self._expected, page):
+        if page is not None and self._expected and seams.holds(self._expected, page):
             self.verdict = Verdict.HELD
-        else:
+        elif page is None or self._tries > 1:
             self.verdict = Verdict.REFUSED
+        else:
+            self.verdict = Verdict.UNTRIED
+            # An empty answer where records stand is no answer: asked once more. Elsewhere records
+            # may have become visible in between: tried once more where that is over.
+            if page.records:
+                self._trail, self._settled_ms = seams.Trail(), self._start - INDEX_LAG_MS
 
     def confirmation(self, lane: LiveLane) -> str | None:
         """The cursor below the last record of a lane that has come to an end.
@@ -82,10 +92,10 @@ class Probe:
         end = lane.place if lane.end_ms is None else lane.end_ms
         if self.verdict is Verdict.REFUSED or self._make is None or end < 0:
             return None
-        if end == self._confirmed_from:
+        if end == lane.confirmed_from:
             return None
         if self.verdict is Verdict.HELD:
-            self._confirmed_from = end
+            lane.confirmed_from = end
         return self._make(end)
 
 

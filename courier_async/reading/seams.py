@@ -37,20 +37,19 @@ _TRAIL_RECORDS: Final = 60
 
 @dataclass(slots=True)
 class Trail:
-    """The first records that the server's own cursors gave in this walk, as they followed."""
+    """The last records that the server's own cursors gave in this walk, as they followed."""
 
     names: list[bytes] = field(default_factory=list)
     times: list[int | None] = field(default_factory=list)
     ended: bool = False
 
     def add(self, page: JudgedPage) -> None:
-        if len(self.names) >= _TRAIL_RECORDS or self.ended:
-            return
         for name, time in zip(page.names, page.times, strict=True):
             # Some servers list the last record of a page again as the first of the next.
             if name not in self.names:
                 self.names.append(name)
                 self.times.append(time)
+        del self.names[:-_TRAIL_RECORDS], self.times[:-_TRAIL_RECORDS]
         self.ended = page.next_cursor is None
 
 

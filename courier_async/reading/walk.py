@@ -152,6 +152,7 @@ class Walk:
                 return self._end([]) if lane is self._lanes.head else []
             # The end was none: the lane goes on from here.
             lane.done = lane.ended = False
+            lane.guard.go_on_elsewhere()
         return self._read(lane, asked, page)
 
     def _begin(self, head: LiveLane) -> None:

@@ -68,6 +68,19 @@ def test_the_other_lanes_go_on_while_an_end_is_confirmed(after: int) -> None:
     assert synced.seconds < 20
 
 
+def test_an_end_that_an_empty_page_shows_to_be_none_does_not_end_the_lanes() -> None:
+    rule = {"stream": "message", "cursor": "own", "paging": "false_end", "after": 10, "times": 1}
+    every_other = {"message": 2}
+    api = virtual_api(
+        {"message": PAGES * 10}, latency_ms=300.0, rules=(rule,), empty_page_every=every_other
+    )
+
+    synced = virtual_sync(api, streams=MESSAGES, requests_per_second=RATE, max_retries=0)
+
+    assert _landed_all(api, synced), synced.error
+    assert "no_lanes_until" not in synced.sink.last_state()["streams"]["message"]
+
+
 def test_lanes_keep_the_rate_in_use_without_being_set() -> None:
     api = virtual_api({"message": 15_000}, latency_ms=100.0)
 

@@ -103,11 +103,12 @@ def test_no_cursor_is_tried_where_records_come_oldest_first() -> None:
     assert probe_of(trail_of(20, times=[NOW + n * 2 * HOUR_MS for n in range(20)])) is None
 
 
-def test_only_the_first_records_of_a_walk_are_kept_as_its_trail() -> None:
+def test_only_the_last_records_of_a_walk_are_kept_as_its_trail() -> None:
     trail = Trail()
     for page in range(30):
         trail.add(judged(ids(page * 10, 10), minutes(page * 10, 10)))
-    assert len(trail.names) == 60
+    assert trail.names == [short_hash((id_,)) for id_ in ids(240, 60)]
+    assert trail.times == minutes(240, 60)
 
 
 def test_a_probe_holds_where_the_very_same_records_come() -> None:
