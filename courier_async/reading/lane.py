@@ -106,9 +106,9 @@ class LiveLane:
 
     saved: what the state holds of it. opened: a page of it has been read, in whatever sync.
     done: it has come down to `reached`, its bound, or to the end of the listing (ended).
-    confirming: what lies below its end is being asked for. confirmed_from: the end below which
-        that was last asked. stuck: its next page failed.
-    dropped: no longer part of the walk.
+    confirming: the cursor at which what lies below its end is being asked for.
+    confirmed_from: the end below which that was asked last.
+    stuck: its next page failed. dropped: no longer part of the walk.
     is_saved_cursor: the next cursor comes from an earlier sync.
     target: the time down to which it reads where no lane below it is met by its first records.
     renewed_from: the place of the lane whose failed cursor it makes good. replaces: that lane,
@@ -125,7 +125,7 @@ class LiveLane:
     stuck: bool = False
     asking: bool = False
     asked_again: bool = False
-    confirming: bool = False
+    confirming: str | None = None
     confirmed_from: int | None = None
     is_saved_cursor: bool = False
     dropped: bool = False

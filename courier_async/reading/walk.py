@@ -128,8 +128,9 @@ class Walk:
             self.clock.note(asked.server_ms, arrival.answered_at)
         if arrival.purpose is Purpose.PROBE:
             return self._take_probe(asked)
+        below = None
         if arrival.purpose is Purpose.CONFIRM:
-            lane.confirming = False
+            below, lane.confirming = lane.confirming, None
         if lane.dropped:
             if asked is not None:
                 asked.release()
@@ -150,8 +151,9 @@ class Walk:
                 asked.release()
                 self._lanes.drop_below(lane)
                 return self._end([]) if lane is self._lanes.head else []
-            # The end was none: the lane goes on from here.
+            # The end was none: the lane goes on from there, where it may have to ask again.
             lane.done = lane.ended = False
+            lane.saved = replace(lane.saved, cursor=below)
             lane.guard.go_on_elsewhere()
         return self._read(lane, asked, page)
 
@@ -363,7 +365,7 @@ class Walk:
 
     def _awaits_confirmation(self, head: LiveLane) -> bool:
         """Whether something is asked first: the probe, or what lies below the last record."""
-        if head.confirming:
+        if head.confirming is not None:
             return True
         if self._course.lanes_refused:
             # Made-up cursors fail by now, so the server's own word is believed.
@@ -386,7 +388,7 @@ class Walk:
         return cursor is not None
 
     def _confirm(self, lane: LiveLane, cursor: str) -> None:
-        lane.confirming = True
+        lane.confirming = cursor
         self._fetches.start(lane, cursor, purpose=Purpose.CONFIRM)
 
     # -- going on ---------------------------------------------------------------------------

@@ -235,6 +235,31 @@ def test_a_false_end_is_found_out_though_a_message_shows_late_where_the_probe_is
     assert reader.state.no_lanes_until is None
 
 
+@pytest.mark.parametrize("times", [1, 99])
+@pytest.mark.parametrize("lanes", [1, 8])
+def test_a_false_end_is_found_out_though_a_record_below_it_comes_unusable(
+    lanes: int, times: int
+) -> None:
+    api = PagedApi(evenly(600))
+    api.false_ends = {api.cursor_of_page(40)}
+    page_from = api.page_from
+    spoilt = api.id_of(api.records[402])
+    left = times
+
+    def page_with_a_null(at: int) -> Page:
+        nonlocal left
+        page = page_from(at)
+        if left and any(api.id_of(record) == spoilt for record in page.records):
+            left -= 1
+            page.records[:] = [r if api.id_of(r) != spoilt else None for r in page.records]
+        return page
+
+    api.page_from = page_with_a_null  # type: ignore[method-assign]
+    reader = Reader(api, lanes=lanes).walk()
+    assert reader.error is None
+    assert reader.missing == (set() if times == 1 else {spoilt})
+
+
 def test_nothing_older_said_to_a_made_up_cursor_ends_no_walk() -> None:
     api = PagedApi(evenly(600))
     answer = api._made_up
