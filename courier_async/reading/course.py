@@ -56,6 +56,7 @@ class Course:
         self.bottom = seams.FIRST_MESSAGE_MS
         self.lanes_refused = False
         self._wasted_lanes = 0
+        self._failed_lanes = 0
         self.lanes_begun = 0
 
     def move(self, lane: LiveLane, page: JudgedPage, now_ms: int) -> None:
@@ -134,9 +135,20 @@ class Course:
             # What it has read is read over.
             self._wasted_lanes += 1
             self.lanes.drop([lower])
-            # A few among many may be missed: records that have moved, or come in between.
-            if self._wasted_lanes >= max(_MOST_WASTED_LANES, self.lanes_begun // 10):
+            if self._are_too_many(self._wasted_lanes):
                 self.refuse_lanes("answers made-up cursors from elsewhere")
+
+    def give_up_failed(self, lanes: list[LiveLane]) -> None:
+        """Lanes whose next page failed while cursors of the server's own are answered."""
+        # A cursor of an earlier sync may have expired, whatever is made up.
+        self._failed_lanes += sum(not lane.is_saved_cursor for lane in lanes)
+        self.lanes.drop([lane for lane in lanes if not lane.dropped])
+        # The others go on, but no more are begun.
+        self.lanes_refused = self.lanes_refused or self._are_too_many(self._failed_lanes)
+
+    def _are_too_many(self, lanes: int) -> bool:
+        """A few among many come to nothing: records have moved, or a request has failed."""
+        return lanes >= max(_MOST_WASTED_LANES, self.lanes_begun // 10)
 
     def is_of_use(self, lane: LiveLane, page: JudgedPage) -> bool:
         """Whether a made-up cursor was answered from where it points, and in time to be met."""

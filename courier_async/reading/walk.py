@@ -89,6 +89,9 @@ class Walk:
             is_learned=is_learned,
         )
         self._waiting_for_probe: list[tuple[LiveLane, CourierError]] = []
+        # Made-up ones, until a cursor of the server's own is answered: in an outage none is, and
+        # the lanes stay where they are.
+        self._failed_lanes: list[LiveLane] = []
         self._pages = 0
         self._records = 0
         self._renewals = 0
@@ -142,6 +145,9 @@ class Walk:
                 return self._end([]) if lane is self._lanes.head else []
             lane.done = lane.ended = False
             return self._fail(lane, arrival.error or BadAnswer("nothing was answered"))
+        if self._failed_lanes and not lane.is_made_up:
+            self._course.give_up_failed(self._failed_lanes)
+            self._failed_lanes.clear()
         self._lane_count.answered(per_second=self._per_second(), seconds=asked.seconds)
         if not self._began:
             self._begin(lane)
@@ -231,10 +237,9 @@ class Walk:
         if not self._began:
             raise error
         if lane.is_made_up:
-            # What the lane would have read, the one above it reads; no more are begun for a week.
-            self._lanes.drop([lane])
-            self._course.lanes_refused = True
-            return [Batch(stream=self._stream, state=self._saved())]
+            lane.stuck = True
+            self._failed_lanes.append(lane)
+            return []
         may_renew = may_renew and not (isinstance(error, Limited) or self._is_rest)
         if not may_renew or not lane.may_renew(self.clock.start):
             # The lane stays where it is; every sync tries it again, and fails.

@@ -149,6 +149,44 @@ def test_any_failure_of_a_lane_ends_the_lane_and_costs_no_record(
     assert is_whole(reader), (reader.error, len(reader.missing))
 
 
+@pytest.mark.parametrize(
+    "error", [Unavailable("Courier answered 500"), Limited("Courier answered 429")], ids=str
+)
+def test_an_outage_costs_lanes_nothing_that_they_have_read(error: CourierError) -> None:
+    api = PagedApi(
+        evenly(6_000), fails=lambda kind, cursor: outage[0] if len(api.asked) > 150 else None
+    )
+    outage: list[CourierError | None] = [error]
+    reader = Reader(api, lanes=8, blocks=(0.0,)).walk()
+    assert reader.error is error
+    assert len(reader.state.lanes) == 8
+    assert reader.state.no_lanes_until is None
+    outage[0], api.now_ms = None, api.now_ms + MINUTE_MS
+    assert is_whole(reader.walk())
+    assert len(api.asked) < 500
+
+
+def test_a_lane_that_fails_now_and_then_does_not_end_the_others_for_a_week() -> None:
+    def fails(kind: str, cursor: str | None) -> CourierError | None:
+        return Unavailable("Courier answered 500") if len(api.asked) == 90 else None
+
+    api = PagedApi(evenly(3_000), fails=fails)
+    reader = Reader(api, lanes=8, blocks=(0.0,)).walk()
+    assert is_whole(reader)
+    assert reader.state.no_lanes_until is None
+
+
+def test_lanes_whose_saved_cursors_have_expired_do_not_end_lanes_for_a_week() -> None:
+    api = PagedApi(evenly(6_000))
+    reader = Reader(api, lanes=8, blocks=(0.0,)).walk(die_after=150)
+    assert len(reader.state.lanes) >= 8
+    expired = {lane.cursor for lane in reader.state.lanes}
+    api.fails = lambda kind, cursor: Refused(410, "") if cursor in expired else None
+    api.now_ms += DAY_MS
+    assert is_whole(reader.walk())
+    assert reader.state.no_lanes_until is None
+
+
 @pytest.mark.parametrize("lanes", [2, 3, 8])
 @pytest.mark.parametrize("page", [5, 30, 55, 90, 110])
 def test_a_lane_refused_while_the_head_lanes_join_waits_for_the_queue_costs_no_record(
