@@ -78,15 +78,17 @@ async def find_gone(
     after_a_day = _waiting_since(gone.missing, now - DAY_MS)
     if not after_an_hour:
         return gone
-    asked = after_a_day if is_many or not seen else after_an_hour
     # Of an empty listing there is no row to try it with: each id answers for itself.
     do_ids_tell = stream.id_tells and (not seen or await _do_ids_tell(stream, seen, ask_path))
     if do_ids_tell is None:
         return gone
     silent = set(after_a_day)
-    if do_ids_tell:
-        silent = await _ask_ids(stream, gone, asked, now=now, ask_path=ask_path)
-        silent &= set(after_a_day)
+    if stream.id_tells:
+        # A row that answers to its id is alive, also where the one that was tried has just gone.
+        asked = after_an_hour if do_ids_tell and seen and not is_many else after_a_day
+        silent &= await _ask_ids(
+            stream, gone, asked, tells_gone=do_ids_tell, now=now, ask_path=ask_path
+        )
     found: set[Key] | None = set()
     if silent and all_usable:
         found = await _found_at_head(stream, seen, ask)
@@ -123,9 +125,12 @@ async def _do_ids_tell(stream: Stream, seen: set[Key], ask_path: AskPath) -> boo
 
 
 async def _ask_ids(
-    stream: Stream, gone: Gone, keys: list[Key], *, now: int, ask_path: AskPath
+    stream: Stream, gone: Gone, keys: list[Key], *, tells_gone: bool, now: int, ask_path: AskPath
 ) -> set[Key]:
-    """Asks for rows by id. Returns those whose id tells nothing."""
+    """Asks for rows by id. Returns those whose id tells nothing.
+
+    tells_gone: an id that is not known says that its row has gone.
+    """
     silent = {key for key in keys if _path(stream, key) is None}
     turn = [key for key in keys if key not in silent and _may_ask(gone, key, now)]
     turn.sort(key=lambda key: gone.missing[key_text(key)].asked_at or 0)
@@ -133,8 +138,10 @@ async def _ask_ids(
         some = turn[at : min(at + _ASKED_AT_ONCE, MOST_ASKED)]
         answers = await asyncio.gather(*[_says(stream, key, ask_path) for key in some])
         for key, said in zip(some, answers, strict=True):
-            if said is Says.GONE:
+            if said is Says.GONE and tells_gone:
                 gone.keys.append(key)
+            elif said is Says.GONE:
+                silent.add(key)
             else:
                 gone.missing[key_text(key)] = _asked(gone.missing[key_text(key)], said, now)
     for key in keys:

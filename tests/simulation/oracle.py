@@ -101,6 +101,8 @@ class Oracle:
         statuses = self.answers.statuses.get((table, key), [])
         if table != "notification" and 200 in statuses:
             raise Broken(f"{table}: {key!r} deleted, though its id answers 200")
+        if table != "notification" and not statuses and self.source.get(table, key) is not None:
+            raise Broken(f"{table}: {key!r} deleted unasked, though its id would answer 200")
         told = [status for status in statuses if 400 <= status < 500 and status not in _SILENT]
         least = HOUR_MS if told and table != "notification" else DAY_MS
         before = self._missed.get((table, key))

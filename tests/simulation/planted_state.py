@@ -208,6 +208,16 @@ def veto_by_id_ignored() -> Patches:
     yield patch.object(deletes, "_ask_ids", ask_ids)
 
 
+def veto_by_id_ignored_where_another_row_has_just_gone() -> Patches:
+    async def ask_ids(*arguments: Any, tells_gone: bool, **named: Any) -> set[Any]:
+        if not tells_gone:
+            return set(arguments[2])
+        return await real(*arguments, tells_gone=tells_gone, **named)
+
+    real = deletes._ask_ids
+    yield patch.object(deletes, "_ask_ids", ask_ids)
+
+
 def a_row_seen_again_stays_missing() -> Patches:
     async def find_gone(*arguments: Any, missing: Any, known: Any, **named: Any) -> Any:
         gone = await real(*arguments, missing=missing | kept, known=known, **named)

@@ -18,6 +18,11 @@ from courier_async.state.position import Missing
 NOW = 1_794_657_600_000
 BRAND = BY_TABLE["brand"]
 NOT_FOUND = Refused(404, "")
+# The row that the walk has just held is not found by its id either.
+NO_IDS: dict[str, CourierError | None] = {
+    "/brands/here": NOT_FOUND,
+    "/brands/gone": NOT_FOUND,
+}
 
 
 def keys(*ids: str) -> set[Key]:
@@ -143,13 +148,18 @@ def test_rows_go_by_their_ids_and_by_the_listing_in_one_walk() -> None:
 
 def test_where_ids_tell_nothing_a_row_goes_after_a_day() -> None:
     # The row that the walk has just held is not found by its id either.
-    source = Source({"/brands/here": NOT_FOUND, "/brands/gone": NOT_FOUND})
+    source = Source(NO_IDS)
     assert find(source, since(DAY_MS - 1)).keys == []
     assert find(source, since(DAY_MS)) == Gone(keys=[("gone",)])
 
 
+def test_a_row_whose_id_answers_stays_though_another_that_was_just_held_does_not() -> None:
+    source = Source({"/brands/here": NOT_FOUND})
+    assert find(source, since(DAY_MS)) == Gone(missing=since(DAY_MS, asked_at=NOW))
+
+
 def test_a_row_that_has_moved_to_the_head_stays() -> None:
-    source = Source({"/brands/here": NOT_FOUND}, head=[[], [{"id": "gone"}], [{"id": "here"}]])
+    source = Source(NO_IDS, head=[[], [{"id": "gone"}], [{"id": "here"}]])
     assert find(source, since(DAY_MS)) == Gone()
     assert source.head_cursors == [None, "1", "2"]
 
@@ -160,12 +170,12 @@ def test_a_row_that_was_not_known_may_stand_at_the_head() -> None:
 
 
 def test_a_head_with_an_unusable_record_proves_nothing() -> None:
-    source = Source({"/brands/here": NOT_FOUND}, head=[[{"id": ""}]])
+    source = Source(NO_IDS, head=[[{"id": ""}]])
     assert find(source, since(DAY_MS)) == Gone(missing=since(DAY_MS))
 
 
 def test_a_walk_that_met_an_unusable_record_proves_nothing_where_ids_tell_nothing() -> None:
-    source = Source({"/brands/here": NOT_FOUND})
+    source = Source(NO_IDS)
     assert find(source, since(DAY_MS), all_usable=False) == Gone(missing=since(DAY_MS))
     source = Source({"/brands/gone": NOT_FOUND})
     assert find(source, since(DAY_MS), all_usable=False).keys == [("gone",)]
