@@ -78,6 +78,7 @@ FOUND_BY: dict[str, int] = {
     "streams_left_out_are_forgotten": 11,
     "unusable_counted_as_read": 323,
     "veto_by_id_ignored": 32,
+    "veto_by_id_ignored_where_another_row_has_just_gone": 433,
     "watermark_back": 363,
     "watermark_inside_the_loop": 94,
     "watermark_without_lag": 322,
