@@ -19,6 +19,8 @@ INDEX_LAG_MS: Final = 10 * 60 * 1000
 # A place is due when it was last read longer ago than its age divided by this.
 _AGE_PER_WAIT: Final = 4
 _MOST_READINGS: Final = 24
+# Unfinished lanes from a head that go on; what further ones have read is read again.
+_MOST_UNFINISHED: Final = 8
 # Records that could not be stored are looked for this long.
 UNUSABLE_MS: Final = 30 * DAY_MS
 
@@ -48,8 +50,11 @@ def plan_walk(state: StreamState, now: int, depth: Depth) -> Plan:
     """What a walk that begins at `now` by the server's clock has to read."""
     state = trusted(state, now)
     # A lane that left out what is wanted now is read again.
-    wanted = tuple(lane for lane in state.lanes if lane.floor <= depth.floor)
-    state = _replace(state, lanes=wanted)
+    wanted = [lane for lane in state.lanes if lane.floor <= depth.floor]
+    # Each sync that does not come down to the lane before it leaves one more.
+    surplus = [lane for lane in wanted if lane.begins_at is None][:-_MOST_UNFINISHED]
+    wanted = [lane for lane in wanted if lane not in surplus]
+    state = _replace(state, lanes=tuple(wanted))
     bound = _bound(state, now, depth)
     from_head = [lane for lane in state.lanes if lane.begins_at is None]
     if not from_head or from_head[-1].oldest is None:

@@ -525,6 +525,33 @@ def test_a_backlog_gets_through_where_cursors_serve_for_a_few_requests_only(lane
     assert is_whole(reader), (reader.error, len(reader.missing))
 
 
+def test_a_page_that_always_fails_costs_no_lane_more_in_each_sync() -> None:
+    api = PagedApi(evenly(600, newest=NOW), stream=AUDIT_EVENT)
+    reader = Reader(api).walk()
+    spoilt, answer = api.positions[15], api._answer
+
+    def fails_at_one_place(cursor: str | None) -> Page:
+        page = answer(cursor)
+        if any(record["timestamp"] == spoilt for record in page.records):
+            raise Unavailable("Courier answered 500")
+        return page
+
+    api._answer = fails_at_one_place  # type: ignore[method-assign]
+    for _ in range(40):
+        api.now_ms += 15 * MINUTE_MS
+        for age in range(12):
+            api.insert(api.now_ms - age * MINUTE_MS)
+        reader.walk()
+        assert isinstance(reader.error, Unavailable)
+        # What is new lands all the same.
+        assert not reader.missing
+        assert len(reader.state.lanes) < 10
+    # From the head to that place and, as its cursor might be at fault, once more.
+    assert len(api.asked) < 2 * 48 + 20
+    api._answer = answer  # type: ignore[method-assign]
+    assert is_whole(reader.walk())
+
+
 class Endless(PagedApi):
     """Repeats its last page for ever, each time at a cursor for an older place."""
 
