@@ -121,8 +121,9 @@ def _bound(state: StreamState, now: int, depth: Depth) -> int:
     # Where the floor has moved back, what came between two readings may be known to neither.
     closed = _closed(state, depth.lookback_ms)
     for newer, older in pairwise(state.readings):
-        unread = max(older.began - INDEX_LAG_MS - depth.overlap_ms, closed)
-        if newer.reached > max(unread, depth.floor):
+        # What was not visible yet when the older one began is not closed, whatever the lookback.
+        unread = older.began - INDEX_LAG_MS - depth.overlap_ms
+        if newer.reached > max(unread, closed, depth.floor):
             bound = min(bound, unread)
     unusable = unusable_now(state, now)
     # Nothing below the floor is read, so nothing there can have been read lately.

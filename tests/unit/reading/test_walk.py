@@ -552,6 +552,24 @@ def test_a_page_that_always_fails_costs_no_lane_more_in_each_sync() -> None:
     assert is_whole(reader.walk())
 
 
+@pytest.mark.parametrize("lookback_days", [0.0, 0.01, 1.0])
+def test_what_showed_late_before_a_floor_was_set_lands_once_it_is_gone(
+    lookback_days: float,
+) -> None:
+    api = PagedApi(evenly(500, every_ms=5_000, newest=NOW))
+    reader = Reader(api, lookback_days=lookback_days).walk()
+    api.insert(NOW - 5 * MINUTE_MS)
+    api.now_ms += 20 * DAY_MS
+    for hours in range(0, 240, 6):
+        api.insert(api.now_ms - hours * HOUR_MS)
+    reader.since_ms = NOW + 10 * DAY_MS
+    reader.walk()
+    reader.since_ms, api.now_ms = 0, api.now_ms + HOUR_MS
+    assert is_whole(reader.walk())
+    reader.walk()
+    assert len(api.asked) <= 4
+
+
 class Endless(PagedApi):
     """Repeats its last page for ever, each time at a cursor for an older place."""
 
