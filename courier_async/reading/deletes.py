@@ -69,8 +69,10 @@ async def find_gone(
     for key in missed:
         text = key_text(key)
         record = missing.get(text, Missing(now))
-        # A time from the future tells nothing.
-        gone.missing[text] = record._replace(since=min(record.since, now))
+        if max(record.since, record.asked_at or 0, record.failing_since or 0) > now:
+            # A time from the future tells nothing.
+            record = Missing(min(record.since, now))
+        gone.missing[text] = record
     is_many = are_many(len(missed), len(known))
     if is_many and any(record.since == now for record in gone.missing.values()):
         gone.warning = many_missing(stream, len(missed), len(known))

@@ -168,7 +168,8 @@ class LiveLane:
             return False
         if self.is_saved_cursor:
             renewed_at = self.saved.renewed_at
-            return renewed_at is None or now - renewed_at >= DAY_MS
+            # A time from the future tells nothing.
+            return renewed_at is None or not 0 <= now - renewed_at < DAY_MS
         if self.renewed_from is None:
             return True
         return 0 <= self.place < self.renewed_from

@@ -61,6 +61,12 @@ class LaneSet:
         """What the state holds of them."""
         return tuple([lane.saved for lane in self._lanes if lane.opened])
 
+    def started_by(self, start: int) -> None:
+        """No lane may claim to have begun later than that."""
+        for lane in self._lanes:
+            if lane.saved.started_at > start:
+                lane.saved = replace(lane.saved, started_at=start)
+
     def above(self, lane: LiveLane) -> LiveLane | None:
         index = self._lanes.index(lane)
         return self._lanes[index - 1] if index else None

@@ -74,7 +74,7 @@ class Walk:
         head.is_saved_cursor = self._is_rest
         self._lanes = LaneSet(head, depth)
         self._began = self._is_rest
-        # One for all lanes of this walk, though the clock's may still turn out to be earlier.
+        # The clock's, and so one for all lanes of this walk.
         self._started_at = 0
         self._probe = Probe(stream)
         is_learned = state.newest_first is not None
@@ -129,6 +129,9 @@ class Walk:
             raise arrival.error
         if asked is not None:
             self.clock.note(asked.server_ms, arrival.answered_at)
+            if self.clock.start < self._started_at:
+                self._started_at = self.clock.start
+                self._lanes.started_by(self._started_at)
         if arrival.purpose is Purpose.PROBE:
             return self._take_probe(asked)
         below = None
@@ -265,7 +268,7 @@ class Walk:
                 self._lanes.rest(lane)
                 return []
         upper = self._lanes.above(lane)
-        while upper is not None and upper.is_saved_cursor:
+        while upper is not None and (upper.is_saved_cursor or upper in self._failed_lanes):
             # Its own cursor may have had its day as well.
             upper = self._lanes.above(upper)
         if upper is not None and not (upper.stuck or upper.done):

@@ -212,6 +212,8 @@ def test_an_id_is_encoded_in_the_path() -> None:
 
 def test_a_time_from_the_future_counts_as_now() -> None:
     assert find(Source(), since(-DAY_MS)) == Gone(missing={"gone": Missing(NOW)})
+    source = Source({"/brands/gone": NOT_FOUND})
+    assert find(source, since(DAY_MS, asked_at=NOW + 1)).keys == [("gone",)]
 
 
 def test_many_rows_at_once_are_warned_of_and_go_only_after_a_day() -> None:

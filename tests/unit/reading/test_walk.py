@@ -4,6 +4,7 @@ import base64
 import random
 
 import pytest
+from msgspec.structs import replace
 
 from courier_async.api.pages import Page
 from courier_async.catalog.stream import DAY_MS, HOUR_MS
@@ -16,6 +17,7 @@ from courier_async.errors import (
     Unavailable,
 )
 from courier_async.reading import lane
+from courier_async.reading.lane import Asked
 from courier_async.state.position import Reading
 from tests.unit.reading.paged import (
     AUDIT_EVENT,
@@ -568,6 +570,30 @@ def test_what_showed_late_before_a_floor_was_set_lands_once_it_is_gone(
     assert is_whole(reader.walk())
     reader.walk()
     assert len(api.asked) <= 4
+
+
+def test_the_start_of_what_is_left_of_a_walk_is_the_earliest_that_its_answers_told() -> None:
+    api = PagedApi(evenly(200))
+    ask, clocks = api.ask, iter([3 * HOUR_MS])
+
+    async def ask_a_clock_that_was_ahead(cursor: str | None, yields: bool) -> Asked:
+        asked = await ask(cursor, yields)
+        return asked._replace(server_ms=asked.server_ms + next(clocks, 0))
+
+    api.ask = ask_a_clock_that_was_ahead  # type: ignore[method-assign]
+    reader = Reader(api).walk(die_after=8)
+    assert [lane.started_at for lane in reader.state.lanes] == [NOW + 1_000]
+
+
+@pytest.mark.parametrize("renewed_ago_ms", [DAY_MS, -DAY_MS], ids=["a day ago", "ahead"])
+def test_a_cursor_that_fails_is_renewed_whatever_a_wrong_clock_has_noted(
+    renewed_ago_ms: int,
+) -> None:
+    reader = died()
+    lane = replace(reader.state.lanes[0], renewed_at=reader.api.now_ms - renewed_ago_ms)
+    reader.state = replace(reader.state, lanes=(lane,))
+    reader.api.fails = lambda kind, cursor: Refused(410, "") if cursor == lane.cursor else None
+    assert is_whole(reader.walk())
 
 
 class Endless(PagedApi):
