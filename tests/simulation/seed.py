@@ -284,7 +284,7 @@ class Simulation:
             options["rules"] = [*options["rules"], rule]
             weather.excuse("message")
             if not weather.options and "message" in weather.settings["streams"]:
-                weather.fails_below = self._page_above(high)
+                weather.fails_below = self._page_above(low, high)
         if self._bad_parent is not None and not weather.quiet:
             _, child, parent, status = self._bad_parent
             options["rules"] = [
@@ -315,11 +315,16 @@ class Simulation:
             change = {"do": "random", "stream": child, "times": 1}
             self.api.change_after(child, self._child_random.randint(1, 9), change)
 
-    def _page_above(self, time_ms: int) -> int | None:
-        """A time so far above a place that no page holds both."""
-        above = [row[0] for row in self.source.listing("message") if row[0] > time_ms]
-        pages = 2 * self.plan.options["page_sizes"]["message"]
-        return above[-pages] if len(above) >= pages else None
+    def _page_above(self, low_ms: int, high_ms: int) -> int | None:
+        """A place so far above the records of these times that no page holds both.
+
+        They are looked for where they stand: one with an odd time stands at the head.
+        """
+        rows, past = self.source.listing("message"), self.source.past["message"]
+        times = [past[id_].time_ms for _, id_, _ in rows]
+        bad = next((n for n, time_ms in enumerate(times) if low_ms <= time_ms < high_ms), 0)
+        first = bad - 2 * self.plan.options["page_sizes"]["message"]
+        return rows[first][0] if first >= 0 else None
 
     def _lanes_refused(self) -> bool:
         """Whether the state remembers that made-up cursors do not work."""

@@ -14,6 +14,7 @@ from courier_async.reading.probe import Probe
 from courier_async.state import saved
 from courier_async.state.plan import Depth, plan_walk
 from courier_async.state.position import Lane, Reading, StreamState
+from tests.simulation.seed import Simulation
 from tests.support.fake_courier import Account, FakeApi
 from tests.support.harness import settings, sync
 
@@ -105,3 +106,18 @@ async def test_a_saved_cursor_and_one_of_this_sync_may_fail_at_once() -> None:
     api.change_options(rules=[rule])
     sink = await sync(api, state, **MESSAGES)
     assert "lanes" not in sink.last_state()["streams"]["message"]
+
+
+def test_a_place_that_fails_is_where_its_record_stands_whatever_time_the_record_has() -> None:
+    # By its own time it would stand below all others, so they were expected to land, though it was
+    # the head that failed.
+    simulation = Simulation(701410)
+    source = simulation.source
+    odd = source.add_late(1, 40 * DAY_MS, behind_ms=-40 * DAY_MS)
+    source.note("message", odd, moved=True)
+    head, *others = [source.past["message"][id_] for _, id_, _ in source.listing("message")]
+    assert [head.id] == odd
+    assert simulation._page_above(head.time_ms, head.time_ms + 1) is None
+    pages = 2 * simulation.plan.options["page_sizes"]["message"]
+    bad, far_above = others[30].time_ms, others[30 - pages].time_ms
+    assert simulation._page_above(bad, bad + 1) == far_above
