@@ -117,7 +117,7 @@ class Children:
         for key, record in records.items():
             past = known.get(key)
             if past is None:
-                past = known[key] = Past(key, record.get("ts", 0), 0, now)
+                past = known[key] = Past(key, record.get("ts", 0), 0, 0, now)
                 self._source.past[table][key] = past
             elif not past.listed:
                 past.placed_ms = now

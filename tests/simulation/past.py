@@ -45,14 +45,16 @@ class Version:
 class Past:
     """All that is known of one id.
 
-    place_ms: the time down to which a walk from the head must come to meet it. placed_ms: when
-    it was last listed anew or moved. promised: the version that has landed at least, by what a
-    checkpoint claims; None while none does.
+    place_ms: the time down to which a walk from the head must come to meet it. stands_ms: the time
+    of its neighbours, which an odd time of its own does not tell. placed_ms: when it was last
+    listed anew or moved. promised: the version that has landed at least, by what a checkpoint
+    claims; None while none does.
     """
 
     id: str
     time_ms: int
     place_ms: int
+    stands_ms: int
     placed_ms: int
     listed: bool = True
     edits: int = 0

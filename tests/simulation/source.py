@@ -90,10 +90,11 @@ class Source(Account):
         past = self.past[stream].get(id_)
         if past is None:
             time_ms = table.time(index)
-            past = self.past[stream][id_] = Past(id_, time_ms, time_ms, now)
+            past = self.past[stream][id_] = Past(id_, time_ms, time_ms, time_ms, now)
             if self.orders[stream] in ("newest", "nearly_newest"):
                 at = table._extra_position.get(index, position_ms)
-                past.place_ms = min(time_ms, time_ms if at is None else at)
+                past.stands_ms = time_ms if at is None else at
+                past.place_ms = min(time_ms, past.stands_ms)
         past.listed = table.is_listed(index)
         if moved:
             past.placed_ms = now

@@ -15,6 +15,7 @@ from courier_async.state import saved
 from courier_async.state.plan import Depth, plan_walk
 from courier_async.state.position import Lane, Reading, StreamState
 from tests.simulation.seed import Simulation
+from tests.simulation.source import Source
 from tests.support.fake_courier import Account, FakeApi
 from tests.support.harness import settings, sync
 
@@ -112,12 +113,27 @@ def test_a_place_that_fails_is_where_its_record_stands_whatever_time_the_record_
     # By its own time it would stand below all others, so they were expected to land, though it was
     # the head that failed.
     simulation = Simulation(701410)
-    source = simulation.source
-    odd = source.add_late(1, 40 * DAY_MS, behind_ms=-40 * DAY_MS)
-    source.note("message", odd, moved=True)
-    head, *others = [source.past["message"][id_] for _, id_, _ in source.listing("message")]
-    assert [head.id] == odd
+    add_odd(simulation.source)
+    past = simulation.source.past["message"]
+    head, *others = [past[id_] for _, id_, _ in simulation.source.listing("message")]
     assert simulation._page_above(head.time_ms, head.time_ms + 1) is None
     pages = 2 * simulation.plan.options["page_sizes"]["message"]
     bad, far_above = others[30].time_ms, others[30 - pages].time_ms
     assert simulation._page_above(bad, bad + 1) == far_above
+
+
+def test_what_came_unusable_is_looked_for_where_it_stands_whatever_its_time() -> None:
+    simulation = Simulation(701410)
+    source = simulation.source
+    oldest, *_ = source.listing("message")[-1]
+    add_odd(source)
+    # The state says that nothing could be stored down to the oldest of the others.
+    part = {"readings": [[NOW_MS + HOUR_MS, 0]], "unusable": [oldest, NOW_MS]}
+    simulation.oracle.claims.check({"streams": {"message": part}})
+
+
+def add_odd(source: Source) -> None:
+    """A message at the head that says it is forty days old, older than all others."""
+    odd = source.add_late(1, 40 * DAY_MS, behind_ms=-40 * DAY_MS)
+    source.note("message", odd, moved=True)
+    assert source.listing("message")[0][1] == odd[0]
