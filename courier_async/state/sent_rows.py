@@ -205,7 +205,7 @@ def _row_bytes(key: Key) -> int:
 
 def json_bytes(text: str) -> int:
     """What a text takes as JSON, without its quotes."""
-    return len(text) if text.isascii() and text.isprintable() else len(json.dumps(text))
+    return len(json.dumps(text)) - 2
 
 
 def _text_of(mark: bytes) -> str:

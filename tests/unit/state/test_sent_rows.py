@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from courier_async.catalog.stream import HOUR_MS
@@ -92,6 +92,7 @@ def test_rows_come_back_from_json_as_they_were(marks: dict[tuple[str, ...], byte
 
 
 @given(st.lists(st.tuples(keys, st.booleans())))
+@example([(('"\\',), True)])
 def test_the_size_is_what_the_rows_take_in_the_state(
     steps: list[tuple[tuple[str, ...], bool]],
 ) -> None:

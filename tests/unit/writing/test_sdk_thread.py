@@ -190,7 +190,9 @@ def test_a_job_that_ends_after_its_loop_is_closed_says_nothing() -> None:
 
         asyncio.run(main())
         let_go.set()
-        time.sleep(0.2)
+        until = time.monotonic() + 30
+        while threading.active_count() > 1 and time.monotonic() < until:
+            time.sleep(0.01)
         print([thread.name for thread in threading.enumerate()])
         """
     )
