@@ -54,7 +54,7 @@ def _land_table(
     database.execute(f"CREATE TABLE {name} ({columns})")
     if rows:
         file = folder / f"{table}.json"
-        file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        file.write_text("".join(json.dumps(row, default=str) + "\n" for row in rows))
         read = json.dumps(types).replace('"', "'")
         database.execute(
             f"INSERT INTO {name} SELECT * FROM read_json('{file}', "
