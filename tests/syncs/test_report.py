@@ -92,7 +92,7 @@ def test_a_sync_that_goes_on_says_since_when(lines: pytest.LogCaptureFixture) ->
     assert "lanes" in house.of("message")
     told(lines)
     house.sync()
-    assert "audit_event, message: continues a walk that began 2026-11-14 13:00 UTC" in told(lines)
+    assert "audit_event, message: continues a walk that began 2026-11-14 12:59 UTC" in told(lines)
 
 
 def test_the_last_lines_tell_up_to_when_each_stream_is_complete(
