@@ -81,6 +81,13 @@ class LaneSet:
         below = islice(self._lanes, self._lanes.index(lane) + 1, None)
         return next((lower for lower in below if lower.opened), None)
 
+    def have_shown_more(self, lane: LiveLane) -> bool:
+        """Whether lanes below it have read what is older than its last page, in this sync."""
+        if not lane.recent:
+            return False
+        oldest, below = lane.recent[-1], self._lanes[self._lanes.index(lane) + 1 :]
+        return any(lower.has_read_below(oldest - 1) for lower in below)
+
     def below(self, lane: LiveLane) -> LiveLane | None:
         index = self._lanes.index(lane) + 1
         return self._lanes[index] if index < len(self._lanes) else None

@@ -142,12 +142,16 @@ class Walk:
                 asked.release()
             return []
         if asked is None:
-            if arrival.purpose is Purpose.CONFIRM and isinstance(arrival.error, Refused):
+            is_refused = below is not None and isinstance(arrival.error, Refused)
+            if is_refused and not self._lanes.have_shown_more(lane):
                 # Nothing is said against the end that the server's own cursors came to.
                 self._lanes.drop_below(lane)
                 return self._end([]) if lane is self._lanes.head else []
             lane.done = lane.ended = False
-            return self._fail(lane, arrival.error or BadAnswer("nothing was answered"))
+            # Where lanes fail, another made-up cursor is no way to confirm an end either.
+            may_renew = below is None or not self._course.lanes_refused
+            error = arrival.error or BadAnswer("nothing was answered")
+            return self._fail(lane, error, may_renew=may_renew)
         if self._failed_lanes and not lane.is_made_up:
             self._course.give_up_failed(self._failed_lanes)
             self._failed_lanes.clear()
@@ -155,15 +159,8 @@ class Walk:
         if not self._began:
             self._begin(lane)
         page = judge_page(self._stream, asked.page, now_ms=self.clock.now_ms)
-        if arrival.purpose is Purpose.CONFIRM:
-            if is_end(lane, page):
-                asked.release()
-                self._lanes.drop_below(lane)
-                return self._end([]) if lane is self._lanes.head else []
-            # The end was none: the lane goes on from there, where it may have to ask again.
-            lane.done = lane.ended = False
-            lane.saved = replace(lane.saved, cursor=below)
-            lane.guard.go_on_elsewhere()
+        if below is not None:
+            return self._take_confirmation(lane, below, asked, page)
         return self._read(lane, asked, page)
 
     def _begin(self, head: LiveLane) -> None:
@@ -375,9 +372,6 @@ class Walk:
         """Whether something is asked first: the probe, or what lies below the last record."""
         if head.confirming is not None:
             return True
-        if self._course.lanes_refused:
-            # Made-up cursors fail by now, so the server's own word is believed.
-            return False
         cursor = self._probe.confirmation(head)
         if cursor is None:
             return False
@@ -394,6 +388,28 @@ class Walk:
         if cursor is not None:
             self._confirm(lane, cursor)
         return cursor is not None
+
+    def _take_confirmation(
+        self, lane: LiveLane, below: str, asked: Asked, page: JudgedPage
+    ) -> list[Output]:
+        """What lies below the end that a lane has come to: nothing, or where it goes on."""
+        if page.unusable and not lane.asked_again:
+            lane.asked_again = True
+            asked.release()
+            self._confirm(lane, below)
+            return []
+        if asked.page.trouble is None and is_end(lane, page):
+            asked.release()
+            if page.unusable:
+                # Perhaps not only what the lane has met: that is looked for again.
+                self.state = self.unusable.note(lane, page, self.state, self.clock.start)
+            self._lanes.drop_below(lane)
+            return self._end([]) if lane is self._lanes.head else []
+        # The end was none: the lane goes on from there, where it may have to ask again.
+        lane.done = lane.ended = False
+        lane.saved = replace(lane.saved, cursor=below)
+        lane.guard.go_on_elsewhere()
+        return self._read(lane, asked, page)
 
     def _confirm(self, lane: LiveLane, cursor: str) -> None:
         lane.confirming = cursor

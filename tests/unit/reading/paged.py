@@ -48,7 +48,8 @@ class PagedApi:
     made_up: how a cursor is answered that was not given out: honoured, refused, head, thin
     (every third record), empty (no record and no more), newer (a page too high), silent (as
     though the oldest page were the last).
-    false_end_at: a cursor of the server's own that is answered as though nothing were older.
+    false_ends: cursors of the server's own that are answered as though nothing were older.
+    false_end_page: the same of whatever such cursor leads on from a place on this page.
     """
 
     times: list[int]
@@ -56,6 +57,7 @@ class PagedApi:
     made_up: str = "honoured"
     fails: Fails = lambda kind, cursor: None
     false_ends: set[str] = field(default_factory=set)
+    false_end_page: int | None = None
     seconds: tuple[float, float] = (1.0, 1.0)
     seed: int = 0
     stream: Stream = MESSAGE
@@ -153,9 +155,10 @@ class PagedApi:
         if cursor is None:
             return self.page_from(0)
         time, _, id_ = base64.b64decode(cursor).decode().partition(",")
-        if cursor in self.false_ends:
-            return Page([], None)
         index = self._index(id_)
+        is_false_end = index is not None and index // self.per_page == self.false_end_page
+        if cursor in self.false_ends or is_false_end:
+            return Page([], None)
         return self._made_up(int(time)) if index is None else self.page_from(index + 1)
 
     def _made_up(self, time: int) -> Page:

@@ -300,6 +300,88 @@ def test_a_false_end_is_found_out_though_a_record_below_it_comes_unusable(
     assert reader.missing == (set() if times == 1 else {spoilt})
 
 
+@pytest.mark.parametrize("below", ["a null", "nulls alone", "no paging"])
+def test_a_false_end_is_found_out_though_what_lies_below_it_comes_broken(below: str) -> None:
+    api = PagedApi(evenly(593), false_end_page=58)
+    made_up = api._made_up
+
+    def broken(time: int) -> Page:
+        page = made_up(time)
+        if page.next_cursor is not None or reader.api is not api:
+            return page
+        if below == "no paging":
+            return Page([], None, BadAnswer("the answer has no 'paging'"))
+        known = [r for r in page.records if api.id_of(r) < "1-0000024e"]
+        return Page([*(known if below == "a null" else []), None], None)
+
+    api._made_up = broken  # type: ignore[method-assign]
+    reader = Reader(api)
+    reader.walk()
+    # Nothing is claimed, or it is looked for again.
+    assert reader.state.readings == () or reader.state.unusable is not None
+    api._made_up = made_up  # type: ignore[method-assign]
+    api.false_end_page, api.now_ms = None, api.now_ms + 25 * HOUR_MS
+    assert is_whole(reader.walk())
+    assert reader.state.unusable is None
+
+
+def test_a_record_that_is_always_unusable_at_the_very_end_ends_the_walk_all_the_same() -> None:
+    api = PagedApi(evenly(593))
+    page_from = api.page_from
+
+    def ends_with_a_null(at: int) -> Page:
+        page = page_from(at)
+        return page if page.next_cursor else Page([*page.records, None], None)
+
+    api.page_from = ends_with_a_null  # type: ignore[method-assign]
+    for lanes in (1, 8):
+        assert is_whole(Reader(api, lanes=lanes).walk())
+        assert len(api.asked) < 90
+
+
+@pytest.mark.parametrize("page", [34, 90, 162, 226, 498, 594])
+def test_a_false_end_is_found_out_though_lanes_have_failed(page: int) -> None:
+    api = PagedApi(evenly(6_000), false_end_page=page, seconds=(0.1, 2.0), seed=1)
+    failed: set[str] = set()
+
+    def fails(kind: str, cursor: str | None) -> CourierError | None:
+        if cursor is None or kind == "head" or len(api.asked) < 60 or len(failed) == 4:
+            return None
+        time = int(base64.b64decode(cursor).decode().partition(",")[0])
+        if time > api.times[1_500] or cursor in failed:
+            return None
+        failed.add(cursor)
+        return Unavailable("Courier answered 500")
+
+    api.fails = fails
+    reader = Reader(api, lanes=8, blocks=(0.0,)).walk()
+    assert len(failed) == 4
+    assert reader.state.no_lanes_until is not None
+    assert is_whole(reader), (reader.error, len(reader.missing))
+
+
+@pytest.mark.parametrize("page", [20, 60, 140, 340, 460, 540])
+def test_a_false_end_is_found_out_though_asking_below_it_is_refused(page: int) -> None:
+    """Once, while lanes below it show that there is more."""
+    api = PagedApi(evenly(6_000), false_end_page=page, seconds=(0.1, 2.0), seed=1)
+    refused: list[str] = []
+
+    def fails(kind: str, cursor: str | None) -> CourierError | None:
+        if kind != "made_up" or refused or cursor is None or cursor not in confirmed():
+            return None
+        refused.append(cursor)
+        return Refused(400, "")
+
+    def confirmed() -> list[str | None]:
+        return [lane.confirming for lane in reader.last._lanes]
+
+    api.fails = fails
+    reader = Reader(api, lanes=8, blocks=(0.0,))
+    reader.walk()
+    assert refused
+    assert is_whole(reader), (reader.error, len(reader.missing))
+
+
 def test_nothing_older_said_to_a_made_up_cursor_ends_no_walk() -> None:
     api = PagedApi(evenly(600))
     answer = api._made_up
