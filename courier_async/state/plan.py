@@ -51,8 +51,9 @@ def plan_walk(state: StreamState, now: int, depth: Depth) -> Plan:
     state = trusted(state, now)
     # A lane that left out what is wanted now is read again.
     wanted = [lane for lane in state.lanes if lane.floor <= depth.floor]
-    # Each sync that does not come down to the lane before it leaves one more.
-    surplus = [lane for lane in wanted if lane.begins_at is None][:-_MOST_UNFINISHED]
+    # Each sync that does not come down to the lane before it leaves one more. The newest stay, to
+    # which the next comes down at once, and the oldest, which has come furthest.
+    surplus = [lane for lane in wanted if lane.begins_at is None][_MOST_UNFINISHED - 1 : -1]
     wanted = [lane for lane in wanted if lane not in surplus]
     state = _replace(state, lanes=tuple(wanted))
     bound = _bound(state, now, depth)
@@ -63,13 +64,16 @@ def plan_walk(state: StreamState, now: int, depth: Depth) -> Plan:
     as_readings = [
         Reading(lane.started_at, lane.oldest) for lane in from_head if lane.oldest is not None
     ]
-    due = due_down_to(
-        _uncovered_by_later([*state.readings, *as_readings]),
-        now=now,
-        lookback_ms=depth.lookback_ms,
-        closed=_closed(state, depth.lookback_ms),
-        floor=max(from_head[-1].oldest, depth.floor),
-    )
+    due = None
+    if depth.lookback_ms:
+        # Else nothing is read again; and to what no lane has read, the one above it comes.
+        due = due_down_to(
+            _uncovered_by_later([*state.readings, *as_readings]),
+            now=now,
+            lookback_ms=depth.lookback_ms,
+            closed=_closed(state, depth.lookback_ms),
+            floor=max(from_head[-1].oldest, depth.floor),
+        )
     # What is due lies below these lanes' cursors, so the head lane reads on through them.
     overtaken = [
         lane

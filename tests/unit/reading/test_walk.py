@@ -758,6 +758,26 @@ def test_walks_that_die_one_after_another_are_stacked_and_all_are_read(seed: int
     assert reader.state.readings[-1].reached == 0
 
 
+@pytest.mark.parametrize("unfinished", [3, 12])
+def test_a_backlog_gets_through_though_every_sync_dies_before_it_meets_the_last(
+    unfinished: int,
+) -> None:
+    reader = Reader(PagedApi(evenly(200, every_ms=HOUR_MS, newest=NOW), stream=AUDIT_EVENT))
+    reader.walk()
+    for _ in range(unfinished):
+        reader.api.now_ms += 3 * DAY_MS
+        for number in range(300):
+            reader.api.insert(reader.api.now_ms - number * 14 * MINUTE_MS)
+        reader.walk(die_after=15)
+    assert len(reader.state.lanes) == min(unfinished, 9)
+    assert len(reader.missing) == 150 * unfinished
+    # From now on each comes down to where the one before began, and a few pages further.
+    for _ in range(20 * unfinished):
+        reader.api.now_ms += 15 * MINUTE_MS
+        reader.walk(die_after=15)
+    assert is_whole(reader), (len(reader.missing), len(reader.state.lanes))
+
+
 def test_a_walk_with_lanes_that_died_resumes_them_all(seed: int) -> None:
     reader = Reader(PagedApi(evenly(1_500), seed=seed), lanes=6, seed=seed)
     reader.walk(die_after=60)
