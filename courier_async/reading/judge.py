@@ -3,7 +3,7 @@
 Pure functions and one small counter: no request, no queue.
 """
 
-from bisect import bisect_left
+from bisect import bisect_left, insort
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -118,10 +118,11 @@ class PageOrder:
         # Within the hour of play, any order passes: only a longer span tells something.
         self.tells = False
         self._newest: int | None = None
-        self._oldest: int | None = None
         # How much newer the last page is than the first.
         self._first: int | None = None
         self._rise_ms = 0
+        # The oldest pages: the few that may be odd, and one more.
+        self._lowest: list[int] = []
         self._tails: list[int] = []  # descending, stored negated for bisect
 
     def add(self, median: int | None) -> None:
@@ -129,10 +130,11 @@ class PageOrder:
             return
         self.pages += 1
         self._newest = median if self._newest is None else max(median, self._newest)
-        self._oldest = median if self._oldest is None else min(median, self._oldest)
-        self.tells = self.tells or self._newest - self._oldest > HOUR_MS
         self._first = median if self._first is None else self._first
         self._rise_ms = median - self._first
+        insort(self._lowest, median)
+        del self._lowest[_FEW_PAGES + 1 :]
+        self.tells = self.tells or self._newest - self._lowest[0] > HOUR_MS
         at = bisect_left(self._tails, -median)
         self._tails.insert(at, -median)
         # The first row end more than an hour older can no longer be followed by this page.
@@ -157,8 +159,16 @@ class PageOrder:
 
     @property
     def ends_newer(self) -> bool:
-        """Whether the last page is newer than the first, as where the newest come last."""
-        return self._rise_ms > HOUR_MS
+        """Whether the last page is newer than the first, as where the newest come last.
+
+        Where more than a few pages are older than the first, the last is only dated ahead.
+        """
+        descends = (
+            self._first is not None
+            and len(self._lowest) > _FEW_PAGES
+            and self._first - self._lowest[-1] > HOUR_MS
+        )
+        return self._rise_ms > HOUR_MS and not descends
 
     @property
     def is_hopeless(self) -> bool:

@@ -190,6 +190,17 @@ def test_a_listing_ends_newer_where_its_last_page_is_over_an_hour_newer_than_its
         assert order.ends_newer is ends_newer
 
 
+@pytest.mark.parametrize(("older", "ends_newer"), [(0, True), (3, True), (4, False), (50, False)])
+def test_a_last_page_that_is_dated_ahead_says_nothing_below_a_few_that_descend(
+    older: int, ends_newer: bool
+) -> None:
+    order = PageOrder()
+    for age in range(5 + older):
+        order.add(NOW - max(0, age - 4) * DAY_MS)
+    order.add(NOW + 40 * DAY_MS)
+    assert order.ends_newer is ends_newer
+
+
 def test_the_order_of_a_long_walk_is_judged_by_what_it_has_read_last(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

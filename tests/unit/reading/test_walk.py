@@ -458,6 +458,20 @@ def test_a_record_with_an_odd_time_at_the_head_costs_nothing_more(time: int) -> 
         reader.api.now_ms += 15 * MINUTE_MS
 
 
+@pytest.mark.parametrize("lanes", [1, 8])
+def test_an_oldest_record_that_is_dated_ahead_does_not_have_all_read_in_each_sync(
+    lanes: int,
+) -> None:
+    api = PagedApi(evenly(600, newest=NOW))
+    # Alone on the last page.
+    api.insert(NOW + 40 * DAY_MS, position=api.times[-1] - 1)
+    reader = Reader(api, lanes=lanes).walk()
+    assert is_whole(reader)
+    api.now_ms += 15 * MINUTE_MS
+    assert is_whole(reader.walk())
+    assert len(api.asked) <= 5
+
+
 def test_a_page_of_back_dated_records_at_the_head_hides_nothing_new() -> None:
     reader = complete(3_000)
     reader.api.now_ms += 5 * MINUTE_MS
