@@ -34,14 +34,14 @@ class FirstFailures:
         if error is not None and not is_not_found(error):
             self._errors.append(error)
             self._new += not failed_before
-            if isinstance(error, Limited) and not failed_before:
+            if isinstance(error, Limited):
                 self._limited = error
 
     @property
     def are_hopeless(self) -> bool:
         """Whether so many have failed that no more are asked. Those that failed before may.
 
-        One that met nothing but limits for ten minutes is enough: so would the others.
+        One that met nothing but limits for ten minutes is enough, whichever: so did the others.
         """
         return self._limited is not None or (not self.has_read and self._new >= _MOST_FAILURES)
 

@@ -465,6 +465,21 @@ def test_after_ten_minutes_of_refusals_the_other_parents_are_not_asked() -> None
     assert api.traffic.by_stream["tenant_user"] < 200
 
 
+def test_after_ten_minutes_of_refusals_no_parent_that_failed_before_is_asked_either() -> None:
+    streams = (BY_TABLE["tenant"], BY_TABLE["tenant_user"])
+    api = virtual_api({"tenant": 500, "tenant_user": 3}, page_sizes={"tenant": 100})
+    api.change_options(rules=[{"stream": "tenant_user", "status": 500, "after": 40}])
+    failed = virtual_sync(api, streams=streams, max_retries=0)
+    state = failed.sink.last_state()
+    assert len(state["streams"]["tenant_user"]["owed"]) > 400
+    limit = {"stream": "tenant_user", "status": 429, "headers": {"Retry-After": "60"}}
+    api.change_options(rules=[limit])
+    before = api.traffic.by_stream["tenant_user"]
+    synced = virtual_sync(api, state, streams=streams)
+    assert "tenant_user: Courier answered nothing but 429" in str(synced.error)
+    assert api.traffic.by_stream["tenant_user"] - before < 150
+
+
 @pytest.mark.parametrize("seed", range(6))
 async def test_rounds_that_die_anywhere_end_with_the_tables_of_the_source(seed: int) -> None:
     house = House("list" if seed % 2 else "tenant")
