@@ -53,7 +53,8 @@ class Probe:
             return
         if lane is not self._trail_of:
             self._trail, self._trail_of = seams.Trail(), lane
-        if self._settled_ms is None or page.is_below(self._settled_ms):
+        # What follows a settled page is settled too, whatever time a record of it has.
+        if self._trail.names or self._settled_ms is None or page.is_below(self._settled_ms):
             self._trail.add(page)
 
     def ask(self) -> str | None:

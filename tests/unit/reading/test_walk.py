@@ -103,6 +103,19 @@ def test_lanes_take_a_part_of_the_time_few_requests_more_and_lead_to_the_same(la
     assert several.state.no_lanes_until is None
 
 
+@pytest.mark.parametrize("every", [20, 300, 1_000])
+@pytest.mark.parametrize("days", [5, -40])
+def test_records_with_odd_times_cost_lanes_little(every: int, days: int) -> None:
+    api = PagedApi(evenly(3_000))
+    for at in range(300, 3_000, every):
+        time = NOW if days > 0 else api.times[at]
+        api.insert(time + days * DAY_MS, position=api.times[at] - 1)
+    reader = Reader(api, lanes=8).walk()
+    assert is_whole(reader)
+    assert reader.state.no_lanes_until is None
+    assert len(api.asked) < 1.35 * len(api.records) / 10
+
+
 def test_lanes_find_their_number_by_themselves() -> None:
     reader = Reader(PagedApi(evenly(6_000)), lanes=None, blocks=(0.0,)).walk()
     assert is_whole(reader)

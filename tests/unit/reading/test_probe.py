@@ -1,0 +1,34 @@
+"""The probe of made-up cursors, page by page."""
+
+from courier_async.catalog.stream import DAY_MS
+from courier_async.reading.judge import JudgedPage, judge_page
+from courier_async.reading.lane import LiveLane
+from courier_async.reading.probe import Probe, Verdict
+from courier_async.state.position import Lane, StreamState
+from tests.unit.reading.paged import MESSAGE, NOW, PagedApi, evenly
+
+
+def test_a_second_probe_is_compared_with_pages_that_followed_one_another() -> None:
+    """Not with a page left out between them, since a record of it is dated ahead."""
+    api = PagedApi(evenly(200))
+    api.insert(NOW + 5 * DAY_MS, position=api.times[25] - 1)
+    head, probe = LiveLane(Lane(started_at=NOW)), Probe(MESSAGE)
+    probe.begin(StreamState(), NOW)
+
+    def page(number: int) -> JudgedPage:
+        return judge_page(MESSAGE, api.page_from(10 * number), now_ms=NOW)
+
+    def ask() -> JudgedPage:
+        cursor = probe.ask()
+        assert cursor is not None
+        return judge_page(MESSAGE, api._answer(cursor), now_ms=NOW)
+
+    for number in range(2):
+        probe.add(head, page(number))
+    ask()
+    probe.take(page(9))
+    verdicts = [probe.verdict]
+    for number in range(1, 4):
+        probe.add(head, page(number))
+    probe.take(ask())
+    assert [*verdicts, probe.verdict] == [Verdict.UNTRIED, Verdict.HELD]
