@@ -107,7 +107,7 @@ class LiveLane:
     saved: what the state holds of it. opened: a page of it has been read, in whatever sync.
     done: it has come down to `reached`, its bound, or to the end of the listing (ended).
     confirming: the cursor at which what lies below its end is being asked for.
-    confirmed_from: the end below which that was asked last.
+    confirmed_from: the time below which that was asked last. is_confirmed: nothing was found.
     stuck: its next page failed. dropped: no longer part of the walk.
     is_saved_cursor: the next cursor comes from an earlier sync.
     target: the time down to which it reads where no lane below it is met by its first records.
@@ -127,6 +127,7 @@ class LiveLane:
     asked_again: bool = False
     confirming: str | None = None
     confirmed_from: int | None = None
+    is_confirmed: bool = False
     is_saved_cursor: bool = False
     dropped: bool = False
     target: int = 0
@@ -161,6 +162,11 @@ class LiveLane:
         if told is not None and told >= EARLIEST_MS:
             return told
         return -1 if self.saved.oldest is None else self.saved.oldest
+
+    @property
+    def end(self) -> int:
+        """The time below which an end that it has come to is confirmed; -1: unknown."""
+        return self.place if self.end_ms is None else self.end_ms
 
     def may_renew(self, now: int) -> bool:
         """Whether its cursor may be at fault; a place that fails again is at fault itself."""

@@ -84,17 +84,18 @@ class Probe:
     def confirmation(self, lane: LiveLane) -> str | None:
         """The cursor below the last record of a lane that has come to an end.
 
-        None where nothing is to be confirmed: after a single page, or twice at one place.
+        None where nothing is to be confirmed: after a single page.
         """
         return self.below(lane) if lane.order.pages > 1 else None
 
     def below(self, lane: LiveLane) -> str | None:
-        """The cursor below the last record of a lane; None where it has been tried."""
-        end = lane.place if lane.end_ms is None else lane.end_ms
-        if self.verdict is Verdict.REFUSED or self._make is None or end < 0:
+        """The cursor below the last record of a lane; None where its end has been confirmed."""
+        end = lane.end
+        if self.verdict is Verdict.REFUSED or self._make is None or end < 0 or lane.is_confirmed:
             return None
         if end == lane.confirmed_from:
-            return None
+            # It would lead to the same page again, as amid many records of one time.
+            end -= 1
         if self.verdict is Verdict.HELD:
             lane.confirmed_from = end
         return self._make(end)

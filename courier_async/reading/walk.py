@@ -145,8 +145,7 @@ class Walk:
             is_refused = below is not None and isinstance(arrival.error, Refused)
             if is_refused and not self._lanes.have_shown_more(lane):
                 # Nothing is said against the end that the server's own cursors came to.
-                self._lanes.drop_below(lane)
-                return self._end([]) if lane is self._lanes.head else []
+                return self._confirmed(lane)
             lane.done = lane.ended = False
             # Where lanes fail, another made-up cursor is no way to confirm an end either.
             may_renew = below is None or not self._course.lanes_refused
@@ -403,13 +402,22 @@ class Walk:
             if page.unusable:
                 # Perhaps not only what the lane has met: that is looked for again.
                 self.state = self.unusable.note(lane, page, self.state, self.clock.start)
-            self._lanes.drop_below(lane)
-            return self._end([]) if lane is self._lanes.head else []
+            return self._confirmed(lane)
         # The end was none: the lane goes on from there, where it may have to ask again.
         lane.done = lane.ended = False
+        if lane.confirmed_from is not None and lane.confirmed_from < lane.end:
+            # What stands in between, of the very time of its last record, would be left out.
+            asked.release()
+            trouble = BadAnswer("the listing ends amid records of one time, though it goes on")
+            return self._fail(lane, trouble, may_renew=False)
         lane.saved = replace(lane.saved, cursor=below)
         lane.guard.go_on_elsewhere()
         return self._read(lane, asked, page)
+
+    def _confirmed(self, lane: LiveLane) -> list[Output]:
+        lane.is_confirmed = True
+        self._lanes.drop_below(lane)
+        return self._end([]) if lane is self._lanes.head else []
 
     def _confirm(self, lane: LiveLane, cursor: str) -> None:
         lane.confirming = cursor

@@ -288,6 +288,20 @@ def test_a_false_end_is_found_out_though_a_message_shows_late_where_the_probe_is
     assert reader.state.no_lanes_until is None
 
 
+@pytest.mark.parametrize("at_once", [9, 25, 35, 60])
+def test_a_false_end_amid_messages_of_one_time_is_not_believed(at_once: int) -> None:
+    """A made-up cursor leads to the first of them again, so the way down is barred."""
+    times = evenly(300)
+    times[40 : 40 + at_once] = [times[40]] * at_once
+    api = PagedApi(times, false_end_page=5)
+    reader = Reader(api).walk()
+    assert reader.error is not None or is_whole(reader)
+    assert reader.state.readings == () or is_whole(reader)
+    api.false_end_page, api.now_ms = None, api.now_ms + HOUR_MS
+    assert is_whole(reader.walk())
+    assert reader.error is None
+
+
 @pytest.mark.parametrize("times", [1, 99])
 @pytest.mark.parametrize("lanes", [1, 8])
 def test_a_false_end_is_found_out_though_a_record_below_it_comes_unusable(
