@@ -168,6 +168,11 @@ class LiveLane:
         """The time below which an end that it has come to is confirmed; -1: unknown."""
         return self.place if self.end_ms is None else self.end_ms
 
+    @property
+    def is_asked_twice(self) -> bool:
+        """Whether what lies below the same end has been asked for once more, a little lower."""
+        return self.confirmed_from is not None and self.confirmed_from < self.end
+
     def may_renew(self, now: int) -> bool:
         """Whether its cursor may be at fault; a place that fails again is at fault itself."""
         if self.saved.cursor is None:

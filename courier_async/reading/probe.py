@@ -102,5 +102,9 @@ class Probe:
 
 
 def is_end(lane: LiveLane, page: JudgedPage) -> bool:
-    """Whether a page asked for below the lane's last record holds nothing older."""
-    return page.next_cursor is None and set(page.keys) <= set(lane.tail)
+    """Whether a page asked for below the lane's last record holds nothing that is new to it.
+
+    More of what has just been read may follow where records of about one time are in disorder;
+    the second time that is no reason to go on once more.
+    """
+    return set(page.keys) <= set(lane.tail) and (page.next_cursor is None or lane.is_asked_twice)

@@ -405,7 +405,7 @@ class Walk:
             return self._confirmed(lane)
         # The end was none: the lane goes on from there, where it may have to ask again.
         lane.done = lane.ended = False
-        if lane.confirmed_from is not None and lane.confirmed_from < lane.end:
+        if lane.is_asked_twice:
             # What stands in between, of the very time of its last record, would be left out.
             asked.release()
             trouble = BadAnswer("the listing ends amid records of one time, though it goes on")
