@@ -118,6 +118,16 @@ def test_a_probe_holds_where_the_very_same_records_come() -> None:
     assert holds(expected, judged(ids(9, 25)))
 
 
+def test_a_probe_holds_where_a_few_records_have_become_visible_since() -> None:
+    expected = probe_of(trail_of(20))
+    assert expected is not None
+    assert holds(expected, judged([*ids(9, 4), "late", *ids(13, 5)]))
+    assert holds(expected, judged(["late", *ids(9, 9)]))
+    # Others altogether, or every third one.
+    assert not holds(expected, judged([*ids(9, 4), *ids(500, 6)]))
+    assert not holds(expected, judged(ids(9, 30)[::3]))
+
+
 @pytest.mark.parametrize(
     ("first", "count", "next_cursor", "unusable"),
     [(0, 10, "n", 0), (8, 10, "n", 0), (9, 9, "n", 0), (9, 10, None, 0), (9, 10, "n", 1)],
