@@ -142,15 +142,13 @@ class Walk:
                 asked.release()
             return []
         if asked is None:
-            is_refused = below is not None and isinstance(arrival.error, Refused)
-            if is_refused and not self._lanes.have_shown_more(lane):
-                # Nothing is said against the end that the server's own cursors came to.
+            # A refusal, or a failure where lanes fail too, says nothing against the end that the
+            # server's own cursors came to; what a lane has read below it does.
+            is_mute = isinstance(arrival.error, Refused) or self._course.lanes_refused
+            if below is not None and is_mute and not self._lanes.have_shown_more(lane):
                 return self._confirmed(lane)
             lane.done = lane.ended = False
-            # Where lanes fail, another made-up cursor is no way to confirm an end either.
-            may_renew = below is None or not self._course.lanes_refused
-            error = arrival.error or BadAnswer("nothing was answered")
-            return self._fail(lane, error, may_renew=may_renew)
+            return self._fail(lane, arrival.error or BadAnswer("nothing was answered"))
         if self._failed_lanes and not lane.is_made_up:
             self._course.give_up_failed(self._failed_lanes)
             self._failed_lanes.clear()
