@@ -59,14 +59,14 @@ class Course:
         self._failed_lanes = 0
         self.lanes_begun = 0
 
-    def move(self, lane: LiveLane, page: JudgedPage, now_ms: int) -> None:
+    def move(self, lane: LiveLane, page: JudgedPage) -> None:
         """What is known of the lane behind the page, but for the cursor."""
         lane.order.add(page.median)
         lane.note_density(page)
         lane.tail = [*lane.tail, *page.keys][-_LONGEST_TAIL:]
         if not lane.opened:
             self._open(lane)
-        lane.note_place(page, now_ms)
+        lane.note_place(page)
         first = lane.saved.first
         if lane.is_made_up and len(first) < seams.SEAM_RECORDS:
             first = seams.first_names(page, first)

@@ -192,19 +192,19 @@ class LiveLane:
         self.guard = EndlessGuard()
         self.saved = replace(self.saved, cursor=cursor, renewed_at=now)
 
-    def note_place(self, page: JudgedPage, now_ms: int) -> None:
+    def note_place(self, page: JudgedPage) -> None:
         """How far down the lane has surely read: a few odd times must not claim what is unread."""
         if page.newest is None:
             return
-        saved, oldest = self.saved, self.saved.oldest
+        saved = self.saved
+        top = saved.started_at if saved.begins_at is None else saved.begins_at
+        oldest = top if saved.oldest is None else saved.oldest
         self.end_ms = page.median
         self.tops.append(page.newest)
-        if oldest is None:
-            oldest = saved.started_at if saved.begins_at is None else saved.begins_at
         if len(self.tops) == _PLACE_PAGES:
             oldest = min(oldest, max(self.tops))
-        # Records from the future must not hide what comes until then.
-        seen = min(page.newest, now_ms)
+        # A record that is dated ahead must not hide what came since the lane began.
+        seen = min(page.newest, top)
         newest = seen if saved.newest is None else max(saved.newest, seen)
         self.saved = replace(saved, newest=newest, oldest=oldest)
 

@@ -129,8 +129,7 @@ def has_passed(upper: LiveLane, lower: LiveLane, page: JudgedPage) -> bool:
     began = lower.saved.newest
     if page.newest is None or began is None or upper.seam_met:
         return False
-    # Of a record that is dated ahead, `newest` tells nothing.
-    return page.newest < min(began, lower.saved.begins_at or began) - HOUR_MS
+    return page.newest < began - HOUR_MS
 
 
 class Gap(NamedTuple):

@@ -199,7 +199,7 @@ class Walk:
         if lane is self._lanes.head and not lane.is_saved_cursor:
             self._probe.add(lane, page)
         self._drop_replaced(lane)
-        self._course.move(lane, page, self.clock.now_ms)
+        self._course.move(lane, page)
         self._course.place(lane, page, selected)
         # Of the lane from the head, what lies below is asked for in any case.
         if lane.ended and lane is not self._lanes.head and not self._asks_below(lane):

@@ -81,7 +81,7 @@ def test_lanes_that_open_too_late_to_be_met_prove_nothing_against_made_up_cursor
 
     def read(lane: LiveLane, hours: range) -> None:
         page = page_of_hours(hours)
-        course.move(lane, page, NOW_MS)
+        course.move(lane, page)
         course.place(lane, page, Selected())
 
     for first_hour in (10, 50, 90, 130):

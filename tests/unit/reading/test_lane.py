@@ -87,14 +87,14 @@ def test_a_lane_stands_where_its_cursor_says_or_else_where_it_has_surely_read() 
 def test_an_odd_time_on_one_page_does_not_move_a_lane_down() -> None:
     lane = live()
     for hours in (1, 2, 500, 3):
-        lane.note_place(judged(["a"], [NOW - hours * HOUR_MS]), NOW)
+        lane.note_place(judged(["a"], [NOW - hours * HOUR_MS]))
     assert lane.saved.oldest == NOW - 2 * HOUR_MS
     assert lane.saved.newest == NOW - HOUR_MS
 
 
 def test_a_record_from_the_future_does_not_hide_what_comes_until_then() -> None:
     lane = live()
-    lane.note_place(judged(["a"], [NOW + DAY_MS]), NOW)
+    lane.note_place(judged(["a"], [NOW + DAY_MS]))
     assert lane.saved.newest == NOW
 
 

@@ -819,6 +819,24 @@ def test_a_backlog_gets_through_though_every_sync_dies_before_it_meets_the_last(
     assert is_whole(reader), (len(reader.missing), len(reader.state.lanes))
 
 
+@pytest.mark.parametrize("lanes", [1, 2, 8])
+def test_a_record_dated_ahead_deep_in_an_unfinished_walk_hides_nothing_newer(lanes: int) -> None:
+    api = PagedApi(evenly(900, every_ms=HOUR_MS, newest=NOW), stream=AUDIT_EVENT)
+    reader = Reader(api, lanes=lanes, blocks=(0.0,)).walk()
+    api.now_ms += 40 * DAY_MS
+    for number in range(900):
+        api.insert(api.now_ms - number * HOUR_MS)
+    for at in range(60, 300, 5):
+        api.insert(api.now_ms + 200 * DAY_MS, position=api.now_ms - at * HOUR_MS - 1)
+    reader.walk(die_after=12)
+    for _ in range(3):
+        api.now_ms += 12 * DAY_MS
+        for number in range(250):
+            api.insert(api.now_ms - number * HOUR_MS)
+        reader.walk(die_after=14)
+    assert is_whole(reader.walk()), len(reader.missing)
+
+
 def test_a_walk_with_lanes_that_died_resumes_them_all(seed: int) -> None:
     reader = Reader(PagedApi(evenly(1_500), seed=seed), lanes=6, seed=seed)
     reader.walk(die_after=60)
