@@ -63,7 +63,7 @@ FOUND_BY: dict[str, int] = {
     "no_open_mark": 85,
     "no_overlap_below_the_watermark": 65,
     "no_second_round": 5,
-    "nothing_is_ever_due_again": 47,
+    "nothing_is_ever_due_again": 62,
     "one_failing_parent_ends_the_round": 5,
     "operations_after_one_that_raised": 15,
     "order_by_single_records": 63,
