@@ -283,6 +283,9 @@ class Simulation:
             rule |= {"holds_from_ms": low, "holds_until_ms": high}
             options["rules"] = [*options["rules"], rule]
             weather.excuse("message")
+            if status == 403 and {*weather.settings["streams"]} == {"message"}:
+                # At the head of the only stream it means the key.
+                weather.excuse_all()
             if not weather.options and "message" in weather.settings["streams"]:
                 weather.fails_below = self._page_above(low, high)
         if self._bad_parent is not None and not weather.quiet:
