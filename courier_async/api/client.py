@@ -25,7 +25,7 @@ from courier_async.errors import (
 )
 
 _FIRST_DELAY_SECONDS: Final = 1.0
-# So often may one request meet a firewall while others of its stream are answered.
+# How often one request may get a firewall's page while others of its stream are answered.
 _MOST_WALLS: Final = 5
 
 
@@ -200,7 +200,7 @@ class CourierClient:
         counts = request.counts
         asked_at = asyncio.get_running_loop().time()
         if request.own_pacer is not None:
-            # So few that they give way to no lane: one that waited long would hold up the next.
+            # Too few to give way to lanes, and one that waited long would hold up the next.
             sent_at = await request.own_pacer.wait_for_turn(then=self._pacer)
         else:
             sent_at = await self._pacer.wait_for_turn(lane=request.lane)

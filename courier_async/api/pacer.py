@@ -74,7 +74,7 @@ class Pacer:
             if then is None:
                 return loop.time()
             moment = await then.wait_for_turn(lane=lane)
-            # What ran up in the bucket meanwhile must not go at once either.
+            # Nor may what built up in the bucket meanwhile go out at once.
             self._limiter = None
             return moment
         finally:

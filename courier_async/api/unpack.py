@@ -41,7 +41,7 @@ class Unpacker:
             except zlib.error:
                 raise BadlyPacked from None
             packed = self._unpacking.unconsumed_tail
-            # Of a full piece some may be left though all input has been taken.
+            # After a full piece, output may be left although all input has been consumed.
             is_more = bool(packed) or len(piece) == _PIECE_BYTES
             if self._unpacking.eof:
                 # A gzip body may have several parts, one after another.

@@ -15,7 +15,7 @@ from courier_async.reading.judge import JudgedPage, judge_page, no_usable
 from courier_async.reading.lane import EndlessGuard
 
 _RATE_HEADER = "ratelimit-limit"
-# A rate of more digits is none that a server keeps.
+# No server enforces a rate with more digits than this.
 _MOST_RATE_DIGITS = 4
 
 

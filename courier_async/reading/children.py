@@ -259,7 +259,7 @@ class ChildrenReader:
                 known = missing.get(text)
                 if known is None:
                     self._misses_more = True
-                    # A round may last for hours: not when it began, but when this was read.
+                    # A round may take hours, so what counts is when this parent was read.
                     missing[text] = Missing(max(now, self._pages.now_ms))
                 elif now - known.since >= wait_ms:
                     batch.deletes.append(key)

@@ -140,14 +140,14 @@ class Course:
 
     def give_up_failed(self, lanes: list[LiveLane]) -> None:
         """Lanes whose next page failed while cursors of the server's own are answered."""
-        # A cursor of an earlier sync may have expired, whatever is made up.
+        # A cursor of an earlier sync may just have expired, so it says nothing of made-up ones.
         self._failed_lanes += sum(not lane.is_saved_cursor for lane in lanes)
         self.lanes.drop([lane for lane in lanes if not lane.dropped])
         # The others go on, but no more are begun.
         self.lanes_refused = self.lanes_refused or self._are_too_many(self._failed_lanes)
 
     def _are_too_many(self, lanes: int) -> bool:
-        """A few among many come to nothing: records have moved, or a request has failed."""
+        """A few among many may fail: records have moved, or a request has failed."""
         return lanes >= max(_MOST_WASTED_LANES, self.lanes_begun // 10)
 
     def is_of_use(self, lane: LiveLane, page: JudgedPage) -> bool:

@@ -19,7 +19,7 @@ from courier_async.state.position import Missing
 from courier_async.state.sent_rows import key_of_text, key_text
 
 MOST_ASKED: Final = 500
-# Fewer at once are taken for deletes.
+# Fewer missing rows than this count as ordinary deletes.
 _MANY: Final = 20
 _ASKED_AT_ONCE: Final = 8
 # An id that has told nothing for so long, and so often, is taken to tell nothing.
@@ -106,7 +106,7 @@ def are_many(missed: int, known: int) -> bool:
 
 
 def many_missing(stream: Stream, missed: int, known: int) -> str:
-    """The warning where that is so."""
+    """The warning for that case."""
     return (
         f"{stream.table}: {missed:,} of {known:,} rows are missing from Courier's answers at "
         "once. They are marked deleted only if they are still missing in a day."

@@ -75,7 +75,7 @@ class EndlessGuard:
         return self._stale(page)
 
     def go_on_elsewhere(self) -> None:
-        """The lane goes on from another cursor, which may lead to one that it has had."""
+        """The lane continues at another cursor, which may lead to one it has already had."""
         self._kept = self._previous = None
 
     @property

@@ -62,7 +62,7 @@ class LaneSet:
         return tuple([lane.saved for lane in self._lanes if lane.opened])
 
     def started_by(self, start: int) -> None:
-        """No lane may claim to have begun later than that."""
+        """Dates lanes back that claim to have begun later than `start`."""
         for lane in self._lanes:
             if lane.saved.started_at > start:
                 lane.saved = replace(lane.saved, started_at=start)

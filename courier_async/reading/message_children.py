@@ -179,7 +179,7 @@ class MessageChildrenReader:
         return first is not None and first > read.time + HOUR_MS
 
     def _failed(self, message_id: str, time: int, error: CourierError) -> Batch:
-        """Stays due, behind the others, and noted as one that failed."""
+        """The message stays due, after the others, and is marked as failed."""
         self._failing[message_id] = error
         return Batch(
             stream=self._stream,

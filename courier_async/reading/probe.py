@@ -34,7 +34,7 @@ class Probe:
         self._trail_of: LiveLane | None = None
         self._expected: seams.Expected | None = None
         self._tries = 0
-        # Only what is older is compared; all of it before a comparison has failed.
+        # Once a comparison has failed, only records older than this are compared.
         self._settled_ms: int | None = None
         self._start = 0
 
@@ -94,7 +94,7 @@ class Probe:
         if self.verdict is Verdict.REFUSED or self._make is None or end < 0 or lane.is_confirmed:
             return None
         if end == lane.confirmed_from:
-            # It would lead to the same page again, as amid many records of one time.
+            # The same cursor would return the same page, as among many records of one time.
             end -= 1
         if self.verdict is Verdict.HELD:
             lane.confirmed_from = end

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from courier_async.state.position import Round, StreamState
 
 MOST_OWED: Final = 1_000
-# A sync that runs daily begins now a little sooner, now a little later.
+# Scheduled syncs do not start on the minute.
 _SOONER_MS: Final = 5 * 60 * 1000
 
 

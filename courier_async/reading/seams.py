@@ -89,7 +89,7 @@ def holds(expected: Expected, page: JudgedPage) -> bool:
     least = min(SEAM_RECORDS, len(expected.names))
     if len(names) < least or page.unusable:
         return False
-    # A few may have become visible among them since.
+    # A few may have become visible since.
     names = [name for name in names if name in expected.names or name in expected.above]
     if 2 * len(names) < least or names[: len(expected.names)] != expected.names[: len(names)]:
         return False

@@ -398,15 +398,17 @@ class Walk:
         if asked.page.trouble is None and is_end(lane, page):
             asked.release()
             if page.unusable:
-                # Perhaps not only what the lane has met: that is looked for again.
+                # It may be a record that the lane has not met, so it is looked for again.
                 self.state = self.unusable.note(lane, page, self.state, self.clock.start)
             return self._confirmed(lane)
         # The end was none: the lane goes on from there, where it may have to ask again.
         lane.done = lane.ended = False
         if lane.is_asked_twice:
-            # What stands in between, of the very time of its last record, would be left out.
+            # Going on here would skip unread records that have the same time as its last one.
             asked.release()
-            trouble = BadAnswer("the listing ends amid records of one time, though it goes on")
+            trouble = BadAnswer(
+                "the listing ends among records of one time, but older ones follow"
+            )
             return self._fail(lane, trouble, may_renew=False)
         lane.saved = replace(lane.saved, cursor=below)
         lane.guard.go_on_elsewhere()

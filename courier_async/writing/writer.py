@@ -223,7 +223,7 @@ class Writer:
                 "every sync sends all of them, and rows deleted in Courier stay in the table."
             )
         if self._stopped:
-            # Since the warning, with which the destination was busy.
+            # The sync may have ended while the destination was busy with the warning.
             return
         # Every row that the state claims has been handed over by now, on this same thread.
         self._op.checkpoint(self._state.as_json())
