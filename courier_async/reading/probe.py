@@ -49,12 +49,12 @@ class Probe:
 
         Where another lane takes its place, the pages before do not lead to those that follow.
         """
-        if self.verdict in (Verdict.HELD, Verdict.REFUSED):
+        if self._make is None or self.verdict in (Verdict.HELD, Verdict.REFUSED):
             return
         if lane is not self._trail_of:
             self._trail, self._trail_of = seams.Trail(), lane
         # What follows a settled page is settled too, whatever time a record of it has.
-        if self._trail.names or self._settled_ms is None or page.is_below(self._settled_ms):
+        if self._trail.keys or self._settled_ms is None or page.is_below(self._settled_ms):
             self._trail.add(page)
 
     def ask(self) -> str | None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Final, NamedTuple
 
-from courier_async.catalog.stream import HOUR_MS
+from courier_async.catalog.stream import HOUR_MS, Key
 from courier_async.reading.judge import JudgedPage
 from courier_async.reading.lane import LiveLane
 
@@ -39,17 +39,17 @@ _TRAIL_RECORDS: Final = 60
 class Trail:
     """The last records that the server's own cursors gave in this walk, as they followed."""
 
-    names: list[bytes] = field(default_factory=list)
+    keys: list[Key] = field(default_factory=list)
     times: list[int | None] = field(default_factory=list)
     ended: bool = False
 
     def add(self, page: JudgedPage) -> None:
-        for name, time in zip(page.names, page.times, strict=True):
+        for key, time in zip(page.keys, page.times, strict=True):
             # Some servers list the last record of a page again as the first of the next.
-            if name not in self.names:
-                self.names.append(name)
+            if key not in self.keys:
+                self.keys.append(key)
                 self.times.append(time)
-        del self.names[:-_TRAIL_RECORDS], self.times[:-_TRAIL_RECORDS]
+        del self.keys[:-_TRAIL_RECORDS], self.times[:-_TRAIL_RECORDS]
         self.ended = page.next_cursor is None
 
 
@@ -60,9 +60,9 @@ class Expected(NamedTuple):
     """
 
     time_ms: int
-    names: list[bytes]
+    keys: list[Key]
     more: bool
-    above: list[bytes]
+    above: list[Key]
 
 
 def probe_of(trail: Trail) -> Expected | None:
@@ -70,7 +70,7 @@ def probe_of(trail: Trail) -> Expected | None:
 
     The latest such place of a whole page's length, since the newest records may still move.
     """
-    count = len(trail.names)
+    count = len(trail.keys)
     for at in range(count - SEAM_RECORDS - (0 if trail.ended else 1), 0, -1):
         time, above = trail.times[at], trail.times[:at]
         below = [t for t in trail.times[at:] if t is not None]
@@ -79,22 +79,22 @@ def probe_of(trail: Trail) -> Expected | None:
         # One dated back by more than an hour stands where it stands; it blurs no place below.
         if any(t is None or time - HOUR_MS < t <= time for t in above):
             continue
-        return Expected(time, trail.names[at:], not trail.ended, trail.names[:at])
+        return Expected(time, trail.keys[at:], not trail.ended, trail.keys[:at])
     return None
 
 
 def holds(expected: Expected, page: JudgedPage) -> bool:
     """Whether a made-up cursor was answered as the server's own cursors had answered."""
-    names = list(dict.fromkeys(page.names))
-    least = min(SEAM_RECORDS, len(expected.names))
-    if len(names) < least or page.unusable:
+    keys = list(dict.fromkeys(page.keys))
+    least = min(SEAM_RECORDS, len(expected.keys))
+    if len(keys) < least or page.unusable:
         return False
     # A few may have become visible since.
-    names = [name for name in names if name in expected.names or name in expected.above]
-    if 2 * len(names) < least or names[: len(expected.names)] != expected.names[: len(names)]:
+    keys = [key for key in keys if key in expected.keys or key in expected.above]
+    if 2 * len(keys) < least or keys[: len(expected.keys)] != expected.keys[: len(keys)]:
         return False
     more = page.next_cursor is not None
-    return more if len(names) < len(expected.names) else more or not expected.more
+    return more if len(keys) < len(expected.keys) else more or not expected.more
 
 
 def first_names(page: JudgedPage, before: tuple[str, ...]) -> tuple[str, ...]:

@@ -50,7 +50,7 @@ def test_a_cursor_is_tried_at_the_latest_place_of_a_whole_page() -> None:
     expected = probe_of(trail_of(20))
     assert expected is not None
     assert expected.time_ms == NOW - 9 * MINUTE_MS
-    assert expected.names == [short_hash((id_,)) for id_ in ids(9, 11)]
+    assert expected.keys == [(id_,) for id_ in ids(9, 11)]
     assert expected.more
 
 
@@ -70,7 +70,7 @@ def test_no_cursor_is_tried_amid_records_of_one_time_or_out_of_order() -> None:
     one_time = minutes(0, 5) + [NOW - 9 * MINUTE_MS] * 15
     expected = probe_of(trail_of(20, times=one_time))
     assert expected is not None
-    assert expected.names == [short_hash((id_,)) for id_ in ids(5, 15)]
+    assert expected.keys == [(id_,) for id_ in ids(5, 15)]
     newest_last = [*minutes(1, 19), NOW]
     assert probe_of(trail_of(20, times=newest_last)) is None
 
@@ -88,7 +88,7 @@ def test_a_record_that_stands_on_two_pages_keeps_no_cursor_from_being_believed()
     trail.add(judged(ids(9, 11), minutes(9, 11)))
     expected = probe_of(trail)
     assert expected is not None
-    assert expected.names == [short_hash((id_,)) for id_ in ids(9, 11)]
+    assert expected.keys == [(id_,) for id_ in ids(9, 11)]
     assert holds(expected, judged([*ids(9, 5), *ids(13, 7)]))
 
 
@@ -107,7 +107,7 @@ def test_only_the_last_records_of_a_walk_are_kept_as_its_trail() -> None:
     trail = Trail()
     for page in range(30):
         trail.add(judged(ids(page * 10, 10), minutes(page * 10, 10)))
-    assert trail.names == [short_hash((id_,)) for id_ in ids(240, 60)]
+    assert trail.keys == [(id_,) for id_ in ids(240, 60)]
     assert trail.times == minutes(240, 60)
 
 
