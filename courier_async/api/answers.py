@@ -44,7 +44,7 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class TooMany:
-    """A refusal for too many requests. is_wall: perhaps; it is a page of some firewall."""
+    """A refusal for too many requests. is_wall: it may be a firewall's page instead."""
 
     status: int
     retry_after_seconds: float | None

@@ -59,7 +59,7 @@ class _Request:
 class _Limit:
     """A limit was met. wait_seconds: how long this stream alone is to wait.
 
-    is_wall: it may be a firewall that lets this request never through.
+    is_wall: it may be a firewall that never lets this request through.
     """
 
     wait_seconds: float

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
+from typing import Final
 from urllib.parse import quote, quote_plus, urlencode
 
 from courier_async.api.client import CourierClient
@@ -14,9 +15,9 @@ from courier_async.handover import Release
 from courier_async.reading.judge import JudgedPage, judge_page, no_usable
 from courier_async.reading.lane import EndlessGuard
 
-_RATE_HEADER = "ratelimit-limit"
+_RATE_HEADER: Final = "ratelimit-limit"
 # No server enforces a rate with more digits than this.
-_MOST_RATE_DIGITS = 4
+_MOST_RATE_DIGITS: Final = 4
 
 
 class ChildPages:
