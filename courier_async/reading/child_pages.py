@@ -12,8 +12,8 @@ from courier_async.catalog.stream import Record, Stream
 from courier_async.counts import Counts
 from courier_async.errors import BadAnswer, CourierError
 from courier_async.handover import Release
+from courier_async.reading.endless_guard import EndlessGuard
 from courier_async.reading.judge import JudgedPage, judge_page, no_usable
-from courier_async.reading.lane import EndlessGuard
 
 _RATE_HEADER: Final = "ratelimit-limit"
 # No server enforces a rate with more digits than this.

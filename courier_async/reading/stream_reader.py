@@ -16,7 +16,7 @@ from courier_async.errors import AccessLost, CourierError, Denied, KeyRefused, R
 from courier_async.handover import Batch, Notice
 from courier_async.reading.changes import Changes
 from courier_async.reading.deletes import find_gone
-from courier_async.reading.lane import Asked, Fetches
+from courier_async.reading.fetches import Asked, Fetches
 from courier_async.reading.lane_count import LaneCount
 from courier_async.reading.rounds import Parents
 from courier_async.reading.walk import Walk

@@ -5,32 +5,29 @@ move. What an answer leads to is worked out without waiting, so no two answers m
 """
 
 from collections.abc import AsyncIterator, Callable
-from typing import Final
 
 from msgspec.structs import replace
 
-from courier_async.catalog.stream import HOUR_MS, Key, Stream
+from courier_async.catalog.stream import Key, Stream
 from courier_async.counts import Counts
-from courier_async.errors import BadAnswer, CourierError, KeyRefused, Limited, Refused
+from courier_async.errors import BadAnswer, CourierError, KeyRefused, Refused
 from courier_async.handover import Batch, Notice
-from courier_async.reading import seams
 from courier_async.reading.changes import Changes, Selected
+from courier_async.reading.checks import Checks
 from courier_async.reading.course import Course
+from courier_async.reading.fetches import Arrival, Asked, Fetches, Purpose
 from courier_async.reading.judge import JudgedPage, judge_page, no_usable
-from courier_async.reading.lane import Arrival, Asked, Fetches, LiveLane, Purpose
+from courier_async.reading.lane import LiveLane
 from courier_async.reading.lane_count import LaneCount
+from courier_async.reading.lane_opener import LaneOpener
 from courier_async.reading.lane_set import LaneSet
 from courier_async.reading.outcome import ended_state, with_given_up, without_seen
 from courier_async.reading.probe import NO_LANES_MS, Probe, Verdict, is_end
+from courier_async.reading.renewals import Renewals
 from courier_async.reading.server_clock import ServerClock
 from courier_async.reading.unusable import UnusableRecords
 from courier_async.state.plan import Depth, plan_walk, trusted
 from courier_async.state.position import Lane, Reading, StreamState
-
-# So many cursors may fail in one walk; the next one continues where it stands then.
-_MOST_RENEWALS: Final = 1_000
-# After a look for gaps that found none, the next comes a page later for each so many lanes.
-_LANES_A_LOOK: Final = 8
 
 Output = Batch | Notice
 
@@ -74,8 +71,6 @@ class Walk:
         head.is_saved_cursor = self._is_rest
         self._lanes = LaneSet(head, depth)
         self._began = self._is_rest
-        # The clock's, and so one for all lanes of this walk.
-        self._started_at = 0
         self._probe = Probe(stream)
         is_learned = state.newest_first is not None
         presumed = state.newest_first if is_learned else stream.presumed_newest_first
@@ -88,16 +83,28 @@ class Walk:
             may_stop=bool(presumed) and not self._is_rest,
             is_learned=is_learned,
         )
-        self._waiting_for_probe: list[tuple[LiveLane, CourierError]] = []
-        # Made-up ones, until a cursor of the server's own is answered: in an outage none is, and
-        # the lanes stay where they are.
-        self._failed_lanes: list[LiveLane] = []
+        self._checks = Checks(self._lanes, self._probe, fetches)
+        self._renewals = Renewals(
+            stream,
+            self._lanes,
+            probe=self._probe,
+            checks=self._checks,
+            fetches=fetches,
+            clock=self.clock,
+            is_rest=self._is_rest,
+        )
+        self._opener = LaneOpener(
+            stream,
+            self._lanes,
+            course=self._course,
+            probe=self._probe,
+            checks=self._checks,
+            fetches=fetches,
+            clock=self.clock,
+            has_room=self._has_room,
+        )
         self._pages = 0
         self._records = 0
-        self._renewals = 0
-        # The count of pages from which on gaps between lanes are looked for once more.
-        self._looks_again_at = 0
-        self._error: CourierError | None = None
         self._over = False
 
     @property
@@ -114,8 +121,8 @@ class Walk:
             self._go_on()
             for output in outputs:
                 yield output
-        if self._error is not None:
-            raise self._error
+        if self._renewals.error is not None:
+            raise self._renewals.error
         if not self._over:
             # Never to be taken for a complete reading.
             raise RuntimeError(f"{self._stream.table}: its walk stopped before its end")
@@ -128,10 +135,7 @@ class Walk:
         if isinstance(arrival.error, KeyRefused):
             raise arrival.error
         if asked is not None:
-            self.clock.note(asked.server_ms, arrival.answered_at)
-            if self.clock.start < self._started_at:
-                self._started_at = self.clock.start
-                self._lanes.started_by(self._started_at)
+            self._note_time(asked, arrival.answered_at)
         if arrival.purpose is Purpose.PROBE:
             return self._take_probe(asked)
         below = None
@@ -142,16 +146,11 @@ class Walk:
                 asked.release()
             return []
         if asked is None:
-            # A refusal, or a failure where lanes fail too, says nothing against the end that the
-            # server's own cursors came to; what a lane has read below it does.
-            is_mute = isinstance(arrival.error, Refused) or self._course.lanes_refused
-            if below is not None and is_mute and not self._lanes.have_shown_more(lane):
-                return self._confirmed(lane)
-            lane.done = lane.ended = False
-            return self._fail(lane, arrival.error or BadAnswer("nothing was answered"))
-        if self._failed_lanes and not lane.is_made_up:
-            self._course.give_up_failed(self._failed_lanes)
-            self._failed_lanes.clear()
+            error = arrival.error or BadAnswer("nothing was answered")
+            return self._take_failure(lane, error, confirms=below is not None)
+        if self._renewals.failed_lanes and not lane.is_made_up:
+            self._course.give_up_failed(self._renewals.failed_lanes)
+            self._renewals.failed_lanes.clear()
         self._lane_count.answered(per_second=self._per_second(), seconds=asked.seconds)
         if not self._began:
             self._begin(lane)
@@ -160,15 +159,33 @@ class Walk:
             return self._take_confirmation(lane, below, asked, page)
         return self._read(lane, asked, page)
 
+    def _note_time(self, asked: Asked, answered_at: float) -> None:
+        start = self.clock.start
+        self.clock.note(asked.server_ms, answered_at)
+        if self.clock.start < start:
+            self._lanes.started_by(self.clock.start)
+
+    def _take_failure(
+        self, lane: LiveLane, error: CourierError, *, confirms: bool
+    ) -> list[Output]:
+        """A page that did not come, be it the next one or what lies below an end."""
+        # A refusal, or a failure where lanes fail too, says nothing against the end that the
+        # server's own cursors came to; what a lane has read below it does.
+        is_mute = isinstance(error, Refused) or self._course.lanes_refused
+        if confirms and is_mute and not self._lanes.have_shown_more(lane):
+            return self._confirmed(lane)
+        lane.done = lane.ended = False
+        return self._fail(lane, error)
+
     def _begin(self, head: LiveLane) -> None:
         """The head has answered: now the server's time, and so the plan, is known."""
         self._began = True
-        self._started_at = self.clock.start
-        self.state = trusted(self.state, self._started_at)
-        self._probe.begin(self.state, self._started_at)
-        head.saved = replace(head.saved, started_at=self._started_at)
+        start = self.clock.start
+        self.state = trusted(self.state, start)
+        self._probe.begin(self.state, start)
+        head.saved = replace(head.saved, started_at=start)
         if self._course.may_stop:
-            self._lanes.begin(plan_walk(self.state, self.clock.start, self._depth))
+            self._lanes.begin(plan_walk(self.state, start, self._depth))
 
     def _read(self, lane: LiveLane, asked: Asked, page: JudgedPage) -> list[Output]:
         """One page of a lane: what must be sent of it, and where the lane stands then."""
@@ -198,11 +215,11 @@ class Walk:
             return [batch, *self._fail(lane, trouble, may_renew=not lane.guard.is_stale)]
         if lane is self._lanes.head and not lane.is_saved_cursor:
             self._probe.add(lane, page)
-        self._drop_replaced(lane)
+        self._renewals.drop_replaced(lane)
         self._course.move(lane, page)
         self._course.place(lane, page, selected)
         # Of the lane from the head, what lies below is asked for in any case.
-        if lane.ended and lane is not self._lanes.head and not self._asks_below(lane):
+        if lane.ended and lane is not self._lanes.head and not self._checks.doubts_end(lane):
             self._lanes.drop_below(lane)
         if self._lanes.head.done:
             outputs = self._end([batch])
@@ -225,81 +242,19 @@ class Walk:
         self._counts.unchanged += selected.unchanged
         return selected
 
-    # -- failures ---------------------------------------------------------------------------
-
     def _fail(
         self, lane: LiveLane, error: CourierError, *, may_renew: bool = True
     ) -> list[Output]:
-        """What a failure means to its lane. may_renew: another cursor might help."""
+        """What a failure leads to. may_renew: another cursor might help."""
         if not self._began:
             raise error
-        if lane.is_made_up:
-            lane.stuck = True
-            self._failed_lanes.append(lane)
-            return []
-        may_renew = may_renew and not (isinstance(error, Limited) or self._is_rest)
-        if not may_renew or not lane.may_renew(self.clock.start):
-            # The lane stays where it is; every sync tries it again, and fails.
-            lane.stuck = True
-            self._error = self._error or error
-            return []
-        self._renewals += 1
-        if self._renewals > _MOST_RENEWALS:
-            return self._fail(lane, error, may_renew=False)
-        return self._renew(lane, error)
+        return self._told(self._renewals.fail(lane, error, may_renew=may_renew))
 
-    def _renew(self, lane: LiveLane, error: CourierError) -> list[Output]:
-        """The part of a lane whose cursor failed is read on by another cursor."""
-        if self._stream.cursor_at is not None and lane.place >= 0:
-            if self._probe.verdict is Verdict.ASKED or self._start_probe():
-                lane.stuck = True
-                self._waiting_for_probe.append((lane, error))
-                return []
-            if self._probe.verdict is Verdict.HELD:
-                # Records of the same hour may stand behind the cursor that failed.
-                cursor = self._stream.cursor_at(lane.place + HOUR_MS)
-                lane.renew_at(cursor, now=self.clock.start)
-                self._lanes.rest(lane)
-                return []
-        upper = self._lanes.above(lane)
-        while upper is not None and (upper.is_saved_cursor or upper in self._failed_lanes):
-            # Its own cursor may have had its day as well.
-            upper = self._lanes.above(upper)
-        if upper is not None and not (upper.stuck or upper.done):
-            upper.saved = replace(upper.saved, renewed_at=self.clock.start)
-            upper.renewed_from = lane.place
-            self._lanes.drop([lane])
-            return [self._notice(error), Batch(stream=self._stream, state=self._saved())]
-        # Kept until the head has answered: where it does not, the fault is not the cursor's.
-        lane.stuck = True
-        head = LiveLane(
-            Lane(started_at=self._started_at, renewed_at=self.clock.start), opened=False
-        )
-        head.renewed_from, head.replaces = lane.place, lane
-        self._lanes.insert_head(head)
-        self._fetch(head)
-        return [self._notice(error)]
-
-    def _notice(self, error: CourierError) -> Notice:
-        return Notice(
-            f"{self._stream.table}: Courier no longer accepts the cursor at which the reading was "
-            f"to go on ({error}), so that part is read again from the newest records. Nothing is "
-            "lost."
-        )
-
-    def _drop_replaced(self, lane: LiveLane) -> None:
-        """A lane from the head has answered, so the lane that it replaces had a bad cursor."""
-        replaced, lane.replaces = lane.replaces, None
-        if replaced is not None and replaced.stuck and not replaced.dropped:
-            self._lanes.drop([replaced])
+    def _told(self, notices: list[Notice]) -> list[Output]:
+        """What is said of lanes that have been given up, with the state without them."""
+        return [*notices, Batch(stream=self._stream, state=self._saved())] if notices else []
 
     # -- probe and end ----------------------------------------------------------------------
-
-    def _start_probe(self) -> bool:
-        cursor = self._probe.ask()
-        if cursor is not None:
-            self._fetches.start(self._lanes.head, cursor, purpose=Purpose.PROBE)
-        return cursor is not None
 
     def _take_probe(self, asked: Asked | None) -> list[Output]:
         page = None
@@ -307,16 +262,11 @@ class Walk:
             page = judge_page(self._stream, asked.page, now_ms=self.clock.now_ms)
             asked.release()
         self._probe.take(page)
-        if self._probe.verdict is Verdict.UNTRIED and self._start_probe():
+        if self._probe.verdict is Verdict.UNTRIED and self._checks.start_probe():
             return []
         if self._probe.verdict is Verdict.REFUSED:
             self._course.refuse_lanes("does not take made-up cursors")
-        outputs: list[Output] = []
-        for lane, error in self._waiting_for_probe:
-            if not lane.dropped:
-                lane.stuck = False
-                outputs += self._renew(lane, error)
-        self._waiting_for_probe.clear()
+        outputs = self._told(self._renewals.take_up())
         if self._lanes.head.done and not self._over:
             outputs += self._end([])
         return outputs
@@ -324,39 +274,40 @@ class Walk:
     def _end(self, outputs: list[Output]) -> list[Output]:
         """The lane from the head has come to its end or bound; an end is confirmed first."""
         head = self._lanes.head
-        if head.ended and self._awaits_confirmation(head):
+        if head.ended and self._checks.must_come_first(head):
             return outputs
         self._lanes.drop_below(head)
         self._over = True
         self.complete = head.ended and not self._is_rest
-        self.state = self.unusable.bounded(self.state)
-        before, state = self.state, self._saved()
-        if self._is_rest:
-            state = replace(state, lanes=())
-        elif self._stream.time_field and not self._records and _had_rows(before):
-            # An empty listing of what had rows proves nothing.
-            state = before
-        else:
-            state = ended_state(
-                self._stream,
-                state,
-                head,
-                start=min(head.saved.started_at, self.clock.start),
-                depth=self._depth,
-                records=self._records,
-                unusable_to=self.unusable.oldest,
-                is_resumed=head.saved.started_at < self._started_at,
-            )
-        is_told = self.state.timeless
-        self.state = state
+        was_timeless = self.state.timeless
+        self.state = self._ended_state(head)
         last = outputs[-1] if outputs else None
         if not isinstance(last, Batch):
             last = Batch(stream=self._stream)
             outputs = [*outputs, last]
-        last.state, last.ends_walk = state, True
-        if state.timeless and not is_told:
+        last.state, last.ends_walk = self.state, True
+        if self.state.timeless and not was_timeless:
             outputs = [*outputs, self._notice_timeless()]
         return outputs
+
+    def _ended_state(self, head: LiveLane) -> StreamState:
+        self.state = self.unusable.bounded(self.state)
+        before, state = self.state, self._saved()
+        if self._is_rest:
+            return replace(state, lanes=())
+        if self._stream.time_field and not self._records and _had_rows(before):
+            # An empty listing of what had rows proves nothing.
+            return before
+        return ended_state(
+            self._stream,
+            state,
+            head,
+            start=min(head.saved.started_at, self.clock.start),
+            depth=self._depth,
+            records=self._records,
+            unusable_to=self.unusable.oldest,
+            is_resumed=head.saved.started_at < self.clock.start,
+        )
 
     def _notice_timeless(self) -> Notice:
         return Notice(
@@ -365,27 +316,6 @@ class Walk:
             "connector; if there is none, report it."
         )
 
-    def _awaits_confirmation(self, head: LiveLane) -> bool:
-        """Whether something is asked first: the probe, or what lies below the last record."""
-        if head.confirming is not None:
-            return True
-        cursor = self._probe.confirmation(head)
-        if cursor is None:
-            return False
-        if self._probe.verdict is Verdict.HELD:
-            self._confirm(head, cursor)
-            return True
-        return self._probe.verdict is Verdict.ASKED or self._start_probe()
-
-    def _asks_below(self, lane: LiveLane) -> bool:
-        """Whether an end is confirmed at once, since lanes below it say that it is none."""
-        if self._lanes.below(lane) is None or self._probe.verdict is not Verdict.HELD:
-            return False
-        cursor = self._probe.below(lane)
-        if cursor is not None:
-            self._confirm(lane, cursor)
-        return cursor is not None
-
     def _take_confirmation(
         self, lane: LiveLane, below: str, asked: Asked, page: JudgedPage
     ) -> list[Output]:
@@ -393,7 +323,7 @@ class Walk:
         if page.unusable and not lane.asked_again:
             lane.asked_again = True
             asked.release()
-            self._confirm(lane, below)
+            self._checks.ask_below(lane, below)
             return []
         if asked.page.trouble is None and is_end(lane, page):
             asked.release()
@@ -419,10 +349,6 @@ class Walk:
         self._lanes.drop_below(lane)
         return self._end([]) if lane is self._lanes.head else []
 
-    def _confirm(self, lane: LiveLane, cursor: str) -> None:
-        lane.confirming = cursor
-        self._fetches.start(lane, cursor, purpose=Purpose.CONFIRM)
-
     # -- going on ---------------------------------------------------------------------------
 
     def _go_on(self) -> None:
@@ -437,55 +363,11 @@ class Walk:
             if lane is None:
                 break
             self._fetch(lane)
-        if self._has_room() and self._lanes_may_open():
-            self._open_lanes()
+        if self._has_room() and self._lane_count.wanted > 1:
+            self._opener.open(pages=self._pages)
 
     def _has_room(self) -> bool:
         return self._fetches.under_way < self._lane_count.wanted
-
-    def _lanes_may_open(self) -> bool:
-        return (
-            self._course.may_stop
-            and self._lane_count.wanted > 1
-            and not self._course.lanes_refused
-            and self._pages >= self._looks_again_at
-            and self._probe.verdict is not Verdict.REFUSED
-            and self._lanes.head.order.is_newest_first
-        )
-
-    def _open_lanes(self) -> None:
-        """Gives lanes the widest gaps; at most twice as many at once as have been of use."""
-        lanes = self._lanes
-        bottom = max(self._course.bottom, lanes.bound)
-        while self._has_room():
-            if lanes.unopened >= max(2 * (len(lanes) - lanes.unopened), seams.SCATTERED):
-                return
-            worthwhile = seams.worthwhile_pages(self._pages, self._course.lanes_begun)
-            gap = seams.widest_gap(lanes, bottom, worthwhile)
-            if gap is None:
-                # A look goes through all lanes, so the more there are, the rarer it comes.
-                self._looks_again_at = self._pages + len(lanes) // _LANES_A_LOOK
-                return
-            if self._probe.verdict is not Verdict.HELD:
-                self._start_probe()
-                return
-            newest = lanes.head.saved.newest or gap.top
-            for begins_at in seams.places(gap, newest):
-                if self._has_room():
-                    self._open_lane(begins_at)
-
-    def _open_lane(self, begins_at: int) -> None:
-        if self._stream.cursor_at is None:
-            return
-        saved = Lane(
-            started_at=self._started_at,
-            cursor=self._stream.cursor_at(begins_at),
-            begins_at=begins_at,
-        )
-        lane = LiveLane(saved, opened=False)
-        self._lanes.insert(lane, begins_at)
-        self._course.lanes_begun += 1
-        self._fetch(lane)
 
     def _fetch(self, lane: LiveLane) -> None:
         self._fetches.start(lane, lane.saved.cursor, yields=lane is not self._lanes.head)

@@ -13,7 +13,7 @@ import msgspec
 
 from courier_async import sync
 from courier_async.catalog.streams import BY_TABLE
-from courier_async.reading import lane, seams
+from courier_async.reading import endless_guard, seams
 from courier_async.state import sent_rows
 from courier_async.writing import writer
 from tests.simulation.changes import DAY_MS, HOUR_MS
@@ -362,7 +362,7 @@ def small_bounds(plan: Plan) -> Iterator[Any]:
     with (
         patch.object(sent_rows, "MOST_ROWS", plan.most_rows),
         patch.object(sent_rows, "MOST_MESSAGES", plan.most_messages),
-        patch.object(lane, "MOST_STALE_PAGES", MOST_STALE_PAGES),
+        patch.object(endless_guard, "MOST_STALE_PAGES", MOST_STALE_PAGES),
         # Accounts are small here, and lanes are to be tried all the same.
         patch.object(seams, "_LONG_READING_PAGES", 24),
         patch.object(writer, "QUEUE_PAGES", plan.queue_pages),

@@ -99,7 +99,7 @@ def test_a_cursor_that_comes_again_is_an_error_and_not_a_loop(table: str) -> Non
 def test_a_listing_without_end_is_an_error_after_enough_pages_that_bring_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("courier_async.reading.lane.MOST_STALE_PAGES", 100)
+    monkeypatch.setattr("courier_async.reading.endless_guard.MOST_STALE_PAGES", 100)
     house = House(options={"endless": ("brand",)})
     house.sync(fails=True)
     assert "brand: 100 pages in a row brought no new record" in house.error

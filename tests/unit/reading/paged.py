@@ -17,7 +17,7 @@ from courier_async.counts import Counts
 from courier_async.errors import CourierError, Refused
 from courier_async.handover import Notice
 from courier_async.reading.changes import Changes
-from courier_async.reading.lane import Asked, Fetches
+from courier_async.reading.fetches import Asked, Fetches
 from courier_async.reading.lane_count import LaneCount
 from courier_async.reading.walk import Walk
 from courier_async.state.plan import Depth

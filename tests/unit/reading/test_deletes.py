@@ -12,7 +12,7 @@ from courier_async.catalog.stream import DAY_MS, HOUR_MS, Key
 from courier_async.catalog.streams import BY_TABLE
 from courier_async.errors import BadAnswer, CourierError, Refused, Unavailable
 from courier_async.reading.deletes import MOST_ASKED, Gone, find_gone
-from courier_async.reading.lane import Asked
+from courier_async.reading.fetches import Asked
 from courier_async.state.position import Missing
 
 NOW = 1_794_657_600_000

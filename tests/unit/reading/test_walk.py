@@ -16,8 +16,8 @@ from courier_async.errors import (
     Refused,
     Unavailable,
 )
-from courier_async.reading import lane
-from courier_async.reading.lane import Asked
+from courier_async.reading import endless_guard
+from courier_async.reading.fetches import Asked
 from courier_async.state.position import Reading
 from tests.unit.reading.paged import (
     AUDIT_EVENT,
@@ -738,7 +738,7 @@ class Endless(PagedApi):
 def test_a_listing_that_goes_on_for_ever_at_ever_older_places_ends_the_walk(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(lane, "MOST_STALE_PAGES", 30)
+    monkeypatch.setattr(endless_guard, "MOST_STALE_PAGES", 30)
     reader = Reader(Endless(evenly(200)), lanes=1).walk()
     assert "30 pages in a row brought no new record" in str(reader.error)
     assert reader.missing == set()

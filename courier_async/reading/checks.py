@@ -1,0 +1,48 @@
+"""The requests by which a walk asks instead of reading: the probe, and what lies below an end."""
+
+from courier_async.reading.fetches import Fetches, Purpose
+from courier_async.reading.lane import LiveLane
+from courier_async.reading.lane_set import LaneSet
+from courier_async.reading.probe import Probe, Verdict
+
+
+class Checks:
+    """Starts the probe, and asks what lies below the end to which a lane has come."""
+
+    def __init__(self, lanes: LaneSet, probe: Probe, fetches: Fetches) -> None:
+        self._lanes = lanes
+        self._probe = probe
+        self._fetches = fetches
+
+    def start_probe(self) -> bool:
+        """Whether the probe is under way now; it needs enough records, and comes twice at most."""
+        cursor = self._probe.ask()
+        if cursor is not None:
+            self._fetches.start(self._lanes.head, cursor, purpose=Purpose.PROBE)
+        return cursor is not None
+
+    def must_come_first(self, head: LiveLane) -> bool:
+        """Whether an end is not believed yet: the probe, or what lies below it, is asked first."""
+        if head.confirming is not None:
+            return True
+        cursor = self._probe.confirmation(head)
+        if cursor is None:
+            return False
+        if self._probe.verdict is Verdict.HELD:
+            self.ask_below(head, cursor)
+            return True
+        return self._probe.verdict is Verdict.ASKED or self.start_probe()
+
+    def doubts_end(self, lane: LiveLane) -> bool:
+        """Whether an end is checked at once, since there are lanes below it."""
+        if self._lanes.below(lane) is None or self._probe.verdict is not Verdict.HELD:
+            return False
+        cursor = self._probe.below(lane)
+        if cursor is not None:
+            self.ask_below(lane, cursor)
+        return cursor is not None
+
+    def ask_below(self, lane: LiveLane, cursor: str) -> None:
+        """Asks for the page at a cursor that stands below the last record of a lane."""
+        lane.confirming = cursor
+        self._fetches.start(lane, cursor, purpose=Purpose.CONFIRM)

@@ -1,0 +1,122 @@
+"""What becomes of a lane whose next page failed: another cursor, or the end of the walk."""
+
+from typing import Final
+
+from msgspec.structs import replace
+
+from courier_async.catalog.stream import HOUR_MS, Stream
+from courier_async.errors import CourierError, Limited
+from courier_async.handover import Notice
+from courier_async.reading.checks import Checks
+from courier_async.reading.fetches import Fetches
+from courier_async.reading.lane import LiveLane
+from courier_async.reading.lane_set import LaneSet
+from courier_async.reading.probe import Probe, Verdict
+from courier_async.reading.server_clock import ServerClock
+from courier_async.state.position import Lane
+
+# So many cursors may fail in one walk; the next one continues where it stands then.
+_MOST_RENEWALS: Final = 1_000
+
+
+class Renewals:
+    """Finds another cursor for the part that a lane was to read, where one may help.
+
+    error: the first failure that no other cursor can make good; None so far.
+    failed_lanes: made-up ones, until a cursor of the server's own is answered: in an outage none
+        is, and the lanes stay where they are.
+    """
+
+    def __init__(
+        self,
+        stream: Stream,
+        lanes: LaneSet,
+        *,
+        probe: Probe,
+        checks: Checks,
+        fetches: Fetches,
+        clock: ServerClock,
+        is_rest: bool,
+    ) -> None:
+        self._stream = stream
+        self._lanes = lanes
+        self._probe = probe
+        self._checks = checks
+        self._fetches = fetches
+        self._clock = clock
+        self._is_rest = is_rest
+        self._waiting_for_probe: list[tuple[LiveLane, CourierError]] = []
+        self._count = 0
+        self.error: CourierError | None = None
+        self.failed_lanes: list[LiveLane] = []
+
+    def fail(self, lane: LiveLane, error: CourierError, *, may_renew: bool) -> list[Notice]:
+        """What a failure means to its lane. may_renew: another cursor might help."""
+        if lane.is_made_up:
+            lane.stuck = True
+            self.failed_lanes.append(lane)
+            return []
+        may_renew = may_renew and not (isinstance(error, Limited) or self._is_rest)
+        if not may_renew or not lane.may_renew(self._clock.start) or self._count >= _MOST_RENEWALS:
+            # The lane stays where it is; every sync tries it again, and fails.
+            lane.stuck = True
+            self.error = self.error or error
+            return []
+        self._count += 1
+        return self._renew(lane, error)
+
+    def take_up(self) -> list[Notice]:
+        """What waited for the answer to the probe, which has come."""
+        notices: list[Notice] = []
+        for lane, error in self._waiting_for_probe:
+            if not lane.dropped:
+                lane.stuck = False
+                notices += self._renew(lane, error)
+        self._waiting_for_probe.clear()
+        return notices
+
+    def drop_replaced(self, lane: LiveLane) -> None:
+        """A lane from the head has answered, so the lane that it replaces had a bad cursor."""
+        replaced, lane.replaces = lane.replaces, None
+        if replaced is not None and replaced.stuck and not replaced.dropped:
+            self._lanes.drop([replaced])
+
+    def _renew(self, lane: LiveLane, error: CourierError) -> list[Notice]:
+        """The part of a lane whose cursor failed is read on by another cursor."""
+        if self._stream.cursor_at is not None and lane.place >= 0:
+            if self._probe.verdict is Verdict.ASKED or self._checks.start_probe():
+                lane.stuck = True
+                self._waiting_for_probe.append((lane, error))
+                return []
+            if self._probe.verdict is Verdict.HELD:
+                # Records of the same hour may stand behind the cursor that failed.
+                lane.renew_at(self._stream.cursor_at(lane.place + HOUR_MS), now=self._clock.start)
+                self._lanes.rest(lane)
+                return []
+        upper = self._lanes.above(lane)
+        while upper is not None and (upper.is_saved_cursor or upper in self.failed_lanes):
+            # Its own cursor may have had its day as well.
+            upper = self._lanes.above(upper)
+        if upper is not None and not (upper.stuck or upper.done):
+            upper.saved = replace(upper.saved, renewed_at=self._clock.start)
+            upper.renewed_from = lane.place
+            self._lanes.drop([lane])
+        else:
+            self._read_from_head(lane)
+        return [self._notice(error)]
+
+    def _read_from_head(self, lane: LiveLane) -> None:
+        # Kept until the head has answered: where it does not, the fault is not the cursor's.
+        lane.stuck = True
+        start = self._clock.start
+        head = LiveLane(Lane(started_at=start, renewed_at=start), opened=False)
+        head.renewed_from, head.replaces = lane.place, lane
+        self._lanes.insert_head(head)
+        self._fetches.start(head, None)
+
+    def _notice(self, error: CourierError) -> Notice:
+        return Notice(
+            f"{self._stream.table}: Courier no longer accepts the cursor at which the reading was "
+            f"to go on ({error}), so that part is read again from the newest records. Nothing is "
+            "lost."
+        )
