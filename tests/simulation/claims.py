@@ -43,6 +43,8 @@ class Claims:
         self._previous: dict[str, Part] = {}
         # What the checkpoint promises that is being made, until it is saved.
         self._promises: list[tuple[Past, int]] = []
+        # Table -> the rows that it knows.
+        self._tracked: dict[str, set[str]] = {}
         self.since_ms: int | None = None
         self.redacts = True
         self.ahead_ms = 0
@@ -56,6 +58,7 @@ class Claims:
     def check(self, state: dict[str, Any]) -> None:
         """No checkpoint claims a record whose upsert has not been called."""
         self._promises.clear()
+        self._tracked.clear()
         lost = self._previous.keys() - state["streams"].keys()
         if lost:
             raise Broken(f"a checkpoint has forgotten {sorted(lost)}")
@@ -93,12 +96,15 @@ class Claims:
         for past, version in self._promises:
             past.promised = max(past.promised or 0, version)
         self._promises.clear()
+        for table, keys in self._tracked.items():
+            self._destination.untracked[table] -= keys
+        self._tracked.clear()
 
     # -- rows --------------------------------------------------------------------------------
 
     def _check_rows(self, table: str, part: Part, before: Part) -> None:
         rows, rows_before = marks_of(part), marks_of(before)
-        self._destination.untracked[table] -= rows.keys()
+        self._tracked[table] = set(rows)
         if len(rows) > self._most_rows:
             raise Broken(f"{table}: {len(rows)} rows in the state")
         past = self._source.past[table]
