@@ -22,5 +22,7 @@ def key_text(value: Any) -> str:
     """A key field as text; "" where it cannot be a key."""
     if type(value) is str:
         # The destination drops NUL, and would take two such keys for one.
-        return sendable(value.replace("\x00", "") if "\x00" in value else value)
+        if "\x00" in value:
+            value = value.replace("\x00", "")
+        return value if value.isascii() else sendable(value)
     return digits(value) if isinstance(value, int) and not isinstance(value, bool) else ""

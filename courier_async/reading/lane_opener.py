@@ -15,7 +15,7 @@ from courier_async.reading.server_clock import ServerClock
 from courier_async.state.position import Lane
 
 # After a look for gaps that found none, the next comes a page later for each so many lanes.
-_LANES_A_LOOK: Final = 8
+_LANES_A_LOOK: Final = 2
 
 
 class LaneOpener:
