@@ -38,7 +38,9 @@ class Answers:
         self._readings: dict[tuple[str, str], list[set[str]]] = {}
         self._reading: dict[tuple[str, str], _Chain] = {}
 
-    def by_id(self, table: str, id_: str, status: int) -> None:
+    def by_id(self, table: str, id_: str, status: int, body: bytes) -> None:
+        if status == 200 and not _is_json(body):
+            return  # a page of something in between, and no word on the row
         self.statuses.setdefault((table, id_), []).append(status)
 
     def page(self, table: str, cursor: str | None, body: bytes, asked_ms: int) -> None:
@@ -105,6 +107,14 @@ class Answers:
     def missed_child(self, table: str, parent: str, key: str) -> bool:
         """Whether a whole reading of the parent's children did not hold one."""
         return any(key not in held for held in self._readings.get((table, parent), ()))
+
+
+def _is_json(body: bytes) -> bool:
+    try:
+        msgspec.json.decode(body)
+    except ValueError:
+        return False
+    return True
 
 
 def _following(answer: dict[str, Any]) -> list[str]:

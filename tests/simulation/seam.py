@@ -81,7 +81,7 @@ class SimulatedTransport:
             self._answers.children(to.stream, str(to.parent), cursor, reply.status, reply.body)
         parent, _, last = path.rpartition("/")
         if parent in _BY_ID:
-            self._answers.by_id(_BY_ID[parent], unquote(last), reply.status)
+            self._answers.by_id(_BY_ID[parent], unquote(last), reply.status, reply.body)
         elif path in _LISTINGS and reply.status == 200:
             cursor = parameters.get("cursor")
             self._answers.page(_LISTINGS[path], cursor, reply.body, asked_ms)
