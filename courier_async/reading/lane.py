@@ -27,6 +27,7 @@ class LiveLane:
     confirmed_from: the time below which that was asked last. is_confirmed: nothing was found.
     stuck: its next page failed. dropped: no longer part of the walk.
     is_saved_cursor: the next cursor comes from an earlier sync.
+    due: how far down what an earlier sync has read of it is due again; None: nothing is.
     target: the time down to which it reads where no lane below it is met by its first records.
     renewed_from: the place of the lane whose failed cursor it makes good. replaces: that lane,
         until this one has been answered.
@@ -47,6 +48,7 @@ class LiveLane:
     is_confirmed: bool = False
     is_saved_cursor: bool = False
     dropped: bool = False
+    due: int | None = None
     target: int = 0
     reached: int = 0
     tail: list[Key] = field(default_factory=list)

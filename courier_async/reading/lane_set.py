@@ -22,7 +22,7 @@ class LaneSet:
     def __init__(self, head: LiveLane, depth: Depth) -> None:
         self._depth = depth
         self._lanes = [self._with_floor(head)]
-        self._plan = Plan(head_target=0, lanes=(), bound=0)
+        self._plan = Plan(lanes=(), due=(), bound=0)
         self._resting: deque[LiveLane] = deque()
         self.given_up: list[Reading] = []
         self.unopened = 0
@@ -45,8 +45,8 @@ class LaneSet:
     def begin(self, plan: Plan) -> None:
         """Adds the lanes of earlier syncs that go on."""
         self._plan = plan
-        for saved in plan.lanes:
-            lane = self._with_floor(LiveLane(saved, is_saved_cursor=True))
+        for saved, due in zip(plan.lanes, plan.due, strict=True):
+            lane = self._with_floor(LiveLane(saved, is_saved_cursor=True, due=due))
             lane.order.resume(saved.pages, saved.in_order, tells=_spans_an_hour(saved))
             self._lanes.append(lane)
             self._resting.append(lane)
@@ -145,6 +145,8 @@ class LaneSet:
             pages=upper.order.pages + lower.order.pages,
             in_order=upper.order.in_order + lower.order.in_order,
         )
+        # What was due of its own has been read on the way to it.
+        lower.due = upper.due
         lower.order.resume(
             lower.saved.pages, lower.saved.in_order, tells=_spans_an_hour(lower.saved)
         )
@@ -168,14 +170,14 @@ class LaneSet:
         return lane
 
     def _set_targets(self) -> None:
-        """Each lane reads down to where the next lane that began at a head has begun."""
+        """Each lane reads down to where the next from a head began, and to what is due of it."""
         below: LiveLane | None = None
         for lane in reversed(self._lanes):
             lane.target = self._plan.bound
             if below is not None and not below.is_made_up and below.saved.newest is not None:
                 lane.target = below.saved.newest - self._depth.overlap_ms
-                if lane is self.head:
-                    lane.target = min(lane.target, self._plan.head_target)
+                if below.due is not None:
+                    lane.target = min(lane.target, below.due)
             below = lane
 
 

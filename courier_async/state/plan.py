@@ -36,13 +36,15 @@ class Depth:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """head_target: where the lane from the head may end when it meets the next saved lane.
+    """lanes: the saved lanes that go on.
 
-    lanes: the saved lanes that go on. bound: how far down the last of them reads; 0: to the end.
+    due: for each of them, how far down to its cursor what it has read is due again, which the
+    lane above it reads; None: nothing is. bound: how far down the last of them reads; 0: to the
+    end.
     """
 
-    head_target: int
     lanes: tuple[Lane, ...]
+    due: tuple[int | None, ...]
     bound: int
 
 
@@ -59,34 +61,36 @@ def plan_walk(state: StreamState, now: int, depth: Depth) -> Plan:
     bound = _bound(state, now, depth)
     from_head = [lane for lane in state.lanes if lane.begins_at is None]
     if not from_head or from_head[-1].oldest is None:
-        return Plan(head_target=bound, lanes=state.lanes, bound=bound)
+        return Plan(lanes=state.lanes, due=tuple([bound] * len(state.lanes)), bound=bound)
+    due = {id(lane): _due_again(lane, state, now, depth) for lane in from_head}
+    # A lane at whose cursor all is due again is read over. The others began late enough for all
+    # that they have still to come to.
+    lanes = tuple(
+        lane
+        for lane in state.lanes
+        if lane.oldest is None or (again := due.get(id(lane))) is None or lane.oldest < again
+    )
+    return Plan(lanes=lanes, due=tuple(due.get(id(lane)) for lane in lanes), bound=bound)
+
+
+def _due_again(lane: Lane, state: StreamState, now: int, depth: Depth) -> int | None:
+    """How far down to its cursor what a lane from the head has read is due to be read again."""
+    if not depth.lookback_ms or lane.oldest is None:
+        # Nothing is; and to what no lane has read, the one above it comes.
+        return None
     # An unfinished lane is a reading down to its cursor.
     as_readings = [
-        Reading(lane.started_at, lane.oldest) for lane in from_head if lane.oldest is not None
+        Reading(other.started_at, other.oldest)
+        for other in state.lanes
+        if other.begins_at is None and other.oldest is not None
     ]
-    due = None
-    if depth.lookback_ms:
-        # Else nothing is read again; and to what no lane has read, the one above it comes.
-        due = due_down_to(
-            _uncovered_by_later([*state.readings, *as_readings]),
-            now=now,
-            lookback_ms=depth.lookback_ms,
-            closed=_closed(state, depth.lookback_ms),
-            floor=max(from_head[-1].oldest, depth.floor),
-        )
-    # What is due lies below these lanes' cursors, so the head lane reads on through them.
-    overtaken = [
-        lane
-        for lane in from_head
-        if due is not None and lane.oldest is not None and lane.oldest >= due
-    ]
-    lanes = tuple(lane for lane in state.lanes if lane not in overtaken)
-    target = bound
-    following = next((lane for lane in lanes if lane.begins_at is None), None)
-    if following is not None and following.newest is not None:
-        target = following.newest - depth.overlap_ms
-        target = target if due is None else min(target, due)
-    return Plan(head_target=target, lanes=lanes, bound=bound)
+    return due_down_to(
+        _uncovered_by_later([*state.readings, *as_readings]),
+        now=now,
+        lookback_ms=depth.lookback_ms,
+        closed=_closed(state, depth.lookback_ms),
+        floor=max(lane.oldest, depth.floor),
+    )
 
 
 def trusted(state: StreamState, now: int) -> StreamState:

@@ -11,7 +11,14 @@ from msgspec.structs import replace
 
 from courier_async.catalog.stream import DAY_MS, HOUR_MS
 from courier_async.state import plan
-from courier_async.state.plan import INDEX_LAG_MS, Depth, due_down_to, plan_walk, with_reading
+from courier_async.state.plan import (
+    INDEX_LAG_MS,
+    Depth,
+    Plan,
+    due_down_to,
+    plan_walk,
+    with_reading,
+)
 from courier_async.state.position import Lane, Reading, StreamState, Unusable
 
 NOW = 1_794_657_600_000
@@ -496,11 +503,20 @@ def lane(began_hours_ago: float, oldest_hours_ago: float | None, **fields: objec
     return replace(made, **fields)
 
 
+def head_target(planned: Plan) -> int:
+    """How far down the lane from the head reads before it meets the next one from a head."""
+    for kept, due in zip(planned.lanes, planned.due, strict=True):
+        if kept.begins_at is None and kept.newest is not None:
+            overlap = kept.newest - HOUR_MS
+            return overlap if due is None else min(overlap, due)
+    return planned.bound
+
+
 def test_the_head_lane_ends_an_overlap_beyond_where_the_next_lane_began() -> None:
     recent = lane(0.05, 24 * 20)
     planned = plan_walk(StreamState(lanes=(recent,)), NOW, DEPTH)
     assert planned.lanes == (recent,)
-    assert planned.head_target == recent.started_at - HOUR_MS
+    assert head_target(planned) == recent.started_at - HOUR_MS
     assert planned.bound == 0
 
 
@@ -508,7 +524,7 @@ def test_the_head_lane_reads_on_to_what_is_due_above_the_next_lanes_cursor() -> 
     older = lane(10, 24 * 20)
     planned = plan_walk(StreamState(lanes=(older,)), NOW, DEPTH)
     # Ten hours are more than a quarter of 32 hours of age, and less than one of 64.
-    assert planned.head_target == NOW - 64 * HOUR_MS
+    assert head_target(planned) == NOW - 64 * HOUR_MS
     assert planned.lanes == (older,)
 
 
@@ -516,10 +532,10 @@ def test_a_lane_through_which_all_is_due_again_is_forgotten() -> None:
     passed, deeper = lane(2, 5), lane(30, 24 * 20)
     planned = plan_walk(StreamState(lanes=(passed, deeper)), NOW, DEPTH)
     assert planned.lanes == (deeper,)
-    assert planned.head_target == NOW - 128 * HOUR_MS
+    assert head_target(planned) == NOW - 128 * HOUR_MS
     planned = plan_walk(StreamState(lanes=(lane(100, 200),)), NOW, DEPTH)
     assert planned.lanes == ()
-    assert planned.head_target == planned.bound == 0
+    assert head_target(planned) == planned.bound == 0
 
 
 def test_the_last_lane_goes_on_to_what_is_due_now_and_not_to_the_bound_it_began_with() -> None:
@@ -534,7 +550,7 @@ def test_the_last_lane_goes_on_to_what_is_due_now_and_not_to_the_bound_it_began_
     assert planned.bound == NOW - 256 * HOUR_MS
     # The lane reads that itself, so the head lane only has to meet it.
     assert planned.lanes == state.lanes
-    assert planned.head_target == state.lanes[0].started_at - HOUR_MS
+    assert head_target(planned) == state.lanes[0].started_at - HOUR_MS
     later = NOW + 3 * DAY_MS
     assert plan_walk(state, later, DEPTH).bound == later - 512 * HOUR_MS
 
@@ -542,7 +558,7 @@ def test_the_last_lane_goes_on_to_what_is_due_now_and_not_to_the_bound_it_began_
 def test_a_lane_that_has_read_nothing_yet_promises_nothing() -> None:
     state = StreamState(lanes=(lane(1, None),))
     planned = plan_walk(state, NOW, DEPTH)
-    assert planned.head_target == planned.bound == 0
+    assert head_target(planned) == planned.bound == 0
     assert planned.lanes == state.lanes
 
 
@@ -552,7 +568,15 @@ def test_a_lane_that_left_out_what_is_wanted_now_is_read_again() -> None:
     assert plan_walk(state, NOW, replace_depth(floor=left_out.floor)).lanes == (left_out,)
     planned = plan_walk(state, NOW, replace_depth(floor=left_out.floor - 1))
     assert planned.lanes == ()
-    assert planned.head_target == planned.bound == left_out.floor - 1
+    assert head_target(planned) == planned.bound == left_out.floor - 1
+
+
+def test_a_lane_goes_on_through_what_is_due_below_it_where_it_began_late_enough_for_that() -> None:
+    recent, deeper = lane(1, 24 * 3), lane(24 * 10, 24 * 45)
+    planned = plan_walk(StreamState(lanes=(recent, deeper)), NOW, DEPTH)
+    assert planned.lanes == (recent, deeper)
+    # Of the first what is younger than four hours; of the other all that is owed.
+    assert planned.due == (NOW - 4 * HOUR_MS, NOW - 40 * DAY_MS)
 
 
 @given(
@@ -576,7 +600,7 @@ def test_lanes_that_go_on_keep_their_order_and_the_head_reads_an_overlap_into_th
     assert positions == sorted(positions)
     head_began = [kept for kept in planned.lanes if kept.begins_at is None]
     if head_began and head_began[0].newest is not None:
-        assert planned.head_target <= head_began[0].newest - HOUR_MS
+        assert head_target(planned) <= head_began[0].newest - HOUR_MS
 
 
 # -- what is told --------------------------------------------------------------------------------
