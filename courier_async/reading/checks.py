@@ -33,14 +33,13 @@ class Checks:
             return True
         return self._probe.verdict is Verdict.ASKED or self.start_probe()
 
-    def doubts_end(self, lane: LiveLane) -> bool:
-        """Whether an end is checked at once, since there are lanes below it."""
+    def doubt_end(self, lane: LiveLane) -> None:
+        """Checks an end at once, since there are lanes below it; else once the head gets there."""
         if self._lanes.below(lane) is None or self._probe.verdict is not Verdict.HELD:
-            return False
+            return
         cursor = self._probe.below(lane)
         if cursor is not None:
             self.ask_below(lane, cursor)
-        return cursor is not None
 
     def ask_below(self, lane: LiveLane, cursor: str) -> None:
         """Asks for the page at a cursor that stands below the last record of a lane."""

@@ -131,6 +131,12 @@ class LiveLane:
         """Whether its last page reached down to a time."""
         return bool(self.recent) and self.recent[-1] <= time_ms
 
+    def is_beyond(self, upper: "LiveLane") -> bool:
+        """Whether it has read, in this sync, what stands below all that another has read."""
+        if self.end_ms is None or upper.end_ms is None:
+            return False
+        return self.end_ms < upper.end_ms and not set(self.tail) <= set(upper.tail)
+
     def note_density(self, page: JudgedPage) -> None:
         if page.newest is None or page.oldest is None:
             return

@@ -59,7 +59,8 @@ class LaneSet:
 
     def saved(self) -> tuple[Lane, ...]:
         """What the state holds of them."""
-        return tuple([lane.saved for lane in self._lanes if lane.opened])
+        # Without a cursor there is nowhere to go on.
+        return tuple([lane.saved for lane in self._lanes if lane.opened and lane.saved.cursor])
 
     def started_by(self, start: int) -> None:
         """Dates lanes back that claim to have begun later than `start`."""
@@ -87,6 +88,17 @@ class LaneSet:
             return False
         oldest, below = lane.recent[-1], self._lanes[self._lanes.index(lane) + 1 :]
         return any(lower.has_read_below(oldest - 1) for lower in below)
+
+    def show_more(self, lane: LiveLane) -> bool:
+        """Whether a lane below has come to what is older than the end of this one, or failed."""
+        return any(lower.stuck or lower.is_beyond(lane) for lower in self._opened_after(lane))
+
+    def may_show_more(self, lane: LiveLane) -> bool:
+        """Whether a lane below has still to say what it comes to."""
+        return any(not lower.done for lower in self._opened_after(lane))
+
+    def _opened_after(self, lane: LiveLane) -> list[LiveLane]:
+        return [lower for lower in self._lanes[self._lanes.index(lane) + 1 :] if lower.opened]
 
     def below(self, lane: LiveLane) -> LiveLane | None:
         index = self._lanes.index(lane) + 1

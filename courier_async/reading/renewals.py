@@ -101,6 +101,11 @@ class Renewals:
             upper.saved = replace(upper.saved, renewed_at=self._clock.start)
             upper.renewed_from = lane.place
             self._lanes.drop([lane])
+        elif upper is not None and upper.ended:
+            # Whether that is the end, this lane was to show; to the next sync it will.
+            lane.stuck = True
+            self.error = self.error or error
+            return []
         else:
             self._read_from_head(lane)
         return [self._notice(error)]

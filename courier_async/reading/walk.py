@@ -147,7 +147,8 @@ class Walk:
             return []
         if asked is None:
             error = arrival.error or BadAnswer("nothing was answered")
-            return self._take_failure(lane, error, confirms=below is not None)
+            outputs = self._take_failure(lane, error, confirms=below is not None)
+            return self._end(outputs) if self._lanes.head.done and not self._over else outputs
         if self._renewals.failed_lanes and not lane.is_made_up:
             self._course.give_up_failed(self._renewals.failed_lanes)
             self._renewals.failed_lanes.clear()
@@ -219,8 +220,8 @@ class Walk:
         self._course.move(lane, page)
         self._course.place(lane, page, selected)
         # Of the lane from the head, what lies below is asked for in any case.
-        if lane.ended and lane is not self._lanes.head and not self._checks.doubts_end(lane):
-            self._lanes.drop_below(lane)
+        if lane.ended and lane is not self._lanes.head:
+            self._checks.doubt_end(lane)
         if self._lanes.head.done:
             outputs = self._end([batch])
             if self._over:
@@ -274,7 +275,7 @@ class Walk:
     def _end(self, outputs: list[Output]) -> list[Output]:
         """The lane from the head has come to its end or bound; an end is confirmed first."""
         head = self._lanes.head
-        if head.ended and self._checks.must_come_first(head):
+        if head.ended and (self._checks.must_come_first(head) or self._waits_below(head)):
             return outputs
         self._lanes.drop_below(head)
         self._over = True
@@ -289,6 +290,17 @@ class Walk:
         if self.state.timeless and not was_timeless:
             outputs = [*outputs, self._notice_timeless()]
         return outputs
+
+    def _waits_below(self, head: LiveLane) -> bool:
+        """Whether lanes of an earlier sync have still to show that nothing is older, or do not."""
+        if head.is_confirmed:
+            return False
+        if self._lanes.show_more(head):
+            head.done = head.ended = False
+            trouble = BadAnswer("the listing ends, but what an earlier sync has come to is older")
+            self._fail(head, trouble, may_renew=False)
+            return True
+        return self._lanes.may_show_more(head)
 
     def _ended_state(self, head: LiveLane) -> StreamState:
         self.state = self.unusable.bounded(self.state)

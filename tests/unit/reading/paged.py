@@ -50,6 +50,7 @@ class PagedApi:
     though the oldest page were the last).
     false_ends: cursors of the server's own that are answered as though nothing were older.
     false_end_page: the same of whatever such cursor leads on from a place on this page.
+    head_ends: the first page says that nothing is older.
     """
 
     times: list[int]
@@ -58,6 +59,7 @@ class PagedApi:
     fails: Fails = lambda kind, cursor: None
     false_ends: set[str] = field(default_factory=set)
     false_end_page: int | None = None
+    head_ends: bool = False
     seconds: tuple[float, float] = (1.0, 1.0)
     seed: int = 0
     stream: Stream = MESSAGE
@@ -153,7 +155,8 @@ class PagedApi:
 
     def _answer(self, cursor: str | None) -> Page:
         if cursor is None:
-            return self.page_from(0)
+            page = self.page_from(0)
+            return Page(page.records, None) if self.head_ends else page
         time, _, id_ = base64.b64decode(cursor).decode().partition(",")
         index = self._index(id_)
         is_false_end = index is not None and index // self.per_page == self.false_end_page
