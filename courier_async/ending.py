@@ -19,8 +19,8 @@ def notices(endings: Endings, counts: Collection[Counts]) -> list[str]:
     texts = [_skipped(table, denial) for table, denial in _denied(endings).items()]
     return texts + [
         f"{stream.table}: {stream.unusable:,} records came without their key or are no objects, "
-        "and were left out. The connector looks for them again for thirty days. Ask Courier's "
-        "support about them."
+        "and were left out. The connector looks for them again for up to thirty days. Ask "
+        "Courier's support about them."
         for stream in counts
         if stream.unusable
     ]

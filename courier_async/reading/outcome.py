@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from courier_async.catalog.stream import Key, Stream
 from courier_async.reading.lane import LiveLane
-from courier_async.state.plan import INDEX_LAG_MS, Depth, with_reading
+from courier_async.state.plan import INDEX_LAG_MS, UNUSABLE_MS, Depth, with_reading
 from courier_async.state.position import Reading, StreamState, Unusable
 from courier_async.state.sent_rows import key_text
 
@@ -65,7 +65,10 @@ def with_unusable(state: StreamState, time: int, now: int) -> StreamState:
     known = state.unusable
     if known is None:
         return replace(state, unusable=Unusable(time, now))
-    return replace(state, unusable=known._replace(time=min(time, known.time)))
+    if time > known.met_at and now - known.met_at > UNUSABLE_MS // 2:
+        # Those that never become usable must not use up the days of one that came since.
+        return replace(state, unusable=Unusable(time, now, given_up=known.met_at))
+    return replace(state, unusable=known.reaching(min(time, known.time)))
 
 
 def without_seen(state: StreamState, keys: Iterable[Key]) -> StreamState:
@@ -81,4 +84,4 @@ def _still_unusable(state: StreamState, reached: int, unusable_to: int | None) -
     known = state.unusable
     if known is None or reached > known.time:
         return known
-    return None if unusable_to is None else known._replace(time=unusable_to)
+    return None if unusable_to is None else known.reaching(unusable_to)

@@ -21,7 +21,7 @@ _AGE_PER_WAIT: Final = 4
 _MOST_READINGS: Final = 24
 # Unfinished lanes from a head that go on; what further ones have read is read again.
 _MOST_UNFINISHED: Final = 8
-# Records that could not be stored are looked for this long.
+# Records that could not be stored are looked for this long, or half as long where others came.
 UNUSABLE_MS: Final = 30 * DAY_MS
 
 

@@ -51,10 +51,18 @@ class Lane(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Unusable(NamedTuple):
-    """Records that could not be stored: the time of the oldest such page, and when it was met."""
+    """Records that could not be stored: the time of the oldest such page, and when it was met.
+
+    given_up: what is older was met so long before that it has been looked for in its own time.
+    """
 
     time: Time
     met_at: Time
+    given_up: Time = 0
+
+    def reaching(self, time: int) -> "Unusable":
+        """The same, with `time` for the oldest."""
+        return self._replace(time=max(time, self.given_up))
 
 
 class Missing(NamedTuple):

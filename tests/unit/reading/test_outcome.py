@@ -161,6 +161,18 @@ def test_the_oldest_place_is_kept_and_the_first_time_they_were_met() -> None:
     assert older.unusable == Unusable(MET.time - 1, MET.met_at)
 
 
+def test_one_that_came_long_after_the_others_were_met_has_days_of_its_own() -> None:
+    first = StreamState(unusable=MET)
+    after, later = MET.met_at + 15 * DAY_MS, MET.met_at + 15 * DAY_MS + 1
+    assert with_unusable(first, MET.met_at + 1, after) == first
+    assert with_unusable(first, MET.met_at, later) == first
+    second = with_unusable(first, MET.met_at + 1, later)
+    assert second.unusable == Unusable(MET.met_at + 1, later, given_up=MET.met_at)
+    # Those of the first days do not get further ones.
+    third = with_unusable(second, MET.time, later + DAY_MS)
+    assert third.unusable == Unusable(MET.met_at, later, given_up=MET.met_at)
+
+
 # -- rows that may have gone ---------------------------------------------------------------------
 
 
