@@ -26,6 +26,8 @@ _ASKED_AT_ONCE: Final = 8
 _SILENT_MS: Final = 7 * DAY_MS
 _SILENT_ASKS: Final = 10
 _MOST_HEAD_PAGES: Final = 50
+# Rows that are there, of which one is to answer to its id.
+_MOST_WITNESSES: Final = 3
 
 # Asks for a path; returns once it answers 200. Raises CourierError.
 AskPath = Callable[[str], Awaitable[None]]
@@ -82,8 +84,6 @@ async def find_gone(
         return gone
     # Of an empty listing there is no row to try it with: each id answers for itself.
     do_ids_tell = stream.id_tells and (not seen or await _do_ids_tell(stream, seen, ask_path))
-    if do_ids_tell is None:
-        return gone
     silent = set(after_a_day)
     if stream.id_tells:
         # A row that answers to its id is alive, also where the one that was tried has just gone.
@@ -119,26 +119,37 @@ def _waiting_since(missing: dict[str, Missing], latest: int) -> list[Key]:
 
 async def _do_ids_tell(stream: Stream, seen: set[Key], ask_path: AskPath) -> bool | None:
     """Whether a row that the walk has just held answers to its id; None: not to be told now."""
-    witness = next((key for key in sorted(seen) if _path(stream, key) is not None), None)
-    if witness is None:
-        return False
-    said = await _says(stream, witness, ask_path)
-    return None if said is Says.NOTHING else said is Says.ALIVE
+    witnesses = [key for key in sorted(seen) if _path(stream, key) is not None]
+    # One alone may be a row whose id always fails.
+    for witness in witnesses[:: max(1, -(-len(witnesses) // _MOST_WITNESSES))]:
+        said = await _says(stream, witness, ask_path)
+        if said is not Says.NOTHING:
+            return said is Says.ALIVE
+    return None if witnesses else False
 
 
 async def _ask_ids(
-    stream: Stream, gone: Gone, keys: list[Key], *, tells_gone: bool, now: int, ask_path: AskPath
+    stream: Stream,
+    gone: Gone,
+    keys: list[Key],
+    *,
+    tells_gone: bool | None,
+    now: int,
+    ask_path: AskPath,
 ) -> set[Key]:
     """Asks for rows by id. Returns those whose id tells nothing.
 
-    tells_gone: an id that is not known says that its row has gone.
+    tells_gone: an id that is not known says that its row has gone; None: no id tells anything
+    now, so none is asked for.
     """
     silent = {key for key in keys if _path(stream, key) is None}
     turn = [key for key in keys if key not in silent and _may_ask(gone, key, now)]
     turn.sort(key=lambda key: gone.missing[key_text(key)].asked_at or 0)
     for at in range(0, min(len(turn), MOST_ASKED), _ASKED_AT_ONCE):
         some = turn[at : min(at + _ASKED_AT_ONCE, MOST_ASKED)]
-        answers = await asyncio.gather(*[_says(stream, key, ask_path) for key in some])
+        answers = [Says.NOTHING] * len(some)
+        if tells_gone is not None:
+            answers = await asyncio.gather(*[_says(stream, key, ask_path) for key in some])
         for key, said in zip(some, answers, strict=True):
             if said is Says.GONE and tells_gone:
                 gone.keys.append(key)

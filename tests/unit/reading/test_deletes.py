@@ -183,7 +183,30 @@ def test_a_walk_that_met_an_unusable_record_proves_nothing_where_ids_tell_nothin
 
 def test_nothing_goes_while_nobody_can_tell_whether_ids_tell_anything() -> None:
     source = Source({"/brands/here": Unavailable("503"), "/brands/gone": NOT_FOUND})
-    assert find(source, since(30 * DAY_MS)) == Gone(missing=since(30 * DAY_MS))
+    told = {"asked_at": NOW, "failing_since": NOW, "failed_asks": 1}
+    assert find(source, since(30 * DAY_MS)) == Gone(missing=since(30 * DAY_MS, **told))
+    assert source.asked == ["/brands/here"]
+
+
+def test_where_no_id_tells_anything_for_a_week_it_is_left_to_the_listing() -> None:
+    source = Source({"/brands/here": Unavailable("503")})
+    week = {"asked_at": NOW - HOUR_MS, "failing_since": NOW - 7 * DAY_MS}
+    for failed_asks, gone in ((8, []), (9, [("gone",)])):
+        assert find(source, since(8 * DAY_MS, failed_asks=failed_asks, **week)).keys == gone
+
+
+def test_one_row_whose_id_always_fails_does_not_keep_the_others_from_being_tried_by_theirs() -> (
+    None
+):
+    source = Source({"/brands/a": Unavailable("503"), "/brands/gone": NOT_FOUND})
+    stay = keys("a", *[f"b{number}" for number in range(5)])
+    found = source.find(known=stay | keys("gone"), seen=stay, missing=since(HOUR_MS))
+    assert found.keys == [("gone",)]
+    # Nor do many such rows cost many requests.
+    source = Source({f"/brands/b{number}": Unavailable("503") for number in range(9)})
+    stay = keys(*[f"b{number}" for number in range(9)])
+    source.find(known=stay | keys("gone"), seen=stay, missing=since(HOUR_MS))
+    assert len(source.asked) == 3
 
 
 @pytest.mark.parametrize("id_", [".", ".."])
