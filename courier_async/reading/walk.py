@@ -5,10 +5,11 @@ move. What an answer leads to is worked out without waiting, so no two answers m
 """
 
 from collections.abc import AsyncIterator, Callable
+from typing import Final
 
 from msgspec.structs import replace
 
-from courier_async.catalog.stream import Key, Stream
+from courier_async.catalog.stream import DAY_MS, Key, Stream
 from courier_async.counts import Counts
 from courier_async.errors import BadAnswer, CourierError, KeyRefused, Refused
 from courier_async.handover import Batch, Notice
@@ -28,6 +29,9 @@ from courier_async.reading.server_clock import ServerClock
 from courier_async.reading.unusable import UnusableRecords
 from courier_async.state.plan import Depth, plan_walk, trusted
 from courier_async.state.position import Lane, Reading, StreamState
+
+# What is younger is not taken off a listing for its age.
+_RETENTION_MS: Final = 7 * DAY_MS
 
 Output = Batch | Notice
 
@@ -307,8 +311,9 @@ class Walk:
         before, state = self.state, self._saved()
         if self._is_rest:
             return replace(state, lanes=())
-        if self._stream.time_field and not self._records and _had_rows(before):
-            # An empty listing of what had rows proves nothing.
+        proves_nothing = not self._records or self._ends_too_soon(head, before)
+        if self._stream.time_field and _had_rows(before) and proves_nothing:
+            # An empty listing of what had rows, or one that ends above the newest of them.
             return before
         return ended_state(
             self._stream,
@@ -320,6 +325,15 @@ class Walk:
             unusable_to=self.unusable.oldest,
             is_resumed=head.saved.started_at < self.clock.start,
         )
+
+    def _ends_too_soon(self, head: LiveLane, before: StreamState) -> bool:
+        """Whether the listing ends above what was its newest row before, a week ago at most."""
+        recent, newest = self._changes.recent, before.watermark
+        if recent is None or newest is None or not head.recent:
+            return False
+        if not head.ended or head.is_confirmed or self.clock.start - newest > _RETENTION_MS:
+            return False
+        return recent.hold_between(max(newest, self._depth.floor), head.recent[-1])
 
     def _notice_timeless(self) -> Notice:
         return Notice(

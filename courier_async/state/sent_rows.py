@@ -166,6 +166,10 @@ class SentByHour:
         """Whether a row of that time has an entry if it has been sent."""
         return time_ms // HOUR_MS > self.given_up
 
+    def hold_between(self, low_ms: int, high_ms: int) -> bool:
+        """Whether there are entries from the hour of `low_ms` on and before that of `high_ms`."""
+        return any(low_ms // HOUR_MS <= hour < high_ms // HOUR_MS for hour in self.hours)
+
     def copy(self) -> "SentByHour":
         twin = SentByHour(self._most)
         twin.hours = {hour: entries.copy() for hour, entries in self.hours.items()}

@@ -239,7 +239,7 @@ class Reader:
                     mapper=RowMapper(stream, redact_secrets=True),
                     salt=b"",
                     rows=self.rows.copy() if stream.keeps_rows else None,
-                    recent=self.sent.copy() if stream.changes_late else None,
+                    recent=self.sent.copy() if stream.keeps_recent else None,
                     since_ms=self.since_ms or None,
                 ),
                 fetches=fetches,
@@ -273,7 +273,7 @@ class Reader:
             self.landed[row[column]] = row
             self.sent_ids.append(row[column])
         for entry in entries:
-            if self.api.stream.changes_late:
+            if self.api.stream.keeps_recent:
                 self.sent.set(entry.name, entry.time_ms or 0, entry.mark)
             elif self.api.stream.keeps_rows:
                 self.rows.set(entry.key, entry.mark)

@@ -1,0 +1,62 @@
+"""A listing that ends above the newest rows that it held before, where nothing confirms that."""
+
+import pytest
+
+from courier_async.catalog.stream import DAY_MS, HOUR_MS, Stream
+from courier_async.state.position import Reading
+from tests.unit.reading.paged import (
+    AUDIT_EVENT,
+    MESSAGE,
+    MINUTE_MS,
+    PagedApi,
+    Reader,
+    evenly,
+    is_whole,
+)
+
+
+def with_new(stream: Stream, count: int) -> Reader:
+    """A reader of a listing in which `count` rows are new since its walk."""
+    api = PagedApi(evenly(100), stream=stream)
+    reader = Reader(api, lookback_days=0).walk()
+    assert is_whole(reader)
+    for number in range(1, count + 1):
+        api.insert(api.times[0] + number * 10 * MINUTE_MS)
+    api.now_ms += count * 10 * MINUTE_MS
+    return reader
+
+
+@pytest.mark.parametrize(("stream", "page"), [(AUDIT_EVENT, 25), (AUDIT_EVENT, 0), (MESSAGE, 5)])
+def test_the_rows_between_the_end_and_the_newest_known_one_land_in_the_next_sync(
+    stream: Stream, page: int
+) -> None:
+    """Where made-up cursors are not honoured, so that nothing confirms an end."""
+    reader = with_new(stream, 400)
+    before = reader.state
+    reader.api.false_end_page, reader.api.made_up = page, "refused"
+    reader.walk()
+    assert reader.missing
+    assert reader.state.readings == before.readings
+    reader.api.false_end_page, reader.api.now_ms = None, reader.api.now_ms + HOUR_MS
+    assert is_whole(reader.walk()), len(reader.missing)
+
+
+@pytest.mark.parametrize(("days", "is_believed"), [(6.5, False), (7.5, True)])
+def test_where_the_newest_rows_are_old_the_listing_may_have_lost_them(
+    days: float, is_believed: bool
+) -> None:
+    reader = with_new(AUDIT_EVENT, 0)
+    api, before = reader.api, reader.state
+    del api.records[:], api.positions[:]
+    api.now_ms += int(days * DAY_MS)
+    api.insert(api.now_ms - HOUR_MS)
+    reader.walk()
+    assert (reader.state != before) == is_believed
+    assert (reader.state.readings[0] == Reading(api.now_ms + 1000, 0)) == is_believed
+
+
+def test_an_end_below_the_newest_rows_is_believed_though_older_ones_have_gone() -> None:
+    reader = with_new(AUDIT_EVENT, 3)
+    del reader.api.records[5:], reader.api.positions[5:]
+    reader.walk()
+    assert reader.state.readings[0].began == reader.api.now_ms + 1000
