@@ -7,6 +7,8 @@ import asyncio
 from collections.abc import Mapping
 from typing import Final
 
+from courier_async.handover import Batch
+
 MOST_DUE: Final = 20_000
 
 
@@ -21,14 +23,19 @@ class ChildrenDue:
         self._waiting = {name: abs(time) for name, time in saved.items()}
         self._failed = {name for name, time in saved.items() if time < 0}
         self._under_way: set[str] = set()
+        # What says that a message is done, while it may still wait for a place on the queue.
+        self._ending: dict[str, Batch] = {}
         self._changed = asyncio.Event()
         self._is_over = False
         self._has_reader = True
         self._is_refused = False
 
     def add(self, due: Mapping[str, int]) -> None:
-        """More messages."""
+        """More messages, once their rows are on the queue."""
         self._waiting.update(due)
+        for message_id in due.keys() & self._ending.keys():
+            # It would come behind that row, and undo that the message is due.
+            self._ending[message_id].done.clear()
         self._notify()
 
     async def until_room(self) -> None:
@@ -80,11 +87,20 @@ class ChildrenDue:
         self._notify()
         return message_id, time
 
-    def finish(self, message_id: str) -> bool:
-        """One that was taken has been read. Whether it has become due again meanwhile."""
+    def finish(self, message_id: str) -> None:
+        """One that was taken has been read, or cannot be."""
         self._under_way.discard(message_id)
         self._notify()
-        return message_id in self._waiting
+
+    def end_with(self, message_id: str, last: Batch) -> None:
+        """Such a one is done once `last` is written, unless it has become due again by then."""
+        if message_id not in self._waiting:
+            last.done.append(message_id)
+            self._ending[message_id] = last
+
+    def has_put(self, message_id: str) -> None:
+        """That batch is on the queue: a row of the message that comes now comes behind it."""
+        self._ending.pop(message_id, None)
 
     def _next(self) -> str | None:
         """Not one under way: of two answers the older might come last."""

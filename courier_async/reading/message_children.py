@@ -73,6 +73,7 @@ class MessageChildrenReader:
                     raise result
                 for batch in self._batches_of(result):
                     yield batch
+                self._due.has_put(result.message_id)
         finally:
             general = self._failures.general()
             self._due.give_up(is_refused=isinstance(general, Denied))
@@ -129,7 +130,7 @@ class MessageChildrenReader:
     def _batches_of(self, read: _Read) -> list[Batch]:
         """What one message's children come to, and that they are no longer due."""
         error = read.error
-        is_due_again = self._due.finish(read.message_id)
+        self._due.finish(read.message_id)
         is_gone = is_not_found(error)
         self._failures.note(error, failed_before=self._due.failed_before(read.message_id))
         self._unknown += is_gone
@@ -146,8 +147,7 @@ class MessageChildrenReader:
             _release(read)
         state = StreamState(read_at=self._pages.now_ms)
         last = Batch(stream=self._stream, state=state)
-        if not is_due_again:
-            last.done = [read.message_id]
+        self._due.end_with(read.message_id, last)
         if self._is_doubtful(read):
             # Behind the others.
             last.due, last.due_in = {read.message_id: read.time}, (self._stream.table,)

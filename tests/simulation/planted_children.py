@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from courier_async.reading import changes, children, rounds
 from courier_async.reading.child_pages import ChildPages
 from courier_async.reading.children import ChildrenReader
+from courier_async.reading.children_due import ChildrenDue
 from courier_async.reading.rounds import Progress
 from courier_async.state import saved
 from courier_async.state.position import Missing
@@ -140,3 +141,11 @@ def a_position_counted_from_the_end() -> Patches:
         return real(self, records[::-1], parent_id, position)
 
     yield patch.object(ChildPages, "_keyed", keyed)
+
+
+def a_message_done_though_it_has_changed_meanwhile() -> Patches:
+    def end_with(self: ChildrenDue, message_id: str, last: Any) -> None:
+        if message_id not in self._waiting:
+            last.done.append(message_id)
+
+    yield patch.object(ChildrenDue, "end_with", end_with)

@@ -86,3 +86,20 @@ async def test_a_message_that_changes_while_its_children_are_read_stays_due() ->
         due.end()
     assert asked == ["a", "a"]
     assert done == [[], ["a"]]
+
+
+@pytest.mark.parametrize("put_before", [0, 1])
+async def test_a_message_that_changes_while_its_last_batch_waits_for_the_queue_stays_due(
+    put_before: int,
+) -> None:
+    due = ChildrenDue({"a": 1})
+    done: list[list[str]] = []
+    async for batch in reader_of(due, Pages(lambda _: None)).batches():
+        if len(done) == put_before:
+            # Its new row gets the place on the queue for which this batch waits.
+            due.add({"a": 2})
+            due.end()
+        assert isinstance(batch, Batch)
+        done.append([*batch.done])
+    # A page and an end each time that it is read.
+    assert done == [[], [], [], ["a"]]
