@@ -12,6 +12,8 @@ from courier_async.catalog.stream import Family, Stream
 from courier_async.errors import BadAnswer
 
 _DEFAULT_PORTS: Final = {"https": 443, "http": 80}
+# Of a list, the fields that tell of a next page: an envelope with none of them has lost them.
+_LEADING_ON: Final = frozenset({"has_more", "cursor", "next_url"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,9 @@ def parse_page(stream: Stream, body: Any, *, base_url: str) -> Page:
 
 def _records(stream: Stream, body: dict[str, Any]) -> list[Any]:
     names = [name for name in stream.arrays if name in body]
-    if not names and stream.empty_has is not None and stream.empty_has in body:
+    # Without that field it may be an error that fills the array's place with null.
+    may_lack_array = stream.empty_has is not None and stream.empty_has in body
+    if not names and may_lack_array:
         return []
     if not names:
         texts = " or ".join(repr(name) for name in stream.arrays)
@@ -55,7 +59,7 @@ def _records(stream: Stream, body: dict[str, Any]) -> list[Any]:
     # An API that renames its array may for a while leave an empty one under the other name.
     name = max(names, key=lambda name: (bool(body[name]), body[name] is not None))
     records = body[name]
-    if records is None and stream.empty_has is not None:
+    if records is None and may_lack_array:
         return []
     if not isinstance(records, list):
         raise BadAnswer(f"{name!r} is not a list of records")
@@ -75,6 +79,8 @@ def _next_of_paging(body: dict[str, Any]) -> str | None:
 
 
 def _next_of_list(body: dict[str, Any], url: str) -> str | None:
+    if body.keys().isdisjoint(_LEADING_ON):
+        raise BadAnswer("the answer has no 'has_more'; has the API changed?")
     more = _flag(body, "has_more")
     if more is False:
         return None

@@ -127,6 +127,7 @@ def add_children(random: Random, plan: Plan) -> None:
         else:
             plan.sizes[child] = random.choice((1, 2, 3))
             plan.options["page_sizes"][child] = random.choice((1, 2, 3))
+            plan.options["most_per_page"][child] = plan.options["page_sizes"][child]
             plan.sizes[PARENT[child]] = min(12, plan.sizes[PARENT[child]])
 
 
@@ -188,6 +189,8 @@ def _options(
     next_url = random.choice(("relative", "absolute", "none"))
     return {
         "page_sizes": page_sizes,
+        # Those of a hundred, as they are asked for, would hold all.
+        "most_per_page": {"tenant": page_sizes["tenant"]},
         "arrays": {"list": random.choice(("items", "results"))},
         "last_page": {table: random.choice(LAST_PAGES) for table in tables},
         "empty_page_every": some((2, 3), 0.1),

@@ -44,6 +44,10 @@ def lost_paging_taken_for_the_last() -> Patches:
     yield patch.object(pages, "_next_of_paging", next_of_paging)
 
 
+def a_list_that_tells_nothing_of_a_next_page_taken_for_the_last() -> Patches:
+    yield patch.object(pages, "_LEADING_ON", frozenset({"items"}))
+
+
 def an_empty_page_taken_for_the_last() -> Patches:
     real = stream_reader.parse_page
 

@@ -242,13 +242,31 @@ async def test_children_that_come_unusable_are_not_gone(house: House, records: s
     assert house.is_equal()
 
 
-@pytest.mark.parametrize("body", [{"message": "Endpoint request timed out"}, {}])
+NULL_ARRAY = {"items": None, "message": "Endpoint request timed out"}
+
+
+@pytest.mark.parametrize("body", [{"message": "Endpoint request timed out"}, {}, NULL_ARRAY])
 async def test_an_error_in_place_of_children_does_not_pass_for_none(
     house: House, body: dict[str, str]
 ) -> None:
     house.rules({"stream": house.child, "body": body})
     for _ in range(3):
         await house.fails(house.child)
+        assert house.sink.deleted(house.child) == []
+    house.rules()
+    await house.sync()
+    assert house.is_equal()
+
+
+async def test_users_behind_a_page_that_has_lost_what_tells_of_the_next_are_not_gone() -> None:
+    house = House("tenant")
+    parent = house.parent_with_children()
+    # A page holds a hundred.
+    house.account.members.add_members(house.child, parent, 110)
+    await house.sync()
+    house.rules({"stream": house.child, "parent": parent, "paging": "absent"})
+    for _ in range(3):
+        await house.fails("the answer has no 'has_more'")
         assert house.sink.deleted(house.child) == []
     house.rules()
     await house.sync()

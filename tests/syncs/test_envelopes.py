@@ -5,7 +5,16 @@ from typing import Any
 import pytest
 
 from tests.support.harness import expected
-from tests.syncs.house import KEPT, MESSAGES, TABLES, House, messages_account, ready
+from tests.syncs.house import (
+    KEPT,
+    MESSAGES,
+    SMALL,
+    TABLES,
+    House,
+    messages_account,
+    ready,
+    small_account,
+)
 
 ENDINGS = ["cursor_null", "cursor", "cursor_absent", "paging_null", "paging_empty"]
 PAGED = [table for table in TABLES if table != "tenant"]
@@ -47,6 +56,19 @@ def test_an_envelope_without_its_paging_object_is_an_error_and_no_last_page(
     house.syncs(2)
     assert house.wrong == {}
     assert set(new) <= {key.partition("\t")[0] for key in house.tables.rows[table]}
+
+
+def test_a_list_that_has_lost_what_tells_of_a_next_page_is_no_last_page() -> None:
+    house = ready(small_account(sizes=SMALL | {"tenant": 230}))
+    new = house.account.add("tenant", 3)
+    lost = changed("absent", "tenant")
+    for _ in range(4):
+        sink = house.sync(options=lost, fails=True, after_ms=25 * 3_600_000)
+        assert "tenant: the answer has no 'has_more'; has the API changed?" in house.error
+        assert sink.deleted("tenant") == []
+    house.syncs(2)
+    assert house.wrong == {}
+    assert set(new) <= house.tables.rows["tenant"].keys()
 
 
 @pytest.mark.parametrize("table", TABLES)

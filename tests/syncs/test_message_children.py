@@ -148,10 +148,13 @@ async def test_a_table_that_the_plan_lacks_is_skipped_and_its_messages_stay_due(
     assert house.is_equal()
 
 
+@pytest.mark.parametrize("array", [{}, {"providers": None}, {"results": None}])
 @pytest.mark.parametrize("child", CHILDREN)
-async def test_an_error_in_place_of_a_messages_children_does_not_pass_for_none(child: str) -> None:
+async def test_an_error_in_place_of_a_messages_children_does_not_pass_for_none(
+    child: str, array: dict[str, None]
+) -> None:
     house = House()
-    house.rules({"stream": child, "body": {"message": "Endpoint request timed out"}})
+    house.rules({"stream": child, "body": {"message": "Endpoint request timed out"} | array})
     with pytest.raises(SyncFailed, match=child):
         await house.sync()
     house.rules()

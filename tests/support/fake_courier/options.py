@@ -79,6 +79,7 @@ class Options:
 
     # Pages.
     page_sizes: Mapping[str, int] = field(default_factory=dict)
+    most_per_page: Mapping[str, int] = field(default_factory=dict)  # whatever limit is asked for
     arrays: Mapping[str, str] = field(default_factory=dict)  # stream -> name of its array
     last_page: Mapping[str, str] = field(default_factory=dict)  # stream -> one of LAST_PAGES
     empty_page_every: Mapping[str, int] = field(default_factory=dict)  # k: before page k, 2k …
@@ -135,8 +136,8 @@ class Options:
 
 
 _BY_STREAM = {
-    "denied", "denied_by_id", "down", "fault_once", "page_sizes", "arrays", "last_page",
-    "empty_page_every", "keyless_every", "duplicate_every", "non_dict_every",
+    "denied", "denied_by_id", "down", "fault_once", "page_sizes", "most_per_page", "arrays",
+    "last_page", "empty_page_every", "keyless_every", "duplicate_every", "non_dict_every",
     "awkward_cursors", "more_without_cursor", "repeat_cursor", "endless", "time_forms",
 }  # fmt: skip
 

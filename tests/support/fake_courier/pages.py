@@ -147,7 +147,7 @@ class Pages:
         limit = query["limit"]
         if not (limit.isascii() and limit.isdigit() and int(limit) > 0):
             raise Refused(error_reply(400, "Invalid limit"))
-        return min(int(limit), known.largest)
+        return min(int(limit), self.options.most_per_page.get(stream, known.largest))
 
     def _serves(self, text: str, cursor: Cursor) -> bool:
         if cursor.generation != self.generation:

@@ -99,7 +99,8 @@ def test_a_cursor_without_a_word_on_more_is_followed(table: str, paging: dict[st
         ({"has_more": False, "cursor": "def", "next_url": "/tenants?cursor=def"}, None),
         ({"cursor": None, "next_url": None}, None),
         ({"cursor": "", "next_url": ""}, None),
-        ({}, None),
+        ({"cursor": None}, None),
+        ({"next_url": None}, None),
     ],
 )
 def test_a_list_without_a_word_on_more_is_read_the_same_way(
@@ -113,6 +114,15 @@ def test_a_list_without_a_word_on_more_is_read_the_same_way(
 def test_a_body_without_paging_is_an_error_after_its_records(table: str, records: Any) -> None:
     body = {BY_TABLE[table].arrays[0]: records, "more": False}
     assert "has no 'paging'" in trouble(table, body)
+
+
+@pytest.mark.parametrize("records", [[], [{"id": "a"}]])
+@pytest.mark.parametrize("table", ["tenant", "tenant_user"])
+def test_a_list_that_tells_nothing_of_a_next_page_is_an_error_after_its_records(
+    table: str, records: Any
+) -> None:
+    body = {"type": "list", "items": records, "url": "/tenants", "paging": {"more": True}}
+    assert "has no 'has_more'" in trouble(table, body)
 
 
 def test_one_answer_that_holds_everything_is_the_last() -> None:
@@ -190,6 +200,8 @@ def test_a_missing_array_is_an_empty_page_only_in_an_answer_of_that_form() -> No
     assert page("tenant_user", {"type": "list", "has_more": False}) == Page([], None)
     assert "'items'" in refusal("tenant_user", {"type": "list"})
     assert "'items'" in refusal("tenant_user", {})
+    error = {"items": None, "message": "Endpoint request timed out"}
+    assert "not a list" in refusal("tenant_user", error)
 
 
 def test_records_come_through_as_they_are() -> None:
