@@ -11,8 +11,8 @@ import backoff
 from courier_async.api.answers import BadKey, Body, Failed, TooMany, meaning_of
 from courier_async.api.headers import LONGEST_WAIT_SECONDS, now_ms, server_ms
 from courier_async.api.memory import Hold, MemoryBudget
-from courier_async.api.pacer import Pacer
-from courier_async.api.refusals import Refusals
+from courier_async.api.pacer import Pacer, wait_seconds
+from courier_async.api.refusals import GIVE_UP_SECONDS, Refusals
 from courier_async.api.transport import MAX_BODY_BYTES, BodyTooLarge, ConnectionTrouble, Transport
 from courier_async.counts import Counts
 from courier_async.errors import (
@@ -25,8 +25,9 @@ from courier_async.errors import (
 )
 
 _FIRST_DELAY_SECONDS: Final = 1.0
-# How often one request may get a firewall's page while others of its stream are answered.
-_MOST_WALLS: Final = 5
+# So often may one request meet a limit while others of its stream are answered; then it is no
+# limit of theirs.
+_MOST_LONE_LIMITS: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +58,21 @@ class _Request:
 
 @dataclass(frozen=True, slots=True)
 class _Limit:
-    """A limit was met. wait_seconds: how long this stream alone is to wait.
+    """A limit was met by a request that was let go at `sent_at`."""
 
-    is_wall: it may be a firewall that never lets this request through.
+    refusal: TooMany
+    sent_at: float
+
+
+@dataclass(slots=True)
+class _Met:
+    """The limits that one request has met in a row, since when, by the loop's clock.
+
+    lone: those while others of its stream were answered.
     """
 
-    wait_seconds: float
-    is_wall: bool
+    since: float | None = None
+    lone: int = 0
 
 
 class _Retry(Exception):
@@ -117,8 +126,8 @@ class CourierClient:
         arrays: where the records may stand; a 200 with none of them and with an error is tried
             again. Empty: any JSON will do.
         Raises KeyRefused, Refused on a status that no retry changes, Limited on a limit that
-        stayed ten minutes, Unavailable when the retries are used up, BadAnswer on a body that is
-        too large.
+        stayed ten minutes, Unavailable when the retries are used up or that limit was this
+        request's alone, BadAnswer on a body that is too large.
         """
         try:
             return await self._try(_Request(path_and_query, counts, lane, own_pacer, arrays))
@@ -137,18 +146,16 @@ class CourierClient:
 
     async def _reply_or_failure(self, request: _Request) -> Reply | Failed:
         """Asks until the answer is no limit, and once more after a 401 that may be a stray one."""
-        asked_again, walls, answers = False, 0, self._refusals.answers
+        asked_again, met, answers = False, _Met(), self._refusals.answers
         while True:
             answered_before = answers[request.counts.table]
             outcome = await self._ask_within_budget(request)
             if isinstance(outcome, Reply | Failed):
                 return outcome
             if isinstance(outcome, _Limit):
-                walls += outcome.is_wall and answers[request.counts.table] > answered_before
-                if walls > _MOST_WALLS:
-                    text = "a firewall answered 403 again and again, to this request alone"
-                    raise Unavailable(text, LIMIT_ADVICE)
-                await asyncio.sleep(outcome.wait_seconds)
+                is_lone = met.lone > _MOST_LONE_LIMITS  # also once the others have ended
+                met.lone += is_lone or answers[request.counts.table] > answered_before
+                await asyncio.sleep(self._limited(request, outcome, met))
                 continue
             if asked_again or not self._key_accepted:
                 raise KeyRefused(outcome.status)
@@ -180,7 +187,7 @@ class CourierClient:
             raise BadAnswer(text) from None
         meaning = meaning_of(answer.status, answer.headers, answer.body, arrays=request.arrays)
         if isinstance(meaning, TooMany):
-            return self._limited(request, meaning, sent_at)
+            return _Limit(meaning, sent_at)
         self._refusals.answered(request.counts.table)
         for pacer in filter(None, (self._pacer, request.own_pacer)):
             pacer.answered(sent_at=sent_at)
@@ -208,21 +215,41 @@ class CourierClient:
         counts.requests += 1
         return sent_at
 
-    def _limited(self, request: _Request, refusal: TooMany, sent_at: float) -> _Limit:
-        """Slows down whom the limit concerns. It costs no retry. Raises Limited in the end."""
+    def _limited(self, request: _Request, limit: _Limit, met: _Met) -> float:
+        """Slows down whom a limit concerns; returns how long this request alone is to wait.
+
+        It costs no retry. Raises Limited or Unavailable in the end.
+        """
         now = asyncio.get_running_loop().time()
-        table, told = request.counts.table, refusal.retry_after_seconds
+        table, refusal, sent_at = request.counts.table, limit.refusal, limit.sent_at
+        told = refusal.retry_after_seconds
         request.counts.refusals += 1
+        met.since = now if met.since is None else met.since
+        if met.lone > _MOST_LONE_LIMITS:
+            _raise_if_hopeless(refusal, seconds=now - met.since)
+            return wait_seconds(met.lone - _MOST_LONE_LIMITS, told=told)
         alone_seconds = self._refusals.refused(table, sent_at=sent_at, now=now, told=told)
         if self._refusals.gives_up(table, now):
             raise Limited(f"Courier answered nothing but {refusal.status} for ten minutes")
         if request.own_pacer is not None:
             request.own_pacer.refused(sent_at=sent_at, retry_after_seconds=told)
         elif alone_seconds > 0:
-            return _Limit(alone_seconds, refusal.is_wall)
+            return alone_seconds
         else:
             self._pacer.refused(sent_at=sent_at, retry_after_seconds=told)
-        return _Limit(0.0, refusal.is_wall)
+        return 0.0
+
+
+def _raise_if_hopeless(refusal: TooMany, *, seconds: float) -> None:
+    """Gives up a request that has met limits for so long while others were answered."""
+    if refusal.is_wall:
+        text = "a firewall answered 403 again and again, to this request alone"
+        raise Unavailable(text, LIMIT_ADVICE)
+    if seconds >= GIVE_UP_SECONDS:
+        text = (
+            f"Courier answered nothing but {refusal.status} for ten minutes, to this request alone"
+        )
+        raise Unavailable(text, LIMIT_ADVICE)
 
 
 def _count_retry(details: Any) -> None:

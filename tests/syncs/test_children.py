@@ -498,6 +498,24 @@ def test_after_ten_minutes_of_refusals_no_parent_that_failed_before_is_asked_eit
     assert api.traffic.by_stream["tenant_user"] - before < 150
 
 
+@pytest.mark.parametrize("headers", [{}, {"Retry-After": "10"}])
+def test_one_parent_that_is_always_limited_does_not_slow_the_others_down(
+    headers: dict[str, str],
+) -> None:
+    api = virtual_api({"tenant": 2_000, "tenant_user": 3}, page_sizes={"tenant": 100})
+    bad = sorted(api.account.parents("tenant_user"))[100]
+    limit = {"stream": "tenant_user", "parent": bad, "status": 429, "headers": headers}
+    api.change_options(rules=[limit])
+    synced = virtual_sync(api, streams=(BY_TABLE["tenant"], BY_TABLE["tenant_user"]))
+    assert f"for 1 row of tenant, such as {bad!r}: Courier answered nothing but 429" in str(
+        synced.error
+    )
+    *_, last, _ = sorted(synced.last_answer.values())
+    # Two thousand at fifty a second, and what the first refusals cost.
+    assert last < 200
+    assert synced.seconds < 800
+
+
 @pytest.mark.parametrize("seed", range(6))
 async def test_rounds_that_die_anywhere_end_with_the_tables_of_the_source(seed: int) -> None:
     house = House("list" if seed % 2 else "tenant")

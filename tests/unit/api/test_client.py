@@ -513,6 +513,41 @@ def test_a_page_of_a_firewall_for_one_request_alone_fails_it_and_holds_nobody_up
     assert done < 150
 
 
+@pytest.mark.parametrize("table", ["member", "other"])
+@pytest.mark.parametrize("retry_after", [None, "60"])
+def test_one_request_that_is_always_limited_fails_and_does_not_hold_the_others_up(
+    retry_after: str | None, table: str
+) -> None:
+    refusal = status(429) if retry_after is None else status(429, retry_after=retry_after)
+
+    async def main() -> tuple[BaseException, float, float]:
+        pacer = Pacer(per_second=50)
+        client = CourierClient(ByPath(limited=lambda _: refusal), pacer, max_retries=3)
+
+        async def others() -> float:
+            for _ in range(10_000):
+                (await client.get("/other", Counts(table), lane=True)).hold.release()
+            return asyncio.get_running_loop().time()
+
+        async def limited() -> float:
+            with pytest.raises(CourierError) as caught:
+                await client.get("/limited", Counts("member"), lane=True)
+            errors.append(caught.value)
+            return asyncio.get_running_loop().time()
+
+        errors: list[BaseException] = []
+        done, failed = await asyncio.gather(others(), limited())
+        return errors[0], done, failed
+
+    error, done, failed = run_virtual(main())
+    text = "Courier answered nothing but 429 for ten minutes"
+    assert str(error) == (text if table == "other" else f"{text}, to this request alone")
+    assert isinstance(error, Limited if table == "other" else Unavailable)
+    # Ten thousand answers of 40 ms, one after another, and what the first refusals cost.
+    assert done < (550 if retry_after is None else 1_100)
+    assert 600 <= failed < 1_200
+
+
 @pytest.mark.parametrize("hold_seconds", [0, 20])
 def test_a_tables_own_rate_holds_while_all_wait(hold_seconds: int) -> None:
     async def main() -> list[float]:
