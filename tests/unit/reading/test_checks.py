@@ -1,0 +1,110 @@
+"""When the probe is made, and when an end is believed only after asking what lies below it."""
+
+from collections.abc import Callable
+
+import pytest
+
+from courier_async.catalog.positions import message_cursor_at
+from courier_async.catalog.stream import DAY_MS
+from courier_async.reading.checks import Checks
+from courier_async.reading.fetches import Purpose
+from courier_async.reading.lane import LiveLane
+from courier_async.reading.lane_set import LaneSet
+from courier_async.reading.probe import Probe, Verdict
+from courier_async.state.plan import Depth, Plan
+from courier_async.state.position import Lane
+from tests.unit.reading.noted import NotedFetches, Request, held_probe, read_probe, refused_probe
+from tests.unit.reading.paged import AUDIT_EVENT, NOW
+
+END_MS = NOW - 3 * DAY_MS
+
+
+def read_one_page() -> Probe:
+    return read_probe(pages=1)
+
+
+class Checked:
+    """A head that has come to its end after two pages, and perhaps a lane below it."""
+
+    def __init__(self, probe: Probe, *, pages: int = 2, is_alone: bool = True) -> None:
+        self.head = LiveLane(Lane(started_at=NOW, cursor="c"), end_ms=END_MS)
+        self.head.order.resume(pages, pages, tells=True)
+        self.lanes = LaneSet(self.head, Depth(lookback_ms=0, overlap_ms=0))
+        lower = Lane(started_at=NOW - 4 * DAY_MS, cursor="d", newest=NOW - 4 * DAY_MS)
+        self.lanes.begin(Plan(head_target=0, lanes=() if is_alone else (lower,), bound=0))
+        self.probe, self.fetches = probe, NotedFetches()
+        self.checks = Checks(self.lanes, probe, self.fetches)
+
+    def asked_below(self) -> Request:
+        return Request(self.head, message_cursor_at(END_MS), Purpose.CONFIRM, yields=False)
+
+
+def test_the_probe_is_asked_for_the_lane_from_the_head_and_only_once() -> None:
+    checked = Checked(read_probe())
+    assert checked.checks.start_probe() is True
+    assert checked.checks.start_probe() is False
+    [request] = checked.fetches.requests
+    assert request.lane is checked.head
+    assert request.cursor is not None
+    assert request.purpose is Purpose.PROBE
+    assert checked.probe.verdict is Verdict.ASKED
+
+
+def test_no_probe_is_made_where_too_little_has_been_read() -> None:
+    checked = Checked(read_one_page())
+    assert checked.checks.start_probe() is False
+    assert checked.fetches.requests == []
+
+
+# -- the end of the lane from the head -----------------------------------------------------------
+
+
+def test_an_end_waits_for_what_lies_below_it_which_is_asked_once() -> None:
+    checked = Checked(held_probe())
+    for _ in range(2):
+        assert checked.checks.must_come_first(checked.head) is True
+        assert checked.fetches.requests == [checked.asked_below()]
+    assert checked.head.confirming == message_cursor_at(END_MS)
+
+
+def test_an_end_waits_for_the_probe_and_asks_for_it_where_it_can_be_made() -> None:
+    checked = Checked(read_probe())
+    for _ in range(2):
+        assert checked.checks.must_come_first(checked.head) is True
+        assert [request.purpose for request in checked.fetches.requests] == [Purpose.PROBE]
+    assert checked.head.confirming is None
+
+
+@pytest.mark.parametrize(
+    ("probe", "pages"),
+    [(held_probe, 1), (refused_probe, 2), (lambda: Probe(AUDIT_EVENT), 2), (read_one_page, 2)],
+    ids=["a single page", "refused", "opaque cursors", "too little read for a probe"],
+)
+def test_an_end_is_believed_where_nothing_can_be_asked(
+    probe: Callable[[], Probe], pages: int
+) -> None:
+    checked = Checked(probe(), pages=pages)
+    assert checked.checks.must_come_first(checked.head) is False
+    assert checked.fetches.requests == []
+
+
+# -- the end of another lane ---------------------------------------------------------------------
+
+
+def test_an_end_above_other_lanes_is_checked_at_once() -> None:
+    checked = Checked(held_probe(), is_alone=False)
+    assert checked.checks.doubts_end(checked.head) is True
+    assert checked.fetches.requests == [checked.asked_below()]
+    assert checked.head.confirming == message_cursor_at(END_MS)
+
+
+@pytest.mark.parametrize("why", ["alone", "no probe yet", "refused", "confirmed"])
+def test_an_end_is_not_doubted_where_no_lane_lies_below_it_or_nothing_can_be_asked(
+    why: str,
+) -> None:
+    probe = {"no probe yet": read_probe, "refused": refused_probe}.get(why, held_probe)()
+    checked = Checked(probe, is_alone=why == "alone")
+    checked.head.is_confirmed = why == "confirmed"
+    assert checked.checks.doubts_end(checked.head) is False
+    assert checked.fetches.requests == []
+    assert checked.head.confirmed_from is None

@@ -1,0 +1,263 @@
+"""Which other cursor a lane's part is read on by, once its own has failed."""
+
+import pytest
+
+from courier_async.catalog.positions import message_cursor_at, time_in_cursor
+from courier_async.catalog.stream import DAY_MS, HOUR_MS, Stream
+from courier_async.errors import CourierError, Limited, Refused, Unavailable
+from courier_async.handover import Notice
+from courier_async.reading import renewals
+from courier_async.reading.checks import Checks
+from courier_async.reading.fetches import Purpose
+from courier_async.reading.lane import LiveLane
+from courier_async.reading.lane_set import LaneSet
+from courier_async.reading.probe import Probe, Verdict
+from courier_async.reading.renewals import Renewals
+from courier_async.reading.server_clock import ServerClock
+from courier_async.state.plan import Depth, Plan
+from courier_async.state.position import Lane
+from tests.unit.reading.noted import NotedFetches, Request, held_probe, read_probe, refused_probe
+from tests.unit.reading.paged import AUDIT_EVENT, MESSAGE, NOW
+
+GONE = Refused(410, "")
+
+
+class Renewed:
+    """A head that goes on, and lanes of earlier syncs a day below each other."""
+
+    def __init__(
+        self,
+        probe: Probe,
+        *,
+        below: int = 1,
+        stream: Stream = MESSAGE,
+        is_rest: bool = False,
+    ) -> None:
+        self.head = LiveLane(Lane(started_at=NOW, cursor="head"))
+        self.lanes = LaneSet(self.head, Depth(lookback_ms=0, overlap_ms=0))
+        saved = [
+            Lane(
+                started_at=NOW - day * DAY_MS,
+                cursor=f"saved {day}",
+                newest=NOW - day * DAY_MS,
+                oldest=NOW - day * DAY_MS - HOUR_MS,
+            )
+            for day in range(1, below + 1)
+        ]
+        self.lanes.begin(Plan(head_target=0, lanes=tuple(saved), bound=0))
+        self.lower = list(self.lanes)[1:]
+        # What walks start with: those lanes' requests are under way.
+        while self.lanes.next_resting():
+            pass
+        self.probe, self.fetches, clock = probe, NotedFetches(), ServerClock()
+        clock.note(NOW, 0.0)
+        self.renewals = Renewals(
+            stream,
+            self.lanes,
+            probe=probe,
+            checks=Checks(self.lanes, probe, self.fetches),
+            fetches=self.fetches,
+            clock=clock,
+            is_rest=is_rest,
+        )
+
+    def fail(
+        self, lane: LiveLane, error: CourierError = GONE, *, may_renew: bool = True
+    ) -> list[Notice]:
+        return self.renewals.fail(lane, error, may_renew=may_renew)
+
+
+# -- by a cursor made up for its place -----------------------------------------------------------
+
+
+def test_a_lane_goes_on_an_hour_above_its_place_where_made_up_cursors_are_honoured() -> None:
+    renewed = Renewed(held_probe())
+    lane = renewed.lower[0]
+    place = lane.place
+    assert renewed.fail(lane) == []
+    assert lane.saved.cursor == message_cursor_at(place + HOUR_MS)
+    assert lane.saved.renewed_at == NOW
+    assert not lane.stuck
+    assert renewed.lanes.next_resting() is lane
+    assert renewed.renewals.error is None
+    assert list(renewed.lanes) == [renewed.head, lane]
+
+
+def test_a_lane_waits_for_a_probe_that_can_be_made_and_then_goes_on() -> None:
+    renewed = Renewed(read_probe(), below=2)
+    first, second = renewed.lower
+    assert renewed.fail(first) == []
+    assert renewed.fail(second) == []
+    assert first.stuck
+    assert second.stuck
+    # One probe serves both.
+    assert [request.purpose for request in renewed.fetches.requests] == [Purpose.PROBE]
+    renewed.probe.verdict = Verdict.HELD
+    second.dropped = True
+    assert renewed.renewals.take_up() == []
+    assert not first.stuck
+    assert time_in_cursor(first.saved.cursor or "") == NOW - DAY_MS
+    assert second.stuck
+    # And only once.
+    first.stuck = True
+    assert renewed.renewals.take_up() == []
+    assert first.stuck
+
+
+def test_what_waited_for_a_probe_that_is_refused_is_read_from_above() -> None:
+    renewed = Renewed(read_probe(), below=2)
+    for lane in renewed.lower:
+        renewed.fail(lane)
+    renewed.probe.verdict = Verdict.REFUSED
+    assert len(renewed.renewals.take_up()) == 2
+    assert list(renewed.lanes) == [renewed.head]
+
+
+def test_no_cursor_is_made_up_for_a_lane_whose_place_is_not_known() -> None:
+    renewed = Renewed(held_probe())
+    lane = renewed.lower[0]
+    lane.saved = Lane(started_at=NOW - DAY_MS, cursor="opaque")
+    assert lane.place == -1
+    assert len(renewed.fail(lane)) == 1
+    assert lane.dropped
+
+
+# -- by the lane above or from the head ----------------------------------------------------------
+
+
+def is_from_head(request: Request, *, replaces: LiveLane) -> bool:
+    return request.cursor is None and request.lane.replaces is replaces
+
+
+@pytest.mark.parametrize("stream", [MESSAGE, AUDIT_EVENT], ids=lambda stream: stream.table)
+def test_a_lane_is_read_on_by_the_one_above_it_which_is_under_way(stream: Stream) -> None:
+    renewed = Renewed(refused_probe(), stream=stream)
+    lane, place = renewed.lower[0], renewed.lower[0].place
+    [notice] = renewed.fail(lane)
+    assert notice.text.startswith(f"{stream.table}: Courier no longer accepts the cursor")
+    assert f"({GONE})" in notice.text
+    assert notice.text.endswith("Nothing is lost.")
+    assert list(renewed.lanes) == [renewed.head]
+    assert lane.dropped
+    assert renewed.head.renewed_from == place
+    assert renewed.head.saved == Lane(started_at=NOW, cursor="head", renewed_at=NOW)
+    assert renewed.fetches.requests == []
+
+
+def test_a_lane_is_not_left_to_one_whose_own_cursor_may_have_expired() -> None:
+    renewed = Renewed(refused_probe(), below=3)
+    untried, failed, lane = renewed.lower
+    failed.is_saved_cursor = False
+    renewed.renewals.failed_lanes.append(failed)
+    renewed.fail(lane)
+    assert renewed.head.renewed_from == lane.place
+    assert untried.renewed_from is None
+    assert failed.renewed_from is None
+    assert list(renewed.lanes) == [renewed.head, untried, failed]
+
+
+def test_a_lane_is_left_to_a_lane_of_an_earlier_sync_that_has_been_answered() -> None:
+    renewed = Renewed(refused_probe(), below=2)
+    upper, lane = renewed.lower
+    upper.is_saved_cursor = False
+    renewed.fail(lane)
+    assert upper.renewed_from == lane.place
+    assert renewed.head.renewed_from is None
+
+
+@pytest.mark.parametrize("state", ["stuck", "done"])
+def test_a_lane_below_one_that_goes_nowhere_is_read_again_from_the_head(state: str) -> None:
+    renewed = Renewed(refused_probe())
+    lane, upper = renewed.lower[0], renewed.head
+    setattr(upper, state, True)
+    assert len(renewed.fail(lane)) == 1
+    [request] = renewed.fetches.requests
+    assert is_from_head(request, replaces=lane)
+    assert request.purpose is Purpose.READ
+    head = request.lane
+    assert list(renewed.lanes) == [head, upper, lane]
+    assert head.saved == Lane(started_at=NOW, renewed_at=NOW)
+    assert head.renewed_from == lane.place
+    # Nothing of it is saved before it has read a page, and the lane is kept until then.
+    assert renewed.lanes.saved() == (upper.saved, lane.saved)
+    assert lane.stuck
+    assert not lane.dropped
+
+
+def test_the_lane_from_the_head_is_read_again_from_the_head() -> None:
+    renewed = Renewed(refused_probe(), below=0)
+    renewed.fail(renewed.head)
+    [request] = renewed.fetches.requests
+    assert is_from_head(request, replaces=renewed.head)
+
+
+def test_a_lane_that_was_replaced_is_given_up_once_the_head_has_answered() -> None:
+    renewed = Renewed(refused_probe(), below=2)
+    lane = renewed.lower[0]
+    renewed.head.done = True
+    renewed.fail(lane)
+    head = renewed.lanes.head
+    renewed.renewals.drop_replaced(renewed.lower[1])
+    assert not lane.dropped
+    renewed.renewals.drop_replaced(head)
+    assert lane.dropped
+    assert head.replaces is None
+    assert list(renewed.lanes) == [head, renewed.head, renewed.lower[1]]
+
+
+@pytest.mark.parametrize("state", ["goes on", "dropped"])
+def test_a_lane_that_was_replaced_and_goes_on_or_is_no_more_is_left_alone(state: str) -> None:
+    renewed = Renewed(refused_probe())
+    lane = renewed.lower[0]
+    renewed.head.done = True
+    renewed.fail(lane)
+    lane.stuck = state == "dropped"
+    if state == "dropped":
+        renewed.lanes.drop([lane])
+    before = list(renewed.lanes)
+    renewed.renewals.drop_replaced(renewed.lanes.head)
+    assert list(renewed.lanes) == before
+
+
+# -- where none helps ----------------------------------------------------------------------------
+
+
+def test_a_made_up_lane_that_fails_waits_until_a_cursor_of_the_servers_own_is_answered() -> None:
+    renewed = Renewed(held_probe())
+    lane = LiveLane(Lane(started_at=NOW, cursor="made up", begins_at=NOW - HOUR_MS))
+    renewed.lanes.insert(lane, NOW - HOUR_MS)
+    assert renewed.fail(lane) == []
+    assert lane.stuck
+    assert renewed.renewals.failed_lanes == [lane]
+    assert renewed.renewals.error is None
+    assert lane.saved.cursor == "made up"
+
+
+@pytest.mark.parametrize("why", ["limited", "may not", "rest", "renewed a moment ago"])
+def test_a_failure_that_no_other_cursor_makes_good_leaves_the_lane_where_it_is(why: str) -> None:
+    renewed = Renewed(held_probe(), below=2, is_rest=why == "rest")
+    first, second = renewed.lower
+    if why == "renewed a moment ago":
+        first.renew_at("saved 1", now=NOW)
+        first.is_saved_cursor = True
+    error = Limited("429") if why == "limited" else GONE
+    assert renewed.fail(first, error, may_renew=why != "may not") == []
+    assert first.stuck
+    assert first.saved.cursor == "saved 1"
+    assert renewed.renewals.error is error
+    # The first such failure is told.
+    renewed.fail(second, Unavailable("down"), may_renew=False)
+    assert renewed.renewals.error is error
+
+
+def test_after_so_many_renewals_in_one_walk_the_next_sync_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(renewals, "_MOST_RENEWALS", 2)
+    renewed = Renewed(held_probe(), below=3)
+    for lane in renewed.lower[:2]:
+        renewed.fail(lane)
+    assert renewed.renewals.error is None
+    renewed.fail(renewed.lower[2])
+    assert renewed.renewals.error is GONE
+    assert renewed.lower[2].stuck
