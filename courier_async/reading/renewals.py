@@ -70,7 +70,6 @@ class Renewals:
         notices: list[Notice] = []
         for lane, error in self._waiting_for_probe:
             if not lane.dropped:
-                lane.stuck = False
                 notices += self._renew(lane, error)
         self._waiting_for_probe.clear()
         return notices

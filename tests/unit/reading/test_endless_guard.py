@@ -23,12 +23,45 @@ def test_a_circle_of_cursors_is_found_within_a_few_rounds(length: int, before: i
     pytest.fail("never found")
 
 
+def test_a_cursor_that_leads_to_itself_is_found_at_once() -> None:
+    guard = EndlessGuard()
+    for step in range(100):
+        assert guard.trouble(judged([f"new {step}"], next_cursor=str(step))) is None
+    assert guard.trouble(judged(["new 100"], next_cursor="99")) is not None
+
+
+def test_a_lane_that_goes_on_elsewhere_may_come_to_a_cursor_that_it_has_had() -> None:
+    for last in range(3):
+        guard = EndlessGuard()
+        for step in range(last + 1):
+            assert guard.trouble(judged([f"new {step}"], next_cursor=str(step))) is None
+        guard.go_on_elsewhere()
+        assert guard.trouble(judged(["new"], next_cursor=str(last))) is None
+
+
+def test_a_page_is_compared_with_the_last_thousand() -> None:
+    guard = EndlessGuard()
+
+    def read(content: int, cursor: int) -> BadAnswer | None:
+        return guard.trouble(judged([f"{content}"], next_cursor=str(cursor)))
+
+    for content in range(MOST_STALE_PAGES + 1):
+        assert read(content, content) is None
+    # The first is forgotten, and so new; with it the second is forgotten, but not the third.
+    assert read(0, 2_000) is None
+    for number in range(1, MOST_STALE_PAGES):
+        assert read(2, 2_000 + number) is None
+    assert read(2, 4_000) is not None
+
+
 def test_pages_that_bring_nothing_new_end_after_a_thousand() -> None:
     guard = EndlessGuard()
     pages = [judged(["a"], next_cursor=str(step)) for step in range(MOST_STALE_PAGES + 1)]
     *before, last = [guard.trouble(page) for page in pages]
     assert before == [None] * MOST_STALE_PAGES
     assert isinstance(last, BadAnswer)
+    assert "1,000 pages in a row brought no new record" in str(last)
+    assert guard.is_stale
 
 
 def test_empty_pages_that_say_there_is_more_bring_nothing_new() -> None:
