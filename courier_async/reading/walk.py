@@ -267,14 +267,13 @@ class Walk:
             page = judge_page(self._stream, asked.page, now_ms=self.clock.now_ms)
             asked.release()
         self._probe.take(page)
-        if self._probe.verdict is Verdict.UNTRIED and self._checks.start_probe():
+        if self._checks.start_probe():
+            # Once more, before what waits for it goes on.
             return []
         if self._probe.verdict is Verdict.REFUSED:
             self._course.refuse_lanes("does not take made-up cursors")
         outputs = self._told(self._renewals.take_up())
-        if self._lanes.head.done and not self._over:
-            outputs += self._end([])
-        return outputs
+        return self._end(outputs) if self._lanes.head.done else outputs
 
     def _end(self, outputs: list[Output]) -> list[Output]:
         """The lane from the head has come to its end or bound; an end is confirmed first."""

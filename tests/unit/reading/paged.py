@@ -15,7 +15,7 @@ from courier_async.catalog.stream import DAY_MS, HOUR_MS, Key, Stream
 from courier_async.catalog.streams import BY_TABLE
 from courier_async.counts import Counts
 from courier_async.errors import CourierError, Refused
-from courier_async.handover import Notice
+from courier_async.handover import Batch, Notice
 from courier_async.reading.changes import Changes
 from courier_async.reading.fetches import Asked, Fetches
 from courier_async.reading.lane_count import LaneCount
@@ -192,6 +192,7 @@ class Reader:
     """Walks of a listing, one after another, from the state that each one has left.
 
     landed: what the table holds. blocks: what waits for a full queue, at random.
+    batches: of the last walk, as they were written.
     """
 
     api: PagedApi
@@ -211,11 +212,12 @@ class Reader:
         self.rows = SentRows()
         self.sent_ids: list[str] = []
         self.states: list[StreamState] = []
+        self.batches: list[Batch] = []
 
     def walk(self, *, die_after: int | None = None, resumed: Lane | None = None) -> "Reader":
         """One walk to its end; or to the death of the sync after so many batches."""
         self.api.asked.clear()
-        self.sent_ids, self.states, self.notices = [], [], []
+        self.sent_ids, self.states, self.notices, self.batches = [], [], [], []
         run_virtual(self._walk(die_after, resumed))
         assert self.api.held == 0
         return self
@@ -255,17 +257,23 @@ class Reader:
                     if isinstance(output, Notice):
                         self.notices.append(output.text)
                         continue
+                    assert output.stream is stream
                     if output.release is not None:
                         output.release()
                     if left is not None and not left:
                         return
                     left = None if left is None else left - 1
+                    self.batches.append(output)
                     self._write(output.rows, output.entries)
                     if output.state is not None:
                         self.state = output.state
                         self.states.append(output.state)
             except CourierError as error:
                 self.error = error
+            else:
+                # The last batch, and it alone, tells that the walk has come to its end.
+                assert [batch for batch in self.batches if batch.ends_walk] == self.batches[-1:]
+                assert self.state == walk.state
 
     def _write(self, rows: list[Record], entries: list[Any]) -> None:
         column = self.api.stream.key_columns[0]

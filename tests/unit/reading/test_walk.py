@@ -1,5 +1,6 @@
 """Whole walks in virtual time, behind a queue that is full at random."""
 
+import asyncio
 import base64
 import random
 
@@ -18,7 +19,7 @@ from courier_async.errors import (
 )
 from courier_async.reading import endless_guard
 from courier_async.reading.fetches import Asked
-from courier_async.state.position import Reading
+from courier_async.state.position import Reading, StreamState
 from tests.unit.reading.paged import (
     AUDIT_EVENT,
     LIST,
@@ -50,6 +51,20 @@ def test_a_first_walk_reads_every_page_once_and_knows_where_the_stream_stands() 
     assert len(reader.sent_ids) == 95
     own = [cursor for cursor in api.asked if api.kind(cursor) != "made_up"]
     assert own == [None, *[api.cursor_of_page(page) for page in range(1, 10)]]
+
+
+def test_a_walk_is_complete_where_it_has_come_to_the_end_and_not_to_its_bound() -> None:
+    reader = complete()
+    assert reader.last.complete is True
+    reader.walk()
+    assert len(reader.api.asked) < 10
+    assert reader.last.complete is False
+
+
+def test_a_listing_of_one_page_is_one_batch() -> None:
+    reader = Reader(PagedApi(evenly(10))).walk()
+    assert len(reader.batches) == 1
+    assert len(reader.batches[0].rows) == 10
 
 
 @pytest.mark.parametrize("count", [0, 1, 9, 10, 11, 20])
@@ -299,6 +314,10 @@ def test_a_false_end_amid_messages_of_one_time_is_not_believed(at_once: int) -> 
     reader = Reader(api).walk()
     assert reader.error is not None or is_whole(reader)
     assert reader.state.readings == () or is_whole(reader)
+    if reader.error is not None:
+        assert "ends among records of one time, but older ones follow" in str(reader.error)
+        # No other cursor would help.
+        assert [lane.renewed_at for lane in reader.state.lanes] == [None]
     api.false_end_page, api.now_ms = None, api.now_ms + HOUR_MS
     assert is_whole(reader.walk())
     assert reader.error is None
@@ -366,6 +385,51 @@ def test_a_record_that_is_always_unusable_at_the_very_end_ends_the_walk_all_the_
     for lanes in (1, 8):
         assert is_whole(Reader(api, lanes=lanes).walk())
         assert len(api.asked) < 90
+
+
+def test_a_record_below_the_very_end_that_comes_unusable_once_is_asked_for_once_more() -> None:
+    api = PagedApi(evenly(593))
+    made_up, asked = api._made_up, 0
+
+    def null_after_the_probe(time: int) -> Page:
+        nonlocal asked
+        asked += 1
+        page = made_up(time)
+        return Page([*page.records, None], None) if asked == 2 else page
+
+    api._made_up = null_after_the_probe  # type: ignore[method-assign]
+    reader = Reader(api).walk()
+    assert is_whole(reader)
+    assert reader.state.unusable is None
+    # The probe, and twice what lies below the end.
+    assert len(api.made_up_asked) == 3
+    assert len(set(api.made_up_asked)) == 2
+
+
+def test_a_sync_that_dies_behind_a_false_end_goes_on_below_it() -> None:
+    api = PagedApi(evenly(93))
+    api.false_ends = {api.cursor_of_page(9)}
+    reader = Reader(api, blocks=(0.0,)).walk()
+    assert is_whole(reader)
+    below = api.made_up_asked[1]
+    last = next(state for state in reversed(reader.states) if state.lanes)
+    assert [lane.cursor for lane in last.lanes] == [below]
+
+
+def test_an_end_that_a_lower_lane_has_come_to_leaves_the_lanes_above_it_reading() -> None:
+    """By then neither the lanes begun below the oldest record have answered nor the upper ones."""
+    api = PagedApi(evenly(2_000))
+    ask = api.ask
+
+    async def ask_slowly(cursor: str | None, yields: bool) -> Asked:
+        time = NOW if cursor is None else int(base64.b64decode(cursor).partition(b",")[0])
+        if time < api.times[-1] or (time > api.times[300] and len(api.asked) > 20):
+            await asyncio.sleep(1_000 if time < api.times[-1] else 30)
+        return await ask(cursor, yields)
+
+    api.ask = ask_slowly  # type: ignore[method-assign]
+    reader = Reader(api, lanes=8, blocks=(0.0,)).walk()
+    assert is_whole(reader), len(reader.missing)
 
 
 @pytest.mark.parametrize("page", [34, 90, 162, 226, 498, 594])
@@ -593,6 +657,40 @@ def test_a_saved_cursor_that_is_refused_in_whatever_way_is_replaced(
     reader.api.fails = lambda kind, cursor: None
     reader.api.now_ms += HOUR_MS
     assert is_whole(reader.walk())
+
+
+def test_a_lane_that_waits_for_a_probe_goes_on_once_a_second_one_has_held() -> None:
+    reader = died()
+    saved, made_up = reader.state.lanes[0].cursor, reader.api._made_up
+    answers = iter([Page([], None)])
+    reader.api._made_up = lambda time: next(answers, None) or made_up(time)  # type: ignore[method-assign]
+    reader.api.fails = lambda kind, cursor: Refused(410, "") if cursor == saved else None
+    reader.api.now_ms += HOUR_MS
+    assert is_whole(reader.walk())
+    assert next(answers, None) is None
+    assert reader.notices == []
+    assert reader.api.made_up_asked[0] == reader.api.made_up_asked[1]
+
+
+def test_a_lane_that_is_read_again_from_above_is_told_and_is_no_longer_saved() -> None:
+    reader = died(made_up="refused")
+    reader.lanes, saved = 2, reader.state.lanes[0].cursor
+
+    def fails_once(kind: str, cursor: str | None) -> CourierError | None:
+        is_first = cursor == saved and reader.api.asked.count(saved) == 1
+        return Refused(410, "") if is_first else None
+
+    reader.api.fails = fails_once
+    reader.api.now_ms += HOUR_MS
+    for age in range(100):
+        reader.api.insert(reader.api.now_ms - age)
+    assert is_whole(reader.walk())
+    [notice] = reader.notices
+    assert notice.startswith("message: Courier no longer accepts the cursor")
+    # Before the next page, so that a sync that dies does not ask for it once more.
+    told = next(batch for batch in reader.batches if not batch.rows)
+    assert told.state is not None
+    assert [lane.renewed_at for lane in told.state.lanes] == [reader.api.now_ms + 1_000]
 
 
 def test_where_the_head_does_not_answer_either_the_lane_keeps_its_cursor() -> None:
@@ -851,6 +949,41 @@ def test_a_walk_with_lanes_that_died_resumes_them_all(seed: int) -> None:
     assert reader.state.no_lanes_until is None
 
 
+# -- the rest of a walk --------------------------------------------------------------------------
+
+
+def half_read() -> Reader:
+    """A listing in whatever order, of which the first pages have landed."""
+    reader = Reader(PagedApi(evenly(200), stream=AUDIT_EVENT)).walk(die_after=5)
+    assert len(reader.landed) == 50
+    return reader
+
+
+def test_the_rest_of_a_walk_is_read_from_where_its_lane_stands_and_proves_no_more() -> None:
+    reader = half_read()
+    before = reader.state
+    reader.api.now_ms += HOUR_MS
+    reader.walk(resumed=before.lanes[0])
+    assert reader.api.asked == [reader.api.cursor_of_page(page) for page in range(5, 20)]
+    assert reader.missing == set()
+    assert reader.state == StreamState()
+    assert not reader.last.complete
+    # What is left of the rest keeps the time at which its walk began.
+    assert {lane.started_at for state in reader.states for lane in state.lanes} == {NOW + 1_000}
+
+
+def test_the_rest_of_a_walk_is_asked_for_by_no_other_cursor() -> None:
+    reader = half_read()
+    before = reader.state
+    reader.api.fails = lambda kind, cursor: Refused(410, "")
+    reader.walk(resumed=before.lanes[0])
+    assert isinstance(reader.error, Refused)
+    assert reader.api.asked == [before.lanes[0].cursor]
+    assert reader.state == before
+    # The head had answered once: this is no stream to which the key has no access.
+    assert reader.last.head_answered
+
+
 # -- envelopes and records -----------------------------------------------------------------------
 
 
@@ -973,12 +1106,40 @@ def test_an_empty_listing_of_what_had_rows_proves_nothing() -> None:
     reader.api.now_ms += DAY_MS
     reader.walk()
     assert reader.error is None
-    assert (reader.state.readings, reader.state.watermark) == (before.readings, before.watermark)
+    assert reader.state == before
     reader.api.records, reader.api.positions = records, positions
     changed = reader.api.id_of(records[30])
     reader.api.change(changed, status="OPENED")
     reader.walk()
     assert reader.sent_ids == [changed]
+
+
+def test_an_empty_listing_of_what_is_only_half_read_takes_no_lane_away() -> None:
+    reader = died()
+    before = reader.state
+    assert before.watermark is None
+    reader.api.records, reader.api.positions = [], []
+    reader.walk()
+    assert reader.error is None
+    assert reader.state == before
+
+
+def test_an_empty_listing_of_what_never_had_rows_has_been_read() -> None:
+    reader = Reader(PagedApi([])).walk()
+    assert reader.state == StreamState(read_at=NOW + 1_000)
+
+
+def test_a_stream_whose_times_cannot_be_read_is_told_of_once() -> None:
+    reader = Reader(PagedApi(evenly(30)))
+    for record in reader.api.records:
+        record["enqueued"] = "some day"
+    reader.walk()
+    [notice] = reader.notices
+    assert notice.startswith("message: no record has a time in 'enqueued'")
+    assert len(reader.sent_ids) == 30
+    assert reader.state.timeless
+    reader.walk()
+    assert reader.notices == []
 
 
 def test_an_empty_page_that_says_there_is_more_is_read_past() -> None:
