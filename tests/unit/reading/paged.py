@@ -6,7 +6,7 @@ import random
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from courier_async.api.pages import Page
@@ -192,7 +192,7 @@ class Reader:
     """Walks of a listing, one after another, from the state that each one has left.
 
     landed: what the table holds. blocks: what waits for a full queue, at random.
-    batches: of the last walk, as they were written.
+    batches: of the last walk, as they were written. shown: its counts as each was handed over.
     """
 
     api: PagedApi
@@ -213,11 +213,13 @@ class Reader:
         self.sent_ids: list[str] = []
         self.states: list[StreamState] = []
         self.batches: list[Batch] = []
+        self.shown: list[Counts] = []
 
     def walk(self, *, die_after: int | None = None, resumed: Lane | None = None) -> "Reader":
         """One walk to its end; or to the death of the sync after so many batches."""
         self.api.asked.clear()
         self.sent_ids, self.states, self.notices, self.batches = [], [], [], []
+        self.shown = []
         run_virtual(self._walk(die_after, resumed))
         assert self.api.held == 0
         return self
@@ -227,6 +229,7 @@ class Reader:
         seen: set[Key] | None = set() if stream.deletes else None
         left = die_after
         self.error = None
+        counts = Counts(stream.table)
         async with Fetches(self.api.ask) as fetches:
             self.last = walk = Walk(
                 stream,
@@ -247,7 +250,7 @@ class Reader:
                 fetches=fetches,
                 lane_count=LaneCount(self.lanes),
                 per_second=lambda: 1000.0,
-                counts=Counts(stream.table),
+                counts=counts,
                 resumed=resumed,
                 seen=seen,
             )
@@ -264,6 +267,7 @@ class Reader:
                         return
                     left = None if left is None else left - 1
                     self.batches.append(output)
+                    self.shown.append(replace(counts))
                     self._write(output.rows, output.entries)
                     if output.state is not None:
                         self.state = output.state

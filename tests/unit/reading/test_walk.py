@@ -984,6 +984,49 @@ def test_the_rest_of_a_walk_is_asked_for_by_no_other_cursor() -> None:
     assert reader.last.head_answered
 
 
+# -- what is counted ------------------------------------------------------------------------------
+
+
+def test_records_are_counted_once_each_and_those_that_have_not_changed_apart() -> None:
+    reader = complete(95)
+    assert (reader.shown[-1].read, reader.shown[-1].unchanged) == (95, 0)
+    reader.walk()
+    asked = len(reader.api.asked)
+    assert (reader.shown[-1].read, reader.shown[-1].unchanged) == (10 * asked, 10 * asked)
+
+
+def test_a_record_that_cannot_be_stored_is_counted_as_read_and_as_unusable() -> None:
+    reader = Reader(PagedApi(evenly(60)))
+    whole = reader.api.page_from
+
+    def spoilt(at: int) -> Page:
+        page = whole(at)
+        page.records[:] = [
+            None if at + n in (23, 24, 42) else r for n, r in enumerate(page.records)
+        ]
+        return page
+
+    reader.api.page_from = spoilt  # type: ignore[method-assign]
+    reader.walk()
+    assert (reader.shown[-1].read, reader.shown[-1].unusable) == (60, 3)
+
+
+def test_progress_is_shown_from_the_newest_record_down_to_where_the_head_stands() -> None:
+    api = PagedApi(evenly(600))
+    reader = Reader(api, since_ms=api.times[300]).walk()
+    for page, shown in enumerate(reader.shown[:20]):
+        assert shown.newest_ms == api.times[0]
+        assert shown.reached_ms == api.times[10 * page + 5]
+        assert shown.bound_ms == api.times[300]
+        assert shown.lanes == 0
+
+
+def test_progress_shows_no_bound_of_what_is_read_to_its_end_and_how_many_lanes_help() -> None:
+    reader = Reader(PagedApi(evenly(2_000)), lanes=8, blocks=(0.0,)).walk()
+    assert {shown.bound_ms for shown in reader.shown} == {None}
+    assert max(shown.lanes for shown in reader.shown) == 7
+
+
 # -- envelopes and records -----------------------------------------------------------------------
 
 
@@ -1061,6 +1104,27 @@ def test_a_record_that_stays_unusable_is_looked_for_until_all_came_usable() -> N
         reader.walk()
     assert is_whole(reader)
     assert reader.state.unusable is None
+
+
+def test_a_record_that_an_earlier_sync_met_unusable_is_looked_for_after_the_rest() -> None:
+    reader = Reader(PagedApi(evenly(400, newest=NOW)))
+    whole = reader.api.page_from
+
+    def spoilt(at: int) -> Page:
+        page = whole(at)
+        page.records[:] = [None if at + n == 100 else r for n, r in enumerate(page.records)]
+        return page
+
+    reader.api.page_from = spoilt  # type: ignore[method-assign]
+    reader.walk(die_after=15)
+    met = reader.state.unusable
+    assert met is not None
+    reader.api.now_ms += MINUTE_MS
+    reader.walk()
+    assert not reader.state.lanes
+    assert len(reader.missing) == 1
+    assert reader.state.unusable == met
+    assert reader.state.read_at == NOW + 1_000
 
 
 def test_a_record_that_came_unusable_may_be_as_old_as_its_cursor_tells() -> None:
