@@ -31,7 +31,8 @@ class Checked:
         self.head.order.resume(pages, pages, tells=True)
         self.lanes = LaneSet(self.head, Depth(lookback_ms=0, overlap_ms=0))
         lower = Lane(started_at=NOW - 4 * DAY_MS, cursor="d", newest=NOW - 4 * DAY_MS)
-        self.lanes.begin(Plan(head_target=0, lanes=() if is_alone else (lower,), bound=0))
+        below = () if is_alone else (lower,)
+        self.lanes.begin(Plan(lanes=below, due=(None,) * len(below), bound=0))
         self.probe, self.fetches = probe, NotedFetches()
         self.checks = Checks(self.lanes, probe, self.fetches)
 
@@ -93,7 +94,7 @@ def test_an_end_is_believed_where_nothing_can_be_asked(
 
 def test_an_end_above_other_lanes_is_checked_at_once() -> None:
     checked = Checked(held_probe(), is_alone=False)
-    assert checked.checks.doubts_end(checked.head) is True
+    checked.checks.doubt_end(checked.head)
     assert checked.fetches.requests == [checked.asked_below()]
     assert checked.head.confirming == message_cursor_at(END_MS)
 
@@ -105,6 +106,6 @@ def test_an_end_is_not_doubted_where_no_lane_lies_below_it_or_nothing_can_be_ask
     probe = {"no probe yet": read_probe, "refused": refused_probe}.get(why, held_probe)()
     checked = Checked(probe, is_alone=why == "alone")
     checked.head.is_confirmed = why == "confirmed"
-    assert checked.checks.doubts_end(checked.head) is False
+    checked.checks.doubt_end(checked.head)
     assert checked.fetches.requests == []
     assert checked.head.confirmed_from is None

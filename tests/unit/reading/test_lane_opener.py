@@ -35,7 +35,7 @@ class Opened:
         depth = Depth(lookback_ms=0, overlap_ms=0)
         self.lanes = LaneSet(self.head, depth)
         bound = 0 if pages_left is None else TOP_MS - pages_left * HOUR_MS
-        self.lanes.begin(Plan(head_target=bound, lanes=(), bound=bound))
+        self.lanes.begin(Plan(lanes=(), due=(), bound=bound))
         self.probe, self.fetches, self.room = probe or held_probe(), NotedFetches(), room
         self.course = Course(
             MESSAGE,
@@ -147,13 +147,13 @@ def test_a_lane_is_begun_only_where_its_gap_is_worth_it(
 
 def test_where_no_gap_is_wide_enough_the_next_look_comes_later_for_many_lanes() -> None:
     opened = Opened(pages_left=5, room=100)
-    # With the head twenty lanes, so the next look comes two pages later.
+    # With the head twenty lanes, so the next look comes ten pages later.
     opened.add_useful(19)
     assert opened.open(pages=100) == []
     opened.course.lanes_begun = 1
     opened.head.recent[-1] += 1_000 * HOUR_MS
-    assert opened.open(pages=101) == []
-    assert opened.open(pages=102) != []
+    assert opened.open(pages=109) == []
+    assert opened.open(pages=110) != []
 
 
 def test_the_probe_comes_before_the_first_lane_and_only_where_a_lane_is_wanted() -> None:

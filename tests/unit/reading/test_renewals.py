@@ -44,7 +44,7 @@ class Renewed:
             )
             for day in range(1, below + 1)
         ]
-        self.lanes.begin(Plan(head_target=0, lanes=tuple(saved), bound=0))
+        self.lanes.begin(Plan(lanes=tuple(saved), due=(None,) * below, bound=0))
         self.lower = list(self.lanes)[1:]
         # What walks start with: those lanes' requests are under way.
         while self.lanes.next_resting():
