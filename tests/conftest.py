@@ -1,6 +1,7 @@
 """Fixtures that more than one test file uses, and how a failing test is repeated."""
 
 import functools
+import gc
 import logging
 import random
 import re
@@ -58,6 +59,10 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         marked = (item for item in session.items if item.get_closest_marker("xdist_group"))
         if any("@" not in item.nodeid for item in marked):
             raise RuntimeError("pytest-xdist does not group by xdist_group with this pytest")
+    # What lives as long as the run need not be looked through again and again for garbage.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 @pytest.hookimpl(wrapper=True)
