@@ -77,15 +77,7 @@ def test_five_thousand_rows_are_told_in_little_and_the_last_lines_answer(folder:
         assert last.count(f"\n{table} ") == 2  # its counts, and its newest row
 
 
-def test_everything_is_shown_where_that_is_wanted(folder: Path, fake: FakeCourierThread) -> None:
-    configure(folder, fake)
-    run = debug(folder, VERBOSE="1")
-    assert run.returncode == 0, run.stdout + run.stderr
-    assert "checkpoint recorded" in run.stdout
-    assert "What landed in files/warehouse.db" in run.stdout
-
-
-def test_the_tables_land_in_the_project_and_the_pins_are_left_alone(
+def test_the_tables_land_in_the_project_for_one_account_and_afresh_where_they_are_gone(
     folder: Path, fake: FakeCourierThread
 ) -> None:
     configure(folder, fake)
@@ -100,6 +92,22 @@ def test_the_tables_land_in_the_project_and_the_pins_are_left_alone(
     }
     assert set(modes) >= {"warehouse.db", "state.json"}
     assert set(modes.values()) == {0o600}
+
+    # Over these rows no other account is read.
+    configure(folder, fake, api_key="pk_prod_0123456789")
+    run = debug(folder)
+    assert run.returncode == 1
+    assert "Failed: The tables hold rows of " in run.stdout
+    assert "\nHere: 'make reset', or another CONFIGURATION.\n" in run.stdout
+    assert "What landed" not in run.stdout
+
+    # Without the warehouse, what is saved would hide every row.
+    configure(folder, fake)
+    (folder / "files" / "warehouse.db").unlink()
+    run = debug(folder)
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "files/warehouse.db is gone" in run.stdout
+    assert ids_in(folder, "brand") == {record["id"] for record in fake.truth("brand")}
 
 
 @pytest.mark.parametrize(
@@ -152,19 +160,6 @@ def test_one_reason_of_all_streams_is_told_once(folder: Path) -> None:
     assert "What landed" not in run.stdout
 
 
-def test_rows_of_another_account_say_what_to_do_here(
-    folder: Path, fake: FakeCourierThread
-) -> None:
-    configure(folder, fake)
-    assert debug(folder).returncode == 0
-    configure(folder, fake, api_key="pk_prod_0123456789")
-    run = debug(folder)
-    assert run.returncode == 1
-    assert "Failed: The tables hold rows of " in run.stdout
-    assert "\nHere: 'make reset', or another CONFIGURATION.\n" in run.stdout
-    assert "What landed" not in run.stdout
-
-
 def test_a_bug_keeps_its_crash_report_and_says_where(
     folder: Path, fake: FakeCourierThread
 ) -> None:
@@ -213,27 +208,18 @@ def test_a_sync_that_is_stopped_says_so_in_a_sentence(folder: Path, number: int)
     assert saved["lanes"]
 
 
-def test_each_configuration_has_its_own_files(folder: Path, fake: FakeCourierThread) -> None:
+def test_each_configuration_has_its_own_files_and_everything_is_shown_where_that_is_wanted(
+    folder: Path, fake: FakeCourierThread
+) -> None:
     configure(folder, fake, "eu")
-    run = debug(folder, CONFIGURATION="configuration.eu.json")
+    run = debug(folder, CONFIGURATION="configuration.eu.json", VERBOSE="1")
     assert run.returncode == 0, run.stdout + run.stderr
+    assert "checkpoint recorded" in run.stdout
     assert "What landed in files/eu/warehouse.db" in run.stdout
     for command in ("debug", "questions", "sql", "reset"):
         assert f"'CONFIGURATION=configuration.eu.json make {command}'" in run.stdout
     assert (folder / "files" / "eu" / "state.json").exists()
     assert not (folder / "files" / "warehouse.db").exists()
-
-
-def test_a_sync_starts_afresh_where_the_warehouse_is_gone(
-    folder: Path, fake: FakeCourierThread
-) -> None:
-    configure(folder, fake)
-    assert debug(folder).returncode == 0
-    (folder / "files" / "warehouse.db").unlink()
-    run = debug(folder)
-    assert run.returncode == 0, run.stdout + run.stderr
-    assert "files/warehouse.db is gone" in run.stdout
-    assert ids_in(folder, "brand") == {record["id"] for record in fake.truth("brand")}
 
 
 def test_a_state_that_was_cut_short_names_the_file_and_what_to_do(

@@ -172,7 +172,7 @@ def test_a_deploy_says_one_short_line_a_step(first: Deployed) -> None:
     assert "provided via" not in first.printed
 
 
-def test_a_key_that_the_sdk_has_encrypted_is_sent_as_it_was(
+def test_a_key_that_the_sdk_has_encrypted_is_sent_as_it_was_over_a_state_of_its_account(
     deploy: Deploy, fivetran: FakeFivetran, folder: Path, tmp_path: Path
 ) -> None:
     configuration = folder / "configuration.json"
@@ -209,14 +209,6 @@ def test_a_redeploy_uploads_one_package_and_changes_the_one_connection(
     assert config["package_id"] != "pkg_earlier"
     assert redeployed.fivetran.archive_names(config["package_id"]) == shipped_names()
     assert {secret["key"]: secret["value"] for secret in config["secrets_list"]} == CONFIGURATION
-
-
-def test_a_second_deploy_from_the_same_checkout_is_a_redeploy(
-    deploy: Deploy, fivetran: FakeFivetran
-) -> None:
-    deploy()
-    assert deploy(YES="1").returncode == 0
-    assert [method for method, _ in fivetran.mutations()] == ["POST", "POST", "POST", "PATCH"]
 
 
 def test_a_redeploy_in_ci_needs_no_settings_of_an_earlier_one(
@@ -707,17 +699,6 @@ def test_an_older_state_is_told_before_anything_is_sent(
     assert notice < done.stdout.index("uploading package")
 
 
-def test_an_older_version_is_deployed_over_a_newer_state_once_the_resync_is_confirmed(
-    deploy: Deploy, fivetran: FakeFivetran
-) -> None:
-    fivetran.states[fivetran.add_connection("courier")] = {"version": 99, "streams": {}}
-    done = deploy(YES="1", RESYNC="1")
-    assert done.returncode == 0, done.stdout + done.stderr
-    notice = done.stdout.index("A newer version of the connector saved its state (version 99")
-    assert "every sync fails until you re-sync the connection" in done.stdout[notice:]
-    assert notice < done.stdout.index("uploading package")
-
-
 @pytest.mark.parametrize("version", [0, 99])
 def test_yes_does_not_confirm_that_every_row_is_sent_again(
     deploy: Deploy, fivetran: FakeFivetran, version: int
@@ -746,15 +727,6 @@ def test_a_state_of_another_account_is_not_deployed_over(
     assert fivetran.mutations() == []
 
 
-def test_a_state_of_the_same_account_is_deployed_over(
-    deploy: Deploy, fivetran: FakeFivetran
-) -> None:
-    state = {"version": STATE_VERSION, "source": "api.courier.com pk_prod", "streams": {}}
-    fivetran.states[fivetran.add_connection("courier")] = state
-    done = deploy(YES="1")
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
 @pytest.mark.parametrize("state", [{"last_sync": "2026-11-01"}, {"version": "2"}, ["a list"]])
 def test_a_state_of_another_connector_is_not_deployed_over(
     deploy: Deploy, fivetran: FakeFivetran, state: Any
@@ -769,6 +741,8 @@ def test_a_state_of_another_connector_is_not_deployed_over(
 def test_a_rollback_can_be_rehearsed_as_the_document_says(
     deploy: Deploy, fivetran: FakeFivetran
 ) -> None:
+    """An older version over a newer state, each time from the same checkout."""
+
     def patch(path: str, change: dict[str, Any]) -> None:
         request = urllib.request.Request(
             f"{fivetran.url}/v1/connections/conn_1{path}",
@@ -779,14 +753,25 @@ def test_a_rollback_can_be_rehearsed_as_the_document_says(
         with urllib.request.urlopen(request) as answer:
             assert answer.status == 200
 
-    deploy()
+    first = [("POST", "/v1/connector-sdk/packages"), ("POST", "/v1/connectors")]
+    again = [("POST", "/v1/connector-sdk/packages"), ("PATCH", "/v1/connectors/conn_1")]
+    assert deploy().returncode == 0
+    assert fivetran.mutations() == first
     patch("/state", {"state": {"version": 99}})
     assert "RESYNC=1 confirms that every row is sent again." in deploy(YES="1").stderr
     patch("", {"paused": True})
-    assert deploy(YES="1", RESYNC="1").returncode == 0
+    fivetran.calls.clear()
+    done = deploy(YES="1", RESYNC="1")
+    assert done.returncode == 0, done.stdout + done.stderr
+    notice = done.stdout.index("A newer version of the connector saved its state (version 99")
+    assert "every sync fails until you re-sync the connection" in done.stdout[notice:]
+    assert notice < done.stdout.index("uploading package")
+    assert fivetran.mutations() == again
     patch("/state", {"state": {}})
     patch("", {"paused": False})
+    fivetran.calls.clear()
     assert deploy(YES="1").returncode == 0
+    assert fivetran.mutations() == again
 
 
 def test_the_fake_can_be_started_and_deployed_to_as_it_says(folder: Path, tmp_path: Path) -> None:
