@@ -129,7 +129,7 @@ async def test_no_body_fills_the_memory_in_one_stream_or_in_all_at_once() -> Non
         reason = f"an answer is larger than any page should be (over 16 MB). {SAVED}"
         assert_told(outcome.error, tables, reason)
         assert_landed(outcome, server.account, but=tables)
-        assert outcome.seconds < 10, case
+        assert outcome.seconds < 30, case
         # Of all the syncs before it as well.
         assert outcome.peak_mb < 512, case
 
@@ -202,7 +202,8 @@ async def test_a_certificate_that_is_not_valid_is_told_and_gets_no_key(
         assert "api_key" not in outcome.error
         assert server.heads == []
         assert_landed(outcome, truth, but=frozenset(TABLES))
-        assert outcome.seconds < 2
+        # Not tried again, and no wait for a time-out of 30 s.
+        assert outcome.seconds < 10
 
 
 async def test_a_server_that_never_ends_its_handshake_gets_no_key(
@@ -214,7 +215,8 @@ async def test_a_server_that_never_ends_its_handshake_gets_no_key(
         outcome = await update(configuration, monkeypatch)
     assert "no connection to 127.0.0.1 within 1 s" in (outcome.error or "")
     assert server.heads == []
-    assert outcome.seconds < 3
+    # Far from the usual time-out of 30 s, whatever else the machine does.
+    assert outcome.seconds < 10
 
 
 # -- names and addresses -------------------------------------------------------------------------
@@ -248,7 +250,7 @@ async def test_a_name_that_resolves_after_a_while_costs_a_retry_and_no_row(
     assert outcome.error is None
     assert len(asked_at) > 1
     assert_landed(outcome, server.account)
-    assert outcome.seconds < 5
+    assert outcome.seconds < 10
 
 
 async def test_a_name_that_never_resolves_is_told_once_for_all_streams(
@@ -286,7 +288,7 @@ async def test_a_name_server_that_does_not_answer_is_given_up_after_the_time_out
     outcome = await update(configuration | quick, monkeypatch)
     assert "no connection to api.courier.example within 1 s" in (outcome.error or "")
     # The system's own look-up cannot be broken off, but it ends by itself.
-    assert outcome.seconds < 4
+    assert outcome.seconds < 10
 
 
 @pytest.mark.parametrize("name", ["[::1]", "localhost"])
@@ -360,7 +362,7 @@ async def test_streams_that_hang_drip_or_break_end_in_time_and_keep_none_of_the_
         assert f"no usable answer after 1 try: {reason}" in told
     assert_landed(outcome, server.account, but=frozenset(broken))
     # Five times the time-out for the one that drips; the others end long before.
-    assert 4.5 < outcome.seconds < 8
+    assert 4.5 < outcome.seconds < 20
     assert again.error is None
     for table in TABLES:
         assert outcome.rows[table] | again.rows[table] == expected(server.account, table)
