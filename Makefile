@@ -19,7 +19,7 @@ export PYTHONNOUSERSITE := 1
 export PYTHONUTF8 := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo debug questions sql reset quick test test-all lint format clean package deploy \
+.PHONY: help demo debug questions sql reset quick test test-all lint style format clean package deploy \
 	fake-fivetran release schema dbt picture benchmark simulate soak weekly audit mutants stale
 
 help:  ## show this list
@@ -55,9 +55,12 @@ reset: $(READY)  ## remove what local syncs have landed and saved (CONFIGURATION
 quick: lint  ## run lint and the unit tests (under 20 seconds)
 	@$(BIN)/python -m pytest -n 2 --dist worksteal --hypothesis-profile quick tests/unit
 
-# One worker more than two cores: the tests also wait, for processes and for time-outs.
-test: lint  ## run every check and every test
-	@$(BIN)/python -m pytest -n 3 --dist loadgroup
+# Two workers more than two cores: the tests also wait, for processes and for time-outs.
+# mypy keeps one core busy for seconds, so it runs beside them.
+test: style  ## run every check and every test
+	@$(BIN)/mypy & types=$$!; \
+	$(BIN)/python -m pytest -n 4 --dist loadgroup; tests=$$?; \
+	wait $$types || { echo "mypy has found what it prints above."; exit 1; }; exit $$tests
 
 # Every supported Python that is on the machine, each in an environment of its own.
 PYTHONS = $(foreach v,3.11 3.12 3.13 3.14,$(shell python$(v) -c 'print("$(v)")' 2>/dev/null))
@@ -70,10 +73,12 @@ test-all:  ## run the tests on every supported Python on this machine
 		$(MAKE) --no-print-directory test VENV=.venv-$$version PYTHON=python$$version; \
 	done
 
-lint: $(READY)  ## check style, types and imports, changing nothing
+lint: style  ## check style, types and imports, changing nothing
+	@$(BIN)/mypy
+
+style: $(READY)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check --quiet . || { echo "Run 'make format'."; exit 1; }
-	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 
 format: $(READY)  ## put the code into its one style
