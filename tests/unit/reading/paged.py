@@ -261,6 +261,9 @@ class Reader:
                         self.notices.append(output.text)
                         continue
                     assert output.stream is stream
+                    if output.state is not None:
+                        # A lane without a cursor could not be gone on with.
+                        assert all(lane.cursor for lane in output.state.lanes)
                     if output.release is not None:
                         output.release()
                     if left is not None and not left:

@@ -18,8 +18,8 @@ from courier_async.errors import (
     Unavailable,
 )
 from courier_async.reading import endless_guard
-from courier_async.reading.fetches import Asked
-from courier_async.state.position import Reading, StreamState
+from courier_async.reading.fetches import Asked, Fetches
+from courier_async.state.position import Lane, Reading, StreamState
 from tests.unit.reading.paged import (
     AUDIT_EVENT,
     LIST,
@@ -59,6 +59,11 @@ def test_a_walk_is_complete_where_it_has_come_to_the_end_and_not_to_its_bound() 
     reader.walk()
     assert len(reader.api.asked) < 10
     assert reader.last.complete is False
+
+
+def test_a_walk_knows_the_keys_that_it_has_met_where_they_are_wanted() -> None:
+    api = PagedApi(evenly(95), stream=LIST)
+    assert Reader(api).walk().last.seen == {(id_,) for id_ in api.ids}
 
 
 def test_a_listing_of_one_page_is_one_batch() -> None:
@@ -576,6 +581,32 @@ def test_a_page_of_back_dated_records_at_the_head_hides_nothing_new() -> None:
     assert len(reader.api.asked) <= 9
 
 
+def test_two_pages_of_records_from_below_the_floor_at_the_head_hide_nothing_new() -> None:
+    """They are neither news nor known, so they do not tell that what follows is known."""
+    reader = Reader(PagedApi(evenly(600, newest=NOW)), since_ms=NOW - 20 * DAY_MS).walk()
+    reader.api.now_ms += 5 * MINUTE_MS
+    new = [reader.api.insert(NOW + number) for number in range(5)]
+    for number in range(25):
+        reader.api.insert(NOW - 50 * DAY_MS, position=NOW + 100 + number)
+    reader.walk()
+    assert set(new) <= set(reader.landed)
+
+
+def test_a_walk_stops_at_its_bound_though_all_that_was_above_it_has_left_the_listing() -> None:
+    reader = complete()
+    del reader.api.records[:20], reader.api.positions[:20]
+    reader.api.now_ms += MINUTE_MS
+    reader.walk()
+    assert reader.error is None
+    assert len(reader.api.asked) == 2
+
+
+def test_a_floor_ends_no_first_walk_of_a_stream_whose_order_is_not_known() -> None:
+    api = PagedApi(evenly(100, newest=NOW), stream=AUDIT_EVENT)
+    Reader(api, since_ms=api.times[20]).walk()
+    assert len(api.asked) == 10
+
+
 def test_messages_are_presumed_newest_first_until_their_order_has_been_seen() -> None:
     api = PagedApi(evenly(200))
     reader = Reader(api, since_ms=api.times[100]).walk()
@@ -866,6 +897,14 @@ def test_a_key_that_is_refused_ends_the_walk_at_once() -> None:
     assert reader.state == before
 
 
+def test_a_walk_whose_requests_are_lost_is_not_taken_for_a_complete_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Fetches, "start", lambda *_, **__: None)
+    with pytest.raises(RuntimeError, match="^message: its walk stopped before its end$"):
+        Reader(PagedApi(evenly(95))).walk()
+
+
 # -- walks that are not finished -----------------------------------------------------------------
 
 
@@ -984,6 +1023,16 @@ def test_the_rest_of_a_walk_is_asked_for_by_no_other_cursor() -> None:
     assert reader.last.head_answered
 
 
+def test_the_page_at_a_cursor_of_an_earlier_sync_is_not_what_a_probe_is_held_against() -> None:
+    """That cursor may have been made up, and so prove nothing of the server's own."""
+    api = PagedApi(evenly(600))
+    reader = Reader(api, state=StreamState(newest_first=False))
+    rest = Lane(started_at=NOW, cursor=api.cursor_of_page(58))
+    reader.walk(resumed=rest)
+    assert len(reader.landed) == 20
+    assert api.asked == [api.cursor_of_page(58), api.cursor_of_page(59)]
+
+
 # -- what is counted ------------------------------------------------------------------------------
 
 
@@ -1043,6 +1092,7 @@ def test_what_a_page_holds_that_does_not_lead_on_is_written_before_it_fails() ->
     assert isinstance(reader.error, BadAnswer)
     assert len(reader.landed) == 10
     assert reader.state.watermark is None
+    assert reader.last.complete is False
 
 
 def test_cursors_that_go_round_in_a_circle_end_the_walk_by_name() -> None:
@@ -1080,6 +1130,30 @@ def test_a_page_with_a_record_that_cannot_be_stored_is_asked_for_once_more(
     assert is_whole(reader)
     assert reader.asked_twice == [reader.api.cursor_of_page(2)]
     assert reader.state.unusable is None
+
+
+def test_nothing_is_saved_of_a_head_that_is_asked_for_once_more_while_a_lane_goes_on() -> None:
+    reader = died()
+    reader.lanes, whole, ask, given = 2, reader.api.page_from, reader.api.ask, 0
+
+    def null_once(at: int) -> Page:
+        nonlocal given
+        page = whole(at)
+        if at == 0 and not given:
+            given += 1
+            page.records[3] = None
+        return page
+
+    async def ask_slowly_once_more(cursor: str | None, yields: bool) -> Asked:
+        await asyncio.sleep(5 if cursor is None and given else 0)
+        return await ask(cursor, yields)
+
+    reader.api.page_from = null_once  # type: ignore[method-assign]
+    reader.api.ask = ask_slowly_once_more  # type: ignore[method-assign]
+    reader.api.now_ms += MINUTE_MS
+    assert is_whole(reader.walk())
+    assert reader.asked_twice == [None]
+    assert len(reader.states[0].lanes) == 1
 
 
 def test_a_record_that_stays_unusable_is_looked_for_until_all_came_usable() -> None:
