@@ -512,6 +512,24 @@ def test_nothing_older_said_to_a_made_up_cursor_ends_no_walk() -> None:
     assert is_whole(Reader(api, lanes=8).walk())
 
 
+def test_that_a_server_answers_made_up_cursors_with_newer_records_is_saved_at_once() -> None:
+    api = PagedApi(evenly(600))
+    answer, asked = api._made_up, 0
+
+    def newer_after_the_probe(time: int) -> Page:
+        nonlocal asked
+        asked += 1
+        return answer(time) if asked == 1 else api.page_from(0)
+
+    api._made_up = newer_after_the_probe  # type: ignore[method-assign]
+    reader = Reader(api, lanes=2, blocks=(0.0,)).walk()
+    assert is_whole(reader)
+    states = [batch.state for batch in reader.batches]
+    is_refused = [state is not None and state.no_lanes_until is not None for state in states]
+    # Not only with the next page of another lane.
+    assert reader.batches[is_refused.index(True)].rows == []
+
+
 def test_an_end_is_confirmed_once_by_asking_below_the_last_record() -> None:
     reader = Reader(PagedApi(evenly(95)), blocks=(0.0,)).walk()
     # The probe, and the question below the last record.
