@@ -205,6 +205,7 @@ class Reader:
     landed: dict[str, Record] = field(default_factory=dict)
     notices: list[str] = field(default_factory=list)
     error: CourierError | None = None
+    may_owe: Callable[[], bool] | None = None
 
     def __post_init__(self) -> None:
         self._random = random.Random(self.seed)
@@ -246,6 +247,7 @@ class Reader:
                     rows=self.rows.copy() if stream.keeps_rows else None,
                     recent=self.sent.copy() if stream.keeps_recent else None,
                     since_ms=self.since_ms or None,
+                    may_owe=self.may_owe,
                 ),
                 fetches=fetches,
                 lane_count=LaneCount(self.lanes),

@@ -19,7 +19,8 @@ from courier_async.errors import (
 )
 from courier_async.reading import endless_guard
 from courier_async.reading.fetches import Asked, Fetches
-from courier_async.state.position import Lane, Reading, StreamState
+from courier_async.state.position import Lane, Missing, Reading, StreamState
+from courier_async.state.sent_rows import SentByHour, key_text
 from tests.unit.reading.paged import (
     AUDIT_EVENT,
     LIST,
@@ -64,6 +65,21 @@ def test_a_walk_is_complete_where_it_has_come_to_the_end_and_not_to_its_bound() 
 def test_a_walk_knows_the_keys_that_it_has_met_where_they_are_wanted() -> None:
     api = PagedApi(evenly(95), stream=LIST)
     assert Reader(api).walk().last.seen == {(id_,) for id_ in api.ids}
+
+
+def test_a_row_that_is_seen_again_is_not_missing() -> None:
+    api = PagedApi(evenly(95), stream=LIST)
+    names = [api.id_of(api.records[50]), "not listed"]
+    missing = {key_text((name,)): Missing(since=NOW - DAY_MS) for name in names}
+    reader = Reader(api, state=StreamState(missing=missing)).walk()
+    assert list(reader.state.missing) == [key_text(("not listed",))]
+
+
+def test_messages_whose_children_are_due_are_handed_on() -> None:
+    api = PagedApi(evenly(25))
+    reader = Reader(api, may_owe=lambda: True).walk()
+    due = {id_: time for batch in reader.batches for id_, time in batch.due.items()}
+    assert due == {api.id_of(record): record["enqueued"] for record in api.records}
 
 
 def test_a_listing_of_one_page_is_one_batch() -> None:
@@ -452,6 +468,8 @@ def test_an_end_that_a_lower_lane_has_come_to_leaves_the_lanes_above_it_reading(
     api.ask = ask_slowly  # type: ignore[method-assign]
     reader = Reader(api, lanes=8, blocks=(0.0,)).walk()
     assert is_whole(reader), len(reader.missing)
+    # The end was asked about when that lane came to it, and not once more.
+    assert api.kind(api.asked[-1]) == "own"
 
 
 @pytest.mark.parametrize("page", [34, 90, 162, 226, 498, 594])
@@ -565,6 +583,20 @@ def test_records_of_its_overlap_that_have_changed_land_with_each_walk() -> None:
     reader.walk()
     assert reader.sent_ids == [changed]
     assert reader.landed[changed]["status"] == "OPENED"
+
+
+def test_settled_messages_that_are_too_many_to_be_remembered_are_sent_once() -> None:
+    reader = Reader(PagedApi(evenly(600, newest=NOW)))
+    reader.sent = SentByHour(most=100)
+    for record in reader.api.records:
+        record |= {"status": "DELIVERED", "delivered": record["enqueued"] + 1_000}
+    reader.api.now_ms += 4 * DAY_MS
+    reader.walk()
+    assert len(reader.sent) < 600
+    reader.api.now_ms += 2 * DAY_MS
+    reader.walk()
+    assert len(reader.api.asked) > 20
+    assert reader.sent_ids == []
 
 
 def test_news_on_a_page_below_the_bound_makes_the_walk_go_on() -> None:
@@ -953,6 +985,16 @@ def test_new_records_land_first_and_then_the_rest(seed: int) -> None:
     assert reader.state.watermark is not None
 
 
+def test_pages_of_the_head_are_not_what_the_probe_is_held_against_once_a_lane_goes_on() -> None:
+    """They do not lead to those that the lane reads."""
+    reader = died(batches=38)
+    assert reader.state.lanes[0].cursor == reader.api.cursor_of_page(38)
+    reader.api.now_ms += MINUTE_MS
+    assert is_whole(reader.walk())
+    assert reader.api.asked[-2:] == [reader.api.cursor_of_page(page) for page in (38, 39)]
+    assert reader.api.made_up_asked == []
+
+
 def test_walks_that_die_one_after_another_are_stacked_and_all_are_read(seed: int) -> None:
     reader = died(1_000, seed=seed)
     for _ in range(2):
@@ -1254,6 +1296,36 @@ def test_a_record_that_came_unusable_may_be_as_old_as_its_cursor_tells() -> None
     assert reader.state.unusable.time == older[0]
 
 
+class Opaque(PagedApi):
+    """Gives out cursors that do not tell the place to which they lead."""
+
+    def cursor_behind(self, index: int) -> str:
+        return f"~{super().cursor_behind(index)}"
+
+    async def ask(self, cursor: str | None, yields: bool) -> Asked:
+        return await super().ask(None if cursor is None else cursor[1:], yields)
+
+
+def test_a_record_that_came_unusable_may_be_as_old_as_the_next_page_where_its_cursor_is_mute() -> (
+    None
+):
+    times = evenly(40)
+    older = [time - 20 * DAY_MS for time in times[19:]]
+    api = Opaque(times[:19] + older, stream=AUDIT_EVENT)
+    whole = api.page_from
+
+    def spoilt(at: int) -> Page:
+        page = whole(at)
+        page.records[:] = [None if at + n == 19 else r for n, r in enumerate(page.records)]
+        return page
+
+    api.page_from = spoilt  # type: ignore[method-assign]
+    reader = Reader(api).walk()
+    assert reader.error is None
+    assert reader.state.unusable is not None
+    assert reader.state.unusable.time == older[1]
+
+
 def test_a_page_of_which_no_record_is_usable_is_an_error_with_a_name() -> None:
     reader = Reader(PagedApi(evenly(60)))
     whole = reader.api.page_from
@@ -1300,6 +1372,21 @@ def test_an_empty_listing_of_what_is_only_half_read_takes_no_lane_away() -> None
 def test_an_empty_listing_of_what_never_had_rows_has_been_read() -> None:
     reader = Reader(PagedApi([])).walk()
     assert reader.state == StreamState(read_at=NOW + 1_000)
+
+
+def test_an_empty_last_page_takes_nothing_from_what_the_others_have_shown() -> None:
+    reader = Reader(PagedApi(evenly(60)))
+    whole = reader.api.page_from
+
+    def ends_empty(at: int) -> Page:
+        page = whole(at)
+        last = reader.api.cursor_behind(59)
+        return Page(page.records, page.next_cursor or last) if page.records else page
+
+    reader.api.page_from = ends_empty  # type: ignore[method-assign]
+    assert reader.walk(die_after=3).state.lanes
+    assert is_whole(reader.walk())
+    assert reader.state.readings == (Reading(NOW + 1_000, 0),)
 
 
 def test_a_stream_whose_times_cannot_be_read_is_told_of_once() -> None:
