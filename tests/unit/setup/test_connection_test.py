@@ -148,6 +148,11 @@ def test_an_api_that_holds_the_test_up_ends_it_in_time() -> None:
     assert "(no usable answer within 30 s)" in str(text)
 
 
+def test_a_low_rate_does_not_pass_for_an_api_that_answers_nothing() -> None:
+    slow = dataclasses.replace(SETTINGS, requests_per_second=0.1)
+    assert trouble_with_streams(slow, ask(slow, Answers())) is None
+
+
 def test_a_failed_request_is_tried_once_more_and_no_oftener() -> None:
     only = Settings.from_configuration({"api_key": "k", "streams": "brand"})
     transport = Answers(brand=ConnectionTrouble("the connection failed"))
