@@ -139,6 +139,8 @@ _CHILDREN: Final = (
         flatten=counts_of,
         # 1, 2 or 5 by plan, and not in the EU (official skills, metrics.md).
         requests_per_second=1.0,
+        # A day's counts grow for some days, and after thirty they are no longer answered.
+        read_within_ms=25 * DAY_MS,
         us_only=True,
         columns=child_columns.NOTIFICATION_METRIC,
     ),

@@ -81,6 +81,8 @@ class Stream:
     parent: the table whose rows' ids stand in `path` as {id}; None for a stream of its own.
     flatten: makes the table's records of one element of the array, whatever that is.
     requests_per_second: a limit of its own, below the shared one.
+    read_within_ms: of children, the longest time between two rounds, since what has changed must
+        still be answered. None: as long as the configuration has it.
     us_only: the EU region does not have the endpoint.
     left_out: names of fields that never land, at whatever depth they stand.
     """
@@ -106,6 +108,7 @@ class Stream:
     parent: str | None = None
     flatten: Callable[[Any], list[Any]] | None = None
     requests_per_second: float | None = None
+    read_within_ms: int | None = None
     us_only: bool = False
     left_out: tuple[str, ...] = ()
     columns: tuple[Column, ...]

@@ -87,6 +87,11 @@ class ChildrenReader:
         current = self.state.round
         return current.began if current is not None and current.over else None
 
+    @property
+    def _refresh_ms(self) -> int:
+        longest, wanted = self._stream.read_within_ms, self._settings.children_refresh_ms
+        return wanted if longest is None else min(wanted, longest)
+
     def owe(self, new: Iterable[str]) -> Batch | None:
         """Notes parents ahead of their rows: once those are known, nobody tells that they are new.
 
@@ -107,7 +112,7 @@ class ChildrenReader:
             self.state,
             parents,
             self._kept.keys(),
-            refresh_ms=self._settings.children_refresh_ms,
+            refresh_ms=self._refresh_ms,
             can_ask=self._pages.can_ask,
         )
         async for output in self._read_parents(progress, parents):
