@@ -19,6 +19,8 @@ from courier_async.state.sent_rows import BLANK, SentByHour, SentRows, fingerpri
 SETTLING_MS: Final = 3 * DAY_MS
 # A message's history may show this long after its own times.
 HISTORY_LAG_MS: Final = 10 * 60 * 1000
+# Stands for the time of a message that has none that can be read: before all others.
+_UNKNOWN_MS: Final = 1
 
 
 @dataclass(slots=True)
@@ -77,6 +79,9 @@ class Changes:
             elif self.recent is not None and time is not None:
                 self._select_recent(selected, page, at, time, self.recent, state, now_ms)
             else:
+                if self._may_owe is not None and not state.timeless:
+                    # Nothing is noted of it, so each sync that meets it reads its children.
+                    selected.due[page.keys[at][0]] = _UNKNOWN_MS
                 selected.rows.append(self._mapper.row(page.records[at]))
         if self.rows is not None and self.rows.are_too_many:
             # The next checkpoint gives them up as well; kept here, they would fill the memory.

@@ -18,6 +18,8 @@ from courier_async.reading.first_failures import AT_ONCE, FirstFailures, is_not_
 from courier_async.reading.judge import JudgedPage, time_of
 from courier_async.state.position import StreamState
 
+# Courier's name for the event with which every history begins (recorded traffic).
+_FIRST_EVENT: Final = "ENQUEUED"
 # After so many messages that fail in one sync, the others wait for the next.
 _MOST_FAILING: Final = 1_000
 # So many messages whose children came odd are read again in the next sync.
@@ -175,7 +177,11 @@ class MessageChildrenReader:
         field = self._stream.time_field
         if field is None or not read.pages or not read.pages[0][0].records:
             return False
-        first = time_of(read.pages[0][0].records[0].get(field), self._pages.now_ms)
+        event = read.pages[0][0].records[0]
+        if event.get("type") == _FIRST_EVENT:
+            # The message's own time may be an odd one.
+            return False
+        first = time_of(event.get(field), self._pages.now_ms)
         return first is not None and first > read.time + HOUR_MS
 
     def _failed(self, message_id: str, time: int, error: CourierError) -> Batch:

@@ -10,7 +10,7 @@ from courier_async.catalog.streams import BY_TABLE
 from courier_async.ending import SyncFailed
 from courier_async.state.sent_rows import key_text
 from tests.support.fake_courier import Account, FakeApi, Options
-from tests.support.harness import Crash, Sink, Tables, expected, sync
+from tests.support.harness import Crash, Sink, Tables, expected, expected_of, sync
 from tests.support.virtual_sync import virtual_api, virtual_sync
 
 HOUR_MS = 3_600_000
@@ -496,6 +496,25 @@ def test_after_ten_minutes_of_refusals_no_parent_that_failed_before_is_asked_eit
     synced = virtual_sync(api, state, streams=streams)
     assert "tenant_user: Courier answered nothing but 429" in str(synced.error)
     assert api.traffic.by_stream["tenant_user"] - before < 150
+
+
+async def test_no_day_of_metrics_leaves_the_window_before_it_is_read_to_its_end() -> None:
+    account = Account(seed=7, sizes={"notification": 3}, now_ms=NOW_MS + 12 * HOUR_MS)
+    api, tables, state = FakeApi(account), Tables(), dict[str, Any]()
+    streams = (BY_TABLE["notification"], BY_TABLE["notification_metric"])
+    settled: dict[str, Any] = {}
+    for _ in range(12):
+        sink = await sync(api, state, streams=streams, children_refresh_hours=720.0)
+        tables.apply(sink)
+        state = sink.last_state()
+        # Of days that a later round has left behind.
+        last = account.now_ms() - 27 * 24 * HOUR_MS
+        for key, row in expected_of(api, "notification_metric").items():
+            if row["period"].timestamp() * 1000 < last:
+                settled[key] = row
+        account.advance(5 * 24 * HOUR_MS + HOUR_MS)
+    assert len(settled) > 10
+    assert {key: tables.rows["notification_metric"].get(key) for key in settled} == settled
 
 
 @pytest.mark.parametrize("headers", [{}, {"Retry-After": "10"}])

@@ -293,6 +293,16 @@ async def test_a_message_dated_ahead_is_sent_once_and_has_its_children_read() ->
     assert sink.sent("message") == []
 
 
+async def test_the_children_of_messages_without_a_readable_time_land_once() -> None:
+    house = House()
+    house.api.change_options(time_forms={"message": "seconds"})
+    await house.sync()
+    assert house.is_equal()
+    asked = house.requests()
+    await house.sync()
+    assert house.requests() == asked
+
+
 @pytest.mark.parametrize("seed", range(4))
 async def test_syncs_that_die_anywhere_leave_no_message_without_its_children(seed: int) -> None:
     house = House(120)

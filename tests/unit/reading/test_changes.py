@@ -276,6 +276,16 @@ def test_an_own_time_that_lies_more_than_a_day_ahead_is_not_waited_for() -> None
     assert list(select(changes, MESSAGE, ahead).due) == ["b"]
 
 
+def test_the_children_of_a_message_without_a_readable_time_are_due() -> None:
+    record = {"id": "a", "enqueued": "soon"}
+    changes = changes_of(MESSAGE, recent=SentByHour(), may_owe=lambda: True)
+    assert list(select(changes, MESSAGE, record).due) == ["a"]
+    # Where no message has one, those of all would be read in each sync.
+    assert select(changes, MESSAGE, record, state=StreamState(timeless=True)).due == {}
+    changes = changes_of(MESSAGE, recent=SentByHour())
+    assert select(changes, MESSAGE, record).due == {}
+
+
 def test_where_no_children_are_read_nothing_is_due() -> None:
     changes = changes_of(MESSAGE, recent=SentByHour())
     assert select(changes, MESSAGE, message("a", DAY_MS)).due == {}

@@ -5,7 +5,9 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
+from courier_async.api.pages import Page
 from courier_async.catalog.rows import RowMapper
+from courier_async.catalog.stream import HOUR_MS
 from courier_async.catalog.streams import BY_TABLE
 from courier_async.counts import Counts
 from courier_async.errors import Unavailable
@@ -13,21 +15,23 @@ from courier_async.handover import Batch, Release
 from courier_async.reading.changes import Changes
 from courier_async.reading.child_pages import ChildPages
 from courier_async.reading.children_due import ChildrenDue
-from courier_async.reading.judge import JudgedPage
+from courier_async.reading.judge import JudgedPage, judge_page
 from courier_async.reading.message_children import MessageChildrenReader
 from courier_async.state.position import StreamState
 
 EVENT = BY_TABLE["message_event"]
+NOW = 1_794_657_600_000
 EMPTY = JudgedPage(records=[], keys=[], times=[], unusable=0, next_cursor=None)
 
 
 class Pages(ChildPages):
-    """Messages without children. held: pages whose memory has not been given back."""
+    """Messages of the same page of children. held: pages whose memory is not given back."""
 
-    def __init__(self, before: Callable[[str], None]) -> None:
-        self.now_ms = 0
+    def __init__(self, before: Callable[[str], None], page: JudgedPage = EMPTY) -> None:
+        self.now_ms = NOW
         self.held = 0
         self._before = before
+        self._every = page
 
     def can_ask(self, parent_id: str) -> bool:
         return True
@@ -36,7 +40,7 @@ class Pages(ChildPages):
         self._before(parent_id)
         await asyncio.sleep(0)
         self.held += 1
-        yield EMPTY, self._release
+        yield self._every, self._release
 
     def _release(self) -> None:
         self.held -= 1
@@ -103,3 +107,20 @@ async def test_a_message_that_changes_while_its_last_batch_waits_for_the_queue_s
         done.append([*batch.done])
     # A page and an end each time that it is read.
     assert done == [[], [], [], ["a"]]
+
+
+@pytest.mark.parametrize(("first", "lands"), [("ENQUEUED", True), ("SENT", False)])
+async def test_a_history_is_cut_short_where_it_begins_late_and_with_another_event(
+    first: str, lands: bool
+) -> None:
+    """A message may be dated back, hours before its history."""
+    record = {"message_id": "a", "position": 0, "type": first, "ts": NOW}
+    page = judge_page(EVENT, Page([record], None), now_ms=NOW)
+    due = ChildrenDue({"a": NOW - 2 * HOUR_MS})
+    due.end()
+    rows, done = [], []
+    async for batch in reader_of(due, Pages(lambda _: None, page)).batches():
+        assert isinstance(batch, Batch)
+        rows += batch.rows
+        done += batch.done
+    assert (len(rows), done) == (int(lands), ["a"])
