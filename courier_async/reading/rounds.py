@@ -18,12 +18,14 @@ class Parents:
     """What this sync's walk has found of the parents.
 
     listed: ids that the walk held. whole: it ran to the end. new: ids not known before it.
+    known: ids that were; the walk may have missed some, as where they moved meanwhile.
     gone: ids whose rows this sync deletes. now: the walk's start by the server's clock.
     """
 
     listed: set[str]
     whole: bool
     new: set[str]
+    known: set[str]
     gone: set[str]
     now: int
 
@@ -74,7 +76,8 @@ def begin(
 
     kept: ids of the parents whose children are kept. can_ask: whether an id can be asked for.
     """
-    known = {parent for parent in parents.listed.union(kept) if can_ask(parent)}
+    there = parents.listed.union(parents.known - parents.gone, kept)
+    known = {parent for parent in there if can_ask(parent)}
     # Nobody waits for the children of a parent that has gone.
     owed = {p: failed for p, failed in state.owed.items() if p in known or not parents.whole}
     state = with_owed(replace(state, owed=owed), parents.new & known)

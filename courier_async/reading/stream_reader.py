@@ -89,6 +89,7 @@ class StreamReader:
             listed=listed,
             whole=self._is_whole,
             new=listed - known,
+            known=known,
             gone={key[0] for key in self._gone},
             now=self._started_at,
         )

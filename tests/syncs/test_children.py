@@ -174,6 +174,22 @@ async def test_a_new_parent_of_a_listing_that_failed_later_on_is_still_owed() ->
     assert house.is_equal()
 
 
+async def test_a_known_parent_that_the_walk_of_the_first_round_misses_is_read_all_the_same() -> (
+    None
+):
+    house = House(children_refresh_hours=720.0)
+    await house.sync(streams=(BY_TABLE["list"],))
+    # It has moved to a page that the walk had read.
+    missed = house.parent_with_children()
+    others = [record for record in house.account.truth("list") if record["id"] != missed]
+    body = {"items": others, "paging": {"more": False}}
+    house.rules({"stream": "list", "kind": "listing", "body": body})
+    await house.sync()
+    house.rules()
+    await house.sync()
+    assert house.is_equal()
+
+
 async def test_a_child_goes_at_the_second_whole_reading_that_lacks_it(house: House) -> None:
     parent = house.parent_with_children()
     house.account.members.remove_members(house.child, parent)
