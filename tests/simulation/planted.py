@@ -46,7 +46,7 @@ FOUND_BY: dict[str, int] = {
     "an_error_inside_a_200_is_not_tried_again": 149,
     "an_unusable_row_taken_for_gone": 188,
     "children_of_a_deleted_parent_stay": 51,
-    "children_of_a_part_read_parent_taken_for_gone": 156,
+    "children_of_a_part_read_parent_taken_for_gone": 500,
     "children_read_before_they_show": 42,
     "closed_stays_where_the_lookback_grows": 534,
     "cursor_not_encoded": 149,

@@ -61,6 +61,7 @@ class Simulation:
         self.plan: Plan = plan_for(self.random)
         self._child_random = Random(f"{seed}/what happens to children")
         add_children(self._child_random, self.plan)
+        self._envelope_random = Random(f"{seed}/envelopes of children")
         self.story: list[str] = []
         self._base_ms = BEGIN_MS
         self._run: Run | None = None
@@ -171,7 +172,7 @@ class Simulation:
             child = random.choice(plan.children)
             listed = [past.id for past in self.source.past[PARENT[child]].values() if past.listed]
             if listed:
-                status = random.choice((403, 422, 500))
+                status = random.choice((403, 422, 429, 500))
                 until = number + random.choice((1, 2, 4))
                 self._bad_parent = (until, child, random.choice(listed), status)
         if plan.children:
@@ -295,8 +296,18 @@ class Simulation:
                 {"stream": child, "parent": parent, "status": status},
             ]
             weather.excuse(child)
+            # A parent that is limited is a throttle of its own.
+            weather.one_throttle = weather.one_throttle and status != 429
             if not weather.options and weather.excused == {child}:
                 weather.bad_parent = (child, parent)
+        members = [child for child in self.plan.children if child in MEMBERS]
+        if members and not weather.quiet and self._envelope_random.random() < 0.15:
+            # Pages of children that have lost all that tells of a next page.
+            child = self._envelope_random.choice(members)
+            rule = {"stream": child, "paging": "absent"}
+            options["rules"] = [*options["rules"], rule]
+            weather.excuse(child)
+            weather.bad_parent = None
         if weather.forget_before or weather.forget_at or self._lanes_refused():
             # Then the server's own word is believed.
             options["rules"] = [r for r in options["rules"] if r.get("cursor") != "own"]
