@@ -11,8 +11,10 @@ from courier_async.reading.judge import JudgedPage
 from courier_async.reading.lane import LiveLane
 from courier_async.state.plan import INDEX_LAG_MS
 from courier_async.state.position import StreamState
+from courier_async.state.sent_rows import SentByHour
 
 NO_LANES_MS = 7 * DAY_MS
+_YOUNG_MS = 7 * DAY_MS
 
 
 class Verdict(Enum):
@@ -108,3 +110,19 @@ def is_end(lane: LiveLane, page: JudgedPage) -> bool:
     the second time that is no reason to go on once more.
     """
     return set(page.keys) <= set(lane.tail) and (page.next_cursor is None or lane.is_asked_twice)
+
+
+def ends_too_soon(
+    lane: LiveLane, before: StreamState, recent: SentByHour | None, *, floor: int, now: int
+) -> bool:
+    """Whether a listing ends, unconfirmed, above what was its newest row before.
+
+    recent: the entries of rows that have been sent. floor: what is older is left out. A row of
+    more than a week may have left the listing for its age.
+    """
+    newest = before.watermark
+    if recent is None or newest is None or now - newest > _YOUNG_MS:
+        return False
+    if not lane.ended or lane.is_confirmed or not lane.recent:
+        return False
+    return recent.hold_between(max(newest, floor), lane.recent[-1])

@@ -5,11 +5,10 @@ move. What an answer leads to is worked out without waiting, so no two answers m
 """
 
 from collections.abc import AsyncIterator, Callable
-from typing import Final
 
 from msgspec.structs import replace
 
-from courier_async.catalog.stream import DAY_MS, Key, Stream
+from courier_async.catalog.stream import Key, Stream
 from courier_async.counts import Counts
 from courier_async.errors import BadAnswer, CourierError, KeyRefused, Refused
 from courier_async.handover import Batch, Notice
@@ -23,15 +22,12 @@ from courier_async.reading.lane_count import LaneCount
 from courier_async.reading.lane_opener import LaneOpener
 from courier_async.reading.lane_set import LaneSet
 from courier_async.reading.outcome import ended_state, with_given_up, without_seen
-from courier_async.reading.probe import NO_LANES_MS, Probe, Verdict, is_end
+from courier_async.reading.probe import NO_LANES_MS, Probe, Verdict, ends_too_soon, is_end
 from courier_async.reading.renewals import Renewals
 from courier_async.reading.server_clock import ServerClock
 from courier_async.reading.unusable import UnusableRecords
 from courier_async.state.plan import Depth, plan_walk, trusted
 from courier_async.state.position import Lane, Reading, StreamState
-
-# What is younger is not taken off a listing for its age.
-_RETENTION_MS: Final = 7 * DAY_MS
 
 Output = Batch | Notice
 
@@ -151,7 +147,7 @@ class Walk:
             return []
         if asked is None:
             error = arrival.error or BadAnswer("nothing was answered")
-            outputs = self._take_failure(lane, error, confirms=below is not None)
+            outputs = self._take_failure(lane, error, below)
             return self._end(outputs) if self._lanes.head.done and not self._over else outputs
         if self._renewals.failed_lanes and not lane.is_made_up:
             self._course.give_up_failed(self._renewals.failed_lanes)
@@ -171,13 +167,18 @@ class Walk:
             self._lanes.started_by(self.clock.start)
 
     def _take_failure(
-        self, lane: LiveLane, error: CourierError, *, confirms: bool
+        self, lane: LiveLane, error: CourierError, below: str | None
     ) -> list[Output]:
         """A page that did not come, be it the next one or what lies below an end."""
+        if below is not None and isinstance(error, Refused) and not lane.asked_again:
+            # Once is no word against the end, but none for it either.
+            lane.asked_again = True
+            self._checks.ask_below(lane, below)
+            return []
         # A refusal, or a failure where lanes fail too, says nothing against the end that the
         # server's own cursors came to; what a lane has read below it does.
         is_mute = isinstance(error, Refused) or self._course.lanes_refused
-        if confirms and is_mute and not self._lanes.have_shown_more(lane):
+        if below is not None and is_mute and not self._lanes.have_shown_more(lane):
             return self._confirmed(lane)
         lane.done = lane.ended = False
         return self._fail(lane, error)
@@ -310,7 +311,10 @@ class Walk:
         before, state = self.state, self._saved()
         if self._is_rest:
             return replace(state, lanes=())
-        proves_nothing = not self._records or self._ends_too_soon(head, before)
+        recent, floor = self._changes.recent, self._depth.floor
+        proves_nothing = not self._records or ends_too_soon(
+            head, before, recent, floor=floor, now=self.clock.start
+        )
         if self._stream.time_field and _had_rows(before) and proves_nothing:
             # An empty listing of what had rows, or one that ends above the newest of them.
             return before
@@ -324,15 +328,6 @@ class Walk:
             unusable_to=self.unusable.oldest,
             is_resumed=head.saved.started_at < self.clock.start,
         )
-
-    def _ends_too_soon(self, head: LiveLane, before: StreamState) -> bool:
-        """Whether the listing ends above what was its newest row before, a week ago at most."""
-        recent, newest = self._changes.recent, before.watermark
-        if recent is None or newest is None or not head.recent:
-            return False
-        if not head.ended or head.is_confirmed or self.clock.start - newest > _RETENTION_MS:
-            return False
-        return recent.hold_between(max(newest, self._depth.floor), head.recent[-1])
 
     def _notice_timeless(self) -> Notice:
         return Notice(

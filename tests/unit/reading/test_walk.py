@@ -515,6 +515,27 @@ def test_a_false_end_is_found_out_though_asking_below_it_is_refused(page: int) -
     assert is_whole(reader), (reader.error, len(reader.missing))
 
 
+@pytest.mark.parametrize("lanes", [1, 8])
+def test_one_refusal_below_a_false_end_does_not_speak_for_it(lanes: int) -> None:
+    """Also where no lane below it shows that there is more."""
+    api = PagedApi(evenly(600), false_end_page=55)
+    refused: list[str] = []
+
+    def fails(kind: str, cursor: str | None) -> CourierError | None:
+        if kind != "made_up" or refused or cursor is None:
+            return None
+        if cursor not in [lane.confirming for lane in reader.last._lanes]:
+            return None
+        refused.append(cursor)
+        return Refused(400, "")
+
+    api.fails = fails
+    reader = Reader(api, lanes=lanes)
+    reader.walk()
+    assert refused
+    assert is_whole(reader), (reader.error, len(reader.missing))
+
+
 def test_nothing_older_said_to_a_made_up_cursor_ends_no_walk() -> None:
     api = PagedApi(evenly(600))
     answer = api._made_up
