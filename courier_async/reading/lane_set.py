@@ -190,6 +190,8 @@ class LaneSet:
                 lane.target = below.saved.newest - self._depth.overlap_ms
                 if below.due is not None:
                     lane.target = min(lane.target, below.due)
+                # Where `sync_since` has moved up, what is older than it is wanted no more.
+                lane.target = max(lane.target, self._depth.floor)
             below = lane
 
 

@@ -536,6 +536,18 @@ def test_one_refusal_below_a_false_end_does_not_speak_for_it(lanes: int) -> None
     assert is_whole(reader), (reader.error, len(reader.missing))
 
 
+def test_where_sync_since_has_moved_up_nothing_older_is_read_on_the_way_to_a_lane() -> None:
+    api = PagedApi(evenly(3_000))
+    reader = Reader(api).walk(die_after=20)
+    for number in range(1, 2_001):
+        api.insert(api.times[0] + number * 10 * MINUTE_MS)
+    api.now_ms += 2_000 * 10 * MINUTE_MS
+    reader.since_ms = api.now_ms - DAY_MS
+    reader.walk()
+    assert not reader.state.lanes
+    assert len(api.asked) < 30
+
+
 def test_nothing_older_said_to_a_made_up_cursor_ends_no_walk() -> None:
     api = PagedApi(evenly(600))
     answer = api._made_up
