@@ -241,3 +241,11 @@ def test_a_copy_of_the_messages_is_one_of_its_own() -> None:
 def test_texts_of_another_form_are_no_messages(texts: dict[str, str]) -> None:
     with pytest.raises(ValueError, match=r"."):
         SentByHour.from_json(texts)
+
+
+def test_entries_between_two_times_are_told_by_their_hours() -> None:
+    sent = SentByHour()
+    sent.set(b"123456", 5 * HOUR_MS + 1, b"123456")
+    assert sent.hold_between(5 * HOUR_MS + 2, 6 * HOUR_MS)
+    assert not sent.hold_between(6 * HOUR_MS, 9 * HOUR_MS)
+    assert not sent.hold_between(2 * HOUR_MS, 6 * HOUR_MS - 1)
