@@ -115,14 +115,14 @@ def is_end(lane: LiveLane, page: JudgedPage) -> bool:
 def ends_too_soon(
     lane: LiveLane, before: StreamState, recent: SentByHour | None, *, floor: int, now: int
 ) -> bool:
-    """Whether a listing ends, unconfirmed, above what was its newest row before.
+    """Whether a listing ends, unconfirmed, above rows of the last week that it held before.
 
-    recent: the entries of rows that have been sent. floor: what is older is left out. A row of
-    more than a week may have left the listing for its age.
+    recent: the entries of rows that have been sent. floor: what is older is left out. Older rows
+    may have left the listing for their age; and for a week at most nothing is believed.
     """
-    newest = before.watermark
-    if recent is None or newest is None or now - newest > _YOUNG_MS:
+    last_week = now - _YOUNG_MS
+    if recent is None or before.watermark is None or before.watermark < last_week:
         return False
     if not lane.ended or lane.is_confirmed or not lane.recent:
         return False
-    return recent.hold_between(max(newest, floor), lane.recent[-1])
+    return recent.hold_between(max(last_week, floor), lane.recent[-1])

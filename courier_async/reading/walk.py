@@ -312,11 +312,13 @@ class Walk:
         if self._is_rest:
             return replace(state, lanes=())
         recent, floor = self._changes.recent, self._depth.floor
-        proves_nothing = not self._records or ends_too_soon(
-            head, before, recent, floor=floor, now=self.clock.start
+        proves_nothing = not self._records or (
+            # Without order, older rows may have stood on any page.
+            self._course.may_stop
+            and ends_too_soon(head, before, recent, floor=floor, now=self.clock.start)
         )
         if self._stream.time_field and _had_rows(before) and proves_nothing:
-            # An empty listing of what had rows, or one that ends above the newest of them.
+            # An empty listing of what had rows, or one that ends above them.
             return before
         return ended_state(
             self._stream,

@@ -1,4 +1,4 @@
-"""A listing that ends above the newest rows that it held before, where nothing confirms that."""
+"""A listing that ends above rows of the last week that it held before, and nothing confirms it."""
 
 import pytest
 
@@ -8,6 +8,7 @@ from tests.unit.reading.paged import (
     AUDIT_EVENT,
     MESSAGE,
     MINUTE_MS,
+    NOW,
     PagedApi,
     Reader,
     evenly,
@@ -55,8 +56,24 @@ def test_where_the_newest_rows_are_old_the_listing_may_have_lost_them(
     assert (reader.state.readings[0] == Reading(api.now_ms + 1000, 0)) == is_believed
 
 
-def test_an_end_below_the_newest_rows_is_believed_though_older_ones_have_gone() -> None:
-    reader = with_new(AUDIT_EVENT, 3)
-    del reader.api.records[5:], reader.api.positions[5:]
+def test_an_end_below_the_rows_of_the_last_week_is_believed_though_older_ones_have_gone() -> None:
+    reader = with_new(AUDIT_EVENT, 7 * 144)
+    reader.walk()
+    left = sum(time >= reader.api.now_ms - 7 * DAY_MS for time in reader.api.positions)
+    del reader.api.records[left:], reader.api.positions[left:]
+    reader.api.now_ms += HOUR_MS
+    reader.api.insert(reader.api.now_ms)
     reader.walk()
     assert reader.state.readings[0].began == reader.api.now_ms + 1000
+
+
+@pytest.mark.parametrize("stream", [AUDIT_EVENT, MESSAGE], ids=lambda stream: stream.table)
+def test_a_single_page_is_not_taken_for_all_where_sync_since_has_moved_back(
+    stream: Stream,
+) -> None:
+    api = PagedApi(evenly(600), stream=stream)
+    reader = Reader(api, lookback_days=0, since_ms=NOW - DAY_MS).walk()
+    reader.since_ms, api.head_ends, api.now_ms = 0, True, NOW + HOUR_MS
+    reader.walk()
+    api.head_ends, api.now_ms = False, NOW + DAY_MS
+    assert is_whole(reader.walk()), len(reader.missing)
