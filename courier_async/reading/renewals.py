@@ -101,13 +101,27 @@ class Renewals:
             upper.renewed_from = lane.place
             self._lanes.drop([lane])
         elif upper is not None and upper.ended:
-            # Whether that is the end, this lane was to show; to the next sync it will.
-            lane.stuck = True
-            self.error = self.error or error
-            return []
+            return self._hold_against(upper, lane, error)
         else:
             self._read_from_head(lane)
         return [self._notice(error)]
+
+    def _hold_against(self, upper: LiveLane, lane: LiveLane, error: CourierError) -> list[Notice]:
+        """Whether the end above a lane that can no longer say what is older is one."""
+        came_to = min(lane.place, lane.saved.newest or lane.place)
+        if upper.has_read_below(came_to) or lane.saved.renewed_at is not None:
+            # It has read what the lane had, or the end has stayed the same for a day.
+            self._lanes.drop([lane])
+            return []
+        lane.stuck = True
+        lane.saved = replace(lane.saved, renewed_at=self._clock.start)
+        self.error = self.error or error
+        text = (
+            f"{self._stream.table}: the listing ends above what an earlier sync had come to, and "
+            f"Courier no longer accepts the cursor there ({error}). If the listing still ends "
+            "there in a day, that is taken for its end."
+        )
+        return [Notice(text)]
 
     def _read_from_head(self, lane: LiveLane) -> None:
         # Kept until the head has answered: where it does not, the fault is not the cursor's.

@@ -257,7 +257,7 @@ class Walk:
         return self._told(self._renewals.fail(lane, error, may_renew=may_renew))
 
     def _told(self, notices: list[Notice]) -> list[Output]:
-        """What is said of lanes that have been given up, with the state without them."""
+        """What is said of lanes, with the state that they are in now."""
         return [*notices, Batch(stream=self._stream, state=self._saved())] if notices else []
 
     # -- probe and end ----------------------------------------------------------------------

@@ -1,8 +1,12 @@
 """An end that the lane from the head comes to, while lanes below it show that there is more."""
 
+import asyncio
+
 import pytest
 
 from courier_async.catalog.stream import DAY_MS, HOUR_MS
+from courier_async.errors import Refused
+from courier_async.reading.fetches import Asked
 from tests.unit.reading.paged import AUDIT_EVENT, PagedApi, Reader, evenly, is_whole
 
 
@@ -58,3 +62,60 @@ def test_an_end_is_believed_once_the_lane_below_it_has_come_to_nothing_older(lan
     del api.records[5:], api.positions[5:]
     api.now_ms += HOUR_MS
     assert is_whole(reader.walk()), reader.error
+
+
+def expire(api: PagedApi, cursors: set[str | None]) -> None:
+    """From now on these are refused, once all others have been answered."""
+    ask = api.ask
+
+    async def answer(cursor: str | None, yields: bool) -> Asked:
+        if cursor in cursors:
+            await asyncio.sleep(1_000)
+            raise Refused(400, "")
+        return await ask(cursor, yields)
+
+    api.ask = answer  # type: ignore[method-assign]
+
+
+def unfinished(*, new: int, die_after: int) -> Reader:
+    """A reader of audit events whose second walk has died; its cursor is refused from now on."""
+    api = PagedApi(evenly(100), stream=AUDIT_EVENT)
+    reader = Reader(api).walk()
+    for number in range(1, new + 1):
+        api.insert(api.times[0] + number * 10 * 60_000)
+    api.now_ms += 8 * DAY_MS
+    reader.walk(die_after=die_after)
+    expire(api, {lane.cursor for lane in reader.state.lanes})
+    return reader
+
+
+@pytest.mark.parametrize("new", [0, 1, 9, 70])
+@pytest.mark.parametrize("die_after", [1, 2])
+def test_a_lane_whose_cursor_has_expired_does_not_doubt_an_end_that_lies_below_it(
+    new: int, die_after: int
+) -> None:
+    """The lane from the head has read what it was to read, and has come to the end."""
+    reader = unfinished(new=new, die_after=die_after)
+    api = reader.api
+    # No whole page, so that no cursor is given out again.
+    for number in range(7):
+        api.insert(api.now_ms - DAY_MS + number * HOUR_MS)
+    reader.walk(die_after=1)
+    api.now_ms += HOUR_MS
+    assert is_whole(reader.walk()), reader.error
+
+
+def test_an_end_above_what_a_lane_had_read_is_believed_after_a_day() -> None:
+    """The lane's cursor has expired, and what it had read may have gone from the listing."""
+    reader = unfinished(new=900, die_after=30)
+    api = reader.api
+    del api.records[:], api.positions[:]
+    for number in range(12):
+        api.insert(api.now_ms + number * HOUR_MS)
+    for hours in (12, 6, 12):
+        api.now_ms += hours * HOUR_MS
+        assert reader.walk().error is not None
+    api.now_ms += DAY_MS
+    reader.walk()
+    assert reader.error is None
+    assert not reader.state.lanes
