@@ -108,8 +108,9 @@ class Renewals:
 
     def _hold_against(self, upper: LiveLane, lane: LiveLane, error: CourierError) -> list[Notice]:
         """Whether the end above a lane that can no longer say what is older is one."""
-        came_to = min(lane.place, lane.saved.newest or lane.place)
-        if upper.has_read_below(came_to) or lane.saved.renewed_at is not None:
+        newest = lane.saved.newest
+        shows_nothing = newest is None or upper.has_read_below(min(newest, lane.place))
+        if shows_nothing or lane.saved.renewed_at is not None:
             # It has read what the lane had, or the end has stayed the same for a day.
             self._lanes.drop([lane])
             return []

@@ -7,7 +7,8 @@ import pytest
 from courier_async.catalog.stream import DAY_MS, HOUR_MS
 from courier_async.errors import Refused
 from courier_async.reading.fetches import Asked
-from tests.unit.reading.paged import AUDIT_EVENT, PagedApi, Reader, evenly, is_whole
+from courier_async.state.position import Lane, StreamState
+from tests.unit.reading.paged import AUDIT_EVENT, NOW, PagedApi, Reader, evenly, is_whole
 
 
 @pytest.mark.parametrize("made_up", ["honoured", "refused"])
@@ -119,3 +120,12 @@ def test_an_end_above_what_a_lane_had_read_is_believed_after_a_day() -> None:
     reader.walk()
     assert reader.error is None
     assert not reader.state.lanes
+
+
+def test_a_lane_that_had_read_nothing_holds_nothing_against_an_end() -> None:
+    """Such as a state may name, whoever has written it."""
+    api = PagedApi(evenly(5), stream=AUDIT_EVENT)
+    reader = Reader(api)
+    reader.state = StreamState(newest_first=True, lanes=(Lane(started_at=NOW, cursor="x"),))
+    expire(api, {"x"})
+    assert is_whole(reader.walk()), reader.error
