@@ -4,6 +4,7 @@ from courier_async.reading.fetches import Fetches, Purpose
 from courier_async.reading.lane import LiveLane
 from courier_async.reading.lane_set import LaneSet
 from courier_async.reading.probe import Probe, Verdict
+from courier_async.reading.seams import SEAM_RECORDS
 
 
 class Checks:
@@ -27,11 +28,22 @@ class Checks:
             return True
         cursor = self._probe.confirmation(head)
         if cursor is None:
-            return False
+            return self._asks_below_single(head)
         if self._probe.verdict is Verdict.HELD:
             self.ask_below(head, cursor)
             return True
         return self._probe.verdict is Verdict.ASKED or self.start_probe()
+
+    def _asks_below_single(self, head: LiveLane) -> bool:
+        """Whether what lies below a single full page is asked for, once: only records count."""
+        if head.is_single or head.order.pages != 1 or len(head.tail) < SEAM_RECORDS:
+            return False
+        cursor = self._probe.below(head)
+        if cursor is None or self._probe.verdict is not Verdict.UNTRIED:
+            return False
+        head.is_single = True
+        self.ask_below(head, cursor)
+        return True
 
     def doubt_end(self, lane: LiveLane) -> None:
         """Checks an end at once, since there are lanes below it; else once the head gets there."""

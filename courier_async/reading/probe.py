@@ -112,6 +112,15 @@ def is_end(lane: LiveLane, page: JudgedPage) -> bool:
     return set(page.keys) <= set(lane.tail) and (page.next_cursor is None or lane.is_asked_twice)
 
 
+def brings_older(lane: LiveLane, page: JudgedPage) -> bool:
+    """Whether a page holds what is older than all that a lane has come to last."""
+    oldest = lane.recent[-1] if lane.recent else 0
+    return any(
+        time is not None and time < oldest and key not in lane.tail
+        for key, time in zip(page.keys, page.times, strict=True)
+    )
+
+
 def ends_too_soon(
     lane: LiveLane, before: StreamState, recent: SentByHour | None, *, floor: int, now: int
 ) -> bool:

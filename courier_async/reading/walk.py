@@ -22,7 +22,14 @@ from courier_async.reading.lane_count import LaneCount
 from courier_async.reading.lane_opener import LaneOpener
 from courier_async.reading.lane_set import LaneSet
 from courier_async.reading.outcome import ended_state, with_given_up, without_seen
-from courier_async.reading.probe import NO_LANES_MS, Probe, Verdict, ends_too_soon, is_end
+from courier_async.reading.probe import (
+    NO_LANES_MS,
+    Probe,
+    Verdict,
+    brings_older,
+    ends_too_soon,
+    is_end,
+)
 from courier_async.reading.renewals import Renewals
 from courier_async.reading.server_clock import ServerClock
 from courier_async.reading.unusable import UnusableRecords
@@ -170,6 +177,8 @@ class Walk:
         self, lane: LiveLane, error: CourierError, below: str | None
     ) -> list[Output]:
         """A page that did not come, be it the next one or what lies below an end."""
+        if below is not None and lane.is_single:
+            return self._end([])
         if below is not None and isinstance(error, Refused) and not lane.asked_again:
             # Once is no word against the end, but none for it either.
             lane.asked_again = True
@@ -342,6 +351,13 @@ class Walk:
         self, lane: LiveLane, below: str, asked: Asked, page: JudgedPage
     ) -> list[Output]:
         """What lies below the end that a lane has come to: nothing, or where it goes on."""
+        if lane.is_single:
+            asked.release()
+            if brings_older(lane, page):
+                lane.done = lane.ended = False
+                trouble = BadAnswer("the listing ends after its first page, but older ones follow")
+                return self._fail(lane, trouble, may_renew=False)
+            return self._end([])
         if page.unusable and not lane.asked_again:
             lane.asked_again = True
             asked.release()

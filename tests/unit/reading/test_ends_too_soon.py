@@ -3,6 +3,7 @@
 import pytest
 
 from courier_async.catalog.stream import DAY_MS, HOUR_MS, Stream
+from courier_async.errors import Unavailable
 from courier_async.state.position import Reading
 from tests.unit.reading.paged import (
     AUDIT_EVENT,
@@ -77,3 +78,31 @@ def test_a_single_page_is_not_taken_for_all_where_sync_since_has_moved_back(
     reader.walk()
     api.head_ends, api.now_ms = False, NOW + DAY_MS
     assert is_whole(reader.walk()), len(reader.missing)
+
+
+@pytest.mark.parametrize("made_up", ["honoured", "thin"])
+def test_a_first_page_of_messages_is_not_all_where_older_ones_answer_below_it(
+    made_up: str,
+) -> None:
+    """Too little to try a made-up cursor by, but what it brings is there."""
+    api = PagedApi(evenly(600, every_ms=2 * HOUR_MS), made_up=made_up, head_ends=True)
+    reader = Reader(api).walk()
+    assert "first page" in str(reader.error)
+    assert reader.state.readings == ()
+    api.head_ends, api.now_ms = False, NOW + HOUR_MS
+    assert is_whole(reader.walk())
+    assert reader.error is None
+
+
+@pytest.mark.parametrize("made_up", ["honoured", "refused", "head", "empty"])
+def test_a_single_full_page_costs_one_request_more_and_is_believed(made_up: str) -> None:
+    for count, requests in ((9, 1), (10, 2)):
+        api = PagedApi(evenly(count), made_up=made_up)
+        assert is_whole(Reader(api).walk())
+        assert len(api.asked) == requests
+
+
+def test_a_failure_below_a_single_page_fails_no_stream() -> None:
+    error = Unavailable("Courier answered 500")
+    api = PagedApi(evenly(10), fails=lambda kind, cursor: error if kind == "made_up" else None)
+    assert is_whole(Reader(api).walk())
