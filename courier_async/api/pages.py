@@ -40,7 +40,9 @@ def parse_page(stream: Stream, body: Any, *, base_url: str) -> Page:
             return Page(records, _next_of_paging(body))
         if stream.family is Family.LIST:
             return Page(records, _next_of_list(body, base_url + stream.path))
-        if "paging" in body and _next_of_paging(body) is not None:
+        # Neither envelope is documented here, but an API that grows may come to use one.
+        has_paging = "paging" in body and _next_of_paging(body) is not None
+        if has_paging or body.get("has_more") is True:
             raise BadAnswer("the answer says that there is another page; has the API changed?")
     except BadAnswer as trouble:
         return Page(records, None, trouble)

@@ -132,17 +132,26 @@ def test_one_answer_that_holds_everything_is_the_last() -> None:
         {"paging": None},
         {"paging": {}},
         {"paging": {"more": False}},
+        {"has_more": False},
     ]
     for last in lasts:
         assert page("message_event", body | last) == Page([{"id": "a"}], None)
     assert "'results'" in refusal("message_event", {"rows": []})
 
 
-@pytest.mark.parametrize("cursor", [{"cursor": CURSOR}, {}])
+@pytest.mark.parametrize(
+    "envelope",
+    [
+        {"paging": {"more": True, "cursor": CURSOR}},
+        {"paging": {"more": True}},
+        {"has_more": True, "cursor": CURSOR},
+        {"has_more": True},
+    ],
+)
 def test_where_one_answer_is_to_hold_everything_another_page_is_trouble(
-    cursor: dict[str, str],
+    envelope: dict[str, Any],
 ) -> None:
-    body = {"results": [{"id": "a"}], "paging": {"more": True} | cursor}
+    body = {"results": [{"id": "a"}]} | envelope
     found = page("message_event", body)
     assert (found.records, found.next_cursor) == ([{"id": "a"}], None)
     assert "another page" in str(found.trouble)
