@@ -391,7 +391,7 @@ class Walk:
 
     def _go_on(self) -> None:
         """Asks for what may be asked for now: the head's next page, resting lanes, new lanes."""
-        if self._over or not self._began:
+        if self._over:
             return
         head = self._lanes.head
         if head.can_go_on and head.saved.cursor is not None:
@@ -401,8 +401,7 @@ class Walk:
             if lane is None:
                 break
             self._fetch(lane)
-        if self._has_room() and self._lane_count.wanted > 1:
-            self._opener.open(pages=self._pages)
+        self._opener.open(pages=self._pages)
 
     def _has_room(self) -> bool:
         return self._fetches.under_way < self._lane_count.wanted

@@ -1028,6 +1028,22 @@ def test_pages_of_the_head_are_not_what_the_probe_is_held_against_once_a_lane_go
     assert reader.api.made_up_asked == []
 
 
+def test_all_lanes_but_the_one_from_the_head_let_other_streams_go_first() -> None:
+    reader = died()
+    reader.lanes, ask = 2, reader.api.ask
+    yielding: dict[str | None, bool] = {}
+
+    async def ask_and_note(cursor: str | None, yields: bool) -> Asked:
+        yielding[cursor] = yields
+        return await ask(cursor, yields)
+
+    reader.api.ask = ask_and_note  # type: ignore[method-assign]
+    reader.api.now_ms += MINUTE_MS
+    assert is_whole(reader.walk())
+    assert yielding[None] is yielding[reader.api.cursor_of_page(1)] is False
+    assert yielding[reader.api.cursor_of_page(15)] is True
+
+
 def test_walks_that_die_one_after_another_are_stacked_and_all_are_read(seed: int) -> None:
     reader = died(1_000, seed=seed)
     for _ in range(2):
