@@ -168,9 +168,9 @@ def no_head_walk_after_the_rest() -> Patches:
 def a_refused_cursor_taken_for_the_end() -> Patches:
     real = Walk._fail
 
-    def fail(self: Walk, lane: Any, error: Any) -> Any:
+    def fail(self: Walk, lane: Any, error: Any, **how: Any) -> Any:
         if not self._began or lane is not self._lanes.head:
-            return real(self, lane, error)
+            return real(self, lane, error, **how)
         lane.done = lane.ended = True
         return self._end([])
 
@@ -184,10 +184,10 @@ def a_bad_cursor_is_kept_for_ever() -> Patches:
 def what_is_wrong_further_back_stops_what_is_new() -> Patches:
     real = Walk._fail
 
-    def fail(self: Walk, lane: Any, error: Any) -> Any:
+    def fail(self: Walk, lane: Any, error: Any, **how: Any) -> Any:
         if lane.is_saved_cursor and not lane.may_renew(self.clock.start):
             raise error
-        return real(self, lane, error)
+        return real(self, lane, error, **how)
 
     yield patch.object(Walk, "_fail", fail)
 
