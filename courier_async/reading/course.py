@@ -171,7 +171,7 @@ class Course:
 
     def refuse_lanes(self, why: str) -> None:
         """One lane reads on alone; remembered, so that the next syncs do not try."""
-        if self._probe.verdict is not Verdict.REFUSED:
+        if not self.lanes_refused:
             log.info(
                 "%s: Courier %s, so its pages are read one after another for a week.",
                 self._stream.table,

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import logging
 import random
 
 import pytest
@@ -175,6 +176,18 @@ def test_a_server_that_does_not_honour_made_up_cursors_is_read_one_page_after_an
     reader.api.now_ms += 6 * DAY_MS
     assert is_whole(reader.walk())
     assert is_sure == (reader.api.made_up_asked == [])
+
+
+def test_the_log_says_once_why_a_long_reading_goes_on_in_one_place_alone(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, "courier_async")
+    Reader(PagedApi(evenly(600), made_up="refused"), lanes=8).walk()
+    [line] = [line for line in caplog.messages if "made-up" in line]
+    assert line == (
+        "message: Courier does not take made-up cursors, so its pages are read one after another "
+        "for a week."
+    )
 
 
 @pytest.mark.parametrize("error", REFUSALS, ids=str)
