@@ -415,6 +415,7 @@ STATES = (
     | st.dictionaries(st.sampled_from(TABLES), PARTS | JSON, max_size=7).map(own)
 )
 FAR = NOW_MS + DAY_MS
+OLD = {"cursor": "0", "started_at": NOW_MS - 1, "newest": 1}
 HEAD = {"cursor": message_cursor_at(NOW_MS + 1), "started_at": NOW_MS - 1, "oldest": NOW_MS}
 
 
@@ -423,11 +424,17 @@ HEAD = {"cursor": message_cursor_at(NOW_MS + 1), "started_at": NOW_MS - 1, "olde
 @example(state=own({"brand": {"lanes": [{"cursor": "\ud800", "started_at": 1}]}}))
 @example(state=own({"brand": {"sent": "abcdefgh\ud800", "read_at": 1}}))
 @example(state=own({"brand": {"missing": {"\ud800": [1]}}}))
+@example(state=own({"brand": {"newest_first": True, "lanes": [OLD]}}))
 @example(state=own({"message": {"watermark": FAR, "lanes": [HEAD]}}))
 @example(state=own({"message": {"watermark": FAR, "readings": [[FAR, 0]], "closed": FAR}}))
 def test_no_state_whatever_hides_a_row(state: Any) -> None:
-    tables = Tables()
-    sink = asyncio.run(sync(FakeApi(TINY, Options()), state))
+    tables, sink = Tables(), Sink()
+    try:
+        asyncio.run(sync(FakeApi(TINY, Options()), state, sink=sink))
+    except SyncFailed as failed:
+        # A lane that only the state knows of may hold its refused cursor against an end.
+        if "could not be read to the end" not in str(failed):
+            raise
     tables.apply(sink)
     for table in TABLES:
         landed = tables.rows[table]
