@@ -83,10 +83,10 @@ def test_messages_whose_children_are_due_are_handed_on() -> None:
     assert due == {api.id_of(record): record["enqueued"] for record in api.records}
 
 
-def test_a_listing_of_one_page_is_one_batch() -> None:
-    reader = Reader(PagedApi(evenly(10))).walk()
+def test_a_listing_of_less_than_a_page_is_one_batch() -> None:
+    reader = Reader(PagedApi(evenly(9))).walk()
     assert len(reader.batches) == 1
-    assert len(reader.batches[0].rows) == 10
+    assert len(reader.batches[0].rows) == 9
 
 
 @pytest.mark.parametrize("count", [0, 1, 9, 10, 11, 20])
