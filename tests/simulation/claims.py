@@ -182,7 +182,8 @@ class Claims:
             return
         started_ms = lane["started_at"] - self.ahead_ms
         for position, id_, _ in self._source.listing(table):
-            if position > lane.get("begins_at", position):
+            # Of that very moment, what stands above its cursor is the upper lane's.
+            if position >= lane.get("begins_at", position + 1):
                 continue
             place = (position, id_)
             if place < cursor.place if descends else place > cursor.place:

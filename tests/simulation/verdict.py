@@ -5,6 +5,12 @@ from courier_async.settings import Settings
 from tests.simulation.claims import Broken
 from tests.simulation.weather import Weather
 
+_CONTRADICTIONS = (
+    "the listing ends among records of one time",
+    "the listing ends, but what an earlier sync has come to is older",
+    "the listing ends after its first page",
+)
+
 
 def complete_streams(
     weather: Weather,
@@ -40,25 +46,27 @@ def complete_streams(
     named = _named(text)
     if not named:
         raise Broken(f"the error names no stream: {text}")
-    if weather.excused is not None and named - weather.excused - _barred(weather, text):
+    if weather.excused is not None and named - weather.excused - _contradicted(text):
         raise Broken(f"failed without a reason: {text}")
     return tables - skipped - named
 
 
-def _barred(weather: Weather, text: str) -> set[str]:
-    """Messages, where a false end stands among so many of one time that it bars the way."""
-    rules = weather.options.get("rules", ())
-    is_false = any(rule.get("paging") == "false_end" for rule in rules)
-    return {"message"} if is_false and "message: the listing ends among records" in text else set()
+def _contradicted(text: str) -> set[str]:
+    """The streams whose listing contradicted itself: a false end, or rows that vanished."""
+    return {table for table, reason in _reasons(text) if reason.startswith(_CONTRADICTIONS)}
 
 
 def _named(text: str) -> set[str]:
     """Each stream that a failed sync names."""
-    reasons = text.partition(" could not be read to the end. ")[2]
-    return {
-        table
-        for part in reasons.split("; ")
-        for tables, colon, _ in [part.partition(": ")]
+    return {table for table, _ in _reasons(text)}
+
+
+def _reasons(text: str) -> list[tuple[str, str]]:
+    """Each stream that a failed sync names, and what it says of it."""
+    return [
+        (table, reason)
+        for part in text.partition(" could not be read to the end. ")[2].split("; ")
+        for tables, colon, reason in [part.partition(": ")]
         for table in (tables.split(", ") if colon else ())
         if table in BY_TABLE
-    }
+    ]
