@@ -227,6 +227,7 @@ class Walk:
         trouble = asked.page.trouble or no_usable(page) or lane.guard.trouble(page)
         if trouble is not None:
             # The rows are good; only the way on is not, so the position stays where it was.
+            batch.state = self._saved()
             return [batch, *self._fail(lane, trouble, may_renew=not lane.guard.is_stale)]
         if lane is self._lanes.head and not lane.is_saved_cursor:
             self._probe.add(lane, page)

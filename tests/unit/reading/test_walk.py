@@ -76,6 +76,20 @@ def test_a_row_that_is_seen_again_is_not_missing() -> None:
     assert list(reader.state.missing) == [key_text(("not listed",))]
 
 
+@pytest.mark.parametrize("page", [0, 3])
+def test_a_row_that_is_seen_on_a_page_without_a_way_on_is_not_missing(page: int) -> None:
+    api = PagedApi(evenly(95), stream=LIST)
+    name = api.id_of(api.records[10 * page])
+    lost = api.page_from(10 * page)
+    answer = api.page_from
+    broken = Page(lost.records, None, BadAnswer("the answer has no 'paging'"))
+    api.page_from = lambda at: broken if at == 10 * page else answer(at)  # type: ignore[method-assign]
+    missing = {key_text((name,)): Missing(since=NOW - DAY_MS)}
+    reader = Reader(api, state=StreamState(missing=missing)).walk()
+    assert reader.error is not None
+    assert not reader.state.missing
+
+
 def test_messages_whose_children_are_due_are_handed_on() -> None:
     api = PagedApi(evenly(25))
     reader = Reader(api, may_owe=lambda: True).walk()
