@@ -1,10 +1,17 @@
 """The requests by which a walk asks instead of reading: the probe, and what lies below an end."""
 
+from typing import Final
+
 from courier_async.reading.fetches import Fetches, Purpose
+from courier_async.reading.judge import JudgedPage
 from courier_async.reading.lane import LiveLane
 from courier_async.reading.lane_set import LaneSet
 from courier_async.reading.probe import Probe, Verdict
 from courier_async.reading.seams import SEAM_RECORDS
+
+# So many empty pages are followed in one walk, so that none leads on for ever.
+_MOST_FOLLOWED: Final = 100
+_ASKED_AGAIN: Final = 3
 
 
 class Checks:
@@ -14,6 +21,8 @@ class Checks:
         self._lanes = lanes
         self._probe = probe
         self._fetches = fetches
+        # The confirming cursors of empty pages that led on; None for the probe's.
+        self._empty_at: list[str | None] = []
 
     def start_probe(self) -> bool:
         """Whether the probe is under way now; it needs enough records, and comes twice at most."""
@@ -57,3 +66,25 @@ class Checks:
         """Asks for the page at a cursor that stands below the last record of a lane."""
         lane.confirming = cursor
         self._fetches.start(lane, cursor, purpose=Purpose.CONFIRM)
+
+    def look_behind(self, lane: LiveLane, page: JudgedPage, *, confirms: str | None) -> bool:
+        """Whether an empty page that leads on is followed: alone, it tells nothing.
+
+        confirms: the cursor that was to confirm an end; asked again a few times, since what an
+        empty page leads to is a cursor of the server's own. None: the page answers the probe.
+        """
+        cursor = page.next_cursor
+        if (
+            cursor is None
+            or page.records
+            or page.unusable
+            or len(self._empty_at) >= _MOST_FOLLOWED
+        ):
+            return False
+        self._empty_at.append(confirms)
+        if confirms is None:
+            self._fetches.start(lane, cursor, purpose=Purpose.PROBE)
+        else:
+            is_settled = self._empty_at.count(confirms) > _ASKED_AGAIN
+            self.ask_below(lane, cursor if is_settled else confirms)
+        return True

@@ -277,6 +277,8 @@ class Walk:
         if asked is not None:
             page = judge_page(self._stream, asked.page, now_ms=self.clock.now_ms)
             asked.release()
+            if self._checks.look_behind(self._lanes.head, page, confirms=None):
+                return []
         self._probe.take(page)
         if self._checks.start_probe():
             # Once more, before what waits for it goes on.
@@ -352,6 +354,9 @@ class Walk:
         self, lane: LiveLane, below: str, asked: Asked, page: JudgedPage
     ) -> list[Output]:
         """What lies below the end that a lane has come to: nothing, or where it goes on."""
+        if self._checks.look_behind(lane, page, confirms=below):
+            asked.release()
+            return []
         if lane.is_single:
             asked.release()
             if brings_older(lane, page):
@@ -366,6 +371,10 @@ class Walk:
             return []
         if asked.page.trouble is None and is_end(lane, page):
             asked.release()
+            if self._lanes.have_shown_more(lane):
+                lane.done = lane.ended = False
+                trouble = BadAnswer("the listing ends, but other lanes have come to what is older")
+                return self._fail(lane, trouble)
             if page.unusable:
                 # It may be a record that the lane has not met, so it is looked for again.
                 self.state = self.unusable.note(lane, page, self.state, self.clock.start)

@@ -53,7 +53,7 @@ class Answers:
         array = next((name for name in stream.arrays if name in answer), None)
         if array is None or not isinstance(answer[array], list):
             return
-        self.pages += table == "message"
+        self.pages += table == "message" and bool(answer[array])
         keys = {key[0] for record in answer[array] if (key := stream.key_of(record))}
         if len(keys) < len(answer[array]) and any(
             stream.key_of(record) is None for record in answer[array]

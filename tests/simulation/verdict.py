@@ -8,6 +8,7 @@ from tests.simulation.weather import Weather
 _CONTRADICTIONS = (
     "the listing ends among records of one time",
     "the listing ends, but what an earlier sync has come to is older",
+    "the listing ends, but other lanes have come to what is older",
     "the listing ends after its first page",
 )
 
