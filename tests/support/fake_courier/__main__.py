@@ -131,6 +131,11 @@ async def _run(account: Account, options: Options, port: int, parent: int | None
         await stop.wait()
         if watch is not None:
             watch.cancel()
+    # A second signal while the loop closes would have asyncio complain of its closed pipe.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        with contextlib.suppress(NotImplementedError):
+            loop.remove_signal_handler(number)
+        signal.signal(number, signal.SIG_IGN)
 
 
 async def _watch(parent: int, stop: asyncio.Event) -> None:
