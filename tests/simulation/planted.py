@@ -43,6 +43,7 @@ FOUND_BY: dict[str, int] = {
     "a_row_seen_again_stays_missing": 501,
     "a_throttle_cuts_twice": 94,
     "an_empty_page_taken_for_the_last": 342,
+    "an_empty_page_that_leads_on_confirms_an_end": 4005708,
     "an_error_inside_a_200_is_not_tried_again": 149,
     "an_unusable_row_taken_for_gone": 188,
     "children_of_a_deleted_parent_stay": 51,

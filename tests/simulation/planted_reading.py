@@ -15,6 +15,7 @@ from courier_async.reading import (
     unusable,
     walk,
 )
+from courier_async.reading.checks import Checks
 from courier_async.reading.course import Course
 from courier_async.reading.judge import PageOrder
 from courier_async.reading.lane import LiveLane
@@ -261,3 +262,7 @@ def seam_met_by_one_record() -> Patches:
 
 def a_false_end_believed() -> Patches:
     yield patch.object(Probe, "confirmation", lambda self, lane: None)
+
+
+def an_empty_page_that_leads_on_confirms_an_end() -> Patches:
+    yield patch.object(Checks, "look_behind", lambda self, lane, page, *, confirms: False)
