@@ -84,7 +84,9 @@ async def find_gone(
         return gone
     # Of an empty listing there is no row to try it with: each id answers for itself.
     do_ids_tell = stream.id_tells and (not seen or await _do_ids_tell(stream, seen, ask_path))
-    silent = set(after_a_day)
+    # An empty listing counts where the last one was empty too, a day before.
+    counts = bool(seen) or len(after_a_day) == len(missed)
+    silent = set(after_a_day) if counts else set()
     if stream.id_tells:
         # A row that answers to its id is alive, also where the one that was tried has just gone.
         asked = after_an_hour if do_ids_tell and seen and not is_many else after_a_day

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from courier_async.api.pages import Page
-from courier_async.catalog.stream import DAY_MS, HOUR_MS, Key
+from courier_async.catalog.stream import DAY_MS, HOUR_MS, Key, Stream
 from courier_async.catalog.streams import BY_TABLE
 from courier_async.errors import BadAnswer, CourierError, Refused, Unavailable
 from courier_async.reading.deletes import MOST_ASKED, Gone, find_gone
@@ -57,10 +57,11 @@ class Source:
         seen: set[Key],
         missing: dict[str, Missing] | None = None,
         all_usable: bool = True,
+        stream: Stream = BRAND,
     ) -> Gone:
         return asyncio.run(
             find_gone(
-                BRAND,
+                stream,
                 known=known,
                 seen=seen,
                 missing=missing or {},
@@ -151,6 +152,17 @@ def test_where_ids_tell_nothing_a_row_goes_after_a_day() -> None:
     source = Source(NO_IDS)
     assert find(source, since(DAY_MS - 1)).keys == []
     assert find(source, since(DAY_MS)) == Gone(keys=[("gone",)])
+
+
+def test_an_empty_listing_counts_only_where_the_last_one_was_empty_too() -> None:
+    """One alone may be a fault, and another row may have been missing for its own reason."""
+    both, one = keys("here", "gone"), since(DAY_MS)
+    template = BY_TABLE["notification"]
+    source = Source()
+    assert source.find(known=both, seen=set(), missing=one, stream=template).keys == []
+    each = one | {"here": Missing(NOW - DAY_MS)}
+    gone = source.find(known=both, seen=set(), missing=each, stream=template)
+    assert gone.keys == [("gone",), ("here",)]
 
 
 def test_a_row_whose_id_answers_stays_though_another_that_was_just_held_does_not() -> None:
