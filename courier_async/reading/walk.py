@@ -421,7 +421,8 @@ class Walk:
 
     def _saved(self) -> StreamState:
         """The state with the lanes as they stand now, and what dropped lanes have read."""
-        for began, reached in self._lanes.given_up:
+        # A part of a walk without order is no reading: what is younger may stand anywhere.
+        for began, reached in self._lanes.given_up if self._course.may_stop else ():
             reading = Reading(min(began, self.clock.start), reached)
             self.state = with_given_up(self.state, reading, self._depth)
         self._lanes.given_up.clear()

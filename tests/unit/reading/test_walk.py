@@ -165,7 +165,7 @@ def test_records_with_odd_times_cost_lanes_little(every: int, days: int) -> None
     assert is_whole(reader)
     assert reader.state.no_lanes_until is None
     # Where one record in twenty looks 40 days older, lanes meet late.
-    most = 1.7 if every == 20 else 1.2
+    most = 1.7 if every == 20 and days < 0 else 1.2
     assert len(api.asked) < most * len(api.records) / 10
 
 
@@ -776,6 +776,14 @@ def shuffled(seed: int, count: int = 400) -> PagedApi:
     random.Random(seed).shuffle(api.records)
     api.positions = [-n for n in range(count)]
     return api
+
+
+def test_a_part_of_a_walk_without_order_is_no_reading() -> None:
+    """A few pages may come in order by chance, and what is younger stand behind them."""
+    reader = Reader(PagedApi(evenly(400)), state=StreamState(newest_first=False))
+    reader.walk(die_after=4)
+    reader.last._lanes.given_up.append(Reading(NOW, NOW - DAY_MS))
+    assert reader.last._saved().readings == ()
 
 
 def test_a_listing_in_no_order_is_read_to_its_end_each_time(seed: int) -> None:
