@@ -133,8 +133,5 @@ class Stream:
         """The record's key, or None where it lacks one and so cannot be stored."""
         if not isinstance(record, dict):
             return None
-        if len(self.key) == 1:  # as nearly all are: save the list
-            text = key_text(record.get(self.key[0]))
-            return (text,) if text else None
         key = tuple([key_text(record.get(name)) for name in self.key])
         return key if all(key) else None

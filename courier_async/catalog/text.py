@@ -22,7 +22,5 @@ def key_text(value: Any) -> str:
     """A key field as text; "" where it cannot be a key."""
     if type(value) is str:
         # The destination drops NUL, and would take two such keys for one.
-        if "\x00" in value:
-            value = value.replace("\x00", "")
-        return value if value.isascii() else sendable(value)
+        return sendable(value.replace("\x00", "") if "\x00" in value else value)
     return digits(value) if isinstance(value, int) and not isinstance(value, bool) else ""
