@@ -11,6 +11,7 @@ from courier_async.reading.seams import SEAM_RECORDS
 
 # So many empty pages are followed in one walk, so that none leads on for ever.
 _MOST_FOLLOWED: Final = 100
+# After so many empty pages the same cursor is taken at its word, and the way that it leads on.
 _ASKED_AGAIN: Final = 3
 
 
@@ -33,7 +34,7 @@ class Checks:
 
     def must_come_first(self, head: LiveLane) -> bool:
         """Whether an end is not believed yet: the probe, or what lies below it, is asked first."""
-        if head.confirming is not None:
+        if head.confirming is not None or self._probe.verdict is Verdict.ASKED:
             return True
         cursor = self._probe.confirmation(head)
         if cursor is None:
@@ -41,7 +42,7 @@ class Checks:
         if self._probe.verdict is Verdict.HELD:
             self.ask_below(head, cursor)
             return True
-        return self._probe.verdict is Verdict.ASKED or self.start_probe()
+        return self.start_probe()
 
     def _asks_below_single(self, head: LiveLane) -> bool:
         """Whether what lies below a single full page is asked for, once: only records count."""

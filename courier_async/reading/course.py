@@ -75,6 +75,7 @@ class Course:
             pages=lane.order.pages,
             in_order=lane.order.in_order,
             first=first,
+            contradicted_at=None,
         )
 
     def _open(self, lane: LiveLane) -> None:

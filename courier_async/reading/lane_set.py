@@ -82,19 +82,19 @@ class LaneSet:
         below = islice(self._lanes, self._lanes.index(lane) + 1, None)
         return next((lower for lower in below if lower.opened), None)
 
-    def have_shown_more(self, lane: LiveLane) -> bool:
-        """Whether lanes below it have read what is older than its last page, in this sync."""
+    def have_read_older(self, lane: LiveLane) -> bool:
+        """Whether a lane below it has read what is older than its last page, in this sync."""
         if not lane.recent:
             return False
         oldest, below = lane.recent[-1], self._lanes[self._lanes.index(lane) + 1 :]
         return any(lower.has_read_below(oldest - 1) for lower in below)
 
-    def show_more(self, lane: LiveLane) -> bool:
-        """Whether a lane below has come to what is older than the end of this one, or failed."""
+    def contradict_end(self, lane: LiveLane) -> bool:
+        """Whether a lane below it has read what stands behind its end, or has failed."""
         return any(lower.stuck or lower.is_beyond(lane) for lower in self._opened_after(lane))
 
-    def may_show_more(self, lane: LiveLane) -> bool:
-        """Whether a lane below has still to say what it comes to."""
+    def are_unfinished(self, lane: LiveLane) -> bool:
+        """Whether a lane below it has still to come to its own end."""
         return any(not lower.done for lower in self._opened_after(lane))
 
     def _opened_after(self, lane: LiveLane) -> list[LiveLane]:

@@ -4,7 +4,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from courier_async.catalog.stream import HOUR_MS, Stream
+from courier_async.catalog.stream import DAY_MS, HOUR_MS, Stream
 from courier_async.errors import CourierError, Limited
 from courier_async.handover import Notice
 from courier_async.reading.checks import Checks
@@ -108,14 +108,14 @@ class Renewals:
 
     def _hold_against(self, upper: LiveLane, lane: LiveLane, error: CourierError) -> list[Notice]:
         """Whether the end above a lane that can no longer say what is older is one."""
-        newest = lane.saved.newest
+        now, newest, since = self._clock.start, lane.saved.newest, lane.saved.contradicted_at
         shows_nothing = newest is None or upper.has_read_below(min(newest, lane.place))
-        if shows_nothing or lane.saved.renewed_at is not None:
+        if shows_nothing or (since is not None and now - since >= DAY_MS):
             # It has read what the lane had, or the end has stayed the same for a day.
             self._lanes.drop([lane])
             return []
         lane.stuck = True
-        lane.saved = replace(lane.saved, renewed_at=self._clock.start)
+        lane.saved = replace(lane.saved, contradicted_at=min(since or now, now))
         self.error = self.error or error
         text = (
             f"{self._stream.table}: the listing ends above what an earlier sync had come to, and "

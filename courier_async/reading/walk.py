@@ -15,6 +15,7 @@ from courier_async.handover import Batch, Notice
 from courier_async.reading.changes import Changes, Selected
 from courier_async.reading.checks import Checks
 from courier_async.reading.course import Course
+from courier_async.reading.ends import brings_older, ends_too_soon, is_end
 from courier_async.reading.fetches import Arrival, Asked, Fetches, Purpose
 from courier_async.reading.judge import JudgedPage, judge_page, no_usable
 from courier_async.reading.lane import LiveLane
@@ -22,14 +23,7 @@ from courier_async.reading.lane_count import LaneCount
 from courier_async.reading.lane_opener import LaneOpener
 from courier_async.reading.lane_set import LaneSet
 from courier_async.reading.outcome import ended_state, with_given_up, without_seen
-from courier_async.reading.probe import (
-    NO_LANES_MS,
-    Probe,
-    Verdict,
-    brings_older,
-    ends_too_soon,
-    is_end,
-)
+from courier_async.reading.probe import NO_LANES_MS, Probe, Verdict
 from courier_async.reading.renewals import Renewals
 from courier_async.reading.server_clock import ServerClock
 from courier_async.reading.unusable import UnusableRecords
@@ -187,7 +181,7 @@ class Walk:
         # A refusal, or a failure where lanes fail too, says nothing against the end that the
         # server's own cursors came to; what a lane has read below it does.
         is_mute = isinstance(error, Refused) or self._course.lanes_refused
-        if below is not None and is_mute and not self._lanes.have_shown_more(lane):
+        if below is not None and is_mute and not self._lanes.have_read_older(lane):
             return self._confirmed(lane)
         lane.done = lane.ended = False
         return self._fail(lane, error)
@@ -311,12 +305,12 @@ class Walk:
         """Whether lanes of an earlier sync have still to show that nothing is older, or do not."""
         if head.is_confirmed:
             return False
-        if self._lanes.show_more(head):
+        if self._lanes.contradict_end(head):
             head.done = head.ended = False
             trouble = BadAnswer("the listing ends, but what an earlier sync has come to is older")
             self._fail(head, trouble, may_renew=False)
             return True
-        return self._lanes.may_show_more(head)
+        return self._lanes.are_unfinished(head)
 
     def _ended_state(self, head: LiveLane) -> StreamState:
         self.state = self.unusable.bounded(self.state)
@@ -371,7 +365,7 @@ class Walk:
             return []
         if asked.page.trouble is None and is_end(lane, page):
             asked.release()
-            if self._lanes.have_shown_more(lane):
+            if self._lanes.have_read_older(lane):
                 lane.done = lane.ended = False
                 trouble = BadAnswer("the listing ends, but other lanes have come to what is older")
                 return self._fail(lane, trouble)

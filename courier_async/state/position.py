@@ -35,6 +35,7 @@ class Lane(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     begins_at: the time for which its first cursor was made up; None: it began at the head.
     first: hashes of the first records of a lane that began at a made-up cursor.
     renewed_at: when its place was last read again because its cursor failed.
+    contradicted_at: when the listing first ended above what it has read, its own cursor refused.
     floor: the oldest time that was wanted while it was read; what is older was left out.
     """
 
@@ -47,6 +48,7 @@ class Lane(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     begins_at: Time | None = None
     first: tuple[str, ...] = ()
     renewed_at: Time | None = None
+    contradicted_at: Time | None = None
     floor: Time = 0
 
 

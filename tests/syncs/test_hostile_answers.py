@@ -385,6 +385,7 @@ LANES = st.fixed_dictionaries(
     optional={
         "newest": TIMES, "oldest": TIMES, "pages": st.integers(), "in_order": st.integers(),
         "begins_at": TIMES, "first": st.lists(ALL_TEXT, max_size=12), "renewed_at": TIMES,
+        "contradicted_at": TIMES,
     },
 )  # fmt: skip
 MISSING = st.tuples(TIMES, st.none() | TIMES, st.none() | TIMES, st.integers(0, 20)).map(list)

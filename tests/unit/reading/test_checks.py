@@ -76,6 +76,12 @@ def test_an_end_waits_for_the_probe_and_asks_for_it_where_it_can_be_made() -> No
     assert checked.head.confirming is None
 
 
+def test_the_end_of_a_single_page_waits_for_a_probe_that_is_under_way() -> None:
+    checked = Checked(read_probe(), pages=1)
+    checked.checks.start_probe()
+    assert checked.checks.must_come_first(checked.head) is True
+
+
 @pytest.mark.parametrize(
     ("probe", "pages"),
     [(held_probe, 1), (refused_probe, 2), (lambda: Probe(AUDIT_EVENT), 2), (read_one_page, 2)],

@@ -68,3 +68,10 @@ def test_made_up_cursors_are_given_up_once_three_lanes_or_a_tenth_of_them_are_pa
         assert not walked.course.lanes_refused
         walked.pass_one(number * 40)
     assert walked.course.lanes_refused
+
+
+def test_a_lane_that_reads_on_is_no_longer_contradicted_by_an_end_above_it() -> None:
+    walked = Walked()
+    walked.head.saved = Lane(started_at=NOW, cursor="c", contradicted_at=NOW - DAY_MS)
+    walked.read(walked.head, page_of_hours(0))
+    assert walked.head.saved.contradicted_at is None

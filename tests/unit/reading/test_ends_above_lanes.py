@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from msgspec.structs import replace
 
 from courier_async.catalog.stream import DAY_MS, HOUR_MS
 from courier_async.errors import Refused
@@ -11,14 +12,20 @@ from courier_async.state.position import Lane, StreamState
 from tests.unit.reading.paged import AUDIT_EVENT, NOW, PagedApi, Reader, evenly, is_whole
 
 
+def unfinished_messages(*, lanes: int, made_up: str = "honoured") -> Reader:
+    """A reader whose first walk has died."""
+    api = PagedApi(evenly(900, every_ms=2 * HOUR_MS), made_up=made_up)
+    return Reader(api, lanes=lanes, blocks=(0.0,)).walk(die_after=30)
+
+
 @pytest.mark.parametrize("made_up", ["honoured", "refused"])
 @pytest.mark.parametrize("lanes", [1, 8])
 def test_a_first_page_that_says_it_is_the_last_does_not_end_a_lane_of_an_earlier_sync(
     lanes: int, made_up: str
 ) -> None:
     """A single page is too little to try a made-up cursor by."""
-    api = PagedApi(evenly(900, every_ms=2 * HOUR_MS), made_up=made_up)
-    reader = Reader(api, lanes=lanes, blocks=(0.0,)).walk(die_after=30)
+    reader = unfinished_messages(lanes=lanes, made_up=made_up)
+    api = reader.api
     api.head_ends, api.now_ms = True, api.now_ms + HOUR_MS
     reader.walk()
     assert reader.error is not None or is_whole(reader)
@@ -58,8 +65,8 @@ def test_a_false_end_among_audit_events_does_not_end_a_lane_that_reads_older_one
 @pytest.mark.parametrize("lanes", [1, 8])
 def test_an_end_is_believed_once_the_lane_below_it_has_come_to_nothing_older(lanes: int) -> None:
     """What that lane was to read has gone in the meantime."""
-    api = PagedApi(evenly(900, every_ms=2 * HOUR_MS))
-    reader = Reader(api, lanes=lanes, blocks=(0.0,)).walk(die_after=30)
+    reader = unfinished_messages(lanes=lanes)
+    api = reader.api
     del api.records[5:], api.positions[5:]
     api.now_ms += HOUR_MS
     assert is_whole(reader.walk()), reader.error
@@ -106,10 +113,21 @@ def test_a_lane_whose_cursor_has_expired_does_not_doubt_an_end_that_lies_below_i
     assert is_whole(reader.walk()), reader.error
 
 
-def test_an_end_above_what_a_lane_had_read_is_believed_after_a_day() -> None:
-    """The lane's cursor has expired, and what it had read may have gone from the listing."""
+@pytest.mark.parametrize("renewed_ago_ms", [None, 3 * DAY_MS])
+def test_an_end_above_what_a_lane_had_read_is_believed_after_a_day(
+    renewed_ago_ms: int | None,
+) -> None:
+    """The lane's cursor has expired, and what it had read may have gone from the listing.
+
+    That the lane was renewed before, for another reason, does not count for the day.
+    """
     reader = unfinished(new=900, die_after=30)
     api = reader.api
+    if renewed_ago_ms is not None:
+        lanes = [
+            replace(lane, renewed_at=api.now_ms - renewed_ago_ms) for lane in reader.state.lanes
+        ]
+        reader.state = replace(reader.state, lanes=tuple(lanes))
     del api.records[:], api.positions[:]
     for number in range(12):
         api.insert(api.now_ms + number * HOUR_MS)

@@ -43,6 +43,7 @@ lanes = st.builds(
     begins_at=maybe,
     first=st.lists(texts, max_size=10).map(tuple),
     renewed_at=maybe,
+    contradicted_at=maybe,
 )
 stream_states = st.builds(
     StreamState,

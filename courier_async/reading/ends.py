@@ -1,0 +1,45 @@
+"""Whether the end of a listing is one, by what a lane and earlier syncs have read."""
+
+from typing import Final
+
+from courier_async.catalog.stream import DAY_MS
+from courier_async.reading.judge import JudgedPage
+from courier_async.reading.lane import LiveLane
+from courier_async.state.position import StreamState
+from courier_async.state.sent_rows import SentByHour
+
+_YOUNG_MS: Final = 7 * DAY_MS
+
+
+def is_end(lane: LiveLane, page: JudgedPage) -> bool:
+    """Whether a page asked for below the lane's last record holds nothing that is new to it.
+
+    More of what has just been read may follow where records of about one time are in disorder;
+    the second time that is no reason to go on once more.
+    """
+    return set(page.keys) <= set(lane.tail) and (page.next_cursor is None or lane.is_asked_twice)
+
+
+def brings_older(lane: LiveLane, page: JudgedPage) -> bool:
+    """Whether a page holds what is older than all that a lane has come to last."""
+    oldest = lane.recent[-1] if lane.recent else 0
+    return any(
+        time is not None and time < oldest and key not in lane.tail
+        for key, time in zip(page.keys, page.times, strict=True)
+    )
+
+
+def ends_too_soon(
+    lane: LiveLane, before: StreamState, recent: SentByHour | None, *, floor: int, now: int
+) -> bool:
+    """Whether a listing ends, unconfirmed, above rows of the last week that it held before.
+
+    recent: the entries of rows that have been sent. floor: what is older is left out. Older rows
+    may have left the listing for their age; and for a week at most nothing is believed.
+    """
+    last_week = now - _YOUNG_MS
+    if recent is None or before.watermark is None or before.watermark < last_week:
+        return False
+    if not lane.ended or lane.is_confirmed or not lane.recent:
+        return False
+    return recent.hold_between(max(last_week, floor), lane.recent[-1])
