@@ -22,8 +22,8 @@ class Checks:
         self._lanes = lanes
         self._probe = probe
         self._fetches = fetches
-        # The confirming cursors of empty pages that led on; None for the probe's.
-        self._empty_at: list[str | None] = []
+        # The cursors at which an empty page led on.
+        self._empty_at: list[str] = []
 
     def start_probe(self) -> bool:
         """Whether the probe is under way now; it needs enough records, and comes twice at most."""
@@ -68,11 +68,11 @@ class Checks:
         lane.confirming = cursor
         self._fetches.start(lane, cursor, purpose=Purpose.CONFIRM)
 
-    def look_behind(self, lane: LiveLane, page: JudgedPage, *, confirms: str | None) -> bool:
+    def look_behind(self, lane: LiveLane, page: JudgedPage, asked: str, purpose: Purpose) -> bool:
         """Whether an empty page that leads on is followed: alone, it tells nothing.
 
-        confirms: the cursor that was to confirm an end; asked again a few times, since what an
-        empty page leads to is a cursor of the server's own. None: the page answers the probe.
+        asked: the cursor made up for the probe, or to confirm an end; asked again a few times,
+        since what an empty page leads to is a cursor of the server's own.
         """
         cursor = page.next_cursor
         if (
@@ -82,10 +82,12 @@ class Checks:
             or len(self._empty_at) >= _MOST_FOLLOWED
         ):
             return False
-        self._empty_at.append(confirms)
-        if confirms is None:
-            self._fetches.start(lane, cursor, purpose=Purpose.PROBE)
-        else:
-            is_settled = self._empty_at.count(confirms) > _ASKED_AGAIN
-            self.ask_below(lane, cursor if is_settled else confirms)
+        self._empty_at.append(asked)
+        if self._empty_at.count(asked) <= _ASKED_AGAIN:
+            cursor = asked
+        elif purpose is Purpose.PROBE:
+            self._probe.is_direct = False
+        if purpose is Purpose.CONFIRM:
+            lane.confirming = cursor
+        self._fetches.start(lane, cursor, purpose=purpose)
         return True

@@ -25,11 +25,16 @@ class Verdict(Enum):
 
 
 class Probe:
-    """Tries one made-up cursor for a place that the server's own cursors have shown."""
+    """Tries one made-up cursor for a place that the server's own cursors have shown.
+
+    cursor: the one that was tried last. is_direct: it was answered itself, and not a cursor of
+    the server's own to which an empty page led.
+    """
 
     def __init__(self, stream: Stream) -> None:
         self._make = stream.cursor_at
         self.verdict = Verdict.REFUSED if self._make is None else Verdict.UNTRIED
+        self.cursor, self.is_direct = "", True
         self._trail = seams.Trail()
         self._trail_of: LiveLane | None = None
         self._expected: seams.Expected | None = None
@@ -66,7 +71,8 @@ class Probe:
             return None
         self.verdict = Verdict.ASKED
         self._tries += 1
-        return self._make(self._expected.time_ms)
+        self.cursor, self.is_direct = self._make(self._expected.time_ms), True
+        return self.cursor
 
     def take(self, page: JudgedPage | None) -> None:
         """The answer to the probe; None where it failed."""

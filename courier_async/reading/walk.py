@@ -271,7 +271,8 @@ class Walk:
         if asked is not None:
             page = judge_page(self._stream, asked.page, now_ms=self.clock.now_ms)
             asked.release()
-            if self._checks.look_behind(self._lanes.head, page, confirms=None):
+            head, cursor = self._lanes.head, self._probe.cursor
+            if self._checks.look_behind(head, page, cursor, Purpose.PROBE):
                 return []
         self._probe.take(page)
         if self._checks.start_probe():
@@ -348,7 +349,7 @@ class Walk:
         self, lane: LiveLane, below: str, asked: Asked, page: JudgedPage
     ) -> list[Output]:
         """What lies below the end that a lane has come to: nothing, or where it goes on."""
-        if self._checks.look_behind(lane, page, confirms=below):
+        if self._checks.look_behind(lane, page, below, Purpose.CONFIRM):
             asked.release()
             return []
         if lane.is_single:

@@ -170,7 +170,7 @@ def with_reading(
 ) -> tuple[tuple[Reading, ...], int | None]:
     """(readings, closed) once a further span has been read."""
     kept = list(_uncovered_by_later([*state.readings, reading]))
-    closed = min(state.closed or 0, kept[0].began - lookback_ms)
+    closed = _closed(state, lookback_ms)
     # From the oldest reading up: what each has seen when it was beyond the lookback.
     for known in reversed(kept):
         if known.reached > closed and known is not kept[-1]:

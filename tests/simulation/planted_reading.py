@@ -66,6 +66,16 @@ def closed_stays_where_the_lookback_grows() -> Patches:
     yield patch.object(plan, "_closed", lambda state, lookback_ms: state.closed or 0)
 
 
+def a_lookback_that_has_grown_is_forgotten() -> Patches:
+    real = outcome.with_reading
+
+    def with_reading(state: Any, reading: Reading, *, lookback_ms: int) -> Any:
+        readings, closed = real(state, reading, lookback_ms=lookback_ms)
+        return readings, max(closed, min(state.closed or 0, readings[0].began - lookback_ms))
+
+    yield patch.object(outcome, "with_reading", with_reading)
+
+
 def what_is_left_out_counted_as_read() -> Patches:
     real = outcome.with_reading
 
@@ -265,4 +275,9 @@ def a_false_end_believed() -> Patches:
 
 
 def an_empty_page_that_leads_on_confirms_an_end() -> Patches:
-    yield patch.object(Checks, "look_behind", lambda self, lane, page, *, confirms: False)
+    yield patch.object(Checks, "look_behind", lambda self, lane, page, asked, purpose: False)
+
+
+def an_empty_page_that_leads_on_passes_for_an_honoured_cursor() -> Patches:
+    always = property(lambda self: True, lambda self, value: None)
+    yield patch.object(Probe, "is_direct", always, create=True)

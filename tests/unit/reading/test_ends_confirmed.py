@@ -4,25 +4,53 @@ import pytest
 
 from courier_async.api.pages import Page
 from courier_async.catalog.positions import message_cursor_at
+from courier_async.errors import CourierError, Refused
 from tests.unit.reading.paged import PagedApi, Reader, evenly, is_whole
 
 
 @pytest.mark.parametrize("times", [1, 3])
 def test_an_empty_page_that_leads_on_confirms_no_end(times: int) -> None:
-    """It is asked for again, and followed in the end; the probe's is followed at once."""
+    """It is asked for again, and followed in the end."""
     api = PagedApi(evenly(600), false_end_page=40)
+    lead_on_empty(api, times=times)
+    reader = Reader(api)
+    reader.walk()
+    assert is_whole(reader), (reader.error, len(reader.missing))
+
+
+@pytest.mark.parametrize("times", [1, 3, 5])
+def test_an_empty_page_that_leads_on_does_not_pass_for_a_made_up_cursor_that_is_honoured(
+    times: int,
+) -> None:
+    """What it leads to is a cursor of the server's own, and others are answered with gaps."""
+    api = PagedApi(evenly(600), made_up="thin")
+    lead_on_empty(api, times=times, cursors=1)
+    expired = api.cursor_of_page(30)
+
+    def fails(kind: str, cursor: str | None) -> CourierError | None:
+        return Refused(410, "") if cursor == expired else None
+
+    api.fails = fails
+    reader = Reader(api)
+    reader.walk()
+    assert is_whole(reader) or reader.error is not None
+    api.fails = lambda kind, cursor: None
+    reader.walk()
+    assert is_whole(reader), len(reader.missing)
+
+
+def lead_on_empty(api: PagedApi, *, times: int, cursors: int = 1_000) -> None:
+    """The first answers to made-up cursors are empty, and lead to a cursor of the server's."""
     made_up, asked = api._made_up, dict[int, int]()
 
     def often_empty(time: int) -> Page:
         asked[time] = asked.get(time, 0) + 1
         page = made_up(time)
         own = api.cursor_behind(sum(position > time for position in api.positions) - 1)
-        return Page([], own) if asked[time] <= times else page
+        is_empty = asked[time] <= times and len(asked) <= cursors
+        return Page([], own) if is_empty else page
 
     api._made_up = often_empty  # type: ignore[method-assign]
-    reader = Reader(api)
-    reader.walk()
-    assert is_whole(reader), (reader.error, len(reader.missing))
 
 
 def test_empty_pages_that_lead_on_for_ever_end_a_walk_all_the_same() -> None:

@@ -376,6 +376,16 @@ def test_a_lookback_that_has_grown_is_read_in_the_next_sync() -> None:
     assert plan_walk(state, NOW, DEPTH).bound == NOW - 30 * DAY_MS
 
 
+def test_a_lookback_that_has_grown_is_not_forgotten_where_the_next_sync_reads_less_deep() -> None:
+    """As where `sync_since` keeps it from what is open once more."""
+    state = read_whole(readings=(Reading(NOW, 0),), closed=NOW)
+    now = NOW + 5 * DAY_MS
+    readings, closed = with_reading(state, Reading(now, NOW + DAY_MS), lookback_ms=LOOKBACK)
+    assert closed == NOW - LOOKBACK
+    state = replace(state, readings=readings, closed=closed)
+    assert plan_walk(state, now + HOUR_MS, DEPTH).bound < NOW - 7 * DAY_MS
+
+
 def test_a_lookback_that_shrinks_is_read_no_deeper_and_may_grow_again(seed: int) -> None:
     syncs = Syncs().every(6 * HOUR_MS, days=40)
     syncs.depth = replace_depth(lookback_days=3)
