@@ -18,7 +18,7 @@ class Parents:
     """What this sync's walk has found of the parents.
 
     listed: ids that the walk held. whole: it ran to the end. new: ids not known before it.
-    known: ids that were; the walk may have missed some, as where they moved meanwhile.
+    known: all ids; the walk may have missed some, as where they moved meanwhile.
     gone: ids whose rows this sync deletes. now: the walk's start by the server's clock.
     """
 

@@ -85,11 +85,14 @@ class StreamReader:
         """What this sync has found, for the readers of children."""
         listed = {key[0] for key in self._seen}
         known = {key[0] for key in self._known} if self._known is not None else listed
+        rows = self._changes.rows
+        # What came before the walk may have moved to where the walk had been.
+        met = known.union(key[0] for key in rows.marks) if rows is not None else known
         return Parents(
             listed=listed,
             whole=self._is_whole,
             new=listed - known,
-            known=known,
+            known=met,
             gone={key[0] for key in self._gone},
             now=self._started_at,
         )

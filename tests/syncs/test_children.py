@@ -190,6 +190,23 @@ async def test_a_known_parent_that_the_walk_of_the_first_round_misses_is_read_al
     assert house.is_equal()
 
 
+async def test_a_parent_that_the_rest_of_a_walk_alone_has_met_is_read_in_the_first_round() -> None:
+    house = House(children_refresh_hours=720.0)
+    house.api.change_options(page_sizes={house.parent: 5})
+    house.rules({"stream": "list", "page": 2, "status": 500})
+    await house.fails("list")
+    landed = house.tables.rows["list"].keys()
+    with_children = {record[house.key_field(0)] for record in house.account.truth(house.child)}
+    missed = next(id_ for id_ in sorted(with_children) if id_ not in landed)
+    others = [record for record in house.account.truth("list") if record["id"] != missed]
+    body = {"items": others, "paging": {"more": False}}
+    house.rules({"stream": "list", "cursor": "none", "body": body})
+    await house.sync()
+    house.rules()
+    await house.sync()
+    assert house.is_equal()
+
+
 async def test_a_child_goes_at_the_second_whole_reading_that_lacks_it(house: House) -> None:
     parent = house.parent_with_children()
     house.account.members.remove_members(house.child, parent)
