@@ -110,7 +110,8 @@ class Course:
         if not self.may_stop or not lane.target or not page.records:
             return False
         if selected.shows_news or not page.is_below(lane.target):
-            lane.pages_below, lane.known_below = 0, False
+            # Below it there may be nothing that has an entry, so the page before counts too.
+            lane.pages_below, lane.known_below = 0, selected.holds_known
             return False
         lane.pages_below += 1
         lane.known_below = lane.known_below or selected.holds_known

@@ -32,7 +32,8 @@ class LiveLane:
     target: the time down to which it reads where no lane below it is met by its first records.
     renewed_from: the place of the lane whose failed cursor it makes good. replaces: that lane,
         until this one has been answered.
-    pages_below, known_below: pages in a row below the target, and whether one held a known row.
+    pages_below, known_below: pages in a row below the target, and whether one of them, or the page
+        before, held a known row.
     tail: keys of its last pages, against which a confirmed end is held.
     end_ms: about the time at which its last page stands; None before one was read in this sync.
     """

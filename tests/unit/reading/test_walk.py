@@ -719,6 +719,29 @@ def test_two_pages_of_records_from_below_the_floor_at_the_head_hide_nothing_new(
     assert set(new) <= set(reader.landed)
 
 
+@pytest.mark.parametrize("lanes", [1, 8])
+def test_a_walk_stops_at_its_bound_though_nothing_below_it_is_remembered(lanes: int) -> None:
+    """As where many messages are sent at once, once a week."""
+    at_once = evenly(64, every_ms=20_000, newest=NOW)
+    times = [time - week * 7 * DAY_MS for week in range(12) for time in at_once]
+    reader = Reader(PagedApi(times), lanes=lanes)
+    reader.sent = SentByHour(most=100)
+    assert is_whole(reader.walk())
+    reader.api.now_ms += MINUTE_MS
+    assert is_whole(reader.walk())
+    assert len(reader.api.asked) <= 7 + 2
+
+
+def test_a_walk_stops_at_its_bound_though_all_below_it_is_left_out() -> None:
+    times = evenly(24, every_ms=MINUTE_MS, newest=NOW)
+    older = evenly(600, newest=NOW - 2 * DAY_MS)
+    reader = Reader(PagedApi(times + older), since_ms=NOW - DAY_MS).walk()
+    assert len(reader.landed) == 24
+    reader.api.now_ms += MINUTE_MS
+    reader.walk()
+    assert len(reader.api.asked) <= 3 + 2
+
+
 def test_a_walk_stops_at_its_bound_though_all_that_was_above_it_has_left_the_listing() -> None:
     reader = complete()
     del reader.api.records[:20], reader.api.positions[:20]
