@@ -106,7 +106,7 @@ class ChildrenReader:
     async def batches(self, parents: Parents) -> AsyncIterator[Batch | Notice]:
         """Yields what each page and each parent brings. Raises CourierError in the end."""
         self._pages.now_ms = parents.now
-        for parent in sorted(parents.gone & self._kept.keys()):
+        for parent in parents.gone_of(self._kept) if self._settings.capture_deletes else ():
             yield self._delete_all(parent)
         self.state, progress = begin(
             self.state,

@@ -66,7 +66,6 @@ class StreamReader:
         self._was_read = state != StreamState() or bool(self._known)
         self._seen: set[Key] = set()
         self._is_whole = False
-        self._gone: list[Key] = []
         self._started_at = 0
         query = urlencode(stream.params)
         self._target = f"{stream.path}?{query}" if query else stream.path
@@ -84,16 +83,14 @@ class StreamReader:
     def parents(self) -> Parents:
         """What this sync has found, for the readers of children."""
         listed = {key[0] for key in self._seen}
-        known = {key[0] for key in self._known} if self._known is not None else listed
-        rows = self._changes.rows
-        # What came before the walk may have moved to where the walk had been.
-        met = known.union(key[0] for key in rows.marks) if rows is not None else known
+        known = {key[0] for key in self._known or ()}
+        # Where none were known before, children may be kept of rows that nobody remembers.
+        rows = self._changes.rows if known else None
         return Parents(
             listed=listed,
             whole=self._is_whole,
-            new=listed - known,
-            known=met,
-            gone={key[0] for key in self._gone},
+            new=set() if self._known is None else listed - known,
+            rows=None if rows is None else {key[0] for key in rows.marks},
             now=self._started_at,
         )
 
@@ -198,7 +195,6 @@ class StreamReader:
         if gone.warning is not None:
             await self._put(Notice(gone.warning))
         if gone.keys or gone.missing != self.state.missing:
-            self._gone = gone.keys
             for key in gone.keys:
                 rows.forget(key)
             self.state = replace(self.state, missing=gone.missing)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from courier_async.catalog.schema import salt_of
 from courier_async.catalog.stream import HOUR_MS
 from courier_async.catalog.streams import BY_TABLE
-from courier_async.state.sent_rows import SentByHour, short_hash
+from courier_async.state.sent_rows import SentByHour, key_text, short_hash
 from tests.simulation.children import MEMBERS, OF_MESSAGES, PARENT
 from tests.simulation.claims import Broken, Claims, Part, marks_of
 
@@ -39,12 +39,9 @@ class ChildOracle:
         self._missed: dict[tuple[str, str], int] = {}
         # Parents that were there when a sync read all that was due.
         self._met: set[tuple[str, str]] = set()
-        # Parents whose rows this sync has deleted.
-        self._deleted: set[tuple[str, str]] = set()
 
     def begin(self, streams: dict[str, Part], *, now_ms: int) -> None:
         self._began_ms, self._streams = now_ms, streams
-        self._deleted = set()
 
     # -- checkpoints -----------------------------------------------------------------------------
 
@@ -85,9 +82,6 @@ class ChildOracle:
         least = HOUR_MS - _CLOCK_MS - self._claims.ahead_ms
         if since is None or self._began_ms - since < least:
             raise Broken(f"{table}: {key!r} deleted, though none missed it long enough ago")
-
-    def on_parent_delete(self, stream: str, id_: str) -> None:
-        self._deleted.add((stream, id_))
 
     # -- one sync --------------------------------------------------------------------------------
 
@@ -165,10 +159,14 @@ class ChildOracle:
                 # One that a sync has met which did not get to the end may have been read then.
                 since = parent.first_ms + 1 if parent.id in known else moment
                 self._check_called(table, parent.id, since)
+        rows = marks_of(parents)
         for key, row in self._destination.landed[table].items():
             if row is None or key in self._destination.untracked[table] or "sent_whole" in part:
                 continue
-            if (PARENT[table], self._source.kin.parent_of(table, key).id) in self._deleted:
+            parent_key = key_text((self._source.kin.parent_of(table, key).id,))
+            # By whatever sync; where no row was known before, nobody can tell.
+            is_deleted = known and parent_key not in rows
+            if is_tracked and is_deleted and self._claims.captures_deletes:
                 raise Broken(f"{table}: {key!r} is alive, but its parent's row is deleted")
 
     # -- messages --------------------------------------------------------------------------------

@@ -94,7 +94,7 @@ def children_of_a_deleted_parent_stay() -> Patches:
     real = ChildrenReader.batches
 
     def batches(self: ChildrenReader, parents: Any) -> Any:
-        parents.gone = set()
+        parents.rows = None
         return real(self, parents)
 
     yield patch.object(ChildrenReader, "batches", batches)

@@ -336,6 +336,40 @@ async def test_children_go_with_their_parents_row(house: House) -> None:
     assert house.tables.rows[house.parent] == expected(house.account, house.parent)
 
 
+@pytest.mark.parametrize("crash_at", range(4, 20))
+async def test_children_go_with_their_parents_row_though_the_sync_that_deletes_it_dies(
+    crash_at: int,
+) -> None:
+    house = House(children_refresh_hours=720.0)
+    await house.sync()
+    gone = house.parent_with_children()
+    house.account.delete("list", gone)
+    await house.sync()
+    with contextlib.suppress(Crash, SyncFailed):
+        await house.sync(sink=Sink(crash_at))
+    kept = dict(house.tables.rows[house.child])
+    await house.sync(capture_deletes=False)
+    assert house.tables.rows[house.child] == kept
+    await house.sync()
+    assert gone not in house.tables.rows["list"]
+    assert house.is_equal()
+
+
+async def test_children_of_a_parent_that_nobody_remembers_stay_until_it_is_read() -> None:
+    house = House(children_refresh_hours=720.0)
+    await house.sync()
+    # As where the state of the parents could not be read.
+    del house.state["streams"]["list"]
+    missed = house.parent_with_children()
+    others = [record for record in house.account.truth("list") if record["id"] != missed]
+    body = {"items": others, "paging": {"more": False}}
+    house.rules({"stream": "list", "kind": "listing", "body": body})
+    assert (await house.sync()).deleted(house.child) == []
+    house.rules()
+    await house.sync()
+    assert house.is_equal()
+
+
 @pytest.mark.parametrize("status", [400, 404, 410])
 async def test_children_of_a_parent_that_went_between_rounds_go_and_nothing_fails(
     house: House, status: int
