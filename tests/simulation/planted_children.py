@@ -9,7 +9,8 @@ from courier_async.reading import changes, children, rounds
 from courier_async.reading.child_pages import ChildPages
 from courier_async.reading.children import ChildrenReader
 from courier_async.reading.children_due import ChildrenDue
-from courier_async.reading.rounds import Progress
+from courier_async.reading.rounds import Parents, Progress
+from courier_async.reading.stream_reader import StreamReader
 from courier_async.state import saved
 from courier_async.state.position import Missing
 from courier_async.state.sent_rows import key_text
@@ -98,6 +99,22 @@ def children_of_a_deleted_parent_stay() -> Patches:
         return real(self, parents)
 
     yield patch.object(ChildrenReader, "batches", batches)
+
+
+def children_of_a_parent_that_a_dying_sync_deleted_stay() -> Patches:
+    real, real_gone = StreamReader.parents, Parents.gone_of
+    known: dict[int, set[str]] = {}
+
+    def parents(self: StreamReader) -> Parents:
+        found = real(self)
+        known[id(found)] = {key[0] for key in self._known or ()}
+        return found
+
+    def gone_of(self: Parents, kept: Any) -> list[str]:
+        return [parent for parent in real_gone(self, kept) if parent in known[id(self)]]
+
+    yield patch.object(StreamReader, "parents", parents)
+    yield patch.object(Parents, "gone_of", gone_of)
 
 
 def children_of_a_part_read_parent_taken_for_gone() -> Patches:

@@ -158,6 +158,17 @@ def stops_at_news() -> Patches:
     yield patch.object(course, "_PAGES_BELOW", 1)
 
 
+def a_walk_goes_on_where_nothing_below_its_bound_is_remembered() -> Patches:
+    real = Course._is_below_target
+
+    def is_below(self: Course, lane: Any, page: Any, selected: Any) -> bool:
+        is_over = real(self, lane, page, selected)
+        lane.known_below = lane.known_below and lane.pages_below > 0
+        return is_over
+
+    yield patch.object(Course, "_is_below_target", is_below)
+
+
 # -- walks that are resumed or fail ---------------------------------------------------------------
 
 
