@@ -65,9 +65,10 @@ def with_unusable(state: StreamState, time: int, now: int) -> StreamState:
     known = state.unusable
     if known is None:
         return replace(state, unusable=Unusable(time, now))
-    if time > known.met_at and now - known.met_at > UNUSABLE_MS // 2:
+    is_known = known.time <= time <= known.met_at
+    if not is_known and now - known.met_at > UNUSABLE_MS // 2:
         # Those that never become usable must not use up the days of one that came since.
-        return replace(state, unusable=Unusable(time, now, given_up=known.met_at))
+        return replace(state, unusable=known.renewed(time, now))
     return replace(state, unusable=known.reaching(min(time, known.time)))
 
 

@@ -55,16 +55,24 @@ class Lane(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Unusable(NamedTuple):
     """Records that could not be stored: the time of the oldest such page, and when it was met.
 
-    given_up: what is older was met so long before that it has been looked for in its own time.
+    given_up_from, given_up: what stands between was met so long before that it has been looked for
+    in its own time.
     """
 
     time: Time
     met_at: Time
     given_up: Time = 0
+    given_up_from: Time = 0
 
     def reaching(self, time: int) -> "Unusable":
         """The same, with `time` for the oldest."""
-        return self._replace(time=max(time, self.given_up))
+        is_given_up = self.given_up_from <= time <= self.given_up
+        return self._replace(time=self.given_up if is_given_up else time)
+
+    def renewed(self, time: int, now: int) -> "Unusable":
+        """What is looked for from now on, at `time`, while all that was met before is given up."""
+        since = min(self.given_up_from or self.time, self.time)
+        return Unusable(time, now, given_up=self.met_at, given_up_from=since)
 
 
 class Missing(NamedTuple):

@@ -167,10 +167,31 @@ def test_one_that_came_long_after_the_others_were_met_has_days_of_its_own() -> N
     assert with_unusable(first, MET.met_at + 1, after) == first
     assert with_unusable(first, MET.met_at, later) == first
     second = with_unusable(first, MET.met_at + 1, later)
-    assert second.unusable == Unusable(MET.met_at + 1, later, given_up=MET.met_at)
+    given_up = {"given_up": MET.met_at, "given_up_from": MET.time}
+    assert second.unusable == Unusable(MET.met_at + 1, later, **given_up)
     # Those of the first days do not get further ones.
     third = with_unusable(second, MET.time, later + DAY_MS)
-    assert third.unusable == Unusable(MET.met_at, later, given_up=MET.met_at)
+    assert third.unusable == Unusable(MET.met_at, later, **given_up)
+
+
+def test_one_that_stands_deeper_than_those_met_long_before_has_days_of_its_own() -> None:
+    """As where `sync_since` has moved back: nobody has looked for it yet."""
+    later = MET.met_at + 15 * DAY_MS + 1
+    given_up = {"given_up": MET.met_at, "given_up_from": MET.time}
+    deeper = with_unusable(StreamState(unusable=MET), MET.time - 1, later)
+    assert deeper.unusable == Unusable(MET.time - 1, later, **given_up)
+    # Nor does it matter which of two pages of one walk comes first.
+    younger = with_unusable(StreamState(unusable=MET), MET.met_at + 1, later)
+    assert with_unusable(younger, MET.time - 1, later).unusable == deeper.unusable
+
+
+def test_what_was_given_up_stays_so_when_further_ones_are_given_up() -> None:
+    known, now = StreamState(unusable=MET), MET.met_at
+    for _ in range(3):
+        now += 16 * DAY_MS
+        known = with_unusable(known, now - DAY_MS, now)
+        known = with_unusable(known, MET.time, now)
+    assert known.unusable == Unusable(now - 16 * DAY_MS, now, now - 16 * DAY_MS, MET.time)
 
 
 # -- rows that may have gone ---------------------------------------------------------------------

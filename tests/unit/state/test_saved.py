@@ -55,7 +55,7 @@ stream_states = st.builds(
     lanes=st.lists(lanes, max_size=3).map(tuple),
     no_lanes_until=maybe,
     timeless=st.booleans(),
-    unusable=st.none() | st.builds(Unusable, times, times, times),
+    unusable=st.none() | st.builds(Unusable, times, times, times, times),
     missing=st.dictionaries(texts, st.builds(Missing, times, maybe, maybe, counts), max_size=3),
     round=st.none() | st.builds(Round, began=times, done_to=texts, over=st.booleans()),
     owed=st.dictionaries(texts, st.booleans(), max_size=3),
