@@ -93,7 +93,7 @@ class ChildrenReader:
         return wanted if longest is None else min(wanted, longest)
 
     def owe(self, new: Iterable[str]) -> Batch | None:
-        """Notes parents ahead of their rows: once those are known, nobody tells that they are new.
+        """Notes new parents, ahead of their rows.
 
         Before `batches` alone.
         """
@@ -103,11 +103,28 @@ class ChildrenReader:
             return None
         return Batch(stream=self._stream, state=self.state)
 
+    def delete_of(self, gone: Iterable[str]) -> Batch | None:
+        """Deletes the children of parents whose rows are deleted next, while they are known.
+
+        Before `batches` alone. Such a parent is owed, should it come back before its row goes.
+        """
+        parents = sorted(self._kept.keys() & set(gone))
+        keys = [key for parent in parents for key in sorted(self._kept.pop(parent))]
+        if not keys:
+            return None
+        missing = dict(self.state.missing)
+        for key in keys:
+            missing.pop(key_text(key), None)
+            if self._changes.rows is not None:
+                self._changes.rows.forget(key)
+        self.state = with_owed(replace(self.state, missing=missing), parents)
+        if not self._stream.deletes:
+            return Batch(stream=self._stream, forgotten=keys, state=self.state)
+        return Batch(stream=self._stream, deletes=keys, state=self.state)
+
     async def batches(self, parents: Parents) -> AsyncIterator[Batch | Notice]:
         """Yields what each page and each parent brings. Raises CourierError in the end."""
         self._pages.now_ms = parents.now
-        for parent in parents.gone_of(self._kept) if self._settings.capture_deletes else ():
-            yield self._delete_all(parent)
         self.state, progress = begin(
             self.state,
             parents,
@@ -275,19 +292,6 @@ class ChildrenReader:
             self.state = replace(self.state, missing=missing)
         for key in (*batch.deletes, *batch.forgotten):
             rows.forget(key)
-
-    def _delete_all(self, parent: str) -> Batch:
-        """The parent's row is deleted, and with it its children's."""
-        keys = sorted(self._kept.pop(parent))
-        missing = dict(self.state.missing)
-        for key in keys:
-            missing.pop(key_text(key), None)
-            if self._changes.rows is not None:
-                self._changes.rows.forget(key)
-        self.state = replace(self.state, missing=missing)
-        if not self._stream.deletes:
-            return Batch(stream=self._stream, forgotten=keys, state=self.state)
-        return Batch(stream=self._stream, deletes=keys, state=self.state)
 
 
 def _is_unknown(end: _End) -> bool:

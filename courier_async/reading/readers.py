@@ -107,9 +107,12 @@ class Readers:
                 await self._put(output)
                 return
             new = {entry.key[0] for entry in output.entries} - known
-            for owed in [reader.owe(new) for reader in children if new]:
-                if owed is not None:
-                    await self._put(owed)
+            gone = {key[0] for key in output.deletes}
+            # Ahead of their rows: once those are known, or gone, nobody tells of it.
+            ahead = [reader.owe(new) for reader in children if new]
+            ahead += [reader.delete_of(gone) for reader in children if gone]
+            for batch in filter(None, ahead):
+                await self._put(batch)
             # Of messages nothing was awaited since the page was judged: where there was room,
             # there is room.
             noted = {table: waiting for table, waiting in due.items() if waiting.has_room}

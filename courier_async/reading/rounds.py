@@ -18,23 +18,19 @@ class Parents:
     """What this sync's walk has found of the parents.
 
     listed: ids that the walk held. whole: it ran to the end. new: ids not known before it.
-    rows: ids of the rows that there are after it, some of which it may have missed, as where they
-    moved meanwhile; None where nobody knows. now: the walk's start by the server's clock.
+    known: ids of all rows that there are after it; it may have missed some, as where they moved
+    meanwhile. now: the walk's start by the server's clock.
     """
 
     listed: set[str]
     whole: bool
     new: set[str]
-    rows: set[str] | None
+    known: set[str]
     now: int
 
     def lack(self, parent: str) -> bool:
         """Whether a whole walk has shown that a parent is not listed."""
         return self.whole and parent not in self.listed
-
-    def gone_of(self, kept: Collection[str]) -> list[str]:
-        """Which of these have no row any more, deleted by this sync or by one that died then."""
-        return sorted(set(kept) - self.rows) if self.whole and self.rows is not None else []
 
 
 @dataclass(slots=True)
@@ -79,7 +75,7 @@ def begin(
 
     kept: ids of the parents whose children are kept. can_ask: whether an id can be asked for.
     """
-    there = parents.listed.union(parents.rows or (), kept)
+    there = parents.listed.union(parents.known, kept)
     known = {parent for parent in there if can_ask(parent)}
     # Nobody waits for the children of a parent that has gone.
     owed = {p: failed for p, failed in state.owed.items() if p in known or not parents.whole}

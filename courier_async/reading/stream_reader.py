@@ -83,14 +83,13 @@ class StreamReader:
     def parents(self) -> Parents:
         """What this sync has found, for the readers of children."""
         listed = {key[0] for key in self._seen}
-        known = {key[0] for key in self._known or ()}
-        # Where none were known before, children may be kept of rows that nobody remembers.
-        rows = self._changes.rows if known else None
+        known_before = self._known if self._known is not None else self._seen
+        rows = self._changes.rows
         return Parents(
             listed=listed,
             whole=self._is_whole,
-            new=set() if self._known is None else listed - known,
-            rows=None if rows is None else {key[0] for key in rows.marks},
+            new=listed - {key[0] for key in known_before},
+            known={key[0] for key in rows.marks} if rows is not None else listed,
             now=self._started_at,
         )
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from courier_async.catalog.schema import salt_of
 from courier_async.catalog.stream import HOUR_MS
 from courier_async.catalog.streams import BY_TABLE
-from courier_async.state.sent_rows import SentByHour, key_text, short_hash
+from courier_async.state.sent_rows import SentByHour, short_hash
 from tests.simulation.children import MEMBERS, OF_MESSAGES, PARENT
 from tests.simulation.claims import Broken, Claims, Part, marks_of
 
@@ -39,9 +39,14 @@ class ChildOracle:
         self._missed: dict[tuple[str, str], int] = {}
         # Parents that were there when a sync read all that was due.
         self._met: set[tuple[str, str]] = set()
+        # Parents whose rows some sync has deleted.
+        self._deleted: set[tuple[str, str]] = set()
+        # Children that were deleted though none missed them: their parents' rows go next.
+        self._with_parent: set[tuple[str, str]] = set()
 
     def begin(self, streams: dict[str, Part], *, now_ms: int) -> None:
         self._began_ms, self._streams = now_ms, streams
+        self._with_parent.clear()
 
     # -- checkpoints -----------------------------------------------------------------------------
 
@@ -77,11 +82,23 @@ class ChildOracle:
         if self._destination.called[PARENT[table]].get(parent, child) is None:
             return
         if not answers.missed_child(table, parent, key):
-            raise Broken(f"{table}: {key!r} deleted without a whole reading that missed it")
+            walks = answers.whole.get(PARENT[table])
+            if not walks or parent in walks[-1][1]:
+                raise Broken(f"{table}: {key!r} deleted without a whole reading that missed it")
+            self._with_parent.add((table, key))
+            return
         since = self._missed.get((table, key))
         least = HOUR_MS - _CLOCK_MS - self._claims.ahead_ms
         if since is None or self._began_ms - since < least:
             raise Broken(f"{table}: {key!r} deleted, though none missed it long enough ago")
+
+    def on_parent_delete(self, stream: str, id_: str) -> None:
+        self._deleted.add((stream, id_))
+        self._with_parent = {
+            (table, key)
+            for table, key in self._with_parent
+            if PARENT[table] != stream or self._source.kin.parent_of(table, key).id != id_
+        }
 
     # -- one sync --------------------------------------------------------------------------------
 
@@ -90,6 +107,8 @@ class ChildOracle:
     ) -> None:
         """Judges a sync that is over."""
         self._note_missed(answers, died=died)
+        if self._with_parent and not died:
+            raise Broken(f"{self._with_parent} deleted, but neither they nor their parents went")
         for table in self._source.kin.tables:
             if table in OF_MESSAGES:
                 self._check_messages(table, streams)
@@ -159,14 +178,12 @@ class ChildOracle:
                 # One that a sync has met which did not get to the end may have been read then.
                 since = parent.first_ms + 1 if parent.id in known else moment
                 self._check_called(table, parent.id, since)
-        rows = marks_of(parents)
         for key, row in self._destination.landed[table].items():
             if row is None or key in self._destination.untracked[table] or "sent_whole" in part:
                 continue
-            parent_key = key_text((self._source.kin.parent_of(table, key).id,))
-            # By whatever sync; where no row was known before, nobody can tell.
-            is_deleted = known and parent_key not in rows
-            if is_tracked and is_deleted and self._claims.captures_deletes:
+            id_ = self._source.kin.parent_of(table, key).id
+            is_deleted = (PARENT[table], id_) in self._deleted
+            if is_deleted and self._destination.landed[PARENT[table]].get(id_) is None:
                 raise Broken(f"{table}: {key!r} is alive, but its parent's row is deleted")
 
     # -- messages --------------------------------------------------------------------------------

@@ -31,7 +31,7 @@ class Claims:
     since_ms, redacts: the settings of the sync. ahead_ms: how far the server's clock has been
     ahead in any sync so far: a reading may claim so much that it cannot have seen.
     made_up_work: made-up cursors are honoured. blind: streams whose listings tell nothing.
-    refresh_ms: how often children are read. captures_deletes: what has gone is deleted.
+    refresh_ms: how often children are read.
     """
 
     children: ChildOracle
@@ -50,7 +50,6 @@ class Claims:
         self.ahead_ms = 0
         self.made_up_work = False
         self.refresh_ms = 0
-        self.captures_deletes = True
         self.blind: set[str] = set()
 
     def begin(self, streams: dict[str, Part]) -> None:

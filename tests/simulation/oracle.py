@@ -88,6 +88,7 @@ class Oracle:
         if table in MEMBERS:
             self.children.on_delete(table, key, self.answers)
             return
+        self.children.on_parent_delete(table, key)
         past = self.source.past[table].get(key)
         if past is None:
             raise Broken(f"{table}: {key!r} deleted, which there never was")

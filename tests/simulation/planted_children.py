@@ -9,8 +9,7 @@ from courier_async.reading import changes, children, rounds
 from courier_async.reading.child_pages import ChildPages
 from courier_async.reading.children import ChildrenReader
 from courier_async.reading.children_due import ChildrenDue
-from courier_async.reading.rounds import Parents, Progress
-from courier_async.reading.stream_reader import StreamReader
+from courier_async.reading.rounds import Progress
 from courier_async.state import saved
 from courier_async.state.position import Missing
 from courier_async.state.sent_rows import key_text
@@ -92,29 +91,27 @@ def a_child_deleted_after_one_reading() -> Patches:
 
 
 def children_of_a_deleted_parent_stay() -> Patches:
-    real = ChildrenReader.batches
-
-    def batches(self: ChildrenReader, parents: Any) -> Any:
-        parents.rows = None
-        return real(self, parents)
-
-    yield patch.object(ChildrenReader, "batches", batches)
+    yield patch.object(ChildrenReader, "delete_of", lambda self, gone: None)
 
 
 def children_of_a_parent_that_a_dying_sync_deleted_stay() -> Patches:
-    real, real_gone = StreamReader.parents, Parents.gone_of
-    known: dict[int, set[str]] = {}
+    """They are deleted behind their parent's row."""
+    waiting: list[tuple[ChildrenReader, set[str]]] = []
+    real, real_batches = ChildrenReader.delete_of, ChildrenReader.batches
 
-    def parents(self: StreamReader) -> Parents:
-        found = real(self)
-        known[id(found)] = {key[0] for key in self._known or ()}
-        return found
+    def delete_of(self: ChildrenReader, gone: Any) -> None:
+        waiting.append((self, gone))
 
-    def gone_of(self: Parents, kept: Any) -> list[str]:
-        return [parent for parent in real_gone(self, kept) if parent in known[id(self)]]
+    async def batches(self: ChildrenReader, parents: Any) -> Any:
+        for gone in [gone for reader, gone in waiting if reader is self]:
+            batch = real(self, gone)
+            if batch is not None:
+                yield batch
+        async for output in real_batches(self, parents):
+            yield output
 
-    yield patch.object(StreamReader, "parents", parents)
-    yield patch.object(Parents, "gone_of", gone_of)
+    yield patch.object(ChildrenReader, "delete_of", delete_of)
+    yield patch.object(ChildrenReader, "batches", batches)
 
 
 def children_of_a_part_read_parent_taken_for_gone() -> Patches:

@@ -241,7 +241,6 @@ class Simulation:
             blind=weather.blind,
         )
         self.oracle.claims.refresh_ms = settings.children_refresh_ms
-        self.oracle.claims.captures_deletes = settings.capture_deletes
         run = self._run = Run(self, weather, settings)
         outcome = run.whole(raw)
         self._base_ms, self._run = self.now_ms(), None

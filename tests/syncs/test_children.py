@@ -355,12 +355,21 @@ async def test_children_go_with_their_parents_row_though_the_sync_that_deletes_i
     assert house.is_equal()
 
 
-async def test_children_of_a_parent_that_nobody_remembers_stay_until_it_is_read() -> None:
+@pytest.mark.parametrize("forgotten", ["all", "one"])
+async def test_children_of_a_parent_that_nobody_remembers_stay_until_it_is_read(
+    forgotten: str,
+) -> None:
     house = House(children_refresh_hours=720.0)
     await house.sync()
-    # As where the state of the parents could not be read.
-    del house.state["streams"]["list"]
     missed = house.parent_with_children()
+    if forgotten == "all":
+        # As where the state of the parents could not be read.
+        del house.state["streams"]["list"]
+    else:
+        # As where no sync has come to its row, though one has read its children.
+        parents = house.state["streams"]["list"]
+        rows = parents["sent"].split("\n")
+        parents["sent"] = "\n".join(row for row in rows if not row.endswith(missed))
     others = [record for record in house.account.truth("list") if record["id"] != missed]
     body = {"items": others, "paging": {"more": False}}
     house.rules({"stream": "list", "kind": "listing", "body": body})
