@@ -37,6 +37,8 @@ class Probe:
         self.cursor, self.is_direct = "", True
         self._trail = seams.Trail()
         self._trail_of: LiveLane | None = None
+        # Of the trail of the lane before, for where that of the present one is too short.
+        self._earlier: seams.Expected | None = None
         self._expected: seams.Expected | None = None
         self._tries = 0
         # Once a comparison has failed, only records older than this are compared.
@@ -52,11 +54,13 @@ class Probe:
     def add(self, lane: LiveLane, page: JudgedPage) -> None:
         """A page of the lane from the head, as the server's own cursors gave it.
 
-        Where another lane takes its place, the pages before do not lead to those that follow.
+        Where another lane takes its place, the pages before do not lead to those that follow, so
+        each has a trail of its own.
         """
         if self._make is None or self.verdict in (Verdict.HELD, Verdict.REFUSED):
             return
         if lane is not self._trail_of:
+            self._earlier = seams.probe_of(self._trail) or self._earlier
             self._trail, self._trail_of = seams.Trail(), lane
         # What follows a settled page is settled too, whatever time a record of it has.
         if self._trail.keys or self._settled_ms is None or page.is_below(self._settled_ms):
@@ -66,7 +70,7 @@ class Probe:
         """The cursor to try now; None where too little has been read, or it was tried."""
         if self.verdict is not Verdict.UNTRIED or self._make is None:
             return None
-        self._expected = seams.probe_of(self._trail)
+        self._expected = seams.probe_of(self._trail) or self._earlier
         if self._expected is None:
             return None
         self.verdict = Verdict.ASKED
@@ -86,6 +90,7 @@ class Probe:
             # may have become visible in between: tried once more where that is over.
             if page.records:
                 self._trail, self._settled_ms = seams.Trail(), self._start - INDEX_LAG_MS
+                self._earlier = None
 
     def confirmation(self, lane: LiveLane) -> str | None:
         """The cursor below the last record of a lane that has come to an end.
