@@ -53,6 +53,7 @@ async def run(
         state, warnings = saved.load(raw_state, source=settings.source)
     except StateRefused as refusal:
         raise SyncFailed(str(refusal)) from None
+    state.begin([stream.table for stream in settings.streams])
     started_at = time.monotonic()
     counts = {stream.table: Counts(stream.table) for stream in settings.streams}
     writer = Writer(

@@ -1,9 +1,10 @@
 """What a checkpoint saves, as JSON, and how it is read again."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 import msgspec
+from msgspec.structs import replace
 
 from courier_async.catalog.stream import Stream
 from courier_async.catalog.streams import BY_TABLE
@@ -40,7 +41,8 @@ class _SavedStream(StreamState, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class State:
-    """Everything a checkpoint saves. Only the writer changes it, behind the rows it speaks of.
+    """Everything a checkpoint saves. Once a sync has begun, only the writer changes it, behind the
+    rows it speaks of.
 
     Streams that this sync does not read are carried along as they are.
     """
@@ -63,6 +65,15 @@ class State:
 
     def rows_of(self, table: str) -> SentRows:
         return self.rows.setdefault(table, SentRows())
+
+    def begin(self, tables: Collection[str]) -> None:
+        """Notes which tables a sync reads: new parents are told only to the children among them.
+
+        A table of children that is left out begins a round when it is read again.
+        """
+        for table in self.streams.keys() - set(tables):
+            if BY_TABLE[table].parent in tables:
+                self.streams[table] = replace(self.streams[table], round=None)
 
     def as_json(self) -> dict[str, Any]:
         """A new object each time, which the SDK may keep."""

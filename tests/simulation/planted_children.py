@@ -60,6 +60,10 @@ def a_new_parent_waits_for_the_next_round() -> Patches:
         yield patch.object(module, "with_owed", lambda state, new: state)
 
 
+def a_new_parent_unnoted_by_a_table_that_is_left_out() -> Patches:
+    yield patch.object(saved.State, "begin", lambda self, tables: None)
+
+
 def a_new_parent_noted_only_once_all_are_listed() -> Patches:
     yield patch.object(ChildrenReader, "owe", lambda self, new: None)
 

@@ -62,6 +62,7 @@ class Simulation:
         self._child_random = Random(f"{seed}/what happens to children")
         add_children(self._child_random, self.plan)
         self._envelope_random = Random(f"{seed}/envelopes of children")
+        self._choice_random = Random(f"{seed}/tables of children that are read")
         self.story: list[str] = []
         self._base_ms = BEGIN_MS
         self._run: Run | None = None
@@ -137,6 +138,10 @@ class Simulation:
                 times_ms=self._times_ms(),
                 now_ms=self.now_ms(),
             )
+            if self._choice_random.random() < 0.1:
+                # Those of messages that are read meanwhile come only once the message changes.
+                kept = tuple(child for child in plan.children if child not in MEMBERS)
+                weather.settings["children"] = kept
             ended = self._sync(weather)
             if random.random() < (0.2 if ended else 0.9) and plan.theme != "weeks":
                 self.source.take_back()
@@ -298,7 +303,8 @@ class Simulation:
             weather.excuse(child)
             # A parent that is limited is a throttle of its own.
             weather.one_throttle = weather.one_throttle and status != 429
-            if not weather.options and weather.excused == {child}:
+            is_read = child in weather.settings["children"]
+            if is_read and not weather.options and weather.excused == {child}:
                 weather.bad_parent = (child, parent)
         members = [child for child in self.plan.children if child in MEMBERS]
         if members and not weather.quiet and self._envelope_random.random() < 0.15:

@@ -159,6 +159,16 @@ async def test_a_new_parent_whose_row_was_saved_by_a_sync_that_died_is_still_owe
     assert house.is_equal()
 
 
+async def test_the_children_of_a_parent_that_came_while_their_table_was_left_out_land() -> None:
+    house = House(children_refresh_hours=720.0)
+    await house.sync()
+    (new,) = house.account.add("list")
+    house.account.members.add_members(house.child, new, 3)
+    await house.sync(streams=(BY_TABLE["list"],))
+    await house.sync()
+    assert house.is_equal()
+
+
 async def test_a_new_parent_of_a_listing_that_failed_later_on_is_still_owed() -> None:
     house = House()
     await house.sync()
