@@ -96,14 +96,16 @@ def begin(
 
 
 def with_owed(state: StreamState, new: Iterable[str]) -> StreamState:
-    """The state with parents noted that are new since its last round."""
+    """The state with parents noted that are new since its last round.
+
+    Where they are too many to be noted, a new round is due at once.
+    """
     if state.round is None:
         return state
-    owed = dict(state.owed)
-    for parent in sorted(new):
-        if len(owed) < MOST_OWED:
-            owed.setdefault(parent, False)
-    return replace(state, owed=owed)
+    unnoted = sorted(set(new) - state.owed.keys())
+    room = max(0, MOST_OWED - len(state.owed))
+    owed = state.owed | dict.fromkeys(unnoted[:room], False)
+    return replace(state, owed=owed, round=None if unnoted[room:] else state.round)
 
 
 def _is_due(current: Round, now: int, refresh_ms: int) -> bool:

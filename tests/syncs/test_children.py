@@ -8,6 +8,7 @@ import pytest
 
 from courier_async.catalog.streams import BY_TABLE
 from courier_async.ending import SyncFailed
+from courier_async.reading import rounds
 from courier_async.state.sent_rows import key_text
 from tests.support.fake_courier import Account, FakeApi, Options
 from tests.support.harness import Crash, Sink, Tables, expected, expected_of, sync
@@ -166,6 +167,22 @@ async def test_the_children_of_a_parent_that_came_while_their_table_was_left_out
     house.account.members.add_members(house.child, new, 3)
     await house.sync(streams=(BY_TABLE["list"],))
     await house.sync()
+    assert house.is_equal()
+
+
+@pytest.mark.parametrize("crash_at", [3, 10, 20, 30, 50, None])
+async def test_the_children_of_more_new_parents_than_are_noted_land(
+    crash_at: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rounds, "MOST_OWED", 3)
+    house = House(children_refresh_hours=720.0)
+    await house.sync()
+    for new in house.account.add("list", 10):
+        house.account.members.add_members(house.child, new, 3)
+    with contextlib.suppress(Crash, SyncFailed):
+        await house.sync(sink=Sink(crash_at))
+    if crash_at is not None:
+        await house.sync()
     assert house.is_equal()
 
 
