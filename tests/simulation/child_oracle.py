@@ -39,7 +39,7 @@ class ChildOracle:
         self._missed: dict[tuple[str, str], int] = {}
         # Parents that were there when a sync read all that was due.
         self._met: set[tuple[str, str]] = set()
-        # Parents whose rows some sync has deleted.
+        # Tables of children, and parents whose rows a sync has deleted that read them.
         self._deleted: set[tuple[str, str]] = set()
         # Children that were deleted though none missed them: their parents' rows go next.
         self._with_parent: set[tuple[str, str]] = set()
@@ -93,7 +93,8 @@ class ChildOracle:
             raise Broken(f"{table}: {key!r} deleted, though none missed it long enough ago")
 
     def on_parent_delete(self, stream: str, id_: str) -> None:
-        self._deleted.add((stream, id_))
+        read = [table for table in self._claims.children_read if PARENT[table] == stream]
+        self._deleted |= {(table, id_) for table in read}
         self._with_parent = {
             (table, key)
             for table, key in self._with_parent
@@ -182,8 +183,9 @@ class ChildOracle:
             if row is None or key in self._destination.untracked[table] or "sent_whole" in part:
                 continue
             id_ = self._source.kin.parent_of(table, key).id
-            is_deleted = (PARENT[table], id_) in self._deleted
-            if is_deleted and self._destination.landed[PARENT[table]].get(id_) is None:
+            if (table, id_) in self._deleted and self._destination.landed[PARENT[table]].get(
+                id_
+            ) is None:
                 raise Broken(f"{table}: {key!r} is alive, but its parent's row is deleted")
 
     # -- messages --------------------------------------------------------------------------------

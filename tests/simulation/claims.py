@@ -31,7 +31,7 @@ class Claims:
     since_ms, redacts: the settings of the sync. ahead_ms: how far the server's clock has been
     ahead in any sync so far: a reading may claim so much that it cannot have seen.
     made_up_work: made-up cursors are honoured. blind: streams whose listings tell nothing.
-    refresh_ms: how often children are read.
+    refresh_ms: how often children are read. children_read: which of their tables the sync reads.
     """
 
     children: ChildOracle
@@ -50,6 +50,7 @@ class Claims:
         self.ahead_ms = 0
         self.made_up_work = False
         self.refresh_ms = 0
+        self.children_read: tuple[str, ...] = ()
         self.blind: set[str] = set()
 
     def begin(self, streams: dict[str, Part]) -> None:

@@ -77,7 +77,7 @@ FOUND_BY: dict[str, int] = {
     "nothing_is_ever_due_again": 62,
     "one_failing_parent_ends_the_round": 5,
     "operations_after_one_that_raised": 15,
-    "order_by_single_records": 27,
+    "order_by_single_records": 40,
     "rows_of_a_page_without_a_way_on_dropped": 1007,
     "rows_repeated_past_the_last_checkpoint": 94,
     "seam_met_by_time_alone": 331,

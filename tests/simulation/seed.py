@@ -246,6 +246,7 @@ class Simulation:
             blind=weather.blind,
         )
         self.oracle.claims.refresh_ms = settings.children_refresh_ms
+        self.oracle.claims.children_read = tuple(weather.settings["children"])
         run = self._run = Run(self, weather, settings)
         outcome = run.whole(raw)
         self._base_ms, self._run = self.now_ms(), None
