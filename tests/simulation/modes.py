@@ -77,7 +77,9 @@ def failing_now_and_then(random: Random, plan: Plan, weather: Weather, table: st
 def error_inside_200(random: Random, plan: Plan, weather: Weather, table: str) -> None:
     weather.settings["max_retries"] = 3
     answer = random.choice(("api_error", "task_timed_out"))
-    _rule(weather, stream=table, kind="listing", answer=answer, every=random.choice((2, 3)))
+    every = random.choice((2, 3))
+    # Three in all: of two lanes that take turns, one might meet each of them.
+    _rule(weather, stream=table, kind="listing", answer=answer, every=every, times=3 * every)
 
 
 def limit_by_403(random: Random, plan: Plan, weather: Weather, table: str) -> None:
