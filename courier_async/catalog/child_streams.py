@@ -119,6 +119,8 @@ _CHILDREN: Final = (
         params=(("limit", "100"),),
         # `items` is optional and nullable, this is not (SDK types/tenant_list_users_response.py).
         empty_has="has_more",
+        # So is a member's `user_id` (SDK types/tenant_association.py).
+        may_lack_key=True,
         parent="tenant",
         # The user's profile within the tenant: personal, and perhaps with tokens.
         left_out=("profile",),

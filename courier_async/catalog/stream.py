@@ -76,6 +76,7 @@ class Stream:
     deletes: rows that the API no longer returns are deleted. Needs keeps_rows.
     empty_has: the API documents that an empty array may be null or missing: the field that such
         an answer still has. None: without its array an answer is none.
+    may_lack_key: the API documents records without a key, so a page of them alone is no error.
     cursor_at: makes a cursor up for a time in epoch milliseconds, so that one long reading goes
         on in several places at once. None: cursors are opaque.
     parent: the table whose rows' ids stand in `path` as {id}; None for a stream of its own.
@@ -104,6 +105,7 @@ class Stream:
     id_tells: bool = True
     deletes: bool = True
     empty_has: str | None = None
+    may_lack_key: bool = False
     cursor_at: Callable[[int], str] | None = None
     parent: str | None = None
     flatten: Callable[[Any], list[Any]] | None = None

@@ -54,7 +54,9 @@ class ChildPages:
                 self._counts.unusable += page.unusable
             position += len(page.records) + page.unusable
             cursor = page.next_cursor
-            trouble = trouble or no_usable(page) or guard.trouble(page)
+            if not self._stream.may_lack_key:
+                trouble = trouble or no_usable(page)
+            trouble = trouble or guard.trouble(page)
             # The rows are good; only the way on is not.
             yield page, release
             if trouble is not None:

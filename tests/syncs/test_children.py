@@ -288,6 +288,19 @@ async def test_a_child_that_is_seen_before_a_reading_fails_is_not_half_way_to_de
     assert (await house.sync()).deleted(house.child) == []
 
 
+async def test_a_tenant_whose_members_have_no_user_id_fails_no_sync() -> None:
+    """Courier documents them, and without a key they cannot be stored."""
+    house = House("tenant")
+    await house.sync()
+    parent = house.parent_with_children()
+    body = {"items": [{"tenant_id": parent, "type": "user"}], "has_more": False}
+    house.rules({"stream": house.child, "parent": parent, "body": body})
+    for _ in range(3):
+        await house.sync()
+        assert any("came without their key" in text for text in house.sink.warnings)
+    assert house.is_equal()
+
+
 @pytest.mark.parametrize("records", ["null", "keyless"])
 async def test_children_that_come_unusable_are_not_gone(house: House, records: str) -> None:
     house.rules({"stream": house.child, "records": records, "share": 0.4})
