@@ -8,12 +8,19 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from courier_async.catalog.rows import RowMapper
-from courier_async.catalog.stream import DAY_MS, Record, Stream
+from courier_async.catalog.stream import DAY_MS, Key, Record, Stream
 from courier_async.handover import Entry, Row
 from courier_async.reading.judge import JudgedPage, time_of
 from courier_async.state.plan import last_read, unusable_now
 from courier_async.state.position import StreamState
-from courier_async.state.sent_rows import BLANK, SentByHour, SentRows, fingerprint, short_hash
+from courier_async.state.sent_rows import (
+    BLANK,
+    SentByHour,
+    SentRows,
+    fingerprint,
+    hasher,
+    short_hash,
+)
 
 # Provider retries and status checks last up to 72 hours (docs, delivery pipeline).
 SETTLING_MS: Final = 3 * DAY_MS
@@ -62,7 +69,7 @@ class Changes:
     ) -> None:
         self._stream = stream
         self._mapper = mapper
-        self._salt = salt
+        self._salted = hasher(salt)
         self.rows = rows
         self.recent = recent
         self._since_ms = since_ms
@@ -71,25 +78,24 @@ class Changes:
     def select(self, page: JudgedPage, state: StreamState, now_ms: int) -> Selected:
         """What of the page must be sent, and noted as sent from now on."""
         selected = Selected()
-        for at, time in enumerate(page.times):
+        for record, key, time in zip(page.records, page.keys, page.times, strict=True):
             if time is not None and self._since_ms is not None and time < self._since_ms:
                 selected.unchanged += 1
             elif self.rows is not None:
-                self._select_row(selected, page, at, self.rows)
+                self._select_row(selected, record, key, self.rows)
             elif self.recent is not None and time is not None:
-                self._select_recent(selected, page, at, time, self.recent, state, now_ms)
+                self._select_recent(selected, record, key, time, self.recent, state, now_ms)
             else:
                 if self._may_owe is not None and not state.timeless:
                     # Nothing is noted of it, so each sync that meets it reads its children.
-                    selected.due[page.keys[at][0]] = _UNKNOWN_MS
-                selected.rows.append(self._mapper.row(page.records[at]))
+                    selected.due[key[0]] = _UNKNOWN_MS
+                selected.rows.append(self._mapper.row(record))
         if self.rows is not None and self.rows.are_too_many:
             # The next checkpoint gives them up as well; kept here, they would fill the memory.
             self.rows = None
         return selected
 
-    def _select_row(self, selected: Selected, page: JudgedPage, at: int, rows: SentRows) -> None:
-        record, key = page.records[at], page.keys[at]
+    def _select_row(self, selected: Selected, record: Record, key: Key, rows: SentRows) -> None:
         mark = self._mark(record)
         if mark and rows.get(key) == mark:
             selected.unchanged += 1
@@ -102,14 +108,13 @@ class Changes:
     def _select_recent(
         self,
         selected: Selected,
-        page: JudgedPage,
-        at: int,
+        record: Record,
+        key: Key,
         time: int,
         recent: SentByHour,
         state: StreamState,
         now_ms: int,
     ) -> None:
-        record, key = page.records[at], page.keys[at]
         # Nothing is noted of older records, most of a first reading: they need no fingerprint.
         is_noted = recent.is_above_given_up(time)
         name = short_hash(key) if is_noted else b""
@@ -137,7 +142,7 @@ class Changes:
         selected.rows.append(self._mapper.row(record))
 
     def _mark(self, record: Record) -> bytes:
-        return fingerprint(landing(self._stream, record), self._salt)
+        return fingerprint(landing(self._stream, record), self._salted)
 
     def _newest_own_time(self, record: Record, now_ms: int) -> int:
         """One that lies ahead is an odd one, and nothing to wait for."""

@@ -32,10 +32,21 @@ _NEEDS_ESCAPE: Final = re.compile(r"[\\\n\t]")
 _encode_sorted: Final = msgspec.json.Encoder(order="sorted").encode
 
 
-def fingerprint(record: Record, salt: bytes) -> bytes:
+def hasher(salt: bytes = b"") -> hashlib.blake2b:
+    """A hash to be copied for each text, which costs a third less than to begin each anew.
+
+    salt: at most 16 bytes.
+    """
+    return hashlib.blake2b(digest_size=_HASH_BYTES, salt=salt)
+
+
+_UNSALTED: Final = hasher()
+
+
+def fingerprint(record: Record, salted: hashlib.blake2b) -> bytes:
     """48 bits of the record as it came; the order of its keys does not matter.
 
-    salt: at most 16 bytes, another for each definition of the table.
+    salted: with another salt for each definition of the table.
     """
     try:
         text = _encode_sorted(record)
@@ -44,13 +55,16 @@ def fingerprint(record: Record, salt: bytes) -> bytes:
             text = json.dumps(record, sort_keys=True).encode()
         except RecursionError:
             return BLANK
-    return hashlib.blake2b(text, digest_size=_HASH_BYTES, salt=salt).digest()
+    hashing = salted.copy()
+    hashing.update(text)
+    return hashing.digest()
 
 
 def short_hash(key: Key) -> bytes:
     """48 bits of a key."""
-    text = "\x00".join(key).encode("utf-8", "replace")
-    return hashlib.blake2b(text, digest_size=_HASH_BYTES).digest()
+    hashing = _UNSALTED.copy()
+    hashing.update("\x00".join(key).encode("utf-8", "replace"))
+    return hashing.digest()
 
 
 def key_text(key: Key) -> str:

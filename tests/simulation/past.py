@@ -8,7 +8,7 @@ from courier_async.catalog.rows import RowMapper
 from courier_async.catalog.stream import Record
 from courier_async.catalog.streams import BY_TABLE
 from courier_async.reading.changes import landing
-from courier_async.state.sent_rows import fingerprint
+from courier_async.state.sent_rows import fingerprint, hasher
 
 _REDACTING, _PLAIN = (
     {table: RowMapper(stream, redact_secrets=redacts) for table, stream in BY_TABLE.items()}
@@ -37,7 +37,7 @@ class Version:
     def mark(self, salt: bytes) -> bytes:
         """The fingerprint that the state keeps of it."""
         if salt not in self._marks:
-            self._marks[salt] = fingerprint(self.landing, salt)
+            self._marks[salt] = fingerprint(self.landing, hasher(salt))
         return self._marks[salt]
 
 
