@@ -1,8 +1,9 @@
 """What reading hands to writing: batches of rows with the state that they lead to, and notices."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
+
+import msgspec
 
 from courier_async.catalog.stream import Key, Stream
 from courier_async.state.position import StreamState
@@ -12,7 +13,7 @@ Row = dict[str, Any]
 Release = Callable[[], None]
 
 
-class Entry(NamedTuple):
+class Entry(msgspec.Struct, frozen=True):
     """What to remember of a row once it has been sent; time_ms of messages alone."""
 
     key: Key
@@ -21,8 +22,7 @@ class Entry(NamedTuple):
     time_ms: int | None = None
 
 
-@dataclass(slots=True, kw_only=True)
-class Batch:
+class Batch(msgspec.Struct, kw_only=True):
     """What one page brings, to be written in this order: rows, deletes, then the state.
 
     rows: as op.upsert takes them. entries: one for each row that is remembered.
@@ -35,20 +35,19 @@ class Batch:
     """
 
     stream: Stream
-    rows: list[Row] = field(default_factory=list)
-    entries: list[Entry] = field(default_factory=list)
-    deletes: list[Key] = field(default_factory=list)
-    forgotten: list[Key] = field(default_factory=list)
-    due: dict[str, int] = field(default_factory=dict)
+    rows: list[Row] = msgspec.field(default_factory=list)
+    entries: list[Entry] = msgspec.field(default_factory=list)
+    deletes: list[Key] = msgspec.field(default_factory=list)
+    forgotten: list[Key] = msgspec.field(default_factory=list)
+    due: dict[str, int] = msgspec.field(default_factory=dict)
     due_in: tuple[str, ...] = ()
-    done: list[str] = field(default_factory=list)
+    done: list[str] = msgspec.field(default_factory=list)
     state: StreamState | None = None
     ends_walk: bool = False
     release: Release | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Notice:
+class Notice(msgspec.Struct, frozen=True):
     """A warning for the person who looks after the connection."""
 
     text: str

@@ -3,10 +3,10 @@
 import asyncio
 import random
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 import backoff
+import msgspec
 
 from courier_async.api.answers import BadKey, Body, Failed, TooMany, meaning_of
 from courier_async.api.headers import LONGEST_WAIT_SECONDS, now_ms, server_ms
@@ -30,8 +30,7 @@ _FIRST_DELAY_SECONDS: Final = 1.0
 _MOST_LONE_LIMITS: Final = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(msgspec.Struct, frozen=True):
     """A 200 and its decoded JSON.
 
     server_ms: the answer's Date in epoch milliseconds; where it has none, when it was asked for,
@@ -47,8 +46,7 @@ class Reply:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class _Request:
+class _Request(msgspec.Struct, frozen=True):
     path_and_query: str
     counts: Counts
     lane: bool
@@ -56,16 +54,14 @@ class _Request:
     arrays: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Limit:
+class _Limit(msgspec.Struct, frozen=True):
     """A limit was met by a request that was let go at `sent_at`."""
 
     refusal: TooMany
     sent_at: float
 
 
-@dataclass(slots=True)
-class _Met:
+class _Met(msgspec.Struct):
     """The limits that one request has met in a row, since when, by the loop's clock.
 
     lone: those while others of its stream were answered.

@@ -4,9 +4,10 @@ Three families of envelopes exist (stream.Family). A body that fits none is an e
 since an empty page in its place would lose rows without a word.
 """
 
-from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import SplitResult, unquote, urljoin, urlsplit
+
+import msgspec
 
 from courier_async.catalog.stream import Family, Stream
 from courier_async.errors import BadAnswer
@@ -16,8 +17,7 @@ _DEFAULT_PORTS: Final = {"https": 443, "http": 80}
 _LEADING_ON: Final = frozenset({"has_more", "cursor", "next_url"})
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(msgspec.Struct, frozen=True):
     """records as they came (anything JSON); next_cursor None on the last page.
 
     trouble: why the way to the next page cannot be told; raised once the records are written.

@@ -3,11 +3,11 @@
 import asyncio
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Protocol
 
 import aiohttp
+import msgspec
 from yarl import URL
 
 from courier_async import __version__
@@ -29,8 +29,7 @@ _TIMEOUT_ADVICE: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True):
     """status, the headers (asked for in lower case), and the body as it was sent, unpacked."""
 
     status: int

@@ -4,8 +4,9 @@ Decided against what reading has put on the queue already, which is ahead of wha
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Final
+
+import msgspec
 
 from courier_async.catalog.rows import RowMapper
 from courier_async.catalog.stream import DAY_MS, Key, Record, Stream
@@ -30,20 +31,19 @@ HISTORY_LAG_MS: Final = 10 * 60 * 1000
 _UNKNOWN_MS: Final = 1
 
 
-@dataclass(slots=True)
-class Selected:
+class Selected(msgspec.Struct):
     """rows: to be sent, with their entries. unchanged: records that need not be.
 
     shows_news: some record is known to be new or changed. holds_known: some has an entry.
     due: id -> time of messages whose children are to be read.
     """
 
-    rows: list[Row] = field(default_factory=list)
-    entries: list[Entry] = field(default_factory=list)
+    rows: list[Row] = msgspec.field(default_factory=list)
+    entries: list[Entry] = msgspec.field(default_factory=list)
     unchanged: int = 0
     shows_news: bool = False
     holds_known: bool = False
-    due: dict[str, int] = field(default_factory=dict)
+    due: dict[str, int] = msgspec.field(default_factory=dict)
 
 
 class Changes:

@@ -1,9 +1,10 @@
 """The pages of one parent's children: a template's metrics, a list's subscriptions, a history."""
 
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import replace
 from typing import Final
 from urllib.parse import quote, quote_plus, urlencode
+
+from msgspec.structs import replace
 
 from courier_async.api.client import CourierClient
 from courier_async.api.pacer import Pacer

@@ -2,9 +2,10 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
+
+import msgspec
 
 from courier_async.api.pages import Page
 from courier_async.errors import CourierError
@@ -35,8 +36,7 @@ class Purpose(Enum):
     CONFIRM = "confirm"
 
 
-@dataclass(slots=True)
-class Arrival:
+class Arrival(msgspec.Struct):
     """An answer to one of a walk's requests, or how it failed.
 
     answered_at: when it came, by the loop's clock; it may wait long before the walk takes it.

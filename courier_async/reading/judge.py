@@ -4,9 +4,10 @@ Pure functions and one small counter: no request, no queue.
 """
 
 from bisect import bisect_left, insort
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
+
+import msgspec
 
 from courier_async.api.pages import Page
 from courier_async.catalog.stream import DAY_MS, HOUR_MS, Key, Record, Stream
@@ -22,8 +23,7 @@ _MOST_TAILS: Final = 2_048
 _FEW_PAGES: Final = 3
 
 
-@dataclass(slots=True, kw_only=True)
-class JudgedPage:
+class JudgedPage(msgspec.Struct, kw_only=True):
     """records, keys, times: of the records that can be stored, in order.
 
     times: epoch milliseconds; None where none can be read. unusable: records left out;

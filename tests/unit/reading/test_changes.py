@@ -136,10 +136,10 @@ def test_a_message_is_sent_when_it_is_new_and_when_it_has_changed() -> None:
     record = message("a", 5 * DAY_MS)
     first = select(changes, MESSAGE, record, state=READ)
     assert (sent(first), first.shows_news, first.holds_known) == (["a"], True, False)
-    ((key, name, mark, time),) = first.entries
-    assert (key, time) == (("a",), NOW - 5 * DAY_MS)
+    (entry,) = first.entries
+    assert (entry.key, entry.time_ms) == (("a",), NOW - 5 * DAY_MS)
     assert changes.recent is not None
-    assert changes.recent.get(name, NOW - 5 * DAY_MS) == mark
+    assert changes.recent.get(entry.name, NOW - 5 * DAY_MS) == entry.mark
     again = select(changes, MESSAGE, record, state=READ)
     assert (sent(again), again.shows_news, again.holds_known) == ([], False, True)
     assert (again.unchanged, again.entries) == (1, [])
