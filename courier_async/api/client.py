@@ -134,19 +134,22 @@ class CourierClient:
         raise Unavailable(text, failed.advice)
 
     async def _try_once(self, request: _Request) -> Reply:
-        # Raised here, where no local holds the body: a traceback lives while a retry waits.
+        # Raised here, where no local holds the body: a traceback lives while a retry waits, and
+        # that of a refusal until Python looks for cycles.
         outcome = await self._reply_or_failure(request)
+        if isinstance(outcome, Refused):
+            raise outcome
         if isinstance(outcome, Failed):
             raise _Retry(outcome)
         return outcome
 
-    async def _reply_or_failure(self, request: _Request) -> Reply | Failed:
+    async def _reply_or_failure(self, request: _Request) -> Reply | Failed | Refused:
         """Asks until the answer is no limit, and once more after a 401 that may be a stray one."""
         asked_again, met, answers = False, _Met(), self._refusals.answers
         while True:
             answered_before = answers[request.counts.table]
             outcome = await self._ask_within_budget(request)
-            if isinstance(outcome, Reply | Failed):
+            if isinstance(outcome, Reply | Failed | Refused):
                 return outcome
             if isinstance(outcome, _Limit):
                 is_lone = met.lone > _MOST_LONE_LIMITS  # also once the others have ended
@@ -158,7 +161,9 @@ class CourierClient:
             asked_again = True
             request.counts.retries += 1
 
-    async def _ask_within_budget(self, request: _Request) -> Reply | Failed | BadKey | _Limit:
+    async def _ask_within_budget(
+        self, request: _Request
+    ) -> Reply | Failed | Refused | BadKey | _Limit:
         """One request; what it holds of the memory is kept by a reply alone."""
         hold = await self._budget.take(request.counts.table, lane=request.lane)
         is_kept = False
@@ -170,7 +175,9 @@ class CourierClient:
             if not is_kept:
                 hold.release()
 
-    async def _ask(self, request: _Request, hold: Hold) -> Reply | Failed | BadKey | _Limit:
+    async def _ask(
+        self, request: _Request, hold: Hold
+    ) -> Reply | Failed | Refused | BadKey | _Limit:
         sent_at = await self._turn_of(request)
         asked_ms = now_ms()
         try:
@@ -187,8 +194,6 @@ class CourierClient:
         self._refusals.answered(request.counts.table)
         for pacer in filter(None, (self._pacer, request.own_pacer)):
             pacer.answered(sent_at=sent_at)
-        if isinstance(meaning, Refused):
-            raise meaning
         if not isinstance(meaning, Body):
             return meaning
         self._key_accepted = True

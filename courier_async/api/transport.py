@@ -120,7 +120,8 @@ class HttpTransport:
                 return Answer(response.status, response.headers, body)
         # LookupError: aiohttp's, where the names are forgotten while another task looks one up.
         except (aiohttp.ClientError, OSError, ValueError, LookupError, BadlyPacked) as error:
-            trouble = self._trouble(error)
+            # aiohttp keeps the error, whose frames hold what was read of the body: a cycle.
+            trouble = self._trouble(error.with_traceback(None))
         # The name may lead elsewhere by now.
         self._connector.clear_dns_cache()
         raise trouble

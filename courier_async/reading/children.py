@@ -211,7 +211,8 @@ class ChildrenReader:
         except KeyRefused as refusal:
             end = refusal
         except CourierError as error:
-            end = _End(parent, error, was_answered)
+            # Its frames hold the answer, and this one the error: a cycle.
+            end = _End(parent, error.with_traceback(None), was_answered)
         except Exception as error:  # a fault of our own must end the sync, not hang it
             end = error
         await arrivals.put(end)

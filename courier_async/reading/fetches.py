@@ -106,7 +106,8 @@ class Fetches:
             now = asyncio.get_running_loop().time()
             arrival = Arrival(lane, purpose, asked, answered_at=now)
         except CourierError as error:
-            arrival = Arrival(lane, purpose, None, error)
+            # Its frames hold the answer, and this one the error: a cycle.
+            arrival = Arrival(lane, purpose, None, error.with_traceback(None))
         except Exception as error:  # a fault of our own must end the sync, not hang it
             self._arrivals.put_nowait(error)
             return

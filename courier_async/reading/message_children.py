@@ -114,7 +114,8 @@ class MessageChildrenReader:
                 await results.put(refusal)
                 return
             except CourierError as error:
-                read.error = error
+                # Its frames hold the answer, and this one the error: a cycle.
+                read.error = error.with_traceback(None)
             except Exception as error:  # a fault of our own must end the sync, not hang it
                 _release(read)
                 await results.put(error)

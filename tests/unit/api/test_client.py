@@ -3,6 +3,7 @@
 import asyncio
 import json
 import math
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from email.utils import formatdate
@@ -135,6 +136,16 @@ def test_an_answer_without_a_date_is_dated_before_it_waits_for_memory(
         assert (await waiting).server_ms - asked_ms < 250
 
     run_virtual(main())
+
+
+def test_no_frame_of_a_failure_holds_the_answer() -> None:
+    for answer in (status(404, b"{}"), status(200, b"<html>")):
+        error = ask(answer, max_retries=0).error
+        assert error is not None
+        frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+        assert frames
+        for frame in frames:
+            assert answer not in frame.f_locals.values()
 
 
 TROUBLE = ConnectionTrouble("the connection was dropped before an answer")

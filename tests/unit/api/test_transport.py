@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import gzip
 import random
 import socket
@@ -10,7 +11,7 @@ import time
 import traceback
 import tracemalloc
 import zlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -616,6 +617,28 @@ async def test_a_body_of_a_hundred_megabytes_is_refused_before_it_fills_the_memo
         async with serving(send) as server:
             with pytest.raises(BodyTooLarge):
                 await get(server.url)
+
+
+@pytest.fixture
+def no_search_for_cycles() -> Iterator[None]:
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("no_search_for_cycles")
+@pytest.mark.parametrize("chunked", [True, False])
+async def test_what_was_read_of_an_answer_that_failed_is_gone_at_once(chunked: bool) -> None:
+    async def send(writer: asyncio.StreamWriter) -> None:
+        length = b"Transfer-Encoding: chunked" if chunked else b"Content-Length: 16000000"
+        writer.write(b"HTTP/1.1 200 OK\r\n" + length + b"\r\n\r\n")
+        await pour(writer, megabytes=8, chunked=chunked)
+
+    with bounded(seconds=20, megabytes=40):
+        async with serving(send) as server:
+            for _ in range(10):
+                with pytest.raises(ConnectionTrouble, match="cut short"):
+                    await get(server.url)
 
 
 @pytest.mark.parametrize("packed_at_once", [True, False])

@@ -81,6 +81,20 @@ def test_a_lane_is_asking_until_its_answer_is_taken() -> None:
     run_virtual(main())
 
 
+def test_a_failure_does_not_hold_the_frames_in_which_it_was_met() -> None:
+    async def ask(cursor: str | None, yields: bool) -> Asked:
+        raise Unavailable("no answer")
+
+    async def main() -> None:
+        async with Fetches(ask) as fetches:
+            fetches.start(live(), None)
+            error = (await fetches.next()).error
+            assert error is not None
+            assert error.__traceback__ is None
+
+    run_virtual(main())
+
+
 def test_a_fault_of_our_own_is_raised_and_not_waited_for() -> None:
     async def ask(cursor: str | None, yields: bool) -> Asked:
         raise ZeroDivisionError
