@@ -41,6 +41,18 @@ async def test_many_syncs_in_one_process_leave_nothing_behind() -> None:
     assert after[1:] <= before[1:]
 
 
+async def test_a_sync_looks_for_cycles_seldom() -> None:
+    before, met = gc.get_threshold(), set[int]()
+    gc.set_threshold(700)
+    sink = Sink(on_operation=lambda *_: met.add(gc.get_threshold()[0]))
+    try:
+        async with serve(small_account()) as server:
+            await sync_over_http(settings(base_url=server.url), {}, sink)
+    finally:
+        gc.set_threshold(*before)
+    assert met == {10_000}
+
+
 def test_a_leap_of_this_machines_clock_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     house = House()
     real = time.time
