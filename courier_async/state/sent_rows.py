@@ -6,6 +6,7 @@ key; of streams that are read newest first the youngest are kept, by the hour of
 
 import base64
 import hashlib
+import heapq
 import json
 import re
 from typing import Final
@@ -148,6 +149,8 @@ class SentByHour:
     def __init__(self, most: int | None = None) -> None:
         self._most = MOST_MESSAGES if most is None else most
         self.hours: dict[int, dict[bytes, bytes]] = {}
+        # The same hours as a heap: to look through all for the oldest costs more than all else.
+        self._oldest_first: list[int] = []
         self.given_up = -1
         self._count = 0
         self._texts: dict[int, str] = {}
@@ -166,12 +169,13 @@ class SentByHour:
         entries = self.hours.get(hour)
         if entries is None:
             entries = self.hours[hour] = {}
+            heapq.heappush(self._oldest_first, hour)
         self._count += name not in entries
         entries[name] = mark or bytes(_HASH_BYTES)
         self._texts.pop(hour, None)
         # The youngest hour is kept whole, but for a burst that would fill the state.
         while self._count > self._most and (len(self.hours) > 1 or self._count > 2 * self._most):
-            oldest = min(self.hours)
+            oldest = heapq.heappop(self._oldest_first)
             self._count -= len(self.hours.pop(oldest))
             self._texts.pop(oldest, None)
             self.given_up = oldest
@@ -187,6 +191,7 @@ class SentByHour:
     def copy(self) -> "SentByHour":
         twin = SentByHour(self._most)
         twin.hours = {hour: entries.copy() for hour, entries in self.hours.items()}
+        twin._oldest_first = self._oldest_first.copy()
         twin.given_up, twin._count = self.given_up, self._count
         return twin
 

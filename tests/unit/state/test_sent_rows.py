@@ -199,6 +199,17 @@ def test_the_oldest_hours_give_way_and_nothing_up_to_them_is_taken_again(
     assert (back.hours, back.given_up) == (messages.hours, messages.given_up)
 
 
+def test_a_copy_and_what_was_saved_give_way_in_the_same_order(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sent_rows, "MOST_MESSAGES", 3)
+    messages = sent(HOUR + 3, HOUR + 1, HOUR + 2)
+    for each in (messages.copy(), SentByHour.from_json(messages.as_json()), messages):
+        each.set(name(0), (HOUR + 4) * HOUR_MS, MARK)
+        assert sorted(each.hours) == [HOUR + 2, HOUR + 3, HOUR + 4]
+        assert each.given_up == HOUR + 1
+
+
 def test_a_message_older_than_all_others_gives_way_itself_where_there_is_no_room(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
