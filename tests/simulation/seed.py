@@ -293,6 +293,9 @@ class Simulation:
             if status == 403 and {*weather.settings["streams"]} == {"message"}:
                 # At the head of the only stream it means the key.
                 weather.excuse_all()
+            if any(rule.get("answer") == "bad_key" for rule in options["rules"]):
+                # So does a 401 where no request has been accepted before it.
+                weather.excuse_all()
             if not weather.options and "message" in weather.settings["streams"]:
                 weather.fails_below = self._page_above(low, high)
         if self._bad_parent is not None and not weather.quiet:
