@@ -12,7 +12,7 @@ from courier_async.catalog.rows import RowMapper
 from courier_async.catalog.stream import DAY_MS, Key, Record, Stream
 from courier_async.handover import Entry, Row
 from courier_async.reading.judge import JudgedPage, time_of
-from courier_async.state.plan import last_read, unusable_now
+from courier_async.state.plan import last_read, unusable_from
 from courier_async.state.position import StreamState
 from courier_async.state.sent_rows import (
     BLANK,
@@ -164,8 +164,8 @@ class Changes:
         own_time = self._stream.settled_times.get(str(record.get("status")))
         if covered_at is None or own_time is None or record.get(own_time) is None:
             return False
-        unusable = unusable_now(state, covered_at)
-        if unusable is not None and time >= unusable.time:
+        unusable = unusable_from(state, covered_at)
+        if unusable is not None and time >= unusable:
             return False
         for name in self._stream.own_times:
             if record.get(name) is not None:

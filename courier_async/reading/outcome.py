@@ -1,6 +1,7 @@
 """What a walk leaves in the state: readings, watermark, order, and records that were unusable."""
 
 from collections.abc import Iterable
+from typing import Final
 
 from msgspec.structs import replace
 
@@ -9,6 +10,9 @@ from courier_async.reading.lane import LiveLane
 from courier_async.state.plan import INDEX_LAG_MS, UNUSABLE_MS, Depth, with_reading
 from courier_async.state.position import Reading, StreamState, Unusable
 from courier_async.state.sent_rows import key_text
+
+# Half a month each.
+_MOST_UNUSABLE: Final = 24
 
 
 def ended_state(
@@ -28,7 +32,7 @@ def ended_state(
     unusable_to: the oldest time at which this walk met records that cannot be stored.
     """
     if stream.time_field is None:
-        unusable = state.unusable if unusable_to is not None else None
+        unusable = state.unusable if unusable_to is not None else ()
         return replace(state, read_at=start, lanes=(), unusable=unusable)
     order, newest = lane.order, lane.saved.newest
     # Many pages of one time pass for any order, unless the newest come last.
@@ -63,13 +67,13 @@ def with_given_up(state: StreamState, reading: Reading, depth: Depth) -> StreamS
 def with_unusable(state: StreamState, time: int, now: int) -> StreamState:
     """The state once a page held records that cannot be stored."""
     known = state.unusable
-    if known is None:
-        return replace(state, unusable=Unusable(time, now))
-    is_known = known.time <= time <= known.met_at
-    if not is_known and now - known.met_at > UNUSABLE_MS // 2:
-        # Those that never become usable must not use up the days of one that came since.
-        return replace(state, unusable=known.renewed(time, now))
-    return replace(state, unusable=known.reaching(min(time, known.time)))
+    if any(span.time <= time <= span.met_at for span in known):
+        return state
+    if known and now - known[-1].met_at <= UNUSABLE_MS // 2:
+        last = known[-1]._replace(time=min(time, known[-1].time))
+        return replace(state, unusable=(*known[:-1], last))
+    # Those that never become usable must not use up the days of one that came since.
+    return replace(state, unusable=(*known, Unusable(time, now))[-_MOST_UNUSABLE:])
 
 
 def without_seen(state: StreamState, keys: Iterable[Key]) -> StreamState:
@@ -81,8 +85,13 @@ def without_seen(state: StreamState, keys: Iterable[Key]) -> StreamState:
     return replace(state, missing=missing)
 
 
-def _still_unusable(state: StreamState, reached: int, unusable_to: int | None) -> Unusable | None:
-    known = state.unusable
-    if known is None or reached > known.time:
-        return known
-    return None if unusable_to is None else known.reaching(unusable_to)
+def _still_unusable(
+    state: StreamState, reached: int, unusable_to: int | None
+) -> tuple[Unusable, ...]:
+    below = [span for span in state.unusable if reached > span.time]
+    if unusable_to is None:
+        return tuple(below)
+    return tuple(
+        span if span in below else span._replace(time=max(span.time, unusable_to))
+        for span in state.unusable
+    )

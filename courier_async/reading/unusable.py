@@ -16,7 +16,7 @@ from courier_async.state.position import StreamState, Unusable
 class UnusableRecords:
     """What one walk has met of them. oldest: the earliest time at which one may stand, or None."""
 
-    def __init__(self, stream: Stream, saved: Unusable | None) -> None:
+    def __init__(self, stream: Stream, saved: tuple[Unusable, ...]) -> None:
         self._has_times = stream.time_field is not None
         self.oldest: int | None = None
         # Over all syncs, without what the next pages of these lanes have still to bound.

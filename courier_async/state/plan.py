@@ -12,7 +12,7 @@ from typing import Final
 from msgspec.structs import replace as _replace
 
 from courier_async.catalog.stream import DAY_MS, HOUR_MS
-from courier_async.state.position import Lane, Reading, StreamState, Unusable
+from courier_async.state.position import Lane, Reading, StreamState
 
 # A record may become visible this long after the time it carries (docs: a couple of minutes).
 INDEX_LAG_MS: Final = 10 * 60 * 1000
@@ -21,7 +21,7 @@ _AGE_PER_WAIT: Final = 4
 _MOST_READINGS: Final = 24
 # Unfinished lanes from a head that go on; what further ones have read is read again.
 _MOST_UNFINISHED: Final = 8
-# Records that could not be stored are looked for this long, or half as long where others came.
+# Records that could not be stored are looked for this long from when the first of them was met.
 UNUSABLE_MS: Final = 30 * DAY_MS
 
 
@@ -133,12 +133,12 @@ def _bound(state: StreamState, now: int, depth: Depth) -> int:
         unread = older.began - INDEX_LAG_MS - depth.overlap_ms
         if newer.reached > max(unread, closed, depth.floor):
             bound = min(bound, unread)
-    unusable = unusable_now(state, now)
+    unusable = unusable_from(state, now)
     # Nothing below the floor is read, so nothing there can have been read lately.
     if unusable is not None:
-        read_at = last_read(state.readings, max(unusable.time, depth.floor)) or 0
+        read_at = last_read(state.readings, max(unusable, depth.floor)) or 0
         if now - read_at >= DAY_MS:
-            bound = min(bound, unusable.time - depth.overlap_ms)
+            bound = min(bound, unusable - depth.overlap_ms)
     return max(bound, depth.floor)
 
 
@@ -176,18 +176,18 @@ def with_reading(
         if known.reached > closed and known is not kept[-1]:
             break
         closed = max(closed, known.began - lookback_ms)
-    unusable = unusable_now(state, kept[0].began)
+    unusable = unusable_from(state, kept[0].began)
     if unusable is not None:
-        closed = min(closed, unusable.time)
+        closed = min(closed, unusable)
     while len(kept) > 2 and (kept[-3].reached <= closed or len(kept) > _MOST_READINGS):
         del kept[-2]
     return tuple(kept), closed
 
 
-def unusable_now(state: StreamState, now: int) -> Unusable | None:
-    """Records that could not be stored and are still looked for; None after thirty days."""
-    unusable = state.unusable
-    return unusable if unusable and now - unusable.met_at <= UNUSABLE_MS else None
+def unusable_from(state: StreamState, now: int) -> int | None:
+    """The oldest time at which records that could not be stored are still looked for, if any."""
+    times = [span.time for span in state.unusable if now - span.met_at <= UNUSABLE_MS]
+    return min(times, default=None)
 
 
 def last_read(readings: Iterable[Reading], time: int) -> int | None:
@@ -220,8 +220,8 @@ def _closed(state: StreamState, lookback_ms: int) -> int:
     if state.closed is None or not state.readings:
         return 0
     closed = min(state.closed, state.readings[0].began - lookback_ms)
-    unusable = unusable_now(state, state.readings[0].began)
-    return closed if unusable is None else min(closed, unusable.time)
+    unusable = unusable_from(state, state.readings[0].began)
+    return closed if unusable is None else min(closed, unusable)
 
 
 def _uncovered_by_later(readings: Iterable[Reading]) -> tuple[Reading, ...]:

@@ -53,26 +53,11 @@ class Lane(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Unusable(NamedTuple):
-    """Records that could not be stored: the time of the oldest such page, and when it was met.
-
-    given_up_from, given_up: what stands between was met so long before that it has been looked for
-    in its own time.
-    """
+    """Records that could not be stored: the time of the oldest such page, and when the first of
+    them was met."""
 
     time: Time
     met_at: Time
-    given_up: Time = 0
-    given_up_from: Time = 0
-
-    def reaching(self, time: int) -> "Unusable":
-        """The same, with `time` for the oldest."""
-        is_given_up = self.given_up_from <= time <= self.given_up
-        return self._replace(time=self.given_up if is_given_up else time)
-
-    def renewed(self, time: int, now: int) -> "Unusable":
-        """What is looked for from now on, at `time`, while all that was met before is given up."""
-        since = min(self.given_up_from or self.time, self.time)
-        return Unusable(time, now, given_up=self.met_at, given_up_from=since)
 
 
 class Missing(NamedTuple):
@@ -106,6 +91,8 @@ class StreamState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     closed: what is older was beyond the lookback when it was last read.
     lanes: newest first; only while a walk is under way.
     no_lanes_until: made-up cursors were seen not to work. timeless: told that no time is readable.
+    unusable: oldest first. Those met within the same days share an entry, which outlasts the days
+    in which they are looked for, so that nobody looks for them again.
     missing: rows that may have gone, by key.
     round, owed: of children, the round over all parents, and the ids of parents that are to be
     read first -> whether the last try failed.
@@ -119,7 +106,7 @@ class StreamState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     lanes: tuple[Lane, ...] = ()
     no_lanes_until: Time | None = None
     timeless: bool = False
-    unusable: Unusable | None = None
+    unusable: tuple[Unusable, ...] = ()
     missing: dict[str, Missing] = msgspec.field(default_factory=dict)
     round: Round | None = None
     owed: dict[str, bool] = msgspec.field(default_factory=dict)

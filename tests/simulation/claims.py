@@ -212,7 +212,7 @@ def _may_be_unusable(table: str, past: Past, unusable: Any) -> bool:
     """Whether the state says that it could not be stored when it was met."""
     if unusable is None:
         return False
-    return table not in TIMED or past.stands_ms >= unusable[0] - HOUR_MS
+    return table not in TIMED or past.stands_ms >= min(time for time, _ in unusable) - HOUR_MS
 
 
 def marks_of(part: Part) -> dict[str, bytes]:

@@ -128,7 +128,7 @@ def test_what_came_unusable_is_looked_for_where_it_stands_whatever_its_time() ->
     oldest, *_ = source.listing("message")[-1]
     add_odd(source)
     # The state says that nothing could be stored down to the oldest of the others.
-    part = {"readings": [[NOW_MS + HOUR_MS, 0]], "unusable": [oldest, NOW_MS]}
+    part = {"readings": [[NOW_MS + HOUR_MS, 0]], "unusable": [[oldest, NOW_MS]]}
     simulation.oracle.claims.check({"streams": {"message": part}})
 
 

@@ -175,15 +175,15 @@ SETTLED_MS = NOW - 2 * HOUR_MS - 3 * DAY_MS
 @pytest.mark.parametrize(
     ("record", "unusable"),
     [
-        (message("a", 9 * DAY_MS, clicked=SETTLED_MS - 1), None),
-        (message("a", 9 * DAY_MS, delivered=NOW - 9 * DAY_MS), None),
-        (message("a", 9 * DAY_MS), Unusable(NOW - 9 * DAY_MS + 1, NOW)),
-        (message("a", 9 * DAY_MS), Unusable(0, NOW - 31 * DAY_MS)),
+        (message("a", 9 * DAY_MS, clicked=SETTLED_MS - 1), ()),
+        (message("a", 9 * DAY_MS, delivered=NOW - 9 * DAY_MS), ()),
+        (message("a", 9 * DAY_MS), (Unusable(NOW - 9 * DAY_MS + 1, NOW),)),
+        (message("a", 9 * DAY_MS), (Unusable(0, NOW - 31 * DAY_MS),)),
     ],
     ids=["just settled", "delivered at once", "below an unusable record", "looked for no more"],
 )
 def test_a_message_is_settled_at_the_edge_of_each_condition(
-    record: Record, unusable: Unusable | None
+    record: Record, unusable: tuple[Unusable, ...]
 ) -> None:
     changes = changes_of(MESSAGE, recent=recent_above(NOW))
     state = StreamState(readings=READ.readings, unusable=unusable)
@@ -211,7 +211,7 @@ def test_a_message_that_is_not_remembered_is_no_news() -> None:
         (message("a", 2 * DAY_MS), READ),
         (
             message("a", 9 * DAY_MS),
-            StreamState(readings=READ.readings, unusable=Unusable(NOW - 9 * DAY_MS, NOW)),
+            StreamState(readings=READ.readings, unusable=(Unusable(NOW - 9 * DAY_MS, NOW),)),
         ),
     ],
     ids=[

@@ -122,76 +122,82 @@ def test_a_stream_that_has_no_times_keeps_when_it_was_read() -> None:
 # -- records that cannot be stored ---------------------------------------------------------------
 
 
-def left_unusable(reached: int, unusable_to: int | None, **more: Any) -> Unusable | None:
+def left_unusable(
+    reached: int, unusable_to: int | None, before: StreamState | None = None, **more: Any
+) -> tuple[Unusable, ...]:
     lane = head(*DOWNWARDS, reached=reached, ended=False)
-    return ended(lane, StreamState(unusable=MET), unusable_to=unusable_to, **more).unusable
+    state = replace(before or StreamState(), unusable=(MET,))
+    return ended(lane, state, unusable_to=unusable_to, **more).unusable
 
 
 def test_a_walk_that_finds_all_usable_down_to_where_one_was_forgets_it() -> None:
-    assert left_unusable(MET.time, None) is None
-    assert left_unusable(MET.time + 1, None) == MET
+    assert left_unusable(MET.time, None) == ()
+    assert left_unusable(MET.time + 1, None) == (MET,)
 
 
 def test_a_walk_that_still_meets_some_keeps_where_and_since_when() -> None:
     met_again = NOW - DAY_MS
-    assert left_unusable(MET.time, met_again) == Unusable(met_again, MET.met_at)
+    assert left_unusable(MET.time, met_again) == (Unusable(met_again, MET.met_at),)
+    assert left_unusable(MET.time - 1, MET.time - 1) == (MET,)
     # What it has not reached may be unusable still.
-    assert left_unusable(MET.time + 1, met_again) == MET
+    assert left_unusable(MET.time + 1, met_again) == (MET,)
 
 
 def test_a_part_that_an_earlier_sync_has_read_proves_nothing_of_them() -> None:
-    assert left_unusable(0, None, is_resumed=True) == MET
+    assert left_unusable(0, None, is_resumed=True) == (MET,)
 
 
 def test_of_a_stream_without_times_a_whole_walk_tells() -> None:
-    state = StreamState(unusable=MET)
-    assert ended(head(newest=None), state, table="list", unusable_to=None).unusable is None
-    assert ended(head(newest=None), state, table="list", unusable_to=0).unusable == MET
+    state = StreamState(unusable=(MET,))
+    assert ended(head(newest=None), state, table="list", unusable_to=None).unusable == ()
+    assert ended(head(newest=None), state, table="list", unusable_to=0).unusable == (MET,)
 
 
 def test_of_a_stream_without_unusable_records_nothing_is_kept() -> None:
-    assert ended(head(*DOWNWARDS), unusable_to=5).unusable is None
+    assert ended(head(*DOWNWARDS), unusable_to=5).unusable == ()
 
 
 def test_the_oldest_place_is_kept_and_the_first_time_they_were_met() -> None:
     first = with_unusable(StreamState(read_at=1), MET.time, MET.met_at)
-    assert first == StreamState(read_at=1, unusable=MET)
+    assert first == StreamState(read_at=1, unusable=(MET,))
     assert with_unusable(first, MET.time + 1, NOW) == first
     older = with_unusable(first, MET.time - 1, NOW)
-    assert older.unusable == Unusable(MET.time - 1, MET.met_at)
+    assert older.unusable == (Unusable(MET.time - 1, MET.met_at),)
 
 
-def test_one_that_came_long_after_the_others_were_met_has_days_of_its_own() -> None:
-    first = StreamState(unusable=MET)
+@pytest.mark.parametrize("time", [MET.met_at + 1, MET.time - 1], ids=["younger", "deeper"])
+def test_one_that_came_long_after_the_others_were_met_has_days_of_its_own(time: int) -> None:
+    """A deeper one is met where `sync_since` has moved back."""
+    first = StreamState(unusable=(MET,))
     after, later = MET.met_at + 15 * DAY_MS, MET.met_at + 15 * DAY_MS + 1
-    assert with_unusable(first, MET.met_at + 1, after) == first
+    assert with_unusable(first, time, after).unusable[1:] == ()
     assert with_unusable(first, MET.met_at, later) == first
-    second = with_unusable(first, MET.met_at + 1, later)
-    given_up = {"given_up": MET.met_at, "given_up_from": MET.time}
-    assert second.unusable == Unusable(MET.met_at + 1, later, **given_up)
+    second = with_unusable(first, time, later)
+    assert second.unusable == (MET, Unusable(time, later))
     # Those of the first days do not get further ones.
-    third = with_unusable(second, MET.time, later + DAY_MS)
-    assert third.unusable == Unusable(MET.met_at, later, **given_up)
+    assert with_unusable(second, MET.time, later + DAY_MS) == second
 
 
-def test_one_that_stands_deeper_than_those_met_long_before_has_days_of_its_own() -> None:
-    """As where `sync_since` has moved back: nobody has looked for it yet."""
+def test_of_pages_of_one_walk_it_does_not_matter_which_comes_first() -> None:
     later = MET.met_at + 15 * DAY_MS + 1
-    given_up = {"given_up": MET.met_at, "given_up_from": MET.time}
-    deeper = with_unusable(StreamState(unusable=MET), MET.time - 1, later)
-    assert deeper.unusable == Unusable(MET.time - 1, later, **given_up)
-    # Nor does it matter which of two pages of one walk comes first.
-    younger = with_unusable(StreamState(unusable=MET), MET.met_at + 1, later)
-    assert with_unusable(younger, MET.time - 1, later).unusable == deeper.unusable
+    younger = with_unusable(StreamState(unusable=(MET,)), MET.met_at + 1, later)
+    deeper = with_unusable(StreamState(unusable=(MET,)), MET.time - 1, later)
+    assert with_unusable(younger, MET.time - 1, later) == deeper
 
 
-def test_what_was_given_up_stays_so_when_further_ones_are_given_up() -> None:
-    known, now = StreamState(unusable=MET), MET.met_at
-    for _ in range(3):
+def test_those_met_before_a_further_one_are_looked_for_on() -> None:
+    first = with_unusable(StreamState(unusable=(MET,)), MET.time - 1, MET.met_at + 14 * DAY_MS)
+    second = with_unusable(first, NOW + 16 * DAY_MS, MET.met_at + 16 * DAY_MS)
+    assert second.unusable[0] == first.unusable[0] == Unusable(MET.time - 1, MET.met_at)
+
+
+def test_of_those_met_over_years_the_last_are_kept() -> None:
+    known, now = StreamState(unusable=(MET,)), MET.met_at
+    for _ in range(30):
         now += 16 * DAY_MS
         known = with_unusable(known, now - DAY_MS, now)
-        known = with_unusable(known, MET.time, now)
-    assert known.unusable == Unusable(now - 16 * DAY_MS, now, now - 16 * DAY_MS, MET.time)
+    assert len(known.unusable) == 24
+    assert known.unusable[-1] == Unusable(now - DAY_MS, now)
 
 
 # -- rows that may have gone ---------------------------------------------------------------------

@@ -433,11 +433,11 @@ def test_a_false_end_is_found_out_though_what_lies_below_it_comes_broken(below: 
     reader = Reader(api)
     reader.walk()
     # Nothing is claimed, or it is looked for again.
-    assert reader.state.readings == () or reader.state.unusable is not None
+    assert reader.state.readings == () or reader.state.unusable
     api._made_up = made_up  # type: ignore[method-assign]
     api.false_end_page, api.now_ms = None, api.now_ms + 25 * HOUR_MS
     assert is_whole(reader.walk())
-    assert reader.state.unusable is None
+    assert reader.state.unusable == ()
 
 
 def test_a_record_that_is_always_unusable_at_the_very_end_ends_the_walk_all_the_same() -> None:
@@ -467,7 +467,7 @@ def test_a_record_below_the_very_end_that_comes_unusable_once_is_asked_for_once_
     api._made_up = null_after_the_probe  # type: ignore[method-assign]
     reader = Reader(api).walk()
     assert is_whole(reader)
-    assert reader.state.unusable is None
+    assert reader.state.unusable == ()
     # The probe, and twice what lies below the end.
     assert len(api.made_up_asked) == 3
     assert len(set(api.made_up_asked)) == 2
@@ -1317,7 +1317,7 @@ def test_a_page_with_a_record_that_cannot_be_stored_is_asked_for_once_more(
     reader.walk()
     assert is_whole(reader)
     assert reader.asked_twice == [reader.api.cursor_of_page(2)]
-    assert reader.state.unusable is None
+    assert reader.state.unusable == ()
 
 
 def test_nothing_is_saved_of_a_head_that_is_asked_for_once_more_while_a_lane_goes_on() -> None:
@@ -1358,14 +1358,13 @@ def test_a_record_that_stays_unusable_is_looked_for_until_all_came_usable() -> N
     reader.walk()
     assert reader.error is None
     assert len(reader.missing) == 1
-    assert reader.state.unusable is not None
-    assert reader.state.unusable.met_at == NOW + 1000
+    assert [span.met_at for span in reader.state.unusable] == [NOW + 1000]
     reader.api.page_from = whole  # type: ignore[method-assign]
     for _ in range(2):
         reader.api.now_ms += DAY_MS
         reader.walk()
     assert is_whole(reader)
-    assert reader.state.unusable is None
+    assert reader.state.unusable == ()
 
 
 def test_a_record_that_an_earlier_sync_met_unusable_is_looked_for_after_the_rest() -> None:
@@ -1380,7 +1379,7 @@ def test_a_record_that_an_earlier_sync_met_unusable_is_looked_for_after_the_rest
     reader.api.page_from = spoilt  # type: ignore[method-assign]
     reader.walk(die_after=15)
     met = reader.state.unusable
-    assert met is not None
+    assert met
     reader.api.now_ms += MINUTE_MS
     reader.walk()
     assert not reader.state.lanes
@@ -1403,8 +1402,7 @@ def test_a_record_that_came_unusable_may_be_as_old_as_its_cursor_tells() -> None
     reader.api.page_from = spoilt  # type: ignore[method-assign, assignment]
     reader.walk()
     assert reader.error is None
-    assert reader.state.unusable is not None
-    assert reader.state.unusable.time == older[0]
+    assert [span.time for span in reader.state.unusable] == [older[0]]
 
 
 class Opaque(PagedApi):
@@ -1433,8 +1431,7 @@ def test_a_record_that_came_unusable_may_be_as_old_as_the_next_page_where_its_cu
     api.page_from = spoilt  # type: ignore[method-assign]
     reader = Reader(api).walk()
     assert reader.error is None
-    assert reader.state.unusable is not None
-    assert reader.state.unusable.time == older[1]
+    assert [span.time for span in reader.state.unusable] == [older[1]]
 
 
 def test_a_page_of_which_no_record_is_usable_is_an_error_with_a_name() -> None:

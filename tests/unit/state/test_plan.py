@@ -464,7 +464,7 @@ def read_whole(**fields: object) -> StreamState:
 def test_a_page_that_could_not_be_stored_is_read_again_once_a_day() -> None:
     depth = Depth(lookback_ms=0, overlap_ms=HOUR_MS)
     met = NOW - 40 * DAY_MS
-    state = read_whole(unusable=Unusable(met, NOW - DAY_MS))
+    state = read_whole(unusable=(Unusable(met, NOW - DAY_MS),))
     soon, later = NOW + DAY_MS - 1, NOW + DAY_MS
     assert plan_walk(state, soon, depth).bound == NOW - HOUR_MS
     assert plan_walk(state, later, depth).bound == met - HOUR_MS
@@ -472,14 +472,14 @@ def test_a_page_that_could_not_be_stored_is_read_again_once_a_day() -> None:
 
 def test_a_page_that_could_not_be_stored_is_looked_for_thirty_days_and_never_again() -> None:
     depth = Depth(lookback_ms=0, overlap_ms=HOUR_MS)
-    state = read_whole(unusable=Unusable(NOW - 40 * DAY_MS, NOW))
+    state = read_whole(unusable=(Unusable(NOW - 40 * DAY_MS, NOW),))
     last = NOW + 30 * DAY_MS
     assert plan_walk(state, last, depth).bound == NOW - 40 * DAY_MS - HOUR_MS
     assert plan_walk(state, last + 1, depth).bound == NOW - HOUR_MS
 
 
 def test_an_unusable_page_younger_than_the_last_reading_is_read_with_the_overlap() -> None:
-    state = read_whole(unusable=Unusable(NOW + HOUR_MS, NOW + HOUR_MS))
+    state = read_whole(unusable=(Unusable(NOW + HOUR_MS, NOW + HOUR_MS),))
     depth = replace_depth(lookback_days=0)
     assert plan_walk(state, NOW + 2 * HOUR_MS, depth).bound == NOW - HOUR_MS
 
@@ -489,14 +489,14 @@ def test_an_unusable_page_is_read_again_by_age_though_its_place_had_been_closed(
     readings = (Reading(NOW, NOW - 30 * HOUR_MS), Reading(NOW - 23 * HOUR_MS, 0))
     state = read_whole(readings=readings, closed=NOW - DAY_MS)
     assert plan_walk(state, NOW, depth).bound == NOW - HOUR_MS
-    state = replace(state, unusable=Unusable(NOW - 40 * HOUR_MS, NOW))
+    state = replace(state, unusable=(Unusable(NOW - 40 * HOUR_MS, NOW),))
     assert plan_walk(state, NOW, depth).bound == NOW - 40 * HOUR_MS
 
 
 def test_nothing_from_an_unusable_page_on_is_closed() -> None:
     unusable = Unusable(NOW - 60 * DAY_MS, NOW)
     _, closed = with_reading(
-        read_whole(unusable=unusable), Reading(NOW + DAY_MS, NOW), lookback_ms=LOOKBACK
+        read_whole(unusable=(unusable,)), Reading(NOW + DAY_MS, NOW), lookback_ms=LOOKBACK
     )
     assert closed == unusable.time
     _, closed = with_reading(read_whole(), Reading(NOW + DAY_MS, NOW), lookback_ms=LOOKBACK)

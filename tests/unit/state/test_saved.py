@@ -55,7 +55,7 @@ stream_states = st.builds(
     lanes=st.lists(lanes, max_size=3).map(tuple),
     no_lanes_until=maybe,
     timeless=st.booleans(),
-    unusable=st.none() | st.builds(Unusable, times, times, times, times),
+    unusable=st.lists(st.builds(Unusable, times, times), max_size=3).map(tuple),
     missing=st.dictionaries(texts, st.builds(Missing, times, maybe, maybe, counts), max_size=3),
     round=st.none() | st.builds(Round, began=times, done_to=texts, over=st.booleans()),
     owed=st.dictionaries(texts, st.booleans(), max_size=3),
@@ -316,7 +316,7 @@ WHOLE = state_of(
         readings=(Reading(NOW, NOW - 1), Reading(NOW - 9, 0)),
         closed=5,
         lanes=(Lane(started_at=NOW, cursor="c", newest=NOW, oldest=1, first=("a",)),),
-        unusable=Unusable(1, 2),
+        unusable=(Unusable(1, 2),),
     ),
     list=StreamState(read_at=NOW, missing={"a": Missing(1)}, owed={"b": True}),
 )
