@@ -44,7 +44,7 @@ def ended_state(
         newest_first=is_newest_first if order.tells else state.newest_first,
         unusable=state.unusable
         if is_resumed
-        else _still_unusable(state, lane.reached, unusable_to),
+        else _still_unusable(state, lane.reached, depth.floor, unusable_to),
     )
     if newest is None:
         return replace(ended, timeless=records > 0)
@@ -86,9 +86,11 @@ def without_seen(state: StreamState, keys: Iterable[Key]) -> StreamState:
 
 
 def _still_unusable(
-    state: StreamState, reached: int, unusable_to: int | None
+    state: StreamState, reached: int, floor: int, unusable_to: int | None
 ) -> tuple[Unusable, ...]:
-    below = [span for span in state.unusable if reached > span.time]
+    # A page may begin above the deepest place that was ever wanted, and end below it.
+    deepest = min([floor, *[reading.reached for reading in state.readings]])
+    below = [span for span in state.unusable if reached > max(span.time, deepest)]
     if unusable_to is None:
         return tuple(below)
     return tuple(

@@ -135,6 +135,15 @@ def test_a_walk_that_finds_all_usable_down_to_where_one_was_forgets_it() -> None
     assert left_unusable(MET.time + 1, None) == (MET,)
 
 
+def test_a_page_that_ends_below_all_that_was_ever_wanted_need_not_be_read_that_far() -> None:
+    depth = Depth(lookback_ms=LOOKBACK, overlap_ms=HOUR_MS, floor=MET.time + 1)
+    assert left_unusable(depth.floor, None, depth=depth) == ()
+    assert left_unusable(depth.floor + 1, None, depth=depth) == (MET,)
+    # What was wanted once may be so again, and then it has been read.
+    before = StreamState(readings=(Reading(MET.met_at, MET.time),))
+    assert left_unusable(depth.floor, None, before, depth=depth) == (MET,)
+
+
 def test_a_walk_that_still_meets_some_keeps_where_and_since_when() -> None:
     met_again = NOW - DAY_MS
     assert left_unusable(MET.time, met_again) == (Unusable(met_again, MET.met_at),)

@@ -83,3 +83,13 @@ def test_a_later_one_does_not_keep_those_away_that_stand_deeper() -> None:
     house.spoilt -= {deep, third}
     house.syncs(3)
     assert house.reader.missing == never
+
+
+def test_one_on_the_page_at_which_sync_since_lies_is_not_looked_for_once_it_has_come() -> None:
+    times = evenly(200, every_ms=2 * HOUR_MS)
+    house = House(93, since_ms=times[95])
+    house.spoilt.clear()
+    house.syncs(2)
+    assert not house.reader.state.unusable
+    house.syncs(1)
+    assert len(house.api.asked) < 8
