@@ -94,6 +94,14 @@ def test_a_first_page_of_messages_is_not_all_where_older_ones_answer_below_it(
     assert reader.error is None
 
 
+def test_nor_where_what_answers_is_of_the_time_of_its_last_one() -> None:
+    times = evenly(9) + [NOW - DAY_MS] * 12
+    reader = Reader(PagedApi(times, head_ends=True)).walk()
+    assert "first page" in str(reader.error)
+    reader.api.head_ends = False
+    assert is_whole(reader.walk())
+
+
 @pytest.mark.parametrize("made_up", ["honoured", "refused", "head", "empty"])
 def test_a_single_full_page_costs_one_request_more_and_is_believed(made_up: str) -> None:
     for count, requests in ((9, 1), (10, 2)):
