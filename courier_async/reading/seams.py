@@ -84,17 +84,22 @@ def probe_of(trail: Trail) -> Expected | None:
 
 
 def holds(expected: Expected, page: JudgedPage) -> bool:
-    """Whether a made-up cursor was answered as the server's own cursors had answered."""
+    """Whether a made-up cursor was answered as the server's own cursors had answered.
+
+    One that came unusable may be any of those between which it stands.
+    """
     keys = list(dict.fromkeys(page.keys))
     least = min(SEAM_RECORDS, len(expected.keys))
-    if len(keys) < least or page.unusable:
+    if len(keys) + page.unusable < least:
         return False
     # A few may have become visible since.
     keys = [key for key in keys if key in expected.keys or key in expected.above]
-    if 2 * len(keys) < least or keys[: len(expected.keys)] != expected.keys[: len(keys)]:
+    count = len(keys) + page.unusable
+    rest = iter(expected.keys[:count])
+    if 2 * len(keys) < least or not all(key in rest for key in keys[: len(expected.keys)]):
         return False
     more = page.next_cursor is not None
-    return more if len(keys) < len(expected.keys) else more or not expected.more
+    return more if count < len(expected.keys) else more or not expected.more
 
 
 def first_names(page: JudgedPage, before: tuple[str, ...]) -> tuple[str, ...]:

@@ -53,6 +53,26 @@ def lead_on_empty(api: PagedApi, *, times: int, cursors: int = 1_000) -> None:
     api._made_up = often_empty  # type: ignore[method-assign]
 
 
+@pytest.mark.parametrize("is_read", [True, False])
+def test_an_end_is_confirmed_though_a_record_comes_unusable_where_made_up_cursors_are_tried(
+    is_read: bool,
+) -> None:
+    """Be it that it had been read by the server's own cursor, or had come unusable then too."""
+    api = PagedApi(evenly(200), false_end_page=2)
+    page_from = api.page_from
+
+    def spoilt(at: int) -> Page:
+        page = page_from(at)
+        if not is_read or api.kind(api.asked[-1]) == "made_up":
+            page.records[:] = [None if at + n == 22 else r for n, r in enumerate(page.records)]
+        return page
+
+    api.page_from = spoilt  # type: ignore[method-assign]
+    reader = Reader(api).walk()
+    assert reader.error is None
+    assert len(reader.missing) == (not is_read)
+
+
 def test_empty_pages_that_lead_on_for_ever_end_a_walk_all_the_same() -> None:
     api = PagedApi(evenly(600))
     api._made_up = lambda time: Page([], message_cursor_at(time - 1))  # type: ignore[method-assign]

@@ -129,17 +129,31 @@ def test_a_probe_holds_where_a_few_records_have_become_visible_since() -> None:
 
 
 @pytest.mark.parametrize(
-    ("first", "count", "next_cursor", "unusable"),
-    [(0, 10, "n", 0), (8, 10, "n", 0), (9, 9, "n", 0), (9, 10, None, 0), (9, 10, "n", 1)],
-    ids=["the head", "one too high", "too few", "no more", "unusable"],
+    ("first", "count", "next_cursor"),
+    [(0, 10, "n"), (8, 10, "n"), (9, 9, "n"), (9, 10, None)],
+    ids=["the head", "one too high", "too few", "no more"],
 )
 def test_a_probe_does_not_hold_where_anything_else_comes(
-    first: int, count: int, next_cursor: str | None, unusable: int
+    first: int, count: int, next_cursor: str | None
 ) -> None:
     expected = probe_of(trail_of(20))
     assert expected is not None
-    page = judged(ids(first, count), next_cursor=next_cursor, unusable=unusable)
-    assert not holds(expected, page)
+    assert not holds(expected, judged(ids(first, count), next_cursor=next_cursor))
+
+
+def test_a_probe_holds_where_some_of_its_records_come_unusable() -> None:
+    expected = probe_of(trail_of(20))
+    assert expected is not None
+    # They had been read, or had come unusable then as well.
+    assert holds(expected, judged([*ids(9, 4), *ids(14, 5)], unusable=1))
+    assert holds(expected, judged(ids(9, 9), unusable=1))
+    assert holds(expected, judged(ids(9, 5), unusable=5))
+    assert holds(expected, judged([*ids(9, 10)], unusable=1, next_cursor="n"))
+    # Too few, more of them left out than came unusable, or nearly all unusable.
+    assert not holds(expected, judged(ids(9, 8), unusable=1))
+    assert not holds(expected, judged([*ids(9, 4), *ids(15, 5)], unusable=1))
+    assert not holds(expected, judged(ids(9, 4), unusable=6))
+    assert not holds(expected, judged(ids(9, 9), unusable=1, next_cursor=None))
 
 
 # -- where two lanes meet ------------------------------------------------------------------------
