@@ -2,11 +2,11 @@
 
 from typing import Final
 
-from courier_async.catalog.stream import DAY_MS
+from courier_async.catalog.stream import DAY_MS, HOUR_MS
 from courier_async.reading.judge import JudgedPage
 from courier_async.reading.lane import LiveLane
 from courier_async.state.position import StreamState
-from courier_async.state.sent_rows import SentByHour
+from courier_async.state.sent_rows import SentByHour, short_hash
 
 _YOUNG_MS: Final = 7 * DAY_MS
 
@@ -29,17 +29,33 @@ def brings_older(lane: LiveLane, page: JudgedPage) -> bool:
     )
 
 
+def dated_back(page: JudgedPage) -> set[bytes]:
+    """The names of records that say that they are far older than the page on which they stand."""
+    if page.median is None:
+        return set()
+    latest = page.median - HOUR_MS
+    pairs = zip(page.keys, page.times, strict=True)
+    return {short_hash(key) for key, time in pairs if time is not None and time < latest}
+
+
 def ends_too_soon(
-    lane: LiveLane, before: StreamState, recent: SentByHour | None, *, floor: int, now: int
+    lane: LiveLane,
+    before: StreamState,
+    recent: SentByHour | None,
+    *,
+    met: set[bytes],
+    floor: int,
+    now: int,
 ) -> bool:
     """Whether a listing ends, unconfirmed, above rows of the last week that it held before.
 
-    recent: the entries of rows that have been sent. floor: what is older is left out. Older rows
-    may have left the listing for their age; and for a week at most nothing is believed.
+    recent: the entries of rows that have been sent. met: names of rows that stand above the end,
+    whatever their time. floor: what is older is left out. Older rows may have left the listing for
+    their age; and for a week at most nothing is believed.
     """
     last_week = now - _YOUNG_MS
     if recent is None or before.watermark is None or before.watermark < last_week:
         return False
     if not lane.ended or lane.is_confirmed or not lane.recent:
         return False
-    return recent.hold_between(max(last_week, floor), lane.recent[-1])
+    return recent.hold_between(max(last_week, floor), lane.recent[-1], but_for=met)

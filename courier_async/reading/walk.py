@@ -15,7 +15,7 @@ from courier_async.handover import Batch, Notice
 from courier_async.reading.changes import Changes, Selected
 from courier_async.reading.checks import Checks
 from courier_async.reading.course import Course
-from courier_async.reading.ends import brings_older, ends_too_soon, is_end
+from courier_async.reading.ends import brings_older, dated_back, ends_too_soon, is_end
 from courier_async.reading.fetches import Arrival, Asked, Fetches, Purpose
 from courier_async.reading.judge import JudgedPage, judge_page, no_usable
 from courier_async.reading.lane import LiveLane
@@ -106,6 +106,7 @@ class Walk:
         )
         self._pages = 0
         self._records = 0
+        self._dated_back: set[bytes] = set()
         self._over = False
 
     @property
@@ -243,6 +244,7 @@ class Walk:
     def _select(self, page: JudgedPage) -> Selected:
         self._pages += 1
         self._records += len(page.records)
+        self._dated_back |= dated_back(page)
         self._counts.read += len(page.records) + page.unusable
         if self.seen is not None:
             self.seen.update(page.keys)
@@ -322,7 +324,9 @@ class Walk:
         proves_nothing = not self._records or (
             # Without order, older rows may have stood on any page.
             self._course.may_stop
-            and ends_too_soon(head, before, recent, floor=floor, now=self.clock.start)
+            and ends_too_soon(
+                head, before, recent, met=self._dated_back, floor=floor, now=self.clock.start
+            )
         )
         if self._stream.time_field and _had_rows(before) and proves_nothing:
             # An empty listing of what had rows, or one that ends above them.

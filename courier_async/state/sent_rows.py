@@ -9,6 +9,7 @@ import hashlib
 import heapq
 import json
 import re
+from collections.abc import Collection
 from typing import Final
 
 import msgspec
@@ -184,9 +185,13 @@ class SentByHour:
         """Whether a row of that time has an entry if it has been sent."""
         return time_ms // HOUR_MS > self.given_up
 
-    def hold_between(self, low_ms: int, high_ms: int) -> bool:
-        """Whether there are entries from the hour of `low_ms` on and before that of `high_ms`."""
-        return any(low_ms // HOUR_MS <= hour < high_ms // HOUR_MS for hour in self.hours)
+    def hold_between(self, low_ms: int, high_ms: int, *, but_for: Collection[bytes]) -> bool:
+        """Whether others have entries from the hour of `low_ms` to before that of `high_ms`."""
+        return any(
+            low_ms // HOUR_MS <= hour < high_ms // HOUR_MS
+            and any(name not in but_for for name in entries)
+            for hour, entries in self.hours.items()
+        )
 
     def copy(self) -> "SentByHour":
         twin = SentByHour(self._most)

@@ -80,6 +80,18 @@ def test_a_single_page_is_not_taken_for_all_where_sync_since_has_moved_back(
     assert is_whole(reader.walk()), len(reader.missing)
 
 
+@pytest.mark.parametrize("ends_falsely", [False, True])
+def test_a_row_that_is_dated_back_says_nothing_against_an_end_below_it(ends_falsely: bool) -> None:
+    api = PagedApi(evenly(60, newest=NOW), stream=AUDIT_EVENT)
+    api.insert(NOW - 3 * DAY_MS, position=NOW)
+    reader = Reader(api).walk()
+    assert is_whole(reader)
+    api.now_ms += HOUR_MS
+    api.false_end_page = 2 if ends_falsely else None
+    reader.walk()
+    assert (reader.state.readings[0].began > NOW + HOUR_MS) is not ends_falsely
+
+
 @pytest.mark.parametrize("made_up", ["honoured", "thin"])
 def test_a_first_page_of_messages_is_not_all_where_older_ones_answer_below_it(
     made_up: str,

@@ -263,6 +263,9 @@ def test_texts_of_another_form_are_no_messages(texts: dict[str, str]) -> None:
 def test_entries_between_two_times_are_told_by_their_hours() -> None:
     sent = SentByHour()
     sent.set(b"123456", 5 * HOUR_MS + 1, b"123456")
-    assert sent.hold_between(5 * HOUR_MS + 2, 6 * HOUR_MS)
-    assert not sent.hold_between(6 * HOUR_MS, 9 * HOUR_MS)
-    assert not sent.hold_between(2 * HOUR_MS, 6 * HOUR_MS - 1)
+    assert sent.hold_between(5 * HOUR_MS + 2, 6 * HOUR_MS, but_for=())
+    assert not sent.hold_between(6 * HOUR_MS, 9 * HOUR_MS, but_for=())
+    assert not sent.hold_between(2 * HOUR_MS, 6 * HOUR_MS - 1, but_for=())
+    assert not sent.hold_between(5 * HOUR_MS, 6 * HOUR_MS, but_for={b"123456"})
+    sent.set(b"abcdef", 5 * HOUR_MS, b"123456")
+    assert sent.hold_between(5 * HOUR_MS, 6 * HOUR_MS, but_for={b"123456"})
