@@ -29,13 +29,16 @@ def brings_older(lane: LiveLane, page: JudgedPage) -> bool:
     )
 
 
-def dated_back(page: JudgedPage) -> set[bytes]:
-    """The names of records that say that they are far older than the page on which they stand."""
-    if page.median is None:
+def dated_back(page: JudgedPage, now: int) -> set[bytes]:
+    """The names of records of the last week that claim to be far older than their neighbours."""
+    last_week = now - _YOUNG_MS
+    if page.median is None or page.median < last_week:
         return set()
-    latest = page.median - HOUR_MS
-    pairs = zip(page.keys, page.times, strict=True)
-    return {short_hash(key) for key, time in pairs if time is not None and time < latest}
+    return {
+        short_hash(key)
+        for key, time in zip(page.keys, page.times, strict=True)
+        if time is not None and last_week <= time < page.median - HOUR_MS
+    }
 
 
 def ends_too_soon(

@@ -244,7 +244,7 @@ class Walk:
     def _select(self, page: JudgedPage) -> Selected:
         self._pages += 1
         self._records += len(page.records)
-        self._dated_back |= dated_back(page)
+        self._dated_back |= dated_back(page, self.clock.start)
         self._counts.read += len(page.records) + page.unusable
         if self.seen is not None:
             self.seen.update(page.keys)
