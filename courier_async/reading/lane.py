@@ -66,6 +66,8 @@ class LiveLane:
     order: PageOrder = field(default_factory=PageOrder)
     # Times at the ends of the last few pages: how much time a page covers here.
     recent: deque[int] = field(default_factory=lambda: deque(maxlen=_RECENT_PAGES + 1))
+    # About the times at which its last few pages stand.
+    ends: deque[int] = field(default_factory=lambda: deque(maxlen=_PLACE_PAGES))
     # The newest times of its last few pages.
     tops: deque[int] = field(default_factory=lambda: deque(maxlen=_PLACE_PAGES))
 
@@ -116,12 +118,13 @@ class LiveLane:
 
     def note_place(self, page: JudgedPage) -> None:
         """How far down the lane has surely read: a few odd times must not claim what is unread."""
-        if page.newest is None:
+        if page.newest is None or page.median is None:
             return
         saved = self.saved
         top = saved.started_at if saved.begins_at is None else saved.begins_at
         oldest = top if saved.oldest is None else saved.oldest
         self.end_ms = page.median
+        self.ends.append(page.median)
         self.tops.append(page.newest)
         if len(self.tops) == _PLACE_PAGES:
             oldest = min(oldest, max(self.tops))
@@ -136,9 +139,10 @@ class LiveLane:
 
     def is_beyond(self, upper: "LiveLane") -> bool:
         """Whether it has read, in this sync, what stands below all that another has read."""
-        if self.end_ms is None or upper.end_ms is None:
+        if self.end_ms is None or not upper.ends or not self.tail:
             return False
-        return self.end_ms < upper.end_ms and not set(self.tail) <= set(upper.tail)
+        # Of its last page alone one odd time might tell, if it holds but one record.
+        return self.end_ms < min(upper.ends) and self.tail[-1] not in upper.tail
 
     def note_density(self, page: JudgedPage) -> None:
         if page.newest is None or page.oldest is None:

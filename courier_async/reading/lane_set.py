@@ -84,10 +84,7 @@ class LaneSet:
 
     def have_read_older(self, lane: LiveLane) -> bool:
         """Whether a lane below it has read what is older than its last page, in this sync."""
-        if not lane.recent:
-            return False
-        oldest, below = lane.recent[-1], self._lanes[self._lanes.index(lane) + 1 :]
-        return any(lower.has_read_below(oldest - 1) for lower in below)
+        return any(lower.is_beyond(lane) for lower in self._opened_after(lane))
 
     def contradict_end(self, lane: LiveLane) -> bool:
         """Whether a lane below it has read what stands behind its end, or has failed."""

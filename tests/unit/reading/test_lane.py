@@ -29,6 +29,26 @@ def test_an_odd_time_on_one_page_does_not_move_a_lane_down() -> None:
     assert lane.saved.newest == NOW - HOUR_MS
 
 
+def test_a_lane_shortly_above_the_end_of_another_is_not_beyond_it_whatever_its_last_record() -> (
+    None
+):
+    """That may stand alone on the last page, with an odd time."""
+
+    def read(keys: list[str], hours: list[int]) -> LiveLane:
+        lane = live()
+        for key, hour in zip(keys, hours, strict=True):
+            lane.note_place(judged([key], [NOW - hour * HOUR_MS]))
+            lane.tail.append((key,))
+        return lane
+
+    ended = read(["a", "b", "c", "last"], [1, 2, 3, -500])
+    assert not read(["a", "b", "c"], [1, 2, 3]).is_beyond(ended)
+    assert not read(["above"], [0]).is_beyond(ended)
+    assert read(["below"], [4]).is_beyond(ended)
+    assert not live().is_beyond(ended)
+    assert not ended.is_beyond(live())
+
+
 def test_a_record_from_the_future_does_not_hide_what_comes_until_then() -> None:
     lane = live()
     lane.note_place(judged(["a"], [NOW + DAY_MS]))
