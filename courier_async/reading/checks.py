@@ -32,26 +32,24 @@ class Checks:
             self._fetches.start(self._lanes.head, cursor, purpose=Purpose.PROBE)
         return cursor is not None
 
-    def must_come_first(self, head: LiveLane) -> bool:
-        """Whether an end is not believed yet: the probe, or what lies below it, is asked first."""
+    def must_come_first(self, head: LiveLane, *, is_ordered: bool) -> bool:
+        """Whether an end is not believed yet: the probe, or what lies below it, is asked first.
+
+        is_ordered: the stream comes newest first, so that older records have to follow.
+        """
         if head.confirming is not None or self._probe.verdict is Verdict.ASKED:
             return True
-        cursor = self._probe.confirmation(head)
-        if cursor is None:
-            return self._asks_below_single(head)
-        if self._probe.verdict is Verdict.HELD:
-            self.ask_below(head, cursor)
+        is_single = head.order.pages <= 1
+        if self._probe.verdict is Verdict.UNTRIED and not is_single and self.start_probe():
             return True
-        return self.start_probe()
-
-    def _asks_below_single(self, head: LiveLane) -> bool:
-        """Whether what lies below a single full page is asked for, once: only records count."""
-        if head.is_single or head.order.pages != 1 or len(head.tail) < SEAM_RECORDS:
-            return False
+        is_held = self._probe.verdict is Verdict.HELD
         cursor = self._probe.below(head)
-        if cursor is None or self._probe.verdict is not Verdict.UNTRIED:
+        if cursor is None or (is_single and (is_held or len(head.tail) < SEAM_RECORDS)):
             return False
-        head.is_single = True
+        if not is_held:
+            if head.is_unproved or not is_ordered:
+                return False
+            head.is_unproved = True
         self.ask_below(head, cursor)
         return True
 
@@ -69,10 +67,10 @@ class Checks:
         self._fetches.start(lane, cursor, purpose=Purpose.CONFIRM)
 
     def look_behind(self, lane: LiveLane, page: JudgedPage, asked: str, purpose: Purpose) -> bool:
-        """Whether an empty page that leads on is followed: alone, it tells nothing.
+        """Whether one asks again after an empty page that leads on: alone, it tells nothing.
 
-        asked: the cursor made up for the probe, or to confirm an end; asked again a few times,
-        since what an empty page leads to is a cursor of the server's own.
+        asked: the cursor made up for the probe, or to confirm an end; in the end that is followed
+        to where the page leads, though it is a cursor of the server's own.
         """
         cursor = page.next_cursor
         if (
@@ -86,7 +84,7 @@ class Checks:
         if self._empty_at.count(asked) <= _ASKED_AGAIN:
             cursor = asked
         elif purpose is Purpose.PROBE:
-            self._probe.is_direct = False
+            return False
         if purpose is Purpose.CONFIRM:
             lane.confirming = cursor
         self._fetches.start(lane, cursor, purpose=purpose)

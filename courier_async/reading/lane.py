@@ -25,7 +25,8 @@ class LiveLane:
     done: it has come down to `reached`, its bound, or to the end of the listing (ended).
     confirming: the cursor at which what lies below its end is being asked for.
     confirmed_from: the time below which that was asked last. is_confirmed: nothing was found.
-    is_single: its one page came as the last, and what lies below it is asked for without a probe.
+    is_unproved: what lies below its end is asked for though made-up cursors could not be tried:
+        only records count then.
     stuck: its next page failed. dropped: no longer part of the walk.
     is_saved_cursor: the next cursor comes from an earlier sync.
     due: how far down what an earlier sync has read of it is due again; None: nothing is.
@@ -48,7 +49,7 @@ class LiveLane:
     confirming: str | None = None
     confirmed_from: int | None = None
     is_confirmed: bool = False
-    is_single: bool = False
+    is_unproved: bool = False
     is_saved_cursor: bool = False
     dropped: bool = False
     due: int | None = None

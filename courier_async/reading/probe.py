@@ -27,14 +27,13 @@ class Verdict(Enum):
 class Probe:
     """Tries one made-up cursor for a place that the server's own cursors have shown.
 
-    cursor: the one that was tried last. is_direct: it was answered itself, and not a cursor of
-    the server's own to which an empty page led.
+    cursor: the one that was tried last.
     """
 
     def __init__(self, stream: Stream) -> None:
         self._make = stream.cursor_at
         self.verdict = Verdict.REFUSED if self._make is None else Verdict.UNTRIED
-        self.cursor, self.is_direct = "", True
+        self.cursor = ""
         self._trail = seams.Trail()
         self._trail_of: LiveLane | None = None
         # Of the trail of the lane before, for where that of the present one is too short.
@@ -68,20 +67,24 @@ class Probe:
 
     def ask(self) -> str | None:
         """The cursor to try now; None where too little has been read, or it was tried."""
-        if self.verdict is not Verdict.UNTRIED or self._make is None:
+        if self.verdict is not Verdict.UNTRIED or self._make is None or self._tries > 1:
             return None
         self._expected = seams.probe_of(self._trail) or self._earlier
         if self._expected is None:
             return None
         self.verdict = Verdict.ASKED
         self._tries += 1
-        self.cursor, self.is_direct = self._make(self._expected.time_ms), True
+        self.cursor = self._make(self._expected.time_ms)
         return self.cursor
 
     def take(self, page: JudgedPage | None) -> None:
         """The answer to the probe; None where it failed."""
         if page is not None and self._expected and seams.holds(self._expected, page):
             self.verdict = Verdict.HELD
+        elif page is not None and not page.records and page.next_cursor is not None:
+            # What that leads to is a cursor of the server's own, so this tells nothing.
+            self.verdict = Verdict.UNTRIED
+            self._trail, self._earlier = seams.Trail(), None
         elif page is None or self._tries > 1:
             self.verdict = Verdict.REFUSED
         else:
@@ -91,13 +94,6 @@ class Probe:
             if page.records:
                 self._trail, self._settled_ms = seams.Trail(), self._start - INDEX_LAG_MS
                 self._earlier = None
-
-    def confirmation(self, lane: LiveLane) -> str | None:
-        """The cursor below the last record of a lane that has come to an end.
-
-        None where nothing is to be confirmed: after a single page.
-        """
-        return self.below(lane) if lane.order.pages > 1 else None
 
     def below(self, lane: LiveLane) -> str | None:
         """The cursor below the last record of a lane; None where its end has been confirmed."""

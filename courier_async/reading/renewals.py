@@ -87,7 +87,7 @@ class Renewals:
                 lane.stuck = True
                 self._waiting_for_probe.append((lane, error))
                 return []
-            if self._probe.verdict is Verdict.HELD and self._probe.is_direct:
+            if self._probe.verdict is Verdict.HELD:
                 # Records of the same hour may stand behind the cursor that failed.
                 lane.renew_at(self._stream.cursor_at(lane.place + HOUR_MS), now=self._clock.start)
                 self._lanes.rest(lane)

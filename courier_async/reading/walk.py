@@ -172,7 +172,7 @@ class Walk:
         self, lane: LiveLane, error: CourierError, below: str | None
     ) -> list[Output]:
         """A page that did not come, be it the next one or what lies below an end."""
-        if below is not None and lane.is_single:
+        if below is not None and lane.is_unproved:
             return self._end([])
         if below is not None and isinstance(error, Refused) and not lane.asked_again:
             # Once is no word against the end, but none for it either.
@@ -288,8 +288,12 @@ class Walk:
     def _end(self, outputs: list[Output]) -> list[Output]:
         """The lane from the head has come to its end or bound; an end is confirmed first."""
         head = self._lanes.head
-        if head.ended and (self._checks.must_come_first(head) or self._waits_below(head)):
-            return outputs
+        if head.ended:
+            is_ordered = self._course.may_stop
+            if self._checks.must_come_first(head, is_ordered=is_ordered) or self._waits_below(
+                head
+            ):
+                return outputs
         self._lanes.drop_below(head)
         self._over = True
         self.complete = head.ended and not self._is_rest
@@ -356,11 +360,11 @@ class Walk:
         if self._checks.look_behind(lane, page, below, Purpose.CONFIRM):
             asked.release()
             return []
-        if lane.is_single:
+        if lane.is_unproved:
             asked.release()
             if brings_older(lane, page):
                 lane.done = lane.ended = False
-                trouble = BadAnswer("the listing ends after its first page, but older ones follow")
+                trouble = BadAnswer("the listing ends, but older ones follow")
                 return self._fail(lane, trouble, may_renew=False)
             return self._end([])
         if page.unusable and not lane.asked_again:

@@ -17,6 +17,7 @@ from courier_async.reading import (
 )
 from courier_async.reading.checks import Checks
 from courier_async.reading.course import Course
+from courier_async.reading.fetches import Purpose
 from courier_async.reading.judge import PageOrder
 from courier_async.reading.lane import LiveLane
 from courier_async.reading.lane_set import LaneSet
@@ -282,7 +283,7 @@ def seam_met_by_one_record() -> Patches:
 
 
 def a_false_end_believed() -> Patches:
-    yield patch.object(Probe, "confirmation", lambda self, lane: None)
+    yield patch.object(Probe, "below", lambda self, lane: None)
 
 
 def an_empty_page_that_leads_on_confirms_an_end() -> Patches:
@@ -290,5 +291,13 @@ def an_empty_page_that_leads_on_confirms_an_end() -> Patches:
 
 
 def an_empty_page_that_leads_on_passes_for_an_honoured_cursor() -> Patches:
-    always = property(lambda self: True, lambda self, value: None)
-    yield patch.object(Probe, "is_direct", always, create=True)
+    real = Checks.look_behind
+
+    def look_behind(self: Any, lane: Any, page: Any, asked: str, purpose: Purpose) -> bool:
+        cursor = page.next_cursor
+        if purpose is not Purpose.PROBE or page.records or cursor is None:
+            return real(self, lane, page, asked, purpose)
+        self._fetches.start(lane, cursor, purpose=purpose)
+        return True
+
+    yield patch.object(Checks, "look_behind", look_behind)

@@ -9,7 +9,7 @@ _CONTRADICTIONS = (
     "the listing ends among records of one time",
     "the listing ends, but what an earlier sync has come to is older",
     "the listing ends, but other lanes have come to what is older",
-    "the listing ends after its first page",
+    "the listing ends, but older ones follow",
 )
 
 

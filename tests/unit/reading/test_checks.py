@@ -63,7 +63,7 @@ def test_no_probe_is_made_where_too_little_has_been_read() -> None:
 def test_an_end_waits_for_what_lies_below_it_which_is_asked_once() -> None:
     checked = Checked(held_probe())
     for _ in range(2):
-        assert checked.checks.must_come_first(checked.head) is True
+        assert checked.checks.must_come_first(checked.head, is_ordered=True) is True
         assert checked.fetches.requests == [checked.asked_below()]
     assert checked.head.confirming == message_cursor_at(END_MS)
 
@@ -71,7 +71,7 @@ def test_an_end_waits_for_what_lies_below_it_which_is_asked_once() -> None:
 def test_an_end_waits_for_the_probe_and_asks_for_it_where_it_can_be_made() -> None:
     checked = Checked(read_probe())
     for _ in range(2):
-        assert checked.checks.must_come_first(checked.head) is True
+        assert checked.checks.must_come_first(checked.head, is_ordered=True) is True
         assert [request.purpose for request in checked.fetches.requests] == [Purpose.PROBE]
     assert checked.head.confirming is None
 
@@ -79,20 +79,31 @@ def test_an_end_waits_for_the_probe_and_asks_for_it_where_it_can_be_made() -> No
 def test_the_end_of_a_single_page_waits_for_a_probe_that_is_under_way() -> None:
     checked = Checked(read_probe(), pages=1)
     checked.checks.start_probe()
-    assert checked.checks.must_come_first(checked.head) is True
+    assert checked.checks.must_come_first(checked.head, is_ordered=True) is True
 
 
 @pytest.mark.parametrize(
     ("probe", "pages"),
-    [(held_probe, 1), (refused_probe, 2), (lambda: Probe(AUDIT_EVENT), 2), (read_one_page, 2)],
-    ids=["a single page", "refused", "opaque cursors", "too little read for a probe"],
+    [(held_probe, 1), (refused_probe, 2), (lambda: Probe(AUDIT_EVENT), 2)],
+    ids=["a single page", "refused", "opaque cursors"],
 )
 def test_an_end_is_believed_where_nothing_can_be_asked(
     probe: Callable[[], Probe], pages: int
 ) -> None:
     checked = Checked(probe(), pages=pages)
-    assert checked.checks.must_come_first(checked.head) is False
+    assert checked.checks.must_come_first(checked.head, is_ordered=True) is False
     assert checked.fetches.requests == []
+
+
+def test_where_too_little_was_read_for_a_probe_what_lies_below_an_end_is_asked_for_once() -> None:
+    for is_ordered in (False, True):
+        checked = Checked(read_one_page())
+        must_come_first = checked.checks.must_come_first
+        assert must_come_first(checked.head, is_ordered=is_ordered) is is_ordered
+        assert checked.fetches.requests == [checked.asked_below()] * is_ordered
+        assert checked.head.is_unproved is is_ordered
+        checked.head.confirming = None
+        assert must_come_first(checked.head, is_ordered=is_ordered) is False
 
 
 # -- the end of another lane ---------------------------------------------------------------------
