@@ -42,13 +42,16 @@ class Checks:
         is_single = head.order.pages <= 1
         if self._probe.verdict is Verdict.UNTRIED and not is_single and self.start_probe():
             return True
-        is_held = self._probe.verdict is Verdict.HELD
         cursor = self._probe.below(head)
-        if cursor is None or (is_single and (is_held or len(head.tail) < SEAM_RECORDS)):
+        if cursor is None:
             return False
-        if not is_held:
-            if head.is_unproved or not is_ordered:
+        if self._probe.verdict is Verdict.HELD:
+            if is_single:
                 return False
+        elif head.is_unproved or not is_ordered or len(head.tail) < SEAM_RECORDS:
+            # Of what it has just read it must know enough to tell what is older.
+            return False
+        else:
             head.is_unproved = True
         self.ask_below(head, cursor)
         return True

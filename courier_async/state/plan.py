@@ -56,7 +56,11 @@ def plan_walk(state: StreamState, now: int, depth: Depth) -> Plan:
     # Each sync that does not come down to the lane before it leaves one more. The newest stay, to
     # which the next comes down at once, and the oldest, which has come furthest.
     surplus = [lane for lane in wanted if lane.begins_at is None][_MOST_UNFINISHED - 1 : -1]
-    wanted = [lane for lane in wanted if lane not in surplus]
+    wanted = [
+        lane
+        for lane in wanted
+        if lane not in surplus and not _is_due_within(lane, state, now, depth)
+    ]
     state = _replace(state, lanes=tuple(wanted))
     bound = _bound(state, now, depth)
     from_head = [lane for lane in state.lanes if lane.begins_at is None]
@@ -71,6 +75,23 @@ def plan_walk(state: StreamState, now: int, depth: Depth) -> Plan:
         if lane.oldest is None or (again := due.get(id(lane))) is None or lane.oldest < again
     )
     return Plan(lanes=lanes, due=tuple(due.get(id(lane)) for lane in lanes), bound=bound)
+
+
+def _is_due_within(lane: Lane, state: StreamState, now: int, depth: Depth) -> bool:
+    """Whether some of what a lane from a made-up cursor has read is due to be read again.
+
+    Only the lane above can read it, and that stops where it meets this one's first records.
+    """
+    if lane.begins_at is None:
+        return False
+    again = due_down_to(
+        _uncovered_by_later([*state.readings, Reading(lane.started_at, 0)]),
+        now=now,
+        lookback_ms=depth.lookback_ms,
+        closed=_closed(state, depth.lookback_ms),
+        floor=depth.floor,
+    )
+    return again is not None and again < lane.begins_at
 
 
 def _due_again(lane: Lane, state: StreamState, now: int, depth: Depth) -> int | None:

@@ -98,6 +98,7 @@ def test_an_end_is_believed_where_nothing_can_be_asked(
 def test_where_too_little_was_read_for_a_probe_what_lies_below_an_end_is_asked_for_once() -> None:
     for is_ordered in (False, True):
         checked = Checked(read_one_page())
+        checked.head.tail = [(str(number),) for number in range(10)]
         must_come_first = checked.checks.must_come_first
         assert must_come_first(checked.head, is_ordered=is_ordered) is is_ordered
         assert checked.fetches.requests == [checked.asked_below()] * is_ordered

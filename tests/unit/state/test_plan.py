@@ -522,6 +522,21 @@ def head_target(planned: Plan) -> int:
     return planned.bound
 
 
+@pytest.mark.parametrize(
+    ("began", "age", "stays"), [(10, 100, True), (30, 100, False), (30, 900, True)]
+)
+def test_a_lane_from_a_made_up_cursor_goes_on_unless_what_it_has_read_is_due_again(
+    began: int, age: int, stays: bool
+) -> None:
+    """The lane above, which would have to read that, stops where it meets this one."""
+    above = lane(began, 50)
+    made_up = lane(began, age, begins_at=NOW - age * HOUR_MS, newest=NOW - age * HOUR_MS)
+    planned = plan_walk(StreamState(lanes=(above, made_up)), NOW, DEPTH)
+    assert (made_up in planned.lanes) is stays
+    without = plan_walk(StreamState(lanes=(above, made_up)), NOW, replace_depth(lookback_days=0))
+    assert made_up in without.lanes
+
+
 def test_the_head_lane_ends_an_overlap_beyond_where_the_next_lane_began() -> None:
     recent = lane(0.05, 24 * 20)
     planned = plan_walk(StreamState(lanes=(recent,)), NOW, DEPTH)
