@@ -33,7 +33,6 @@ FOUND_BY: dict[str, int] = {
     "a_lane_keeps_what_it_left_out": 1088,
     "a_limit_by_403_taken_for_a_refusal": 138,
     "a_list_that_tells_nothing_of_a_next_page_taken_for_the_last": 29,
-    "a_lookback_that_has_grown_is_forgotten": 4006980,
     "a_made_up_cursor_believed": 7,
     "a_new_parent_waits_for_the_next_round": 52,
     "a_partial_reading_counted_whole": 199,
@@ -62,7 +61,7 @@ FOUND_BY: dict[str, int] = {
     "deletes_after_one_walk": 4,
     "deletes_are_never_asked_for": 2,
     "due_after_half_the_age": 1076,
-    "early_stop_on_an_unordered_stream": 102,
+    "early_stop_on_an_unordered_stream": 41,
     "entries_before_their_rows": 2,
     "fingerprints_without_the_settings": 2,
     "lost_access_is_only_a_warning": 11,
@@ -95,7 +94,7 @@ FOUND_BY: dict[str, int] = {
     "watermark_back": 363,
     "watermark_inside_the_loop": 94,
     "watermark_without_lag": 322,
-    "what_is_left_out_counted_as_read": 323,
+    "what_is_left_out_counted_as_read": 6,
     "what_is_wrong_further_back_stops_what_is_new": 1081,
 }
 # Where a bug shows in one way of the server alone, only that one is drawn for it.
@@ -143,6 +142,7 @@ class Bug:
 # The hunt looks for these in every range of seeds; the tests do not vouch for them.
 _NOT_YET = "applies, but none of the few seeds that were tried finds it"
 UNPROVED: dict[str, str] = {
+    "a_lookback_that_has_grown_is_forgotten": _NOT_YET,
     "a_message_done_though_it_has_changed_meanwhile": _NOT_YET,
     "a_new_parent_noted_only_once_all_are_listed": _NOT_YET,
     "a_new_parent_unnoted_by_a_table_that_is_left_out": _NOT_YET,
