@@ -7,6 +7,7 @@ import msgspec
 
 from courier_async.catalog.streams import BY_TABLE
 from courier_async.state.sent_rows import key_text
+from tests.simulation.source import TIMED
 
 
 @dataclass(slots=True)
@@ -19,7 +20,7 @@ class _Chain:
 
 
 class Answers:
-    """Of one sync. statuses: of rows asked for by id, in order. held: ids of all pages.
+    """Of one sync. statuses: of rows asked for by id, in order. held: ids of all pages of walks.
 
     whole: for each table the walks that have come from the head to the end: when they began
     and what they held. children_held: of children, the keys of all pages.
@@ -64,7 +65,9 @@ class Answers:
                 self._asked_again.add((table, cursor))
                 return
         self._asked_again.discard((table, cursor))
-        self.held.setdefault(table, set()).update(keys)
+        if table not in self.whole or table in TIMED:
+            # Behind a whole walk of a table without times come but looks at its head.
+            self.held.setdefault(table, set()).update(keys)
         if cursor is None:
             self._chains[table] = _Chain(asked_ms)
         chain = self._chains.get(table)

@@ -200,8 +200,10 @@ class Simulation:
 
     def _quiet_end(self) -> None:
         self._bad_place = self._bad_parent = None
-        # A cursor that fails again within a day of its renewal stays.
+        # A cursor that fails again within a day of its renewal stays; so does a lane that speaks
+        # against an end.
         recently = self.now_ms() - self._forgot_ms < DAY_MS or self.plan.theme == "weeks"
+        recently = recently or "contradicted_at" in str(self.destination.saved)
         self._pause(49 * HOUR_MS if recently else self.random.choice(PAUSES_MS))
         self._sync(calm(self.random, self.plan))
         for pause in (30 * HOUR_MS, 30 * HOUR_MS):
