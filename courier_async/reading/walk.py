@@ -288,11 +288,12 @@ class Walk:
     def _end(self, outputs: list[Output]) -> list[Output]:
         """The lane from the head has come to its end or bound; an end is confirmed first."""
         head = self._lanes.head
+        if not head.done:
+            # Another lane has taken the place of the one whose end was asked below.
+            return outputs
         if head.ended:
-            is_ordered = self._course.may_stop
-            if self._checks.must_come_first(head, is_ordered=is_ordered) or self._waits_below(
-                head
-            ):
+            waits = self._checks.must_come_first(head, is_ordered=self._course.may_stop)
+            if waits or self._waits_below(head):
                 return outputs
         self._lanes.drop_below(head)
         self._over = True

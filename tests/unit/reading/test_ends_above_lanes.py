@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from courier_async.catalog.stream import DAY_MS, HOUR_MS
-from courier_async.errors import Refused
+from courier_async.errors import Limited, Refused
 from courier_async.reading.fetches import Asked
 from courier_async.state.position import Lane, StreamState
 from tests.unit.reading.paged import AUDIT_EVENT, NOW, PagedApi, Reader, evenly, is_whole
@@ -147,3 +147,43 @@ def test_a_lane_that_had_read_nothing_holds_nothing_against_an_end() -> None:
     reader.state = StreamState(newest_first=True, lanes=(Lane(started_at=NOW, cursor="x"),))
     expire(api, {"x"})
     assert is_whole(reader.walk()), reader.error
+
+
+@pytest.mark.parametrize("below_seconds", [22, 27, 33])
+def test_an_end_that_is_asked_below_while_the_head_is_read_anew_does_not_end_the_walk(
+    below_seconds: int,
+) -> None:
+    """A lane below has failed in the meantime, and another is read again from the head."""
+    reader = unfinished_messages(lanes=1)
+    api = reader.api
+    for number in range(200):
+        api.insert(api.times[0] + number * 10 * 60_000)
+    api.now_ms += 2 * DAY_MS
+    reader.walk(die_after=5)
+    upper, lower = [lane.cursor for lane in reader.state.lanes]
+    ask, heads = api.ask, 0
+
+    async def answer(cursor: str | None, yields: bool) -> Asked:
+        nonlocal heads
+        if cursor is None:
+            heads += 1
+            api.head_ends = heads == 1
+        elif api.kind(cursor) == "made_up":
+            await asyncio.sleep(below_seconds)
+            raise Refused(400, "")
+        elif cursor == lower:
+            await asyncio.sleep(20)
+            raise Refused(410, "")
+        elif heads == 1 and cursor != upper:
+            raise Limited("")
+        else:
+            await asyncio.sleep(5)
+        return await ask(cursor, yields)
+
+    api.ask = answer  # type: ignore[method-assign]
+    reader.lanes = 8
+    reader.walk()
+    assert heads == 2
+    api.ask = ask  # type: ignore[method-assign]
+    api.now_ms += DAY_MS
+    assert is_whole(reader.walk()), len(reader.missing)
