@@ -22,10 +22,9 @@ def is_end(lane: LiveLane, page: JudgedPage) -> bool:
 
 def brings_older(lane: LiveLane, page: JudgedPage) -> bool:
     """Whether a page holds what is new to a lane, and not newer than what it has come to last."""
-    # The last page alone may hold but one record, with an odd time.
-    oldest = min([*lane.ends, lane.recent[-1]]) if lane.recent else 0
+    lowest = lane.lowest_ms or 0
     return any(
-        time is not None and time <= oldest and key not in lane.tail
+        time is not None and time <= lowest and key not in lane.tail
         for key, time in zip(page.keys, page.times, strict=True)
     )
 

@@ -36,7 +36,7 @@ class LiveLane:
     pages_below, known_below: pages in a row below the target, and whether one of them, or the page
         before, held a known row.
     tail: keys of its last pages, against which a confirmed end is held.
-    end_ms: about the time at which its last page stands; None before one was read in this sync.
+    medians: of its last few pages in this sync: about the times at which they stand.
     """
 
     saved: Lane
@@ -56,7 +56,6 @@ class LiveLane:
     target: int = 0
     reached: int = 0
     tail: list[Key] = field(default_factory=list)
-    end_ms: int | None = None
     renewed_from: int | None = None
     replaces: Optional["LiveLane"] = None
     pages_below: int = 0
@@ -67,8 +66,7 @@ class LiveLane:
     order: PageOrder = field(default_factory=PageOrder)
     # Times at the ends of the last few pages: how much time a page covers here.
     recent: deque[int] = field(default_factory=lambda: deque(maxlen=_RECENT_PAGES + 1))
-    # About the times at which its last few pages stand.
-    ends: deque[int] = field(default_factory=lambda: deque(maxlen=_PLACE_PAGES))
+    medians: deque[int] = field(default_factory=lambda: deque(maxlen=_PLACE_PAGES))
     # The newest times of its last few pages.
     tops: deque[int] = field(default_factory=lambda: deque(maxlen=_PLACE_PAGES))
 
@@ -87,6 +85,19 @@ class LiveLane:
         if told is not None and told >= EARLIEST_MS:
             return told
         return -1 if self.saved.oldest is None else self.saved.oldest
+
+    @property
+    def end_ms(self) -> int | None:
+        """About the time at which its last page stands; None before one was read in this sync."""
+        return self.medians[-1] if self.medians else None
+
+    @property
+    def lowest_ms(self) -> int | None:
+        """The oldest time to which its last few pages came; None before one was read.
+
+        Not of the last page alone, which may hold but one record, with an odd time.
+        """
+        return min([*self.medians, self.recent[-1]]) if self.recent else None
 
     @property
     def end(self) -> int:
@@ -124,8 +135,7 @@ class LiveLane:
         saved = self.saved
         top = saved.started_at if saved.begins_at is None else saved.begins_at
         oldest = top if saved.oldest is None else saved.oldest
-        self.end_ms = page.median
-        self.ends.append(page.median)
+        self.medians.append(page.median)
         self.tops.append(page.newest)
         if len(self.tops) == _PLACE_PAGES:
             oldest = min(oldest, max(self.tops))
@@ -140,10 +150,10 @@ class LiveLane:
 
     def is_beyond(self, upper: "LiveLane") -> bool:
         """Whether it has read, in this sync, what stands below all that another has read."""
-        if self.end_ms is None or not upper.ends or not self.tail:
+        if self.end_ms is None or not upper.medians or not self.tail:
             return False
-        # Of its last page alone one odd time might tell, if it holds but one record.
-        return self.end_ms < min(upper.ends) and self.tail[-1] not in upper.tail
+        # The last page alone may hold but one record, with an odd time.
+        return self.end_ms < min(upper.medians) and self.tail[-1] not in upper.tail
 
     def note_density(self, page: JudgedPage) -> None:
         if page.newest is None or page.oldest is None:

@@ -83,8 +83,11 @@ class LaneSet:
         return next((lower for lower in below if lower.opened), None)
 
     def have_read_older(self, lane: LiveLane) -> bool:
-        """Whether a lane below it has read what is older than its last page, in this sync."""
-        return any(lower.is_beyond(lane) for lower in self._opened_after(lane))
+        """Whether a lane below it has read what is older than its last pages, in this sync."""
+        lowest = lane.lowest_ms
+        if lowest is None:
+            return False
+        return any(lower.has_read_below(lowest - 1) for lower in self._opened_after(lane))
 
     def contradict_end(self, lane: LiveLane) -> bool:
         """Whether a lane below it has read what stands behind its end, or has failed."""

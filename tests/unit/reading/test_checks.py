@@ -1,5 +1,6 @@
 """When the probe is made, and when an end is believed only after asking what lies below it."""
 
+from collections import deque
 from collections.abc import Callable
 
 import pytest
@@ -27,7 +28,7 @@ class Checked:
     """A head that has come to its end after two pages, and perhaps a lane below it."""
 
     def __init__(self, probe: Probe, *, pages: int = 2, is_alone: bool = True) -> None:
-        self.head = LiveLane(Lane(started_at=NOW, cursor="c"), end_ms=END_MS)
+        self.head = LiveLane(Lane(started_at=NOW, cursor="c"), medians=deque([END_MS]))
         self.head.order.resume(pages, pages, tells=True)
         self.lanes = LaneSet(self.head, Depth(lookback_ms=0, overlap_ms=0))
         lower = Lane(started_at=NOW - 4 * DAY_MS, cursor="d", newest=NOW - 4 * DAY_MS)

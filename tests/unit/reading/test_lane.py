@@ -3,6 +3,8 @@
 from courier_async.catalog.positions import message_cursor_at
 from courier_async.catalog.stream import DAY_MS, HOUR_MS
 from courier_async.reading.lane import LiveLane
+from courier_async.reading.lane_set import LaneSet
+from courier_async.state.plan import Depth, Plan
 from courier_async.state.position import Lane
 from tests.unit.reading.judged import judged
 
@@ -81,3 +83,19 @@ def test_a_cursor_of_this_sync_is_renewed_while_that_gets_further_down() -> None
     assert not lane.may_renew(NOW)
     lane.saved = Lane(started_at=NOW, cursor=message_cursor_at(NOW - 1))
     assert lane.may_renew(NOW)
+
+
+def test_a_lane_whose_last_page_overlaps_the_end_above_it_has_read_older_by_its_last_record() -> (
+    None
+):
+    head = live()
+    lanes = LaneSet(head, Depth(lookback_ms=0, overlap_ms=0))
+    lanes.begin(Plan(lanes=(Lane(started_at=NOW, cursor="d"),), due=(None,), bound=0))
+    lower = list(lanes)[1]
+    for lane, hours in ((head, range(8, 10)), (lower, range(1, 10))):
+        page = judged([str(hour) for hour in hours], [NOW - hour * HOUR_MS for hour in hours])
+        lane.note_density(page)
+        lane.note_place(page)
+    assert not lanes.have_read_older(head)
+    lower.note_density(judged(["10"], [NOW - 10 * HOUR_MS]))
+    assert lanes.have_read_older(head)
