@@ -11,7 +11,7 @@ from courier_async.reading.seams import SEAM_RECORDS
 
 # So many empty pages are followed in one walk, so that none leads on for ever.
 _MOST_FOLLOWED: Final = 100
-# After so many empty pages the same cursor is taken at its word, and the way that it leads on.
+# How often a made-up cursor is tried again after an empty page that leads on.
 _ASKED_AGAIN: Final = 3
 
 
@@ -70,10 +70,10 @@ class Checks:
         self._fetches.start(lane, cursor, purpose=Purpose.CONFIRM)
 
     def look_behind(self, lane: LiveLane, page: JudgedPage, asked: str, purpose: Purpose) -> bool:
-        """Whether one asks again after an empty page that leads on: alone, it tells nothing.
+        """Whether another page is asked for, since an empty one that leads on tells nothing.
 
-        asked: the cursor made up for the probe, or to confirm an end; in the end that is followed
-        to where the page leads, though it is a cursor of the server's own.
+        asked: the cursor made up for the probe, or to confirm an end; tried a few times more. The
+        way on is followed only to confirm an end: it is by a cursor of the server's own.
         """
         cursor = page.next_cursor
         if (

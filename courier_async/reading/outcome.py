@@ -11,7 +11,7 @@ from courier_async.state.plan import INDEX_LAG_MS, UNUSABLE_MS, Depth, with_read
 from courier_async.state.position import Reading, StreamState, Unusable
 from courier_async.state.sent_rows import key_text
 
-# Half a month each.
+# Each spans half a month at least, so what is dropped was met a year ago.
 _MOST_UNUSABLE: Final = 24
 
 
@@ -90,10 +90,10 @@ def _still_unusable(
 ) -> tuple[Unusable, ...]:
     # A page may begin above the deepest place that was ever wanted, and end below it.
     deepest = min([floor, *[reading.reached for reading in state.readings]])
-    below = [span for span in state.unusable if reached > max(span.time, deepest)]
-    if unusable_to is None:
-        return tuple(below)
-    return tuple(
-        span if span in below else span._replace(time=max(span.time, unusable_to))
-        for span in state.unusable
-    )
+    still = []
+    for span in state.unusable:
+        if reached > max(span.time, deepest):
+            still.append(span)
+        elif unusable_to is not None:
+            still.append(span._replace(time=max(span.time, unusable_to)))
+    return tuple(still)

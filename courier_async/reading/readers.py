@@ -106,12 +106,7 @@ class Readers:
             if isinstance(output, Notice):
                 await self._put(output)
                 return
-            new = {entry.key[0] for entry in output.entries} - known
-            gone = {key[0] for key in output.deletes}
-            # Ahead of their rows: once those are known, or gone, nobody tells of it.
-            ahead = [reader.owe(new) for reader in children if new]
-            ahead += [reader.delete_of(gone) for reader in children if gone]
-            for batch in filter(None, ahead):
+            for batch in _ahead_of(output, children, known) if children else ():
                 await self._put(batch)
             # Of messages nothing was awaited since the page was judged: where there was room,
             # there is room.
@@ -206,6 +201,18 @@ class Readers:
 
     def _may_owe(self) -> bool:
         return not any(due.misses_some for due in self._due.values())
+
+
+def _ahead_of(parents: Batch, children: list[ChildrenReader], known: set[str]) -> list[Batch]:
+    """What is put ahead of rows of parents: once they are known, or gone, nobody tells of it.
+
+    known: ids of the parents that were known before this sync.
+    """
+    new = {entry.key[0] for entry in parents.entries} - known
+    gone = {key[0] for key in parents.deletes}
+    ahead = [reader.owe(new) for reader in children if new]
+    ahead += [reader.delete_of(gone) for reader in children if gone]
+    return [batch for batch in ahead if batch is not None]
 
 
 def _is_of_messages(stream: Stream) -> bool:

@@ -95,6 +95,7 @@ def holds(expected: Expected, page: JudgedPage) -> bool:
     # A few may have become visible since.
     keys = [key for key in keys if key in expected.keys or key in expected.above]
     count = len(keys) + page.unusable
+    # In the same order, with gaps for what came unusable.
     rest = iter(expected.keys[:count])
     if 2 * len(keys) < least or not all(key in rest for key in keys[: len(expected.keys)]):
         return False

@@ -244,7 +244,9 @@ class Walk:
     def _select(self, page: JudgedPage) -> Selected:
         self._pages += 1
         self._records += len(page.records)
-        self._dated_back |= dated_back(page, self.clock.start)
+        if self._course.may_stop:
+            # Without order they would be half of all, and nobody asks for them.
+            self._dated_back |= dated_back(page, self.clock.start)
         self._counts.read += len(page.records) + page.unusable
         if self.seen is not None:
             self.seen.update(page.keys)

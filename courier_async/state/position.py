@@ -53,8 +53,10 @@ class Lane(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Unusable(NamedTuple):
-    """Records that could not be stored: the time of the oldest such page, and when the first of
-    them was met."""
+    """Records that could not be stored.
+
+    time: of the oldest page that held one. met_at: when the first of them was met.
+    """
 
     time: Time
     met_at: Time
