@@ -53,6 +53,10 @@ class Renewals:
     def fail(self, lane: LiveLane, error: CourierError, *, may_renew: bool) -> list[Notice]:
         """What a failure means to its lane. may_renew: another cursor might help."""
         if lane.is_made_up:
+            upper = self._lanes.above(lane)
+            if lane.is_saved_cursor and upper is not None and upper.ended:
+                # No answer may come any more that would show whether it is an outage.
+                return self._hold_against(upper, lane, error)
             lane.stuck = True
             self.failed_lanes.append(lane)
             return []

@@ -419,6 +419,7 @@ STATES = (
 FAR = NOW_MS + DAY_MS
 OLD = {"cursor": "0", "started_at": NOW_MS - 1, "newest": 1}
 HEAD = {"cursor": message_cursor_at(NOW_MS + 1), "started_at": NOW_MS - 1, "oldest": NOW_MS}
+MADE_UP = {"cursor": message_cursor_at(NOW_MS + 1), "started_at": NOW_MS - 1, "begins_at": FAR}
 
 
 @hypothesis_settings(max_examples=60)
@@ -427,6 +428,7 @@ HEAD = {"cursor": message_cursor_at(NOW_MS + 1), "started_at": NOW_MS - 1, "olde
 @example(state=own({"brand": {"sent": "abcdefgh\ud800", "read_at": 1}}))
 @example(state=own({"brand": {"missing": {"\ud800": [1]}}}))
 @example(state=own({"brand": {"newest_first": True, "lanes": [OLD]}}))
+@example(state=own({"brand": {"newest_first": True, "lanes": [MADE_UP]}}))
 @example(state=own({"message": {"watermark": FAR, "lanes": [HEAD]}}))
 @example(state=own({"message": {"watermark": FAR, "readings": [[FAR, 0]], "closed": FAR}}))
 def test_no_state_whatever_hides_a_row(state: Any) -> None:
