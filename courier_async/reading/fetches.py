@@ -44,8 +44,7 @@ class Arrival(msgspec.Struct):
 
     lane: LiveLane
     purpose: Purpose
-    asked: Asked | None
-    error: CourierError | None = None
+    answer: Asked | CourierError
     answered_at: float = 0.0
 
 
@@ -70,8 +69,8 @@ class Fetches:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         while not self._arrivals.empty():
             arrival = self._arrivals.get_nowait()
-            if isinstance(arrival, Arrival) and arrival.asked is not None:
-                arrival.asked.release()
+            if isinstance(arrival, Arrival) and isinstance(arrival.answer, Asked):
+                arrival.answer.release()
 
     def start(
         self,
@@ -107,7 +106,7 @@ class Fetches:
             arrival = Arrival(lane, purpose, asked, answered_at=now)
         except CourierError as error:
             # Its frames hold the answer, and this one the error: a cycle.
-            arrival = Arrival(lane, purpose, None, error.with_traceback(None))
+            arrival = Arrival(lane, purpose, error.with_traceback(None))
         except Exception as error:  # a fault of our own must end the sync, not hang it
             self._arrivals.put_nowait(error)
             return

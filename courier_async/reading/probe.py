@@ -6,6 +6,7 @@ One probe a walk, or two, and only where a lane is wanted or an end is to be con
 from enum import Enum
 
 from courier_async.catalog.stream import DAY_MS, Stream
+from courier_async.errors import CourierError, Refused
 from courier_async.reading import seams
 from courier_async.reading.judge import JudgedPage
 from courier_async.reading.lane import LiveLane
@@ -77,15 +78,19 @@ class Probe:
         self.cursor = self._make(self._expected.time_ms)
         return self.cursor
 
-    def take(self, page: JudgedPage | None) -> None:
-        """The answer to the probe; None where it failed."""
-        if page is not None and self._expected and seams.holds(self._expected, page):
+    def fail(self, error: CourierError) -> None:
+        """The probe was not answered. In an outage no cursor is, so only a refusal tells."""
+        self.verdict = Verdict.REFUSED if isinstance(error, Refused) else Verdict.UNTRIED
+
+    def take(self, page: JudgedPage) -> None:
+        """The answer to the probe."""
+        if self._expected and seams.holds(self._expected, page):
             self.verdict = Verdict.HELD
-        elif page is not None and not page.records and page.next_cursor is not None:
+        elif not page.records and page.next_cursor is not None:
             # What that leads to is a cursor of the server's own, so this tells nothing.
             self.verdict = Verdict.UNTRIED
             self._trail, self._earlier = seams.Trail(), None
-        elif page is None or self._tries > 1:
+        elif self._tries > 1:
             self.verdict = Verdict.REFUSED
         else:
             self.verdict = Verdict.UNTRIED

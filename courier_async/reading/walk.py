@@ -133,34 +133,33 @@ class Walk:
 
     def _take(self, arrival: Arrival) -> list[Output]:
         """What one answer leads to."""
-        lane, asked = arrival.lane, arrival.asked
-        if isinstance(arrival.error, KeyRefused):
-            raise arrival.error
-        if asked is not None:
-            self._note_time(asked, arrival.answered_at)
+        lane, answer = arrival.lane, arrival.answer
+        if isinstance(answer, KeyRefused):
+            raise answer
+        if isinstance(answer, Asked):
+            self._note_time(answer, arrival.answered_at)
         if arrival.purpose is Purpose.PROBE:
-            return self._take_probe(asked)
+            return self._take_probe(answer)
         below = None
         if arrival.purpose is Purpose.CONFIRM:
             below, lane.confirming = lane.confirming, None
         if lane.dropped:
-            if asked is not None:
-                asked.release()
+            if isinstance(answer, Asked):
+                answer.release()
             return []
-        if asked is None:
-            error = arrival.error or BadAnswer("nothing was answered")
-            outputs = self._take_failure(lane, error, below)
+        if isinstance(answer, CourierError):
+            outputs = self._take_failure(lane, answer, below)
             return self._end(outputs) if self._lanes.head.done and not self._over else outputs
         if self._renewals.failed_lanes and not lane.is_made_up:
             self._course.give_up_failed(self._renewals.failed_lanes)
             self._renewals.failed_lanes.clear()
-        self._lane_count.answered(per_second=self._per_second(), seconds=asked.seconds)
+        self._lane_count.answered(per_second=self._per_second(), seconds=answer.seconds)
         if not self._began:
             self._begin(lane)
-        page = judge_page(self._stream, asked.page, now_ms=self.clock.now_ms)
+        page = judge_page(self._stream, answer.page, now_ms=self.clock.now_ms)
         if below is not None:
-            return self._take_confirmation(lane, below, asked, page)
-        return self._read(lane, asked, page)
+            return self._take_confirmation(lane, below, answer, page)
+        return self._read(lane, answer, page)
 
     def _note_time(self, asked: Asked, answered_at: float) -> None:
         start = self.clock.start
@@ -270,15 +269,16 @@ class Walk:
 
     # -- probe and end ----------------------------------------------------------------------
 
-    def _take_probe(self, asked: Asked | None) -> list[Output]:
-        page = None
-        if asked is not None:
-            page = judge_page(self._stream, asked.page, now_ms=self.clock.now_ms)
-            asked.release()
+    def _take_probe(self, answer: Asked | CourierError) -> list[Output]:
+        if isinstance(answer, CourierError):
+            self._probe.fail(answer)
+        else:
+            page = judge_page(self._stream, answer.page, now_ms=self.clock.now_ms)
+            answer.release()
             head, cursor = self._lanes.head, self._probe.cursor
             if self._checks.look_behind(head, page, cursor, Purpose.PROBE):
                 return []
-        self._probe.take(page)
+            self._probe.take(page)
         if self._checks.start_probe():
             # Once more, before what waits for it goes on.
             return []

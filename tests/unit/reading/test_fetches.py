@@ -6,7 +6,7 @@ import random
 import pytest
 
 from courier_async.api.pages import Page
-from courier_async.errors import Unavailable
+from courier_async.errors import CourierError, Unavailable
 from courier_async.reading.fetches import Asked, Fetches
 from courier_async.reading.lane import LiveLane
 from courier_async.state.position import Lane
@@ -49,8 +49,8 @@ def test_nothing_is_under_way_or_held_after_a_walk_that_is_cancelled(seed: int) 
                 fetches.start(live(), str(number))
             while True:
                 arrival = await fetches.next()
-                if arrival.asked is not None:
-                    arrival.asked.release()
+                if isinstance(arrival.answer, Asked):
+                    arrival.answer.release()
                 fetches.start(arrival.lane, "again")
                 await asyncio.sleep(server.chance.choice([0, 0, 0.3]))
 
@@ -88,8 +88,8 @@ def test_a_failure_does_not_hold_the_frames_in_which_it_was_met() -> None:
     async def main() -> None:
         async with Fetches(ask) as fetches:
             fetches.start(live(), None)
-            error = (await fetches.next()).error
-            assert error is not None
+            error = (await fetches.next()).answer
+            assert isinstance(error, CourierError)
             assert error.__traceback__ is None
 
     run_virtual(main())
