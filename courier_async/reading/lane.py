@@ -10,7 +10,7 @@ from courier_async.catalog.positions import time_in_cursor
 from courier_async.catalog.stream import DAY_MS, Key
 from courier_async.reading.endless_guard import EndlessGuard
 from courier_async.reading.judge import EARLIEST_MS, JudgedPage, PageOrder
-from courier_async.state.position import Lane
+from courier_async.state.position import Lane, Renewal
 
 _RECENT_PAGES: Final = 8
 # Fewer back-dated records in a row than so many pages hold do not move a lane's place.
@@ -31,8 +31,7 @@ class LiveLane:
     is_saved_cursor: the next cursor comes from an earlier sync.
     due: how far down what an earlier sync has read of it is due again; None: nothing is.
     target: the time down to which it reads where no lane below it is met by its first records.
-    renewed_from: the place of the lane whose failed cursor it makes good. replaces: that lane,
-        until this one has been answered.
+    replaces: the lane whose failed cursor it makes good, until it has been answered.
     pages_below, known_below: pages in a row below the target, and whether one of them, or the page
         before, held a known row.
     tail: keys of its last pages, against which a confirmed end is held.
@@ -56,7 +55,6 @@ class LiveLane:
     target: int = 0
     reached: int = 0
     tail: list[Key] = field(default_factory=list)
-    renewed_from: int | None = None
     replaces: Optional["LiveLane"] = None
     pages_below: int = 0
     known_below: bool = False
@@ -113,20 +111,18 @@ class LiveLane:
         """Whether its cursor may be at fault; a place that fails again is at fault itself."""
         if self.saved.cursor is None:
             return False
-        if self.is_saved_cursor:
-            renewed_at = self.saved.renewed_at
-            # A time from the future tells nothing.
-            return renewed_at is None or not 0 <= now - renewed_at < DAY_MS
-        if self.renewed_from is None:
+        renewed = self.saved.renewed
+        # A time from the future tells nothing.
+        if renewed is None or not 0 <= now - renewed.at < DAY_MS:
             return True
-        return 0 <= self.place < self.renewed_from
+        return 0 <= self.place < renewed.place
 
     def renew_at(self, cursor: str, *, now: int) -> None:
         """Goes on at its own place by another cursor."""
-        self.renewed_from = self.place
+        renewed = Renewal(now, self.place)
         self.stuck = self.is_saved_cursor = False
         self.guard = EndlessGuard()
-        self.saved = replace(self.saved, cursor=cursor, renewed_at=now)
+        self.saved = replace(self.saved, cursor=cursor, renewed=renewed)
 
     def note_place(self, page: JudgedPage) -> None:
         """How far down the lane has surely read: a few odd times must not claim what is unread."""

@@ -13,7 +13,7 @@ from courier_async.reading.lane import LiveLane
 from courier_async.reading.lane_set import LaneSet
 from courier_async.reading.probe import Probe, Verdict
 from courier_async.reading.server_clock import ServerClock
-from courier_async.state.position import Lane
+from courier_async.state.position import Lane, Renewal
 
 # So many cursors may fail in one walk; the next one continues where it stands then.
 _MOST_RENEWALS: Final = 1_000
@@ -101,8 +101,7 @@ class Renewals:
             # Its own cursor may have had its day as well.
             upper = self._lanes.above(upper)
         if upper is not None and not (upper.stuck or upper.done):
-            upper.saved = replace(upper.saved, renewed_at=self._clock.start)
-            upper.renewed_from = lane.place
+            upper.saved = replace(upper.saved, renewed=Renewal(self._clock.start, lane.place))
             self._lanes.drop([lane])
         elif upper is not None and upper.ended:
             return self._hold_against(upper, lane, error)
@@ -132,8 +131,8 @@ class Renewals:
         # Kept until the head has answered: where it does not, the fault is not the cursor's.
         lane.stuck = True
         start = self._clock.start
-        head = LiveLane(Lane(started_at=start, renewed_at=start), opened=False)
-        head.renewed_from, head.replaces = lane.place, lane
+        renewed = Renewal(start, lane.place)
+        head = LiveLane(Lane(started_at=start, renewed=renewed), opened=False, replaces=lane)
         self._lanes.insert_head(head)
         self._fetches.start(head, None)
 

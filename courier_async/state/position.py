@@ -25,6 +25,16 @@ class Reading(NamedTuple):
     reached: Time
 
 
+class Renewal(NamedTuple):
+    """A cursor failed, and what it was to lead to is read by another.
+
+    place: the time at which the part that it stood for begins, or -1.
+    """
+
+    at: Time
+    place: Time
+
+
 class Lane(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Where one unbroken chain of pages stands.
 
@@ -34,7 +44,7 @@ class Lane(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     pages, in_order: its pages, and how many of them form the longest newest-first row.
     begins_at: the time for which its first cursor was made up; None: it began at the head.
     first: hashes of the first records of a lane that began at a made-up cursor.
-    renewed_at: when its place was last read again because its cursor failed.
+    renewed: the last time that a cursor failed of what it is to read.
     contradicted_at: when the listing first ended above what it has read, its own cursor refused.
     floor: the oldest time that was wanted while it was read; what is older was left out.
     """
@@ -47,7 +57,7 @@ class Lane(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     in_order: Count = 0
     begins_at: Time | None = None
     first: tuple[str, ...] = ()
-    renewed_at: Time | None = None
+    renewed: Renewal | None = None
     contradicted_at: Time | None = None
     floor: Time = 0
 

@@ -18,7 +18,7 @@ from courier_async.state.sent_rows import (
     json_bytes,
 )
 
-VERSION: Final = 5
+VERSION: Final = 6
 # Of rows that may have gone, in all. What does not fit is noted again by a later walk.
 MOST_MISSING_BYTES: Final = 1_500_000
 # What one takes beside its key: quotes and four numbers.

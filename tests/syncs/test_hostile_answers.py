@@ -384,7 +384,8 @@ LANES = st.fixed_dictionaries(
     {"started_at": TIMES | st.just(NOW_MS - 1), "cursor": CURSORS},
     optional={
         "newest": TIMES, "oldest": TIMES, "pages": st.integers(), "in_order": st.integers(),
-        "begins_at": TIMES, "first": st.lists(ALL_TEXT, max_size=12), "renewed_at": TIMES,
+        "begins_at": TIMES, "first": st.lists(ALL_TEXT, max_size=12),
+        "renewed": st.tuples(TIMES, TIMES).map(list),
         "contradicted_at": TIMES,
     },
 )  # fmt: skip

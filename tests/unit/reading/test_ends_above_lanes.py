@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from courier_async.catalog.stream import DAY_MS, HOUR_MS
 from courier_async.errors import Limited, Refused
 from courier_async.reading.fetches import Asked
-from courier_async.state.position import Lane, StreamState
+from courier_async.state.position import Lane, Renewal, StreamState
 from tests.unit.reading.paged import AUDIT_EVENT, NOW, PagedApi, Reader, evenly, is_whole
 
 
@@ -125,7 +125,8 @@ def test_an_end_above_what_a_lane_had_read_is_believed_after_a_day(
     api = reader.api
     if renewed_ago_ms is not None:
         lanes = [
-            replace(lane, renewed_at=api.now_ms - renewed_ago_ms) for lane in reader.state.lanes
+            replace(lane, renewed=Renewal(api.now_ms - renewed_ago_ms, lane.oldest or 0))
+            for lane in reader.state.lanes
         ]
         reader.state = replace(reader.state, lanes=tuple(lanes))
     del api.records[:], api.positions[:]

@@ -1,5 +1,7 @@
 """Where a lane stands, and when its cursor is renewed."""
 
+from msgspec.structs import replace
+
 from courier_async.catalog.positions import message_cursor_at
 from courier_async.catalog.stream import DAY_MS, HOUR_MS
 from courier_async.reading.lane import LiveLane
@@ -81,8 +83,11 @@ def test_a_cursor_of_this_sync_is_renewed_while_that_gets_further_down() -> None
     assert lane.may_renew(NOW)
     lane.renew_at(message_cursor_at(NOW), now=NOW)
     assert not lane.may_renew(NOW)
-    lane.saved = Lane(started_at=NOW, cursor=message_cursor_at(NOW - 1))
+    lane.saved = replace(lane.saved, cursor=message_cursor_at(NOW - 1))
     assert lane.may_renew(NOW)
+    # The next sync knows of it.
+    lane.is_saved_cursor = True
+    assert lane.may_renew(NOW + HOUR_MS)
 
 
 def test_a_lane_whose_last_page_overlaps_the_end_above_it_has_read_older_by_its_last_record() -> (

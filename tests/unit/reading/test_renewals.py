@@ -15,7 +15,7 @@ from courier_async.reading.probe import Probe, Verdict
 from courier_async.reading.renewals import Renewals
 from courier_async.reading.server_clock import ServerClock
 from courier_async.state.plan import Depth, Plan
-from courier_async.state.position import Lane
+from courier_async.state.position import Lane, Renewal
 from tests.unit.reading.noted import NotedFetches, Request, held_probe, read_probe, refused_probe
 from tests.unit.reading.paged import AUDIT_EVENT, MESSAGE, NOW
 
@@ -76,7 +76,7 @@ def test_a_lane_goes_on_an_hour_above_its_place_where_made_up_cursors_are_honour
     place = lane.place
     assert renewed.fail(lane) == []
     assert lane.saved.cursor == message_cursor_at(place + HOUR_MS)
-    assert lane.saved.renewed_at == NOW
+    assert lane.saved.renewed == Renewal(NOW, place)
     assert not lane.stuck
     assert renewed.lanes.next_resting() is lane
     assert renewed.renewals.error is None
@@ -140,8 +140,8 @@ def test_a_lane_is_read_on_by_the_one_above_it_which_is_under_way(stream: Stream
     assert notice.text.endswith("Nothing is lost.")
     assert list(renewed.lanes) == [renewed.head]
     assert lane.dropped
-    assert renewed.head.renewed_from == place
-    assert renewed.head.saved == Lane(started_at=NOW, cursor="head", renewed_at=NOW)
+    taken_over = Renewal(NOW, place)
+    assert renewed.head.saved == Lane(started_at=NOW, cursor="head", renewed=taken_over)
     assert renewed.fetches.requests == []
 
 
@@ -151,9 +151,9 @@ def test_a_lane_is_not_left_to_one_whose_own_cursor_may_have_expired() -> None:
     failed.is_saved_cursor = False
     renewed.renewals.failed_lanes.append(failed)
     renewed.fail(lane)
-    assert renewed.head.renewed_from == lane.place
-    assert untried.renewed_from is None
-    assert failed.renewed_from is None
+    assert renewed.head.saved.renewed == Renewal(NOW, lane.place)
+    assert untried.saved.renewed is None
+    assert failed.saved.renewed is None
     assert list(renewed.lanes) == [renewed.head, untried, failed]
 
 
@@ -162,8 +162,8 @@ def test_a_lane_is_left_to_a_lane_of_an_earlier_sync_that_has_been_answered() ->
     upper, lane = renewed.lower
     upper.is_saved_cursor = False
     renewed.fail(lane)
-    assert upper.renewed_from == lane.place
-    assert renewed.head.renewed_from is None
+    assert upper.saved.renewed == Renewal(NOW, lane.place)
+    assert renewed.head.saved.renewed is None
 
 
 @pytest.mark.parametrize("state", ["stuck", "done"])
@@ -177,8 +177,7 @@ def test_a_lane_below_one_that_goes_nowhere_is_read_again_from_the_head(state: s
     assert request.purpose is Purpose.READ
     head = request.lane
     assert list(renewed.lanes) == [head, upper, lane]
-    assert head.saved == Lane(started_at=NOW, renewed_at=NOW)
-    assert head.renewed_from == lane.place
+    assert head.saved == Lane(started_at=NOW, renewed=Renewal(NOW, lane.place))
     # Nothing of it is saved before it has read a page, and the lane is kept until then.
     assert renewed.lanes.saved() == (upper.saved, lane.saved)
     assert lane.stuck

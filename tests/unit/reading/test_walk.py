@@ -22,7 +22,7 @@ from courier_async.errors import (
 from courier_async.reading import endless_guard
 from courier_async.reading.fetches import Asked, Fetches
 from courier_async.reading.probe import Verdict
-from courier_async.state.position import Lane, Missing, Reading, StreamState
+from courier_async.state.position import Lane, Missing, Reading, Renewal, StreamState
 from courier_async.state.sent_rows import SentByHour, key_text
 from tests.unit.reading.paged import (
     AUDIT_EVENT,
@@ -384,7 +384,7 @@ def test_a_false_end_amid_messages_of_one_time_is_not_believed(at_once: int) -> 
     if reader.error is not None:
         assert "ends among records of one time, but older ones follow" in str(reader.error)
         # No other cursor would help.
-        assert [lane.renewed_at for lane in reader.state.lanes] == [None]
+        assert [lane.renewed for lane in reader.state.lanes] == [None]
     api.false_end_page, api.now_ms = None, api.now_ms + HOUR_MS
     assert is_whole(reader.walk())
     assert reader.error is None
@@ -881,7 +881,9 @@ def test_a_lane_that_is_read_again_from_above_is_told_and_is_no_longer_saved() -
     # Before the next page, so that a sync that dies does not ask for it once more.
     told = next(batch for batch in reader.batches if not batch.rows)
     assert told.state is not None
-    assert [lane.renewed_at for lane in told.state.lanes] == [reader.api.now_ms + 1_000]
+    [lane] = told.state.lanes
+    assert lane.renewed is not None
+    assert lane.renewed.at == reader.api.now_ms + 1_000
 
 
 def test_where_the_head_does_not_answer_either_the_lane_keeps_its_cursor() -> None:
@@ -1004,7 +1006,9 @@ def test_a_cursor_that_fails_is_renewed_whatever_a_wrong_clock_has_noted(
     renewed_ago_ms: int,
 ) -> None:
     reader = died()
-    lane = replace(reader.state.lanes[0], renewed_at=reader.api.now_ms - renewed_ago_ms)
+    lane = reader.state.lanes[0]
+    renewed = Renewal(reader.api.now_ms - renewed_ago_ms, lane.oldest or 0)
+    lane = replace(lane, renewed=renewed)
     reader.state = replace(reader.state, lanes=(lane,))
     reader.api.fails = lambda kind, cursor: Refused(410, "") if cursor == lane.cursor else None
     assert is_whole(reader.walk())

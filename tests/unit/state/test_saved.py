@@ -17,6 +17,7 @@ from courier_async.state.position import (
     Lane,
     Missing,
     Reading,
+    Renewal,
     Round,
     StreamState,
     Unusable,
@@ -42,7 +43,7 @@ lanes = st.builds(
     in_order=counts,
     begins_at=maybe,
     first=st.lists(texts, max_size=10).map(tuple),
-    renewed_at=maybe,
+    renewed=st.none() | st.builds(Renewal, times, times),
     contradicted_at=maybe,
 )
 stream_states = st.builds(
