@@ -136,8 +136,12 @@ def _bound(state: StreamState, now: int, depth: Depth) -> int:
     # What no reading has covered is read once, to its end.
     if state.watermark is None or not state.readings or state.readings[-1].reached > depth.floor:
         return depth.floor
+    watermark = state.watermark
+    if depth.lookback_ms and watermark > depth.floor:
+        # Where nothing has come for days, what shows later than that is found by its age.
+        watermark = max(watermark, state.readings[0].began - DAY_MS)
     # A clock behind the watermark must not hide what came since.
-    bound = min(state.watermark, now) - depth.overlap_ms
+    bound = min(watermark, now) - depth.overlap_ms
     due = due_down_to(
         state.readings,
         now=now,

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.support.fake_courier.changes import change_at_age
+from tests.support.message_listing import Destination, MessageListing
 from tests.syncs.house import (
     DAY_MS,
     HOUR_MS,
@@ -121,6 +122,23 @@ def test_a_sync_since_newer_than_the_newest_message_costs_a_few_pages_a_sync() -
         assert house.requests() <= 3
     (new,) = account.add("message")
     assert [row["id"] for row in house.sync().sent("message")] == [new]
+
+
+def test_a_burst_is_not_read_again_in_each_sync_of_the_quiet_days_that_follow() -> None:
+    listing = MessageListing()
+    listing.add(300, span_ms=60 * DAY_MS)
+    listing.add(1_000, span_ms=50 * MINUTE_MS)
+    destination = Destination(listing)
+    destination.sync(message_lanes=None)
+    listing.now_ms += 2 * DAY_MS
+    destination.sync(message_lanes=None)
+    listing.pages = 0
+    for _ in range(24):
+        listing.now_ms += 15 * MINUTE_MS
+        destination.sync(message_lanes=None)
+    assert not destination.missing
+    # What is two days old is due once in twelve hours.
+    assert listing.pages < 200
 
 
 def test_a_change_sent_once_is_not_sent_again() -> None:

@@ -343,6 +343,16 @@ def test_what_came_between_two_readings_that_do_not_meet_is_read_once() -> None:
     assert plan_walk(state, NOW, since).bound == NOW - HOUR_MS
 
 
+def test_where_nothing_has_come_for_days_a_day_and_the_overlap_are_read() -> None:
+    state = read_whole(watermark=NOW - 9 * DAY_MS, readings=(Reading(NOW - HOUR_MS, 0),))
+    now = NOW - 45 * 60_000
+    assert plan_walk(state, now, DEPTH).bound == NOW - HOUR_MS - DAY_MS - HOUR_MS
+    # Not past what no reading has covered.
+    parted = (Reading(NOW - HOUR_MS, NOW - 2 * HOUR_MS), Reading(NOW - 9 * DAY_MS, 0))
+    state = replace(state, readings=parted)
+    assert plan_walk(state, now, DEPTH).bound <= NOW - 9 * DAY_MS - HOUR_MS
+
+
 def test_where_sync_since_moves_forward_nothing_older_is_read() -> None:
     syncs = Syncs().every(6 * HOUR_MS, days=20)
     floor = syncs.now - DAY_MS
