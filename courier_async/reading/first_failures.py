@@ -33,7 +33,9 @@ class FirstFailures:
         self.has_read = self.has_read or error is None
         if error is not None and not is_not_found(error):
             self._errors.append(error)
-            self._new += not failed_before
+            # Without its plan, each row fails again in every sync.
+            is_plan = not self._was_read and is_not_in_plan(error)
+            self._new += is_plan or not failed_before
             if isinstance(error, Limited):
                 self._limited = error
 

@@ -52,6 +52,13 @@ def test_rows_that_failed_before_are_no_reason_to_give_up() -> None:
     assert not failures.are_hopeless
 
 
+def test_without_its_plan_a_table_is_given_up_though_each_row_failed_before() -> None:
+    failures = FirstFailures(was_read=False)
+    for _ in range(20):
+        failures.note(Refused(403, ""), failed_before=True)
+    assert failures.are_hopeless
+
+
 def test_after_ten_minutes_of_limits_no_more_rows_are_asked() -> None:
     limited = Limited("Courier answered nothing but 429 for ten minutes")
     failures = after(None, limited)
