@@ -4,8 +4,8 @@ import base64
 import binascii
 from typing import Final
 
-# Longer numbers are no times, and the longest Python does not read.
-_MOST_DIGITS: Final = 20
+# Longer numbers are no times, and no state could hold them.
+_MOST_DIGITS: Final = 15
 
 
 def message_cursor_at(time_ms: int) -> str:
@@ -24,5 +24,5 @@ def time_in_cursor(cursor: str) -> int | None:
     except (binascii.Error, ValueError):
         return None
     time, comma, name = text.partition(",")
-    is_time = comma and name and time.isascii() and time.isdigit() and len(time) < _MOST_DIGITS
+    is_time = comma and name and time.isascii() and time.isdigit() and len(time) <= _MOST_DIGITS
     return int(time) if is_time else None
