@@ -12,7 +12,7 @@ from courier_async.catalog.rows import RowMapper
 from courier_async.catalog.stream import DAY_MS, Key, Record, Stream
 from courier_async.handover import Entry, Row
 from courier_async.reading.judge import JudgedPage, time_of
-from courier_async.state.plan import last_read, unusable_from
+from courier_async.state.plan import earliest, last_read, unusable_from
 from courier_async.state.position import StreamState
 from courier_async.state.sent_rows import (
     BLANK,
@@ -35,7 +35,8 @@ class Selected(msgspec.Struct):
     """rows: to be sent, with their entries. unchanged: records that need not be.
 
     shows_news: some record is known to be new or changed. holds_known: some has an entry.
-    due: id -> time of messages whose children are to be read.
+    due: id -> time of messages whose children are to be read. missed_ms: the oldest time of those
+    that some table of children cannot note, or None.
     """
 
     rows: list[Row] = msgspec.field(default_factory=list)
@@ -44,6 +45,7 @@ class Selected(msgspec.Struct):
     shows_news: bool = False
     holds_known: bool = False
     due: dict[str, int] = msgspec.field(default_factory=dict)
+    missed_ms: int | None = None
 
 
 class Changes:
@@ -51,7 +53,8 @@ class Changes:
 
     rows, recent: what has been sent before; changed here as batches are made. rows become None
     once they are too many to be remembered.
-    since_ms: records older than that are left out.
+    since_ms: records older than that are left out. reread_ms: those younger than that are read
+    again in a later sync.
     may_owe: where children of messages are read, whether another message is noted as due in each
     of their tables.
     """
@@ -65,6 +68,7 @@ class Changes:
         rows: SentRows | None = None,
         recent: SentByHour | None = None,
         since_ms: int | None = None,
+        reread_ms: int = 0,
         may_owe: Callable[[], bool] | None = None,
     ) -> None:
         self._stream = stream
@@ -73,6 +77,7 @@ class Changes:
         self.rows = rows
         self.recent = recent
         self._since_ms = since_ms
+        self._reread_ms = reread_ms
         self._may_owe = may_owe
 
     def select(self, page: JudgedPage, state: StreamState, now_ms: int) -> Selected:
@@ -128,12 +133,15 @@ class Changes:
             return
         selected.shows_news = selected.shows_news or is_noted
         if self._may_owe is not None:
-            newest = self._newest_own_time(record, now_ms)
-            if self._owes_children(time, newest, recent, state):
-                is_ready = newest <= now_ms - HISTORY_LAG_MS
-                if is_ready:
+            changed_at = self._changed_at(record, time, known, state, now_ms)
+            if self._owes_children(time, changed_at, recent, state):
+                may_lag = changed_at > now_ms - HISTORY_LAG_MS
+                may_owe = self._may_owe()
+                if not may_lag or time < now_ms - self._reread_ms:
                     selected.due[key[0]] = time
-                if not (is_ready and self._may_owe()):
+                    if not may_owe:
+                        selected.missed_ms = earliest(time, selected.missed_ms)
+                if may_lag or not may_owe:
                     # Sent again when it is next read, and its children are read then.
                     mark = BLANK
         if is_noted:
@@ -144,25 +152,36 @@ class Changes:
     def _mark(self, record: Record) -> bytes:
         return fingerprint(landing(self._stream, record), self._salted)
 
-    def _newest_own_time(self, record: Record, now_ms: int) -> int:
-        """One that lies ahead is an odd one, and nothing to wait for."""
+    def _changed_at(
+        self, record: Record, time: int, known: bytes | None, state: StreamState, now_ms: int
+    ) -> int:
+        """The newest of a message's own times; now, where it has changed and none of them tells.
+
+        One that lies ahead is an odd one, and nothing to wait for.
+        """
         times = [time_of(record.get(name), now_ms + DAY_MS) for name in self._stream.own_times]
-        return max([moment for moment in times if moment is not None], default=0)
+        newest = max([moment for moment in times if moment is not None], default=0)
+        covered_at = last_read(state.readings, time)
+        # A message becomes UNDELIVERABLE without a time of its own.
+        is_untold = known and any(known) and covered_at and newest < covered_at - HISTORY_LAG_MS
+        return now_ms if is_untold else newest
 
     def _owes_children(
-        self, time: int, newest: int, recent: SentByHour, state: StreamState
+        self, time: int, changed_at: int, recent: SentByHour, state: StreamState
     ) -> bool:
         """Where nothing is remembered, only a message that has changed since it was last read."""
-        if recent.is_above_given_up(time):
+        if recent.is_above_given_up(time) or _may_miss_children(state, time):
             return True
         covered_at = last_read(state.readings, time)
-        return covered_at is None or newest >= covered_at - HISTORY_LAG_MS
+        return covered_at is None or changed_at >= covered_at - HISTORY_LAG_MS
 
     def _is_settled(self, record: Record, time: int, state: StreamState) -> bool:
         """Whether the last reading of its place has surely landed the record as it is."""
         covered_at = last_read(state.readings, time)
         own_time = self._stream.settled_times.get(str(record.get("status")))
         if covered_at is None or own_time is None or record.get(own_time) is None:
+            return False
+        if self._may_owe is not None and _may_miss_children(state, time):
             return False
         unusable = unusable_from(state, covered_at)
         if unusable is not None and time >= unusable:
@@ -173,6 +192,11 @@ class Changes:
                 if moment is None or not time <= moment < covered_at - SETTLING_MS:
                     return False
         return True
+
+
+def _may_miss_children(state: StreamState, time: int) -> bool:
+    """Whether the message was read where a table of its children could note no more as due."""
+    return state.children_missed is not None and time >= state.children_missed
 
 
 def landing(stream: Stream, record: Record) -> Record:

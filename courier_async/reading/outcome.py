@@ -24,12 +24,14 @@ def ended_state(
     depth: Depth,
     records: int,
     unusable_to: int | None,
+    children_missed: int | None,
     is_resumed: bool,
 ) -> StreamState:
     """The state after a walk whose lane from the head has come to its end or bound.
 
     is_resumed: an earlier sync has read a part of it, and may have met such records there.
     unusable_to: the oldest time at which this walk met records that cannot be stored.
+    children_missed: that of messages whose children could not be noted as due.
     """
     if stream.time_field is None:
         unusable = state.unusable if unusable_to is not None else ()
@@ -37,6 +39,8 @@ def ended_state(
     order, newest = lane.order, lane.saved.newest
     # Many pages of one time pass for any order, unless the newest come last.
     is_newest_first = order.is_newest_first and not (lane.ended and order.ends_newer)
+    if is_resumed or lane.reached > max(state.children_missed or 0, depth.floor):
+        children_missed = state.children_missed
     ended = replace(
         state,
         read_at=start,
@@ -45,6 +49,7 @@ def ended_state(
         unusable=state.unusable
         if is_resumed
         else _still_unusable(state, lane.reached, depth.floor, unusable_to),
+        children_missed=children_missed,
     )
     if newest is None:
         return replace(ended, timeless=records > 0)

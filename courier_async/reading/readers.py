@@ -196,6 +196,7 @@ class Readers:
             rows=state.rows_of(stream.table).copy() if keeps else None,
             recent=state.recent_of(stream).copy() if stream.keeps_recent else None,
             since_ms=settings.sync_since_ms if may_leave_out else None,
+            reread_ms=max(settings.message_lookback_ms, stream.overlap_ms),
             may_owe=self._may_owe if is_message and self._due else None,
         )
 

@@ -27,7 +27,7 @@ from courier_async.reading.probe import NO_LANES_MS, Probe, Verdict
 from courier_async.reading.renewals import Renewals
 from courier_async.reading.server_clock import ServerClock
 from courier_async.reading.unusable import UnusableRecords
-from courier_async.state.plan import Depth, plan_walk, trusted
+from courier_async.state.plan import Depth, earliest, plan_walk, trusted
 from courier_async.state.position import Lane, Reading, StreamState
 
 Output = Batch | Notice
@@ -107,6 +107,7 @@ class Walk:
         self._pages = 0
         self._records = 0
         self._dated_back: set[bytes] = set()
+        self._children_missed: int | None = None
         self._over = False
 
     @property
@@ -253,6 +254,10 @@ class Walk:
             self.state = without_seen(self.state, page.keys)
         selected = self._changes.select(page, self.state, self.clock.now_ms)
         self._counts.unchanged += selected.unchanged
+        if selected.missed_ms is not None:
+            self._children_missed = earliest(selected.missed_ms, self._children_missed)
+            missed = earliest(selected.missed_ms, self.state.children_missed)
+            self.state = replace(self.state, children_missed=missed)
         return selected
 
     def _fail(
@@ -346,6 +351,7 @@ class Walk:
             depth=self._depth,
             records=self._records,
             unusable_to=self.unusable.oldest,
+            children_missed=self._children_missed,
             is_resumed=head.saved.started_at < self.clock.start,
         )
 

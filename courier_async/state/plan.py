@@ -158,12 +158,12 @@ def _bound(state: StreamState, now: int, depth: Depth) -> int:
         unread = older.began - INDEX_LAG_MS - depth.overlap_ms
         if newer.reached > max(unread, closed, depth.floor):
             bound = min(bound, unread)
-    unusable = unusable_from(state, now)
+    lacking = earliest(unusable_from(state, now), state.children_missed)
     # Nothing below the floor is read, so nothing there can have been read lately.
-    if unusable is not None:
-        read_at = last_read(state.readings, max(unusable, depth.floor)) or 0
+    if lacking is not None:
+        read_at = last_read(state.readings, max(lacking, depth.floor)) or 0
         if now - read_at >= DAY_MS:
-            bound = min(bound, unusable - depth.overlap_ms)
+            bound = min(bound, lacking - depth.overlap_ms)
     return max(bound, depth.floor)
 
 
@@ -213,6 +213,11 @@ def unusable_from(state: StreamState, now: int) -> int | None:
     """The oldest time at which records that could not be stored are still looked for, if any."""
     times = [span.time for span in state.unusable if now - span.met_at <= UNUSABLE_MS]
     return min(times, default=None)
+
+
+def earliest(*times: int | None) -> int | None:
+    """The oldest of those that are known; None where none is."""
+    return min([time for time in times if time is not None], default=None)
 
 
 def last_read(readings: Iterable[Reading], time: int) -> int | None:

@@ -397,7 +397,7 @@ PARTS = st.fixed_dictionaries(
         "read_at": TIMES, "watermark": TIMES, "newest_first": st.booleans(), "closed": TIMES,
         "readings": st.lists(st.tuples(TIMES, TIMES).map(list), max_size=3),
         "lanes": st.lists(LANES, max_size=3), "no_lanes_until": TIMES,
-        "timeless": st.booleans(),
+        "timeless": st.booleans(), "children_missed": TIMES,
         "unusable": st.lists(st.tuples(TIMES, TIMES).map(list), max_size=3),
         "missing": st.dictionaries(ALL_TEXT, MISSING, max_size=2),
         "round": JSON, "owed": st.dictionaries(ALL_TEXT, st.booleans(), max_size=2),

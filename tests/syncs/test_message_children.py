@@ -2,6 +2,9 @@
 
 import asyncio
 import contextlib
+import json
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,7 +13,8 @@ from courier_async.catalog.streams import BY_TABLE
 from courier_async.ending import SyncFailed
 from courier_async.reading import children_due, message_children, readers
 from courier_async.reading.stream_reader import StreamReader
-from tests.support.fake_courier import Account, FakeApi, Options
+from courier_async.state import sent_rows
+from tests.support.fake_courier import Account, FakeApi, Options, Reply
 from tests.support.harness import Crash, Sink, Tables, expected_of, sync
 
 HOUR_MS = 3_600_000
@@ -55,6 +59,10 @@ class House:
     def is_equal(self) -> bool:
         return all(self.tables.rows[table] == expected_of(self.api, table) for table in CHILDREN)
 
+    def with_events(self) -> set[str]:
+        """The messages of which some event has landed."""
+        return {key.split("\t")[0] for key in self.tables.rows["message_event"]}
+
     def rules(self, *rules: dict[str, Any]) -> None:
         self.api.change_options(rules=rules)
 
@@ -78,7 +86,7 @@ async def test_messages_that_landed_without_their_children_get_them_when_sent_ag
     moved = house.account.progress_messages(5, newest=20)
     for _ in range(4):
         await house.sync(hours=24)
-    assert {key.split("\t")[0] for key in house.tables.rows["message_event"]} == {*moved}
+    assert house.with_events() == {*moved}
     # As docs/deploying.md has a table synced again.
     del house.state["streams"]["message"]
     await house.sync()
@@ -145,6 +153,99 @@ async def test_a_table_that_the_plan_lacks_is_skipped_and_its_messages_stay_due(
     assert [t for t in sink.warnings if t.startswith("message_event: Courier answered")]
     house.rules()
     await house.sync()
+    assert house.is_equal()
+
+
+async def test_a_table_that_the_plan_lacks_costs_little_in_the_long_run() -> None:
+    house = House(400)
+    house.rules({"stream": "message_event", "status": 403})
+    asked = []
+    for _ in range(25):
+        before = house.api.traffic.by_stream["message_event"]
+        await house.sync(hours=0.25)
+        asked.append(house.api.traffic.by_stream["message_event"] - before)
+    assert max(asked) < 60
+
+
+async def test_a_table_that_fails_amid_a_long_first_sync_is_complete_once_it_answers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Though most messages can neither be noted as due nor remembered."""
+    monkeypatch.setattr(children_due, "MOST_DUE", 20)
+    monkeypatch.setattr(sent_rows, "MOST_MESSAGES", 50)
+    house = House(400)
+    # A fault of some seconds.
+    house.rules({"stream": "message_event", "status": 500, "times": 20})
+    with pytest.raises(SyncFailed, match="message_event"):
+        await house.sync()
+    house.rules()
+    for _ in range(4):
+        await house.sync(hours=12)
+    assert house.is_equal()
+    # And then nothing of it is read again.
+    before = house.api.traffic.by_stream["message_event"]
+    for _ in range(3):
+        await house.sync(hours=12)
+    assert house.api.traffic.by_stream["message_event"] == before
+    assert "children_missed" not in house.state["streams"]["message"]
+
+
+async def test_the_children_of_an_old_message_opened_just_before_the_first_sync_land() -> None:
+    house = House()
+    house.account = Account(seed=7, sizes={"message": 400}, now_ms=NOW_MS, span_days=80)
+    house.api = FakeApi(house.account, Options())
+    now = house.account.now_ms()
+    old = [m for m in house.account.truth("message") if now - m["enqueued"] > 1440 * HOUR_MS]
+    house.account.edit("message", old[5]["id"], status="OPENED", opened=now)
+    await house.sync(hours=0.05)
+    assert old[5]["id"] in house.with_events()
+
+
+async def test_without_a_lookback_those_of_one_opened_just_before_its_sync_land() -> None:
+    house = House(message_lookback_days=0.0)
+    await house.sync()
+    (new,) = house.account.add("message")
+    house.account.advance(15 * HOUR_MS)
+    house.account.add("message", 40)
+    house.account.advance(15 * HOUR_MS)
+    house.account.edit("message", new, status="OPENED", opened=house.account.now_ms())
+    for _ in range(10):
+        house.account.add("message", 3)
+        await house.sync(hours=0.05)
+        house.account.advance(24 * HOUR_MS)
+    assert new in house.with_events()
+
+
+@pytest.mark.parametrize("lag_minutes", [0, 2])
+async def test_a_history_that_shows_a_failure_late_lands_though_the_message_has_no_time_of_it(
+    lag_minutes: int,
+) -> None:
+    house = House()
+    for hours in (0, 3):
+        await house.sync(hours=hours)
+    record = next(
+        message
+        for message in house.account.truth("message")
+        if message["status"] in ("SENT", "DELIVERED") and message["enqueued"] < NOW_MS - HOUR_MS
+    )
+    changed = house.account.now_ms() + HOUR_MS
+    answer = house.api.answer
+
+    def lagging(path: str, query: Mapping[str, str], headers: Mapping[str, str]) -> Reply:
+        reply = answer(path, query, headers)
+        is_late = house.account.now_ms() < changed + lag_minutes * 60_000
+        if path.endswith(f"{record['id']}/history") and is_late:
+            body = json.loads(reply.body)
+            body["results"] = [e for e in body["results"] if e["type"] != "UNDELIVERABLE"]
+            reply = replace(reply, body=json.dumps(body).encode())
+        return reply
+
+    house.api.answer = lagging  # type: ignore[method-assign]
+    house.account.advance(HOUR_MS)
+    house.account.edit("message", record["id"], status="UNDELIVERABLE", error="bounced")
+    await house.sync(hours=1 / 60)
+    for _ in range(60):
+        await house.sync(hours=12)
     assert house.is_equal()
 
 

@@ -247,6 +247,7 @@ class Reader:
                     rows=self.rows.copy() if stream.keeps_rows else None,
                     recent=self.sent.copy() if stream.keeps_recent else None,
                     since_ms=self.since_ms or None,
+                    reread_ms=int(self.lookback_days * DAY_MS),
                     may_owe=self.may_owe,
                 ),
                 fetches=fetches,

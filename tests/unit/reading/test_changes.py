@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from courier_async.api.pages import Page
 from courier_async.catalog.rows import RowMapper
@@ -21,7 +22,8 @@ READ = StreamState(readings=(Reading(NOW - 2 * HOUR_MS, 0),))
 
 
 def changes_of(stream: Stream, **given: Any) -> Changes:
-    return Changes(stream, mapper=RowMapper(stream, redact_secrets=True), salt=b"s", **given)
+    mapper = RowMapper(stream, redact_secrets=True)
+    return Changes(stream, mapper=mapper, salt=b"s", **({"reread_ms": 30 * DAY_MS} | given))
 
 
 def select(
@@ -246,6 +248,40 @@ def test_a_message_whose_children_must_wait_is_sent_once_more(age_ms: int, may_o
     for _ in range(2):
         selected = select(changes, MESSAGE, record)
         assert (sent(selected), list(selected.due)) == (["a"], ["a"] if age_ms == DAY_MS else [])
+
+
+def test_of_messages_whose_children_cannot_be_noted_the_oldest_time_is_told() -> None:
+    changes = changes_of(MESSAGE, recent=recent_above(NOW), may_owe=lambda: False)
+    selected = select(changes, MESSAGE, message("a", DAY_MS), message("b", 2 * DAY_MS))
+    assert selected.missed_ms == NOW - 2 * DAY_MS
+    changes = changes_of(MESSAGE, recent=recent_above(NOW), may_owe=lambda: True)
+    assert select(changes, MESSAGE, message("a", DAY_MS)).missed_ms is None
+
+
+def test_where_children_were_missed_a_message_that_has_not_changed_owes_them() -> None:
+    changes = changes_of(MESSAGE, recent=recent_above(NOW), may_owe=lambda: True)
+    state = replace(READ, children_missed=NOW - 2 * DAY_MS)
+    for age_ms, due in ((2 * DAY_MS, ["a"]), (2 * DAY_MS + 1, [])):
+        settled = message("a", age_ms)
+        assert list(select(changes, MESSAGE, settled, state=state).due) == due
+
+
+def test_the_history_of_a_message_that_is_not_read_again_is_not_waited_for() -> None:
+    changes = changes_of(MESSAGE, recent=SentByHour(), reread_ms=HOUR_MS, may_owe=lambda: True)
+    for age_ms, due in ((HOUR_MS, []), (HOUR_MS + 1, ["a"])):
+        record = message("a", age_ms, clicked=NOW)
+        # Where it is met again all the same, its children are read again.
+        for _ in range(2):
+            assert list(select(changes, MESSAGE, record).due) == due
+
+
+def test_a_change_without_a_time_of_its_own_is_taken_to_have_just_come() -> None:
+    changes = changes_of(MESSAGE, recent=SentByHour(), may_owe=lambda: True)
+    sent_before = message("a", 2 * DAY_MS, status="SENT")
+    failed = message("a", 2 * DAY_MS, status="UNDELIVERABLE")
+    assert list(select(changes, MESSAGE, sent_before).due) == ["a"]
+    for due in ([], ["a"], []):
+        assert list(select(changes, MESSAGE, failed, state=READ).due) == due
 
 
 def test_a_message_that_is_not_remembered_owes_children_only_if_it_has_changed() -> None:

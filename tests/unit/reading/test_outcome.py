@@ -43,6 +43,7 @@ def ended(
     depth: Depth = DEPTH,
     records: int = 1,
     unusable_to: int | None = None,
+    children_missed: int | None = None,
     is_resumed: bool = False,
 ) -> StreamState:
     return ended_state(
@@ -53,6 +54,7 @@ def ended(
         depth=depth,
         records=records,
         unusable_to=unusable_to,
+        children_missed=children_missed,
         is_resumed=is_resumed,
     )
 
@@ -154,6 +156,18 @@ def test_a_walk_that_still_meets_some_keeps_where_and_since_when() -> None:
 
 def test_a_part_that_an_earlier_sync_has_read_proves_nothing_of_them() -> None:
     assert left_unusable(0, None, is_resumed=True) == (MET,)
+
+
+def test_children_that_were_missed_are_looked_for_until_a_walk_down_there_has_noted_all() -> None:
+    def left(reached: int, missed: int | None, *, is_resumed: bool = False) -> int | None:
+        lane = head(*DOWNWARDS, reached=reached, ended=False)
+        state = StreamState(children_missed=NOW - 9 * DAY_MS)
+        return ended(lane, state, children_missed=missed, is_resumed=is_resumed).children_missed
+
+    assert left(NOW - 9 * DAY_MS, None) is None
+    assert left(NOW - 9 * DAY_MS, NOW - DAY_MS) == NOW - DAY_MS
+    assert left(NOW - 9 * DAY_MS + 1, None) == NOW - 9 * DAY_MS
+    assert left(NOW - 9 * DAY_MS, None, is_resumed=True) == NOW - 9 * DAY_MS
 
 
 def test_of_a_stream_without_times_a_whole_walk_tells() -> None:

@@ -480,6 +480,13 @@ def test_a_page_that_could_not_be_stored_is_read_again_once_a_day() -> None:
     assert plan_walk(state, later, depth).bound == met - HOUR_MS
 
 
+def test_where_children_were_missed_their_messages_are_read_again_once_a_day() -> None:
+    missed = NOW - 90 * DAY_MS
+    state = read_whole(readings=(Reading(NOW, 0),), children_missed=missed)
+    assert plan_walk(state, NOW + DAY_MS - 1, DEPTH).bound > missed
+    assert plan_walk(state, NOW + DAY_MS, DEPTH).bound == missed - HOUR_MS
+
+
 def test_a_page_that_could_not_be_stored_is_looked_for_thirty_days_and_never_again() -> None:
     depth = Depth(lookback_ms=0, overlap_ms=HOUR_MS)
     state = read_whole(unusable=(Unusable(NOW - 40 * DAY_MS, NOW),))
