@@ -207,6 +207,19 @@ class ChildOracle:
             if since is not None:
                 self._check_landed_of(table, message.id, since)
 
+    def check_all_messages(self) -> None:
+        """At the end each message that has stayed as it came has its children, known or not."""
+        if self._claims.ahead_ms:
+            return
+        for message in self._source.past["message"].values():
+            # Below what is remembered, those of one that shows late are not promised.
+            is_late = message.first_ms > message.time_ms + _HISTORY_MS
+            if is_late or not message.listed or len(message.versions) > 1:
+                continue
+            if self._destination.landed["message"].get(message.id) is not None:
+                for table in set(OF_MESSAGES) & set(self._source.kin.tables):
+                    self._check_landed_of(table, message.id, message.first_ms)
+
     def _check_landed_of(self, table: str, message: str, since_ms: int) -> None:
         for child in self._source.kin.of(table, message):
             # What is dated later, as by a click that took an earlier one's place, shows only then.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from courier_async.catalog.schema import salt_of
 from courier_async.catalog.stream import HOUR_MS
 from courier_async.catalog.streams import BY_TABLE
@@ -87,7 +89,8 @@ class Claims:
                 is_whole = descends or "watermark" in part
                 if [began, reached] not in before.get("readings", ()) and is_whole:
                     self._check_read(table, began, reached, part.get("unusable"))
-            for lane in part.get("lanes", ()):
+            # As the next sync reads them: a tuple is a list then.
+            for lane in msgspec.json.decode(msgspec.json.encode(part.get("lanes", ()))):
                 if lane not in before.get("lanes", ()):
                     self._check_lane(table, lane, part.get("unusable"))
         self._previous = state["streams"]

@@ -244,6 +244,7 @@ class Oracle:
         """Alive exactly if in the source; what has gone of messages and audit events stays."""
         given_up = self.given_up()
         self.children.check_nothing_invented()
+        self.children.check_all_messages()
         for table in (*tables, *(t for t in self.source.kin.tables if t in MEMBERS)):
             for past in self.source.past[table].values():
                 if table not in TIMED:

@@ -29,7 +29,8 @@ class Plan:
     the past that show a minute after a sync, and streams in no order), "weeks" (messages that
     change at any age, and settings that change) or "any".
     most_messages: how many messages are remembered. queue_pages: how many pages may wait.
-    children: tables of children that are read too, and refresh_hours: how often.
+    children: tables of children that are read too, and refresh_hours: how often. most_due: how
+    many messages may wait for theirs.
     """
 
     theme: str
@@ -46,6 +47,7 @@ class Plan:
     queue_pages: int
     children: tuple[str, ...] = ()
     refresh_hours: float = 24.0
+    most_due: int = 20_000
 
     @property
     def made_up_work(self) -> bool:
@@ -115,7 +117,7 @@ def add_children(random: Random, plan: Plan) -> None:
     possible = [child for child, parent in PARENT.items() if parent in plan.tables]
     # Of the many messages of many weeks only now and then: each costs a request.
     is_long = plan.theme == "weeks" and random.random() < 0.9
-    if is_long or plan.sizes["message"] > 50 or plan.most_messages <= 1_000:
+    if is_long or plan.sizes["message"] > 50:
         possible = [child for child in possible if child in MEMBERS]
     if not possible:
         return

@@ -68,6 +68,7 @@ FOUND_BY: dict[str, int] = {
     "lost_paging_taken_for_the_last": 143,
     "marks_kept_after_a_sync_that_died": 5,
     "memory_never_given_back": 94,
+    "messages_whose_children_cannot_be_noted_are_claimed": 6211868,
     "more_requests_than_allowed": 115,
     "no_head_walk_after_the_rest": 1131,
     "no_open_mark": 85,

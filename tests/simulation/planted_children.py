@@ -148,6 +148,17 @@ def a_due_message_is_forgotten_when_the_sync_dies() -> Patches:
     yield patch.object(saved.State, "as_json", as_json)
 
 
+def messages_whose_children_cannot_be_noted_are_claimed() -> Patches:
+    real = changes.Changes.select
+
+    def select(self: changes.Changes, *arguments: Any) -> changes.Selected:
+        selected = real(self, *arguments)
+        selected.missed_ms = None
+        return selected
+
+    yield patch.object(changes.Changes, "select", select)
+
+
 def children_read_before_they_show() -> Patches:
     yield patch.object(changes, "HISTORY_LAG_MS", -changes.HISTORY_LAG_MS)
 

@@ -13,11 +13,11 @@ import msgspec
 
 from courier_async import sync
 from courier_async.catalog.streams import BY_TABLE
-from courier_async.reading import endless_guard, seams
+from courier_async.reading import children_due, endless_guard, seams
 from courier_async.state import sent_rows
 from courier_async.writing import writer
 from tests.simulation.changes import DAY_MS, HOUR_MS
-from tests.simulation.children import MEMBERS, PARENT
+from tests.simulation.children import MEMBERS, OF_MESSAGES, PARENT
 from tests.simulation.claims import Broken
 from tests.simulation.destination import Crashed, Destination, SinkRaised
 from tests.simulation.oracle import Oracle, SyncFacts
@@ -63,6 +63,9 @@ class Simulation:
         add_children(self._child_random, self.plan)
         self._envelope_random = Random(f"{seed}/envelopes of children")
         self._choice_random = Random(f"{seed}/tables of children that are read")
+        self._outage_random = Random(f"{seed}/outages of children of messages")
+        if set(self.plan.children) & set(OF_MESSAGES):
+            self.plan.most_due = self._outage_random.choice((20_000, 3))
         self.story: list[str] = []
         self._base_ms = BEGIN_MS
         self._run: Run | None = None
@@ -320,6 +323,14 @@ class Simulation:
             options["rules"] = [*options["rules"], rule]
             weather.excuse(child)
             weather.bad_parent = None
+        of_messages = [child for child in self.plan.children if child in OF_MESSAGES]
+        if of_messages and not weather.quiet and self._outage_random.random() < 0.2:
+            # Nobody can note what is due then, once there is enough of it.
+            child, times = self._outage_random.choice(of_messages), (4, 24, 100)
+            rule = {"stream": child, "status": 500, "times": self._outage_random.choice(times)}
+            options["rules"] = [*options["rules"], rule]
+            weather.excuse(child)
+            weather.bad_parent = None
         if weather.forget_before or weather.forget_at or self._lanes_refused():
             # Then the server's own word is believed.
             options["rules"] = [r for r in options["rules"] if r.get("cursor") != "own"]
@@ -386,6 +397,7 @@ def small_bounds(plan: Plan) -> Iterator[Any]:
     with (
         patch.object(sent_rows, "MOST_ROWS", plan.most_rows),
         patch.object(sent_rows, "MOST_MESSAGES", plan.most_messages),
+        patch.object(children_due, "MOST_DUE", plan.most_due),
         patch.object(endless_guard, "MOST_STALE_PAGES", MOST_STALE_PAGES),
         # Accounts are small here, and lanes are to be tried all the same.
         patch.object(seams, "_LONG_READING_PAGES", 24),
