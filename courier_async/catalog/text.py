@@ -22,5 +22,6 @@ def key_text(value: Any) -> str:
     """A key field as text; "" where it cannot be a key."""
     if type(value) is str:
         # The destination drops NUL, and would take two such keys for one.
-        return sendable(value.replace("\x00", "") if "\x00" in value else value)
+        plain = value.replace("\x00", "") if "\x00" in value else value
+        return plain if plain.isascii() else sendable(plain)
     return digits(value) if isinstance(value, int) and not isinstance(value, bool) else ""
