@@ -188,7 +188,7 @@ class Simulation:
             self._base_ms += 1_000
 
     def _times_ms(self) -> list[int]:
-        return [past.time_ms for table in TIMED for past in self.source.past[table].values()]
+        return [past.time_ms for table in sorted(TIMED) for past in self.source.past[table].values()]
 
     def _place_fault(self, number: int) -> None:
         """For some syncs one place in the history of messages always fails."""
