@@ -117,7 +117,9 @@ def add_children(random: Random, plan: Plan) -> None:
     possible = [child for child, parent in PARENT.items() if parent in plan.tables]
     # Of the many messages of many weeks only now and then: each costs a request.
     is_long = plan.theme == "weeks" and random.random() < 0.9
-    if is_long or plan.sizes["message"] > 50:
+    # Where each sync reads all and few are remembered, it also asks for the children of all.
+    has_no_end = plan.most_messages <= 1_000 and plan.orders["message"] != "newest"
+    if is_long or has_no_end or plan.sizes["message"] > 50:
         possible = [child for child in possible if child in MEMBERS]
     if not possible:
         return

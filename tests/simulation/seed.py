@@ -13,7 +13,14 @@ import msgspec
 
 from courier_async import sync
 from courier_async.catalog.streams import BY_TABLE
-from courier_async.reading import children_due, endless_guard, seams
+from courier_async.reading import (
+    children_due,
+    endless_guard,
+    first_failures,
+    message_children,
+    seams,
+)
+from courier_async.reading.first_failures import AT_ONCE
 from courier_async.state import sent_rows
 from courier_async.writing import writer
 from tests.simulation.changes import DAY_MS, HOUR_MS
@@ -188,7 +195,9 @@ class Simulation:
             self._base_ms += 1_000
 
     def _times_ms(self) -> list[int]:
-        return [past.time_ms for table in sorted(TIMED) for past in self.source.past[table].values()]
+        return [
+            past.time_ms for table in sorted(TIMED) for past in self.source.past[table].values()
+        ]
 
     def _place_fault(self, number: int) -> None:
         """For some syncs one place in the history of messages always fails."""
@@ -398,6 +407,9 @@ def small_bounds(plan: Plan) -> Iterator[Any]:
         patch.object(sent_rows, "MOST_ROWS", plan.most_rows),
         patch.object(sent_rows, "MOST_MESSAGES", plan.most_messages),
         patch.object(children_due, "MOST_DUE", plan.most_due),
+        # Else more are under way at once than such an account has.
+        patch.object(message_children, "AT_ONCE", 2 if plan.most_due == 3 else AT_ONCE),
+        patch.object(first_failures, "_MOST_FAILURES", 3 if plan.most_due == 3 else 20),
         patch.object(endless_guard, "MOST_STALE_PAGES", MOST_STALE_PAGES),
         # Accounts are small here, and lanes are to be tried all the same.
         patch.object(seams, "_LONG_READING_PAGES", 24),
