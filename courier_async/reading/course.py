@@ -8,7 +8,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from courier_async.catalog.stream import Stream
+from courier_async.catalog.stream import HOUR_MS, Stream
 from courier_async.reading import seams
 from courier_async.reading.changes import Selected
 from courier_async.reading.judge import JudgedPage
@@ -121,8 +121,9 @@ class Course:
         if (
             recent is not None
             and lane.target > self._depth.floor
-            and recent.is_above_given_up(lane.target)
             and not lane.known_below
+            # Where nothing older is remembered, as after a burst, there is nothing to be met.
+            and recent.hold_between(0, lane.target + HOUR_MS, but_for=())
         ):
             return False
         newest = self.lanes.head.saved.newest

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from courier_async.state import sent_rows
 from tests.support.fake_courier.changes import change_at_age
 from tests.support.message_listing import Destination, MessageListing
 from tests.syncs.house import (
@@ -124,7 +125,12 @@ def test_a_sync_since_newer_than_the_newest_message_costs_a_few_pages_a_sync() -
     assert [row["id"] for row in house.sync().sent("message")] == [new]
 
 
-def test_a_burst_is_not_read_again_in_each_sync_of_the_quiet_days_that_follow() -> None:
+@pytest.mark.parametrize("remembered", [50_000, 300])
+def test_a_burst_is_not_read_again_in_each_sync_of_the_quiet_days_that_follow(
+    monkeypatch: pytest.MonkeyPatch, remembered: int
+) -> None:
+    """Also where it is too large to be remembered."""
+    monkeypatch.setattr(sent_rows, "MOST_MESSAGES", remembered)
     listing = MessageListing()
     listing.add(300, span_ms=60 * DAY_MS)
     listing.add(1_000, span_ms=50 * MINUTE_MS)
