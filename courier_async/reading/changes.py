@@ -56,7 +56,7 @@ class Changes:
     since_ms: records older than that are left out. reread_ms: those younger than that are read
     again in a later sync.
     may_owe: where children of messages are read, whether another message is noted as due in each
-    of their tables.
+    of their tables. reads_missed: children that could not be noted before are looked for.
     """
 
     def __init__(
@@ -70,6 +70,7 @@ class Changes:
         since_ms: int | None = None,
         reread_ms: int = 0,
         may_owe: Callable[[], bool] | None = None,
+        reads_missed: bool = False,
     ) -> None:
         self._stream = stream
         self._mapper = mapper
@@ -79,6 +80,7 @@ class Changes:
         self._since_ms = since_ms
         self._reread_ms = reread_ms
         self._may_owe = may_owe
+        self._reads_missed = reads_missed
 
     def select(self, page: JudgedPage, state: StreamState, now_ms: int) -> Selected:
         """What of the page must be sent, and noted as sent from now on."""
@@ -133,15 +135,16 @@ class Changes:
             return
         selected.shows_news = selected.shows_news or is_noted
         if self._may_owe is not None:
-            changed_at = self._changed_at(record, time, known, state, now_ms)
-            if self._owes_children(time, changed_at, recent, state):
-                may_lag = changed_at > now_ms - HISTORY_LAG_MS
+            newest = self._newest_own_time(record, now_ms)
+            if self._owes_children(time, newest, recent, state):
+                may_lag = newest > now_ms - HISTORY_LAG_MS
+                is_untold = bool(known and any(known)) and _is_untold(state, time, newest)
                 may_owe = self._may_owe()
                 if not may_lag or time < now_ms - self._reread_ms:
                     selected.due[key[0]] = time
                     if not may_owe:
                         selected.missed_ms = earliest(time, selected.missed_ms)
-                if may_lag or not may_owe:
+                if may_lag or is_untold or not may_owe:
                     # Sent again when it is next read, and its children are read then.
                     mark = BLANK
         if is_noted:
@@ -152,28 +155,24 @@ class Changes:
     def _mark(self, record: Record) -> bytes:
         return fingerprint(landing(self._stream, record), self._salted)
 
-    def _changed_at(
-        self, record: Record, time: int, known: bytes | None, state: StreamState, now_ms: int
-    ) -> int:
-        """The newest of a message's own times; now, where it has changed and none of them tells.
-
-        One that lies ahead is an odd one, and nothing to wait for.
-        """
+    def _newest_own_time(self, record: Record, now_ms: int) -> int:
+        """One that lies ahead is an odd one, and nothing to wait for."""
         times = [time_of(record.get(name), now_ms + DAY_MS) for name in self._stream.own_times]
-        newest = max([moment for moment in times if moment is not None], default=0)
-        covered_at = last_read(state.readings, time)
-        # A message becomes UNDELIVERABLE without a time of its own.
-        is_untold = known and any(known) and covered_at and newest < covered_at - HISTORY_LAG_MS
-        return now_ms if is_untold else newest
+        return max([moment for moment in times if moment is not None], default=0)
 
     def _owes_children(
-        self, time: int, changed_at: int, recent: SentByHour, state: StreamState
+        self, time: int, newest: int, recent: SentByHour, state: StreamState
     ) -> bool:
         """Where nothing is remembered, only a message that has changed since it was last read."""
-        if recent.is_above_given_up(time) or _may_miss_children(state, time):
+        if recent.is_above_given_up(time) or self._may_miss_children(state, time):
             return True
         covered_at = last_read(state.readings, time)
-        return covered_at is None or changed_at >= covered_at - HISTORY_LAG_MS
+        return covered_at is None or newest >= covered_at - HISTORY_LAG_MS
+
+    def _may_miss_children(self, state: StreamState, time: int) -> bool:
+        """Whether a table of its children could note no more as due where the message was read."""
+        missed = state.children_missed
+        return self._reads_missed and missed is not None and time >= missed.time
 
     def _is_settled(self, record: Record, time: int, state: StreamState) -> bool:
         """Whether the last reading of its place has surely landed the record as it is."""
@@ -181,7 +180,7 @@ class Changes:
         own_time = self._stream.settled_times.get(str(record.get("status")))
         if covered_at is None or own_time is None or record.get(own_time) is None:
             return False
-        if self._may_owe is not None and _may_miss_children(state, time):
+        if self._may_miss_children(state, time):
             return False
         unusable = unusable_from(state, covered_at)
         if unusable is not None and time >= unusable:
@@ -194,9 +193,13 @@ class Changes:
         return True
 
 
-def _may_miss_children(state: StreamState, time: int) -> bool:
-    """Whether the message was read where a table of its children could note no more as due."""
-    return state.children_missed is not None and time >= state.children_missed
+def _is_untold(state: StreamState, time: int, newest: int) -> bool:
+    """Whether what has changed since a message was last read has no time of its own.
+
+    So it is with one that becomes UNDELIVERABLE: its history may not show that yet.
+    """
+    covered_at = last_read(state.readings, time)
+    return covered_at is not None and newest < covered_at - HISTORY_LAG_MS
 
 
 def landing(stream: Stream, record: Record) -> Record:

@@ -16,12 +16,14 @@ class ChildrenDue:
     """Ids of messages, with their times, that one table of children has still to read.
 
     No more are asked for while too many are due, as long as somebody reads them.
-    In what is saved the time is negative where the last try failed.
+    In what is saved the time is negative where the last try failed. was_full: so many were due
+    already that the table has hardly been read of late.
     """
 
     def __init__(self, saved: Mapping[str, int]) -> None:
         self._waiting = {name: abs(time) for name, time in saved.items()}
         self._failed = {name for name, time in saved.items() if time < 0}
+        self.was_full = len(saved) >= MOST_DUE
         self._under_way: set[str] = set()
         # What says that a message is done, while it may still wait for a place on the queue.
         self._ending: dict[str, Batch] = {}

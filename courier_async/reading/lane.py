@@ -115,6 +115,9 @@ class LiveLane:
         # A time from the future tells nothing.
         if renewed is None or not 0 <= now - renewed.at < DAY_MS:
             return True
+        # A cursor of an earlier sync may just have expired on the way down to that place.
+        if self.is_saved_cursor and self.place > renewed.place:
+            return True
         return 0 <= self.place < renewed.place
 
     def renew_at(self, cursor: str, *, now: int) -> None:

@@ -39,8 +39,14 @@ def ended_state(
     order, newest = lane.order, lane.saved.newest
     # Many pages of one time pass for any order, unless the newest come last.
     is_newest_first = order.is_newest_first and not (lane.ended and order.ends_newer)
-    if is_resumed or lane.reached > max(state.children_missed or 0, depth.floor):
-        children_missed = state.children_missed
+    missed = state.children_missed
+    is_reached = missed is not None and lane.reached <= max(missed.time, depth.floor)
+    if missed is not None and is_reached and depth.reads_missed:
+        if not is_resumed:
+            missed = None if children_missed is None else missed._replace(time=children_missed)
+        elif missed.met_at < start:
+            # Neither this sync nor one that has read a part of the walk has met any.
+            missed = None
     ended = replace(
         state,
         read_at=start,
@@ -49,7 +55,7 @@ def ended_state(
         unusable=state.unusable
         if is_resumed
         else _still_unusable(state, lane.reached, depth.floor, unusable_to),
-        children_missed=children_missed,
+        children_missed=missed,
     )
     if newest is None:
         return replace(ended, timeless=records > 0)

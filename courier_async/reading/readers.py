@@ -131,6 +131,7 @@ class Readers:
             until_room=until_room,
             counts=self._counts[stream.table],
             has_children=parents is not None,
+            reads_missed=stream.changes_late and self._reads_missed,
         )
         try:
             await reader.read()
@@ -198,7 +199,13 @@ class Readers:
             since_ms=settings.sync_since_ms if may_leave_out else None,
             reread_ms=max(settings.message_lookback_ms, stream.overlap_ms),
             may_owe=self._may_owe if is_message and self._due else None,
+            reads_missed=is_message and self._reads_missed,
         )
+
+    @property
+    def _reads_missed(self) -> bool:
+        """Not while a table takes no more: the others would be read again and again for it."""
+        return bool(self._due) and not any(due.was_full for due in self._due.values())
 
     def _may_owe(self) -> bool:
         return not any(due.misses_some for due in self._due.values())

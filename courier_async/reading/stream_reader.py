@@ -51,6 +51,7 @@ class StreamReader:
         until_room: Callable[[], Awaitable[None]],
         counts: Counts,
         has_children: bool = False,
+        reads_missed: bool = False,
     ) -> None:
         self._stream = stream
         self.state = state
@@ -62,6 +63,7 @@ class StreamReader:
         self._until_room = until_room
         self._counts = counts
         self._has_children = has_children
+        self._reads_missed = reads_missed
         self._known = set(changes.rows.marks) if changes.rows is not None else None
         self._was_read = state != StreamState() or bool(self._known)
         self._seen: set[Key] = set()
@@ -174,6 +176,7 @@ class StreamReader:
             lookback_ms=lookback_ms,
             overlap_ms=stream.overlap_ms,
             floor=settings.sync_since_ms or 0,
+            reads_missed=self._reads_missed,
         )
 
     async def _delete_what_has_gone(self, walk: Walk, seen: set[Key]) -> None:

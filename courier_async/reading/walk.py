@@ -28,7 +28,7 @@ from courier_async.reading.renewals import Renewals
 from courier_async.reading.server_clock import ServerClock
 from courier_async.reading.unusable import UnusableRecords
 from courier_async.state.plan import Depth, earliest, plan_walk, trusted
-from courier_async.state.position import Lane, Reading, StreamState
+from courier_async.state.position import Lane, MissedChildren, Reading, StreamState
 
 Output = Batch | Notice
 
@@ -256,7 +256,9 @@ class Walk:
         self._counts.unchanged += selected.unchanged
         if selected.missed_ms is not None:
             self._children_missed = earliest(selected.missed_ms, self._children_missed)
-            missed = earliest(selected.missed_ms, self.state.children_missed)
+            known = self.state.children_missed
+            time = min(selected.missed_ms, known.time if known is not None else self.clock.start)
+            missed = MissedChildren(time, self.clock.start)
             self.state = replace(self.state, children_missed=missed)
         return selected
 

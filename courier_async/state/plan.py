@@ -27,11 +27,15 @@ UNUSABLE_MS: Final = 30 * DAY_MS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Depth:
-    """What the settings say: how long late changes are looked for, and the oldest time wanted."""
+    """How long late changes are looked for, and the oldest time that is wanted.
+
+    reads_missed: children that could not be noted as due before are looked for.
+    """
 
     lookback_ms: int
     overlap_ms: int
     floor: int = 0
+    reads_missed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,7 +162,8 @@ def _bound(state: StreamState, now: int, depth: Depth) -> int:
         unread = older.began - INDEX_LAG_MS - depth.overlap_ms
         if newer.reached > max(unread, closed, depth.floor):
             bound = min(bound, unread)
-    lacking = earliest(unusable_from(state, now), state.children_missed)
+    missed = state.children_missed if depth.reads_missed else None
+    lacking = earliest(unusable_from(state, now), missed and missed.time)
     # Nothing below the floor is read, so nothing there can have been read lately.
     if lacking is not None:
         read_at = last_read(state.readings, max(lacking, depth.floor)) or 0

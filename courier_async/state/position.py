@@ -85,6 +85,16 @@ class Missing(NamedTuple):
     failed_asks: Count = 0
 
 
+class MissedChildren(NamedTuple):
+    """Messages whose children could neither be read nor noted as due.
+
+    time: of the oldest. met_at: when the last walk began that met one.
+    """
+
+    time: Time
+    met_at: Time
+
+
 class Round(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Where a round over all parents of a table of children stands.
 
@@ -106,7 +116,7 @@ class StreamState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     unusable: oldest first. Those met within the same days share an entry, which outlasts the days
     in which they are looked for, so that nobody looks for them again.
     missing: rows that may have gone, by key.
-    children_missed: of messages, the oldest of those whose children could not be noted as due.
+    children_missed: of messages alone.
     round, owed: of children, the round over all parents, and the ids of parents that are to be
     read first -> whether the last try failed.
     """
@@ -121,6 +131,6 @@ class StreamState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     timeless: bool = False
     unusable: tuple[Unusable, ...] = ()
     missing: dict[str, Missing] = msgspec.field(default_factory=dict)
-    children_missed: Time | None = None
+    children_missed: MissedChildren | None = None
     round: Round | None = None
     owed: dict[str, bool] = msgspec.field(default_factory=dict)

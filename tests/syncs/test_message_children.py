@@ -190,6 +190,73 @@ async def test_a_table_that_fails_amid_a_long_first_sync_is_complete_once_it_ans
     assert "children_missed" not in house.state["streams"]["message"]
 
 
+async def test_missed_children_are_looked_for_once_though_each_walk_down_there_is_interrupted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(children_due, "MOST_DUE", 20)
+    monkeypatch.setattr(sent_rows, "MOST_MESSAGES", 50)
+    house = House(400)
+    house.rules({"stream": "message_event", "status": 500, "times": 20})
+    with pytest.raises(SyncFailed, match="message_event"):
+        await house.sync()
+    for _ in range(12):
+        # No sync comes further than so many pages.
+        house.rules({"stream": "message", "status": 500, "after": 25})
+        with contextlib.suppress(SyncFailed):
+            await house.sync(hours=12)
+    assert house.is_equal()
+    assert "children_missed" not in house.state["streams"]["message"]
+
+
+async def test_while_a_table_fails_the_children_of_the_other_are_not_read_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(children_due, "MOST_DUE", 20)
+    monkeypatch.setattr(sent_rows, "MOST_MESSAGES", 50)
+    house = House(400)
+    house.rules({"stream": "message_event", "status": 500})
+    for number in range(6):
+        asked = house.api.traffic.by_stream["message_provider"]
+        with pytest.raises(SyncFailed):
+            await house.sync(hours=12)
+        if number:
+            assert house.api.traffic.by_stream["message_provider"] - asked < 100
+    house.rules()
+    for _ in range(6):
+        await house.sync(hours=12)
+    assert house.is_equal()
+
+
+async def test_the_events_of_a_message_that_fails_land_though_it_is_soon_forgotten(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sent_rows, "MOST_MESSAGES", 50)
+    house = House()
+    house.account = Account(seed=7, sizes={"message": 40}, now_ms=NOW_MS, span_days=2)
+    house.api = FakeApi(house.account, Options())
+    for hours in (0, 3):
+        await house.sync(hours=hours)
+    now = house.account.now_ms()
+    record = next(
+        message
+        for message in house.account.truth("message")
+        if message["status"] in ("SENT", "DELIVERED")
+        and 6 * HOUR_MS < now - message["enqueued"] < 20 * HOUR_MS
+    )
+    id_ = record["id"]
+    house.account.edit("message", id_, status="UNDELIVERABLE", error="bounced")
+    while house.tables.rows["message"][id_]["status"] != "UNDELIVERABLE":
+        await house.sync(hours=1)
+    for _ in range(4):
+        house.account.add("message", 45)
+        await house.sync(hours=0.5)
+    for _ in range(10):
+        await house.sync(hours=12)
+    held, wanted = house.tables.rows["message_event"], expected_of(house.api, "message_event")
+    of_it = {key: row for key, row in wanted.items() if key.startswith(id_)}
+    assert {key: row for key, row in held.items() if key.startswith(id_)} == of_it
+
+
 async def test_the_children_of_an_old_message_opened_just_before_the_first_sync_land() -> None:
     house = House()
     house.account = Account(seed=7, sizes={"message": 400}, now_ms=NOW_MS, span_days=80)

@@ -12,7 +12,7 @@ from courier_async.catalog.streams import BY_TABLE
 from courier_async.handover import Entry
 from courier_async.reading.changes import Changes, Selected
 from courier_async.reading.judge import judge_page
-from courier_async.state.position import Reading, StreamState, Unusable
+from courier_async.state.position import MissedChildren, Reading, StreamState, Unusable
 from courier_async.state.sent_rows import BLANK, SentByHour, SentRows
 
 NOW = 1_794_657_600_000
@@ -259,11 +259,14 @@ def test_of_messages_whose_children_cannot_be_noted_the_oldest_time_is_told() ->
 
 
 def test_where_children_were_missed_a_message_that_has_not_changed_owes_them() -> None:
-    changes = changes_of(MESSAGE, recent=recent_above(NOW), may_owe=lambda: True)
-    state = replace(READ, children_missed=NOW - 2 * DAY_MS)
+    given: dict[str, Any] = {"recent": recent_above(NOW), "may_owe": lambda: True}
+    changes = changes_of(MESSAGE, reads_missed=True, **given)
+    state = replace(READ, children_missed=MissedChildren(NOW - 2 * DAY_MS, NOW))
     for age_ms, due in ((2 * DAY_MS, ["a"]), (2 * DAY_MS + 1, [])):
         settled = message("a", age_ms)
         assert list(select(changes, MESSAGE, settled, state=state).due) == due
+        # While some table takes no more, nobody looks for them.
+        assert not select(changes_of(MESSAGE, **given), MESSAGE, settled, state=state).due
 
 
 def test_the_history_of_a_message_that_is_not_read_again_is_not_waited_for() -> None:
@@ -275,12 +278,12 @@ def test_the_history_of_a_message_that_is_not_read_again_is_not_waited_for() -> 
             assert list(select(changes, MESSAGE, record).due) == due
 
 
-def test_a_change_without_a_time_of_its_own_is_taken_to_have_just_come() -> None:
+def test_after_a_change_without_a_time_of_its_own_children_are_read_now_and_once_more() -> None:
     changes = changes_of(MESSAGE, recent=SentByHour(), may_owe=lambda: True)
     sent_before = message("a", 2 * DAY_MS, status="SENT")
     failed = message("a", 2 * DAY_MS, status="UNDELIVERABLE")
     assert list(select(changes, MESSAGE, sent_before).due) == ["a"]
-    for due in ([], ["a"], []):
+    for due in (["a"], ["a"], []):
         assert list(select(changes, MESSAGE, failed, state=READ).due) == due
 
 

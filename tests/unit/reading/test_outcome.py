@@ -15,7 +15,14 @@ from courier_async.reading.outcome import (
     without_seen,
 )
 from courier_async.state.plan import INDEX_LAG_MS, Depth
-from courier_async.state.position import Lane, Missing, Reading, StreamState, Unusable
+from courier_async.state.position import (
+    Lane,
+    MissedChildren,
+    Missing,
+    Reading,
+    StreamState,
+    Unusable,
+)
 
 NOW = 1_794_657_600_000
 LOOKBACK = 30 * DAY_MS
@@ -159,15 +166,31 @@ def test_a_part_that_an_earlier_sync_has_read_proves_nothing_of_them() -> None:
 
 
 def test_children_that_were_missed_are_looked_for_until_a_walk_down_there_has_noted_all() -> None:
-    def left(reached: int, missed: int | None, *, is_resumed: bool = False) -> int | None:
-        lane = head(*DOWNWARDS, reached=reached, ended=False)
-        state = StreamState(children_missed=NOW - 9 * DAY_MS)
-        return ended(lane, state, children_missed=missed, is_resumed=is_resumed).children_missed
+    known = MissedChildren(NOW - 9 * DAY_MS, met_at=NOW - DAY_MS)
+    looks = Depth(lookback_ms=LOOKBACK, overlap_ms=HOUR_MS, reads_missed=True)
 
-    assert left(NOW - 9 * DAY_MS, None) is None
-    assert left(NOW - 9 * DAY_MS, NOW - DAY_MS) == NOW - DAY_MS
-    assert left(NOW - 9 * DAY_MS + 1, None) == NOW - 9 * DAY_MS
-    assert left(NOW - 9 * DAY_MS, None, is_resumed=True) == NOW - 9 * DAY_MS
+    def left(
+        reached: int,
+        missed: int | None = None,
+        *,
+        known: MissedChildren = known,
+        depth: Depth = looks,
+        is_resumed: bool = False,
+    ) -> MissedChildren | None:
+        lane = head(*DOWNWARDS, reached=reached, ended=False)
+        state = StreamState(children_missed=known)
+        given: dict[str, Any] = {"children_missed": missed, "is_resumed": is_resumed}
+        return ended(lane, state, depth=depth, **given).children_missed
+
+    assert left(known.time) is None
+    assert left(known.time + 1) == known
+    assert left(known.time, NOW - DAY_MS) == known._replace(time=NOW - DAY_MS)
+    # Where nobody has looked for them, nothing is known of them.
+    assert left(known.time, depth=DEPTH) == known
+    # Of a walk that an earlier sync began, that sync may have met some.
+    assert left(known.time, is_resumed=True) is None
+    met_on_the_way = known._replace(met_at=NOW)
+    assert left(known.time, known=met_on_the_way, is_resumed=True) == met_on_the_way
 
 
 def test_of_a_stream_without_times_a_whole_walk_tells() -> None:

@@ -19,7 +19,7 @@ from courier_async.state.plan import (
     plan_walk,
     with_reading,
 )
-from courier_async.state.position import Lane, Reading, StreamState, Unusable
+from courier_async.state.position import Lane, MissedChildren, Reading, StreamState, Unusable
 
 NOW = 1_794_657_600_000
 LOOKBACK = 30 * DAY_MS
@@ -482,9 +482,12 @@ def test_a_page_that_could_not_be_stored_is_read_again_once_a_day() -> None:
 
 def test_where_children_were_missed_their_messages_are_read_again_once_a_day() -> None:
     missed = NOW - 90 * DAY_MS
-    state = read_whole(readings=(Reading(NOW, 0),), children_missed=missed)
-    assert plan_walk(state, NOW + DAY_MS - 1, DEPTH).bound > missed
-    assert plan_walk(state, NOW + DAY_MS, DEPTH).bound == missed - HOUR_MS
+    known = MissedChildren(missed, NOW)
+    state = read_whole(readings=(Reading(NOW, 0),), children_missed=known)
+    looks = Depth(lookback_ms=LOOKBACK, overlap_ms=HOUR_MS, reads_missed=True)
+    assert plan_walk(state, NOW + DAY_MS - 1, looks).bound > missed
+    assert plan_walk(state, NOW + DAY_MS, looks).bound == missed - HOUR_MS
+    assert plan_walk(state, NOW + DAY_MS, DEPTH).bound > missed
 
 
 def test_a_page_that_could_not_be_stored_is_looked_for_thirty_days_and_never_again() -> None:

@@ -15,6 +15,7 @@ from courier_async.state import sent_rows
 from courier_async.state.position import (
     LONGEST_CURSOR,
     Lane,
+    MissedChildren,
     Missing,
     Reading,
     Renewal,
@@ -56,7 +57,7 @@ stream_states = st.builds(
     lanes=st.lists(lanes, max_size=3).map(tuple),
     no_lanes_until=maybe,
     timeless=st.booleans(),
-    children_missed=maybe,
+    children_missed=st.none() | st.builds(MissedChildren, times, times),
     unusable=st.lists(st.builds(Unusable, times, times), max_size=3).map(tuple),
     missing=st.dictionaries(texts, st.builds(Missing, times, maybe, maybe, counts), max_size=3),
     round=st.none() | st.builds(Round, began=times, done_to=texts, over=st.booleans()),
