@@ -7,7 +7,7 @@ from courier_async.catalog.stream import DAY_MS, HOUR_MS
 from courier_async.reading.lane import LiveLane
 from courier_async.reading.lane_set import LaneSet
 from courier_async.state.plan import Depth, Plan
-from courier_async.state.position import Lane
+from courier_async.state.position import Lane, Renewal
 from tests.unit.reading.judged import judged
 
 NOW = 1_794_657_600_000
@@ -86,6 +86,14 @@ def test_a_cursor_of_this_sync_is_renewed_while_that_gets_further_down() -> None
     lane.saved = replace(lane.saved, cursor=message_cursor_at(NOW - 1))
     assert lane.may_renew(NOW)
     # The next sync knows of it.
+    lane.is_saved_cursor = True
+    assert lane.may_renew(NOW + HOUR_MS)
+
+
+def test_a_saved_cursor_is_renewed_on_the_way_down_to_the_place_that_failed() -> None:
+    lane = live(message_cursor_at(NOW))
+    lane.saved = replace(lane.saved, renewed=Renewal(NOW, NOW - DAY_MS))
+    assert not lane.may_renew(NOW + HOUR_MS)
     lane.is_saved_cursor = True
     assert lane.may_renew(NOW + HOUR_MS)
 
