@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from courier_async.catalog.stream import Key, Stream
 from courier_async.reading.lane import LiveLane
 from courier_async.state.plan import INDEX_LAG_MS, UNUSABLE_MS, Depth, with_reading
-from courier_async.state.position import Reading, StreamState, Unusable
+from courier_async.state.position import MissedChildren, Reading, StreamState, Unusable
 from courier_async.state.sent_rows import key_text
 
 # Each spans half a month at least, so what is dropped was met a year ago.
@@ -40,8 +40,7 @@ def ended_state(
     # Many pages of one time pass for any order, unless the newest come last.
     is_newest_first = order.is_newest_first and not (lane.ended and order.ends_newer)
     missed = state.children_missed
-    is_reached = missed is not None and lane.reached <= max(missed.time, depth.floor)
-    if missed is not None and is_reached and depth.reads_missed:
+    if missed is not None and depth.reads_missed and lane.reached <= max(missed.time, depth.floor):
         if not is_resumed:
             missed = None if children_missed is None else missed._replace(time=children_missed)
         elif missed.met_at < start:
@@ -85,6 +84,13 @@ def with_unusable(state: StreamState, time: int, now: int) -> StreamState:
         return replace(state, unusable=(*known[:-1], last))
     # Those that never become usable must not use up the days of one that came since.
     return replace(state, unusable=(*known, Unusable(time, now))[-_MOST_UNUSABLE:])
+
+
+def with_missed(state: StreamState, time: int, now: int) -> StreamState:
+    """The state once a page held messages whose children could not be noted as due."""
+    known = state.children_missed
+    time = time if known is None else min(time, known.time)
+    return replace(state, children_missed=MissedChildren(time, now))
 
 
 def without_seen(state: StreamState, keys: Iterable[Key]) -> StreamState:

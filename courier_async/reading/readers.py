@@ -131,7 +131,7 @@ class Readers:
             until_room=until_room,
             counts=self._counts[stream.table],
             has_children=parents is not None,
-            reads_missed=stream.changes_late and self._reads_missed,
+            reads_missed=self._reads_missed,
         )
         try:
             await reader.read()
@@ -199,7 +199,7 @@ class Readers:
             since_ms=settings.sync_since_ms if may_leave_out else None,
             reread_ms=max(settings.message_lookback_ms, stream.overlap_ms),
             may_owe=self._may_owe if is_message and self._due else None,
-            reads_missed=is_message and self._reads_missed,
+            reads_missed=self._reads_missed,
         )
 
     @property

@@ -22,13 +22,13 @@ from courier_async.reading.lane import LiveLane
 from courier_async.reading.lane_count import LaneCount
 from courier_async.reading.lane_opener import LaneOpener
 from courier_async.reading.lane_set import LaneSet
-from courier_async.reading.outcome import ended_state, with_given_up, without_seen
+from courier_async.reading.outcome import ended_state, with_given_up, with_missed, without_seen
 from courier_async.reading.probe import NO_LANES_MS, Probe, Verdict
 from courier_async.reading.renewals import Renewals
 from courier_async.reading.server_clock import ServerClock
 from courier_async.reading.unusable import UnusableRecords
 from courier_async.state.plan import Depth, earliest, plan_walk, trusted
-from courier_async.state.position import Lane, MissedChildren, Reading, StreamState
+from courier_async.state.position import Lane, Reading, StreamState
 
 Output = Batch | Notice
 
@@ -256,10 +256,7 @@ class Walk:
         self._counts.unchanged += selected.unchanged
         if selected.missed_ms is not None:
             self._children_missed = earliest(selected.missed_ms, self._children_missed)
-            known = self.state.children_missed
-            time = min(selected.missed_ms, known.time if known is not None else self.clock.start)
-            missed = MissedChildren(time, self.clock.start)
-            self.state = replace(self.state, children_missed=missed)
+            self.state = with_missed(self.state, selected.missed_ms, self.clock.start)
         return selected
 
     def _fail(

@@ -20,7 +20,6 @@ from courier_async.reading import (
     message_children,
     seams,
 )
-from courier_async.reading.first_failures import AT_ONCE
 from courier_async.state import sent_rows
 from courier_async.writing import writer
 from tests.simulation.changes import DAY_MS, HOUR_MS
@@ -403,13 +402,16 @@ class Simulation:
 @contextmanager
 def small_bounds(plan: Plan) -> Iterator[Any]:
     """Bounds so small that a small account meets them."""
+    few_due = plan.most_due < children_due.MOST_DUE
     with (
         patch.object(sent_rows, "MOST_ROWS", plan.most_rows),
         patch.object(sent_rows, "MOST_MESSAGES", plan.most_messages),
         patch.object(children_due, "MOST_DUE", plan.most_due),
         # Else more are under way at once than such an account has.
-        patch.object(message_children, "AT_ONCE", 2 if plan.most_due == 3 else AT_ONCE),
-        patch.object(first_failures, "_MOST_FAILURES", 3 if plan.most_due == 3 else 20),
+        patch.object(message_children, "AT_ONCE", 2 if few_due else message_children.AT_ONCE),
+        patch.object(
+            first_failures, "_MOST_FAILURES", 3 if few_due else first_failures._MOST_FAILURES
+        ),
         patch.object(endless_guard, "MOST_STALE_PAGES", MOST_STALE_PAGES),
         # Accounts are small here, and lanes are to be tried all the same.
         patch.object(seams, "_LONG_READING_PAGES", 24),
