@@ -1,1 +1,1 @@
-"""What one sync reads of each stream, and what of it must be written."""
+"""Decides what one sync reads of each stream, and which rows, deletes and state it writes."""

@@ -1,4 +1,4 @@
-"""The requests by which a walk asks instead of reading: the probe, and what lies below an end."""
+"""The requests that a walk makes to check, not to read: the probe, and what lies below an end."""
 
 from typing import Final
 
@@ -9,33 +9,33 @@ from courier_async.reading.lane_set import LaneSet
 from courier_async.reading.probe import Probe, Verdict
 from courier_async.reading.seams import SEAM_RECORDS
 
-# So many empty pages are followed in one walk, so that none leads on for ever.
+# At most this many empty pages are followed in one walk, so that it cannot go on forever.
 _MOST_FOLLOWED: Final = 100
-# How often a made-up cursor is tried again after an empty page that leads on.
+# How often to retry a cursor that returned an empty page with a next cursor.
 _ASKED_AGAIN: Final = 3
 
 
 class Checks:
-    """Starts the probe, and asks what lies below the end to which a lane has come."""
+    """Starts the probe, and asks what lies below the end that a lane has reached."""
 
     def __init__(self, lanes: LaneSet, probe: Probe, fetches: Fetches) -> None:
         self._lanes = lanes
         self._probe = probe
         self._fetches = fetches
-        # The cursors at which an empty page led on.
+        # The cursors that returned an empty page with a next cursor.
         self._empty_at: list[str] = []
 
     def start_probe(self) -> bool:
-        """Whether the probe is under way now; it needs enough records, and comes twice at most."""
+        """Starts the probe if enough records are known, twice at most; returns whether it did."""
         cursor = self._probe.ask()
         if cursor is not None:
             self._fetches.start(self._lanes.head, cursor, purpose=Purpose.PROBE)
         return cursor is not None
 
     def must_come_first(self, head: LiveLane, *, is_ordered: bool) -> bool:
-        """Whether an end is not believed yet: the probe, or what lies below it, is asked first.
+        """Returns whether an end cannot be believed yet: the probe or the page below comes first.
 
-        is_ordered: the stream comes newest first, so that older records have to follow.
+        is_ordered: the stream comes newest first, so anything that follows must be older.
         """
         if head.confirming is not None or self._probe.verdict is Verdict.ASKED:
             return True
@@ -49,7 +49,7 @@ class Checks:
             if is_single:
                 return False
         elif head.is_unproved or not is_ordered or len(head.tail) < SEAM_RECORDS:
-            # Of what it has just read it must know enough to tell what is older.
+            # The lane must remember enough of what it has just read to tell what is older.
             return False
         else:
             head.is_unproved = True
@@ -57,7 +57,7 @@ class Checks:
         return True
 
     def doubt_end(self, lane: LiveLane) -> None:
-        """Checks an end at once, since there are lanes below it; else once the head gets there."""
+        """Checks an end at once if lanes lie below it; otherwise once the head gets there."""
         if self._lanes.below(lane) is None or self._probe.verdict is not Verdict.HELD:
             return
         cursor = self._probe.below(lane)
@@ -65,15 +65,15 @@ class Checks:
             self.ask_below(lane, cursor)
 
     def ask_below(self, lane: LiveLane, cursor: str) -> None:
-        """Asks for the page at a cursor that stands below the last record of a lane."""
+        """Requests the page at a cursor below a lane's last record."""
         lane.confirming = cursor
         self._fetches.start(lane, cursor, purpose=Purpose.CONFIRM)
 
     def look_behind(self, lane: LiveLane, page: JudgedPage, asked: str, purpose: Purpose) -> bool:
-        """Whether another page is asked for, since an empty one that leads on tells nothing.
+        """Returns whether it asks again, since an empty page with a next cursor proves nothing.
 
-        asked: the cursor made up for the probe, or to confirm an end; tried a few times more. The
-        way on is followed only to confirm an end: it is by a cursor of the server's own.
+        asked: the cursor made up for the probe or to confirm an end; it is retried a few times.
+        The next cursor is followed only to confirm an end, because it is the server's own.
         """
         cursor = page.next_cursor
         if (

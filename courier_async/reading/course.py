@@ -1,6 +1,6 @@
-"""How a page moves the lanes of one walk: to the end, to a bound, or to the lane below.
+"""Moves the lanes of one walk after each page: to the end, to a bound, or to the lane below.
 
-Nothing here asks for a page or writes a row.
+Nothing here requests a page or writes a row.
 """
 
 import logging
@@ -20,18 +20,18 @@ from courier_async.state.sent_rows import SentByHour
 
 log = logging.getLogger(__name__)
 
-# Pages in a row below the bound that show that nothing above it is left.
+# This many pages in a row below the bound show that nothing above it is left to read.
 _PAGES_BELOW: Final = 2
 _MOST_WASTED_LANES: Final = 3
 _LONGEST_TAIL: Final = 100
 
 
 class Course:
-    """The lanes, whether the walk may stop before the end, and what made-up cursors are worth.
+    """Tracks the lanes, whether the walk may stop early, and whether made-up cursors work.
 
-    recent: the entries of rows that have been sent, of streams that change late.
+    recent: the entries of sent rows, used only for streams that change late.
     is_learned: the order was seen in a complete walk, not only presumed.
-    bottom: nothing older was found below this time. lanes_begun: how many were made up.
+    bottom: no record was found below this time. lanes_begun: how many lanes were made up.
     lanes_refused: no more lanes are begun in this walk.
     """
 
@@ -60,7 +60,7 @@ class Course:
         self.lanes_begun = 0
 
     def move(self, lane: LiveLane, page: JudgedPage) -> None:
-        """What is known of the lane behind the page, but for the cursor."""
+        """Updates what is known about the lane after a page, except its cursor."""
         lane.order.add(page.median)
         lane.note_density(page)
         lane.tail = [*lane.tail, *page.keys][-_LONGEST_TAIL:]
@@ -84,12 +84,12 @@ class Course:
             self.lanes.unopened -= 1
 
     def place(self, lane: LiveLane, page: JudgedPage, selected: Selected) -> None:
-        """Whether the lane has come to its end, to its target, or to the lane below it."""
+        """Updates the lane after a page: it may be at its end, its target or the lane below."""
         if page.next_cursor is None:
             lane.done = lane.ended = True
             lane.reached = self._depth.floor
             return
-        # One that is not opened yet may begin among the first records of the next.
+        # Skip unopened lanes: they may begin among the first records of the next opened one.
         lower = self.lanes.opened_below(lane)
         if self._is_below_target(lane, page, selected):
             lane.done, lane.reached = True, lane.target
@@ -106,11 +106,11 @@ class Course:
             self._give_up_order()
 
     def _is_below_target(self, lane: LiveLane, page: JudgedPage, selected: Selected) -> bool:
-        """Whether two pages in a row show that nothing above the lane's target is left."""
+        """Whether two pages in a row show that nothing above the target is left to read."""
         if not self.may_stop or not lane.target or not page.records:
             return False
         if selected.shows_news or not page.is_below(lane.target):
-            # Below it there may be nothing that has an entry, so the page before counts too.
+            # Pages below the target may hold no row with an entry, so the page before counts too.
             lane.pages_below, lane.known_below = 0, selected.holds_known
             return False
         lane.pages_below += 1
@@ -122,7 +122,7 @@ class Course:
             recent is not None
             and lane.target > self._depth.floor
             and not lane.known_below
-            # Where nothing older is remembered, as after a burst, there is nothing to be met.
+            # If no older entries are kept, as after a burst, there is no known row to meet.
             and recent.hold_between(0, lane.target + HOUR_MS, but_for=())
         ):
             return False
@@ -130,50 +130,50 @@ class Course:
         return self._is_learned or (newest is not None and newest >= lane.target)
 
     def _meet(self, lane: LiveLane, lower: LiveLane, page: JudgedPage) -> None:
-        """Whether the lane has come to the first records of the one below it, or past them."""
+        """Joins the lane below once its first records are met, or drops it if they are passed."""
         lane.seam_met = seams.follow(lane, lower, page)
         if lane.seam_met == seams.SEAM_RECORDS:
             self.lanes.merge(lane, lower)
         elif seams.has_passed(lane, lower, page):
-            # What it has read is read over.
+            # The upper lane reads that part again.
             self._wasted_lanes += 1
             self.lanes.drop([lower])
             if self._are_too_many(self._wasted_lanes):
                 self.refuse_lanes("answers made-up cursors from elsewhere")
 
     def give_up_failed(self, lanes: list[LiveLane]) -> None:
-        """Lanes whose next page failed while cursors of the server's own are answered."""
-        # A cursor of an earlier sync may just have expired, so it says nothing of made-up ones.
+        """Drops lanes whose next page failed while the server's own cursors are answered."""
+        # A cursor from an earlier sync may just have expired: no evidence against made-up ones.
         self._failed_lanes += sum(not lane.is_saved_cursor for lane in lanes)
         self.lanes.drop([lane for lane in lanes if not lane.dropped])
-        # The others go on, but no more are begun.
+        # The other lanes go on, but after too many failures no new ones begin.
         self.lanes_refused = self.lanes_refused or self._are_too_many(self._failed_lanes)
 
     def _are_too_many(self, lanes: int) -> bool:
-        """A few among many may fail: records have moved, or a request has failed."""
+        """Whether too many lanes have failed; a few may, if records move or a request fails."""
         return lanes >= max(_MOST_WASTED_LANES, self.lanes_begun // 10)
 
     def is_of_use(self, lane: LiveLane, page: JudgedPage) -> bool:
-        """Whether a made-up cursor was answered from where it points, and in time to be met."""
+        """Whether a made-up cursor was answered from its place, and the lane can still be met."""
         begins_at = lane.saved.begins_at or 0
-        # By its median: one record that is dated ahead says nothing of the cursor.
+        # Compare the median: a single record dated ahead says nothing about the cursor.
         if page.median is not None and page.median > begins_at:
             self.refuse_lanes("answers a made-up cursor with newer records")
             return False
         if not page.records and page.next_cursor is None:
-            # Nothing is older: only a hint for where to look next.
+            # Nothing is older, but this is only a hint about where to look next.
             self.bottom = max(self.bottom, begins_at)
             self.lanes.drop([lane])
             return False
         upper = self.lanes.opened_above(lane)
         if upper is not None and upper.has_read_below(begins_at):
-            # Its first records are passed; between that lane and the next it would hide the seam.
+            # The lane above has passed its first records; if kept, it would hide the next seam.
             self.lanes.drop([lane])
             return False
         return True
 
     def refuse_lanes(self, why: str) -> None:
-        """One lane reads on alone; remembered, so that the next syncs do not try."""
+        """Drops made-up lanes and begins no more; saved, so that the next syncs do not try."""
         if not self.lanes_refused:
             log.info(
                 "%s: Courier %s, so its pages are read one after another for a week.",
@@ -185,7 +185,7 @@ class Course:
         self.lanes.drop_made_up()
 
     def _give_up_order(self) -> None:
-        """The stream is not newest first after all: one lane reads all of it."""
+        """Reads all of the stream in one lane, since it does not come newest first after all."""
         if self.may_stop:
             log.info(
                 "%s: its pages do not come newest first, so all of them are read.",

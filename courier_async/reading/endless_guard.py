@@ -1,16 +1,16 @@
-"""When a listing that says there is more, again and again, is taken to be endless."""
+"""Decides when a listing that keeps saying there is more counts as endless."""
 
 from typing import Final
 
 from courier_async.errors import BadAnswer
 from courier_async.reading.judge import JudgedPage
 
-# Pages in a row without a new record, after which the listing is taken to be endless.
+# After this many pages in a row without a new record, the listing counts as endless.
 MOST_STALE_PAGES: Final = 1_000
 
 
 class EndlessGuard:
-    """Ends a lane that gets nowhere, in memory that does not grow with it."""
+    """Detects a lane that makes no progress, in memory that does not grow with it."""
 
     def __init__(self) -> None:
         # Brent's cycle detection: one cursor is kept, and replaced at every power of two.
@@ -18,12 +18,12 @@ class EndlessGuard:
         self._steps = 0
         self._limit = 1
         self._previous: str | None = None
-        # Pages whose records were all on a page not long before bring nothing new.
+        # Hashes of recent pages; a page with the same keys as one of them brings nothing new.
         self._recent: dict[int, None] = {}
         self._stale_pages = 0
 
     def trouble(self, page: JudgedPage) -> BadAnswer | None:
-        """What is wrong where a cursor returns, or page after page brings nothing new."""
+        """Returns an error if a cursor recurs, or if page after page brings nothing new."""
         cursor = page.next_cursor
         if cursor is None:
             return None
@@ -37,7 +37,7 @@ class EndlessGuard:
         return self._stale(page)
 
     def go_on_elsewhere(self) -> None:
-        """The lane continues at another cursor, which may lead to one it has already had."""
+        """Forgets past cursors: the lane goes on at another one, which may lead back to them."""
         self._kept = self._previous = None
 
     @property

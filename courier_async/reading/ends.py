@@ -1,4 +1,4 @@
-"""Whether the end of a listing is one, by what a lane and earlier syncs have read."""
+"""Judges whether a listing's end is real, from what a lane and earlier syncs have read."""
 
 from typing import Final
 
@@ -12,16 +12,16 @@ _YOUNG_MS: Final = 7 * DAY_MS
 
 
 def is_end(lane: LiveLane, page: JudgedPage) -> bool:
-    """Whether a page asked for below the lane's last record holds nothing that is new to it.
+    """Returns whether a page requested below the lane's last record holds nothing new to it.
 
-    More of what has just been read may follow where records of about one time are in disorder;
-    the second time that is no reason to go on once more.
+    If records of about the same time are out of order, some that were just read may follow. The
+    lane goes on for those once, but not a second time.
     """
     return set(page.keys) <= set(lane.tail) and (page.next_cursor is None or lane.is_asked_twice)
 
 
 def brings_older(lane: LiveLane, page: JudgedPage) -> bool:
-    """Whether a page holds what is new to a lane, and not newer than what it has come to last."""
+    """Returns whether a page holds a record new to a lane and no newer than its `lowest_ms`."""
     lowest = lane.lowest_ms or 0
     return any(
         time is not None and time <= lowest and key not in lane.tail
@@ -30,7 +30,7 @@ def brings_older(lane: LiveLane, page: JudgedPage) -> bool:
 
 
 def dated_back(page: JudgedPage, now: int) -> set[bytes]:
-    """The names of records of the last week that claim to be far older than their neighbours."""
+    """Returns the names of records of the last week dated far before their neighbours."""
     last_week = now - _YOUNG_MS
     if page.median is None or page.median < last_week:
         return set()
@@ -50,11 +50,11 @@ def ends_too_soon(
     floor: int,
     now: int,
 ) -> bool:
-    """Whether a listing ends, unconfirmed, above rows of the last week that it held before.
+    """Returns whether a listing ends, unconfirmed, above rows of the last week that it held.
 
-    recent: the entries of rows that have been sent. met: names of rows that stand above the end,
-    whatever their time. floor: what is older is left out. Older rows may have left the listing for
-    their age; and for a week at most nothing is believed.
+    recent: the entries of sent rows. met: names of rows listed above the end, whatever their time.
+    floor: older records are left out. Rows older than a week do not count, since they may have
+    aged out of the listing; so such an end is doubted for a week at most.
     """
     last_week = now - _YOUNG_MS
     if recent is None or before.watermark is None or before.watermark < last_week:

@@ -1,4 +1,4 @@
-"""The requests of one walk under way, and their answers in the order in which they come."""
+"""The requests that one walk has under way, and their answers in order of arrival."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -13,9 +13,9 @@ from courier_async.reading.lane import LiveLane
 
 
 class Asked(NamedTuple):
-    """A page, the server's time in epoch milliseconds, and what gives its memory back.
+    """A page, the server's time in epoch milliseconds, and a callback that releases its memory.
 
-    seconds: how long the answer took, the wait for the limiter left out.
+    seconds: how long the answer took, without the wait for the limiter.
     """
 
     page: Page
@@ -24,7 +24,7 @@ class Asked(NamedTuple):
     seconds: float = 0.0
 
 
-# Asks for the page at a cursor (None: the head); the second says whether other streams go first.
+# Requests the page at a cursor (None: the head); the bool says whether other streams go first.
 Ask = Callable[[str | None, bool], Awaitable[Asked]]
 
 
@@ -37,9 +37,9 @@ class Purpose(Enum):
 
 
 class Arrival(msgspec.Struct):
-    """An answer to one of a walk's requests, or how it failed.
+    """The answer to one of a walk's requests, or the error with which it failed.
 
-    answered_at: when it came, by the loop's clock; it may wait long before the walk takes it.
+    answered_at: when it arrived, by the loop's clock; the walk may take it much later.
     """
 
     lane: LiveLane
@@ -49,9 +49,9 @@ class Arrival(msgspec.Struct):
 
 
 class Fetches:
-    """The requests of one walk under way. They only fetch; the walk alone decides.
+    """The requests that one walk has under way. They only fetch; the walk decides.
 
-    Use as an asynchronous context manager: at its end nothing is under way and nothing is held.
+    Use as an asynchronous context manager: on exit, no request is under way and no page is held.
     """
 
     def __init__(self, ask: Ask) -> None:
@@ -80,7 +80,7 @@ class Fetches:
         purpose: Purpose = Purpose.READ,
         yields: bool = False,
     ) -> None:
-        """Asks for a page. yields: other streams' requests go first."""
+        """Requests a page. yields: other streams' requests go first."""
         self.under_way += 1
         lane.asking = lane.asking or purpose is Purpose.READ
         task = asyncio.create_task(self._fetch(lane, cursor, purpose, yields))
@@ -88,7 +88,7 @@ class Fetches:
         task.add_done_callback(self._tasks.discard)
 
     async def next(self) -> Arrival:
-        """The next answer, whichever lane it is for. Raises what no stream's error is."""
+        """Returns the next answer for any lane. Raises any error that is not stream-level."""
         arrival = await self._arrivals.get()
         self.under_way -= 1
         if not isinstance(arrival, Arrival):
@@ -105,9 +105,9 @@ class Fetches:
             now = asyncio.get_running_loop().time()
             arrival = Arrival(lane, purpose, asked, answered_at=now)
         except CourierError as error:
-            # Its frames hold the answer, and this one the error: a cycle.
+            # The traceback's frames hold the answer, and this one the error: a reference cycle.
             arrival = Arrival(lane, purpose, error.with_traceback(None))
-        except Exception as error:  # a fault of our own must end the sync, not hang it
+        except Exception as error:  # a bug of our own must end the sync, not hang it
             self._arrivals.put_nowait(error)
             return
         self._arrivals.put_nowait(arrival)

@@ -1,6 +1,6 @@
-"""What a page says: which of its records can be stored, their times, and whether order holds.
+"""Judges pages: which records can be stored, their times, and whether pages come in order.
 
-Pure functions and one small counter: no request, no queue.
+Pure functions and one small counter: no requests, no queues.
 """
 
 from bisect import bisect_left, insort
@@ -14,21 +14,21 @@ from courier_async.catalog.stream import DAY_MS, HOUR_MS, Key, Record, Stream
 from courier_async.errors import BadAnswer
 from courier_async.state.sent_rows import short_hash
 
-# Courier was founded in 2015 at the earliest: an older time is none, nor is one a year ahead.
+# Courier did not exist before 2015, so older times are ignored, as are times over a year ahead.
 EARLIEST_MS: Final = 1_420_070_400_000
 _FURTHEST_AHEAD_MS: Final = 366 * DAY_MS
-# Pages whose times are kept to judge the order of a walk; what stands outside is counted.
+# How many pages' times are kept to judge a walk's order; pages out of order are only counted.
 _MOST_TAILS: Final = 2_048
-# So many pages may stand outside of the order, a quarter of a short walk at most.
+# This many pages may be out of order, but at most a quarter of a short walk.
 _FEW_PAGES: Final = 3
 
 
 class JudgedPage(msgspec.Struct, kw_only=True):
-    """records, keys, times: of the records that can be stored, in order.
+    """The records of a page that can be stored, with their keys and times, in order.
 
-    times: epoch milliseconds; None where none can be read. unusable: records left out;
+    times: epoch milliseconds; None if unreadable. unusable: how many records are left out;
     ends_unusable: one of them comes last.
-    newest, oldest, median: of the times there are; of two in the middle the older.
+    newest, oldest, median: of the known times; of two middle times, the median is the older.
     """
 
     records: list[Record]
@@ -52,7 +52,7 @@ class JudgedPage(msgspec.Struct, kw_only=True):
 
 
 def judge_page(stream: Stream, page: Page, *, now_ms: int) -> JudgedPage:
-    """The page's usable records with their keys and times."""
+    """Returns the page's usable records with their keys and times."""
     records: list[Record] = []
     keys: list[Key] = []
     key: Key | None = ()
@@ -81,16 +81,16 @@ def judge_page(stream: Stream, page: Page, *, now_ms: int) -> JudgedPage:
 
 
 def no_usable(page: JudgedPage) -> BadAnswer | None:
-    """What is wrong with a page of which not one record can be stored."""
+    """Returns an error if a page has records but none of them can be stored."""
     if page.records or not page.unusable:
         return None
     return BadAnswer(f"none of the {page.unusable} records of a page can be stored")
 
 
 def time_of(value: Any, latest_ms: int) -> int | None:
-    """Epoch milliseconds in a field, given as such or as ISO 8601; else None.
+    """Returns a field's epoch milliseconds, given as such or as ISO 8601; else None.
 
-    Seconds, microseconds and digits in a text are not guessed at.
+    Does not guess at seconds, microseconds or digits in a text.
     """
     kind = type(value)
     if kind is float and value.is_integer():
@@ -106,16 +106,16 @@ def time_of(value: Any, latest_ms: int) -> int | None:
 
 
 class PageOrder:
-    """Whether pages come newest first, judged by their median times with an hour's play.
+    """Judges by median times whether pages come newest first, with an hour's tolerance.
 
-    The longest row of pages that descend is kept as the list of the newest times at which a row
-    of each length can end; of a long walk only its last part.
+    To find the longest descending subsequence, it keeps the newest time at which one of each
+    length can end; for a long walk, only the last part of that list.
     """
 
     def __init__(self) -> None:
         self.pages = 0
         self.in_order = 0
-        # Within the hour of play, any order passes: only a longer span tells something.
+        # Within the hour's tolerance any order passes, so only a longer span counts.
         self.tells = False
         self._newest: int | None = None
         # How much newer the last page is than the first.
@@ -137,7 +137,7 @@ class PageOrder:
         self.tells = self.tells or self._newest - self._lowest[0] > HOUR_MS
         at = bisect_left(self._tails, -median)
         self._tails.insert(at, -median)
-        # The first row end more than an hour older can no longer be followed by this page.
+        # This page cannot follow the first end that is more than an hour older: replace that end.
         beyond = bisect_left(self._tails, -(median - HOUR_MS) + 1, at)
         if beyond < len(self._tails):
             del self._tails[beyond]
@@ -147,21 +147,21 @@ class PageOrder:
             del self._tails[0]
 
     def resume(self, pages: int, in_order: int, *, tells: bool) -> None:
-        """Counts the pages of an earlier sync, or of a lane that this one goes on from."""
+        """Takes over the counts of an earlier sync, or of a lane that this one continues."""
         self.pages, self.in_order, self.tells = pages, in_order, tells
 
     @property
     def is_newest_first(self) -> bool:
-        """All pages but a few stand in one descending row."""
+        """Whether all pages but a few form one descending subsequence."""
         return self.pages - self.in_order <= max(
             self.pages // 100, min(_FEW_PAGES, self.pages // 4)
         )
 
     @property
     def ends_newer(self) -> bool:
-        """Whether the last page is newer than the first, as where the newest come last.
+        """Whether the last page is newer than the first, as it is if the newest come last.
 
-        Where more than a few pages are older than the first, the last is only dated ahead.
+        If more than a few pages are older than the first, the last is merely dated ahead.
         """
         descends = (
             self._first is not None
@@ -172,5 +172,5 @@ class PageOrder:
 
     @property
     def is_hopeless(self) -> bool:
-        """More pages stand outside than a few, and a longer walk alone would hide that."""
+        """Whether more than a few pages are out of order; only a longer walk could hide that."""
         return self.pages - self.in_order > _FEW_PAGES and not self.is_newest_first

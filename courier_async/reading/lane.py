@@ -1,4 +1,4 @@
-"""One lane while it is being read: where it stands, and how far down it has surely come."""
+"""One lane while it is being read: where it stands, and how far down it has certainly read."""
 
 from collections import deque
 from dataclasses import dataclass, field
@@ -13,29 +13,29 @@ from courier_async.reading.judge import EARLIEST_MS, JudgedPage, PageOrder
 from courier_async.state.position import Lane, Renewal
 
 _RECENT_PAGES: Final = 8
-# Fewer back-dated records in a row than so many pages hold do not move a lane's place.
+# A run of back-dated records shorter than this many pages does not move a lane's place.
 _PLACE_PAGES: Final = 3
 
 
 @dataclass(slots=True, eq=False)
 class LiveLane:
-    """A lane of the present walk.
+    """A lane of the current walk.
 
-    saved: what the state holds of it. opened: a page of it has been read, in whatever sync.
-    done: it has come down to `reached`, its bound, or to the end of the listing (ended).
-    confirming: the cursor at which what lies below its end is being asked for.
-    confirmed_from: the time below which that was asked last. is_confirmed: nothing was found.
-    is_unproved: what lies below its end is asked for though made-up cursors could not be tried:
-        only records count then.
+    saved: the lane as the state keeps it. opened: this or an earlier sync has read a page of it.
+    done: it has read down to `reached`, its bound, or to the end of the listing (ended).
+    confirming: the cursor of the request under way for what lies below its end.
+    confirmed_from: the time below which that was last asked. is_confirmed: nothing was found.
+    is_unproved: it asks what lies below its end although made-up cursors could not be tried, so
+        only records that come back count.
     stuck: its next page failed. dropped: no longer part of the walk.
     is_saved_cursor: the next cursor comes from an earlier sync.
-    due: how far down what an earlier sync has read of it is due again; None: nothing is.
-    target: the time down to which it reads where no lane below it is met by its first records.
-    replaces: the lane whose failed cursor it makes good, until it has been answered.
+    due: how far down the part that an earlier sync read is due again; None: nothing is due.
+    target: the time down to which it reads unless it meets the first records of a lane below.
+    replaces: the lane whose cursor failed and whose part it reads, until its first page arrives.
     pages_below, known_below: pages in a row below the target, and whether one of them, or the page
         before, held a known row.
-    tail: keys of its last pages, against which a confirmed end is held.
-    medians: of its last few pages in this sync: about the times at which they stand.
+    tail: keys of its last pages, with which the page below an end is compared.
+    medians: the median times of its last few pages in this sync.
     """
 
     saved: Lane
@@ -62,7 +62,7 @@ class LiveLane:
     first_density_ms: float | None = None
     guard: EndlessGuard = field(default_factory=EndlessGuard)
     order: PageOrder = field(default_factory=PageOrder)
-    # Times at the ends of the last few pages: how much time a page covers here.
+    # The times at which the last few pages end, to tell how much time a page covers here.
     recent: deque[int] = field(default_factory=lambda: deque(maxlen=_RECENT_PAGES + 1))
     medians: deque[int] = field(default_factory=lambda: deque(maxlen=_PLACE_PAGES))
     # The newest times of its last few pages.
@@ -78,7 +78,7 @@ class LiveLane:
 
     @property
     def place(self) -> int:
-        """Where its next page stands, by its cursor or else by what it has surely read; or -1."""
+        """The time of its next page, by its cursor or else by what it has read; -1: unknown."""
         told = time_in_cursor(self.saved.cursor or "")
         if told is not None and told >= EARLIEST_MS:
             return told
@@ -86,49 +86,49 @@ class LiveLane:
 
     @property
     def end_ms(self) -> int | None:
-        """About the time at which its last page stands; None before one was read in this sync."""
+        """The median time of its last page; None before it has read one in this sync."""
         return self.medians[-1] if self.medians else None
 
     @property
     def lowest_ms(self) -> int | None:
-        """The oldest time to which its last few pages came; None before one was read.
+        """The oldest time that its last few pages reached; None before one was read.
 
-        Not of the last page alone, which may hold but one record, with an odd time.
+        Not of the last page alone, which may hold a single record with an odd time.
         """
         return min([*self.medians, self.recent[-1]]) if self.recent else None
 
     @property
     def end(self) -> int:
-        """The time below which an end that it has come to is confirmed; -1: unknown."""
+        """The time below which its end is confirmed; -1: unknown."""
         return self.place if self.end_ms is None else self.end_ms
 
     @property
     def is_asked_twice(self) -> bool:
-        """Whether what lies below the same end has been asked for once more, a little lower."""
+        """Whether what lies below the same end has been asked for again, slightly lower."""
         return self.confirmed_from is not None and self.confirmed_from < self.end
 
     def may_renew(self, now: int) -> bool:
-        """Whether its cursor may be at fault; a place that fails again is at fault itself."""
+        """Whether its cursor may be at fault; if the same place fails again, the page is."""
         if self.saved.cursor is None:
             return False
         renewed = self.saved.renewed
-        # A time from the future tells nothing.
+        # Ignore times in the future.
         if renewed is None or not 0 <= now - renewed.at < DAY_MS:
             return True
-        # A cursor of an earlier sync may just have expired on the way down to that place.
+        # A cursor from an earlier sync may just have expired before reaching that place.
         if self.is_saved_cursor and self.place > renewed.place:
             return True
         return 0 <= self.place < renewed.place
 
     def renew_at(self, cursor: str, *, now: int) -> None:
-        """Goes on at its own place by another cursor."""
+        """Continues at the same place with another cursor."""
         renewed = Renewal(now, self.place)
         self.stuck = self.is_saved_cursor = False
         self.guard = EndlessGuard()
         self.saved = replace(self.saved, cursor=cursor, renewed=renewed)
 
     def note_place(self, page: JudgedPage) -> None:
-        """How far down the lane has surely read: a few odd times must not claim what is unread."""
+        """Updates how far it has certainly read: a few odd times must not claim unread records."""
         if page.newest is None or page.median is None:
             return
         saved = self.saved
@@ -138,20 +138,20 @@ class LiveLane:
         self.tops.append(page.newest)
         if len(self.tops) == _PLACE_PAGES:
             oldest = min(oldest, max(self.tops))
-        # A record that is dated ahead must not hide what came since the lane began.
+        # A record dated ahead must not hide those that arrived since the lane began.
         seen = min(page.newest, top)
         newest = seen if saved.newest is None else max(saved.newest, seen)
         self.saved = replace(saved, newest=newest, oldest=oldest)
 
     def has_read_below(self, time_ms: int) -> bool:
-        """Whether its last page reached down to a time."""
+        """Whether its last page reached down to this time."""
         return bool(self.recent) and self.recent[-1] <= time_ms
 
     def is_beyond(self, upper: "LiveLane") -> bool:
-        """Whether it has read, in this sync, what stands below all that another has read."""
+        """Whether, in this sync, it has read below everything that the upper lane has read."""
         if self.end_ms is None or not upper.medians or not self.tail:
             return False
-        # The last page alone may hold but one record, with an odd time.
+        # The last page alone may hold a single record with an odd time.
         return self.end_ms < min(upper.medians) and self.tail[-1] not in upper.tail
 
     def note_density(self, page: JudgedPage) -> None:
@@ -163,7 +163,7 @@ class LiveLane:
         self.recent.append(page.oldest)
 
     def page_ms(self) -> float | None:
-        """The time that a page of this lane has covered lately; None before any."""
+        """The average time span of this lane's recent pages; None before any."""
         if len(self.recent) < 2:
             return None
         return max((self.recent[0] - self.recent[-1]) / (len(self.recent) - 1), 0.001)

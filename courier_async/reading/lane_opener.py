@@ -1,4 +1,4 @@
-"""When lanes are begun at made-up cursors, and how many at once."""
+"""Decides when to begin lanes at made-up cursors, and how many at once."""
 
 from collections.abc import Callable
 from typing import Final
@@ -14,12 +14,12 @@ from courier_async.reading.probe import Probe, Verdict
 from courier_async.reading.server_clock import ServerClock
 from courier_async.state.position import Lane
 
-# After a look for gaps that found none, the next comes a page later for each so many lanes.
+# After finding no gap, wait one page for every this many lanes before looking again.
 _LANES_A_LOOK: Final = 2
 
 
 class LaneOpener:
-    """Gives lanes the widest gaps between those that there are."""
+    """Opens lanes in the widest gaps between the existing ones."""
 
     def __init__(
         self,
@@ -41,11 +41,11 @@ class LaneOpener:
         self._fetches = fetches
         self._clock = clock
         self._has_room = has_room
-        # The count of pages from which on gaps between lanes are looked for once more.
+        # The number of pages read at which to look for gaps between lanes again.
         self._looks_again_at = 0
 
     def open(self, *, pages: int) -> None:
-        """Begins as many lanes as there is room for, at most twice as many as have been of use."""
+        """Begins lanes while there is room, up to two unopened ones for each opened one."""
         if not self._may_open(pages):
             return
         lanes = self._lanes
@@ -56,7 +56,7 @@ class LaneOpener:
             worthwhile = seams.worthwhile_pages(pages, self._course.lanes_begun)
             gap = seams.widest_gap(lanes, bottom, worthwhile)
             if gap is None:
-                # A look goes through all lanes, so the more there are, the rarer it comes.
+                # The search goes through all lanes, so it runs less often the more there are.
                 self._looks_again_at = pages + len(lanes) // _LANES_A_LOOK
                 return
             if self._probe.verdict is not Verdict.HELD:

@@ -1,4 +1,4 @@
-"""The lanes of one walk, newest first: which there are, where each ends, how two become one."""
+"""The lanes of one walk, newest first: which ones exist, where each ends, how two merge."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -13,10 +13,10 @@ from courier_async.state.position import Lane, Reading
 
 
 class LaneSet:
-    """Newest first; the first reads from the head.
+    """The lanes, newest first; the first one reads from the head.
 
-    given_up: what lanes that are no more have read, for the walk to note in the state.
-    unopened: made-up lanes whose first page is still under way.
+    given_up: the readings of lanes that no longer exist, which the walk saves in the state.
+    unopened: the number of made-up lanes whose first page has not been read yet.
     """
 
     def __init__(self, head: LiveLane, depth: Depth) -> None:
@@ -39,11 +39,11 @@ class LaneSet:
 
     @property
     def bound(self) -> int:
-        """How far down the last lane reads; 0: to the end."""
+        """The time down to which the last lane reads; 0: to the end."""
         return self._plan.bound
 
     def begin(self, plan: Plan) -> None:
-        """Adds the lanes of earlier syncs that go on."""
+        """Adds the lanes of earlier syncs that continue."""
         self._plan = plan
         for saved, due in zip(plan.lanes, plan.due, strict=True):
             lane = self._with_floor(LiveLane(saved, is_saved_cursor=True, due=due))
@@ -58,12 +58,12 @@ class LaneSet:
             last.done, last.reached = True, oldest + HOUR_MS
 
     def saved(self) -> tuple[Lane, ...]:
-        """What the state holds of them."""
-        # Without a cursor there is nowhere to go on.
+        """Returns the lanes as the state keeps them."""
+        # A lane without a cursor cannot be resumed.
         return tuple([lane.saved for lane in self._lanes if lane.opened and lane.saved.cursor])
 
     def started_by(self, start: int) -> None:
-        """Dates lanes back that claim to have begun later than `start`."""
+        """Moves the start of lanes that claim to have begun later back to `start`."""
         for lane in self._lanes:
             if lane.saved.started_at > start:
                 lane.saved = replace(lane.saved, started_at=start)
@@ -73,28 +73,28 @@ class LaneSet:
         return self._lanes[index - 1] if index else None
 
     def opened_above(self, lane: LiveLane) -> LiveLane | None:
-        """The next lane above of which a page has been read."""
+        """Returns the nearest lane above that has read a page."""
         above = self._lanes[: self._lanes.index(lane)]
         return next((upper for upper in reversed(above) if upper.opened), None)
 
     def opened_below(self, lane: LiveLane) -> LiveLane | None:
-        """The next lane below of which a page has been read."""
+        """Returns the nearest lane below that has read a page."""
         below = islice(self._lanes, self._lanes.index(lane) + 1, None)
         return next((lower for lower in below if lower.opened), None)
 
     def have_read_older(self, lane: LiveLane) -> bool:
-        """Whether a lane below it has read what is older than its last pages, in this sync."""
+        """Whether a lower lane has, in this sync, read records older than `lane`'s last pages."""
         lowest = lane.lowest_ms
         if lowest is None:
             return False
         return any(lower.has_read_below(lowest - 1) for lower in self._opened_after(lane))
 
     def contradict_end(self, lane: LiveLane) -> bool:
-        """Whether a lane below it has read what stands behind its end, or has failed."""
+        """Whether a lane below has read records beyond this lane's end, or has failed."""
         return any(lower.stuck or lower.is_beyond(lane) for lower in self._opened_after(lane))
 
     def are_unfinished(self, lane: LiveLane) -> bool:
-        """Whether a lane below it has still to come to its own end."""
+        """Whether a lane below this one has not reached its own end yet."""
         return any(not lower.done for lower in self._opened_after(lane))
 
     def _opened_after(self, lane: LiveLane) -> list[LiveLane]:
@@ -109,7 +109,7 @@ class LaneSet:
         self._set_targets()
 
     def insert(self, lane: LiveLane, begins_at: int) -> None:
-        """Adds a lane that begins at a made-up cursor, in its place."""
+        """Inserts a lane that begins at a made-up cursor, in order of time."""
         index = 1
         while index < len(self._lanes) and _top(self._lanes[index]) > begins_at:
             index += 1
@@ -118,14 +118,14 @@ class LaneSet:
         self.unopened += 1
 
     def drop(self, lanes: list[LiveLane]) -> None:
-        """Ends lanes; what they would have read, the lane above them reads."""
+        """Removes lanes; the lane above them reads what they would have read."""
         for lane in lanes:
             self._lanes.remove(lane)
             lane.dropped = True
             self.unopened -= not lane.opened and lane.is_made_up
             oldest = lane.saved.oldest
             if not lane.is_made_up and oldest is not None and lane.order.is_newest_first:
-                # Records of one hour in disorder may stand behind its cursor.
+                # Records of the same hour may be out of order and lie below its cursor.
                 self.given_up.append(Reading(lane.saved.started_at, oldest + HOUR_MS))
         if lanes:
             self._set_targets()
@@ -137,14 +137,14 @@ class LaneSet:
         self.drop([lane for lane in self._lanes[1:] if lane.is_made_up])
 
     def merge(self, upper: LiveLane, lower: LiveLane) -> None:
-        """The upper lane has come to the lower one, which goes on for both."""
+        """Merges the upper lane into the lower one that it has reached; the lower continues."""
         between = slice(self._lanes.index(upper) + 1, self._lanes.index(lower))
         self.drop(self._lanes[between])
         above, below = upper.saved, lower.saved
         began_later = above.started_at > below.started_at
-        # Above a lane that began at a made-up cursor there may be places not read yet.
+        # Above a lane that began at a made-up cursor, some places may still be unread.
         if began_later and above.oldest is not None and not upper.is_made_up:
-            # What the upper lane has read stays a reading of its own.
+            # Keep what the upper lane has read as a separate reading.
             reached = upper.reached if upper.done else above.oldest + HOUR_MS
             self.given_up.append(Reading(above.started_at, reached))
         lower.saved = replace(
@@ -157,7 +157,7 @@ class LaneSet:
             pages=upper.order.pages + lower.order.pages,
             in_order=upper.order.in_order + lower.order.in_order,
         )
-        # What was due of its own has been read on the way to it.
+        # The upper lane has already read what was due of the lower one.
         lower.due = upper.due
         lower.order.resume(
             lower.saved.pages, lower.saved.in_order, tells=_spans_an_hour(lower.saved)
@@ -170,7 +170,7 @@ class LaneSet:
         self._resting.append(lane)
 
     def next_resting(self) -> LiveLane | None:
-        """A lane that waits to be read on."""
+        """Returns a waiting lane that can go on, or None."""
         while self._resting:
             lane = self._resting.popleft()
             if lane.can_go_on:
@@ -182,7 +182,7 @@ class LaneSet:
         return lane
 
     def _set_targets(self) -> None:
-        """Each lane reads down to where the next from a head began, and to what is due of it."""
+        """Sets each target to where the lane below began at a head, or lower if more is due."""
         below: LiveLane | None = None
         for lane in reversed(self._lanes):
             lane.target = self._plan.bound
@@ -190,7 +190,7 @@ class LaneSet:
                 lane.target = below.saved.newest - self._depth.overlap_ms
                 if below.due is not None:
                     lane.target = min(lane.target, below.due)
-                # Where `sync_since` has moved up, what is older than it is wanted no more.
+                # If `sync_since` has moved up, older records are no longer wanted.
                 lane.target = max(lane.target, self._depth.floor)
             below = lane
 

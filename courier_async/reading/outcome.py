@@ -1,4 +1,4 @@
-"""What a walk leaves in the state: readings, watermark, order, and records that were unusable."""
+"""What a walk leaves in the state: readings, watermark, order, and unusable records."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -11,7 +11,7 @@ from courier_async.state.plan import INDEX_LAG_MS, UNUSABLE_MS, Depth, with_read
 from courier_async.state.position import MissedChildren, Reading, StreamState, Unusable
 from courier_async.state.sent_rows import key_text
 
-# Each spans half a month at least, so what is dropped was met a year ago.
+# Each spans at least half a month, so one that is dropped was met a year ago.
 _MOST_UNUSABLE: Final = 24
 
 
@@ -27,24 +27,24 @@ def ended_state(
     children_missed: int | None,
     is_resumed: bool,
 ) -> StreamState:
-    """The state after a walk whose lane from the head has come to its end or bound.
+    """Returns the state after a walk whose head lane has reached its end or bound.
 
-    is_resumed: an earlier sync has read a part of it, and may have met such records there.
     unusable_to: the oldest time at which this walk met records that cannot be stored.
-    children_missed: that of messages whose children could not be noted as due.
+    children_missed: the oldest time of messages whose children could not be noted as due.
+    is_resumed: an earlier sync has read a part of the walk, and may have met such records there.
     """
     if stream.time_field is None:
         unusable = state.unusable if unusable_to is not None else ()
         return replace(state, read_at=start, lanes=(), unusable=unusable)
     order, newest = lane.order, lane.saved.newest
-    # Many pages of one time pass for any order, unless the newest come last.
+    # Many pages of one time fit any order, unless the newest come last.
     is_newest_first = order.is_newest_first and not (lane.ended and order.ends_newer)
     missed = state.children_missed
     if missed is not None and depth.reads_missed and lane.reached <= max(missed.time, depth.floor):
         if not is_resumed:
             missed = None if children_missed is None else missed._replace(time=children_missed)
         elif missed.met_at < start:
-            # Neither this sync nor one that has read a part of the walk has met any.
+            # Neither this sync nor an earlier one that read a part of the walk has met any.
             missed = None
     ended = replace(
         state,
@@ -59,7 +59,7 @@ def ended_state(
     if newest is None:
         return replace(ended, timeless=records > 0)
     ended = with_given_up(ended, Reading(start, lane.reached), depth)
-    # Not the newest alone: what was younger may not have been visible yet.
+    # Not just the newest time: newer records may not have been visible yet.
     complete_to = min(newest, ended.readings[0].began - INDEX_LAG_MS)
     if ended.watermark is not None:
         complete_to = max(complete_to, ended.watermark)
@@ -67,34 +67,34 @@ def ended_state(
 
 
 def with_given_up(state: StreamState, reading: Reading, depth: Depth) -> StreamState:
-    """The state once a further span has been read, by a whole walk or by a part of one."""
-    # What is older than the floor was left out, on whatever page it stood.
+    """Returns the state after another span has been read, by a whole walk or a part of one."""
+    # Records older than the floor were left out, whichever page they were on.
     reading = reading._replace(reached=max(reading.reached, depth.floor))
     readings, closed = with_reading(state, reading, lookback_ms=depth.lookback_ms)
     return replace(state, readings=readings, closed=closed)
 
 
 def with_unusable(state: StreamState, time: int, now: int) -> StreamState:
-    """The state once a page held records that cannot be stored."""
+    """Returns the state after a page with records that cannot be stored."""
     known = state.unusable
     if any(span.time <= time <= span.met_at for span in known):
         return state
     if known and now - known[-1].met_at <= UNUSABLE_MS // 2:
         last = known[-1]._replace(time=min(time, known[-1].time))
         return replace(state, unusable=(*known[:-1], last))
-    # Those that never become usable must not use up the days of one that came since.
+    # A record that never becomes usable must not use up the days of one that came later.
     return replace(state, unusable=(*known, Unusable(time, now))[-_MOST_UNUSABLE:])
 
 
 def with_missed(state: StreamState, time: int, now: int) -> StreamState:
-    """The state once a page held messages whose children could not be noted as due."""
+    """Returns the state after a page with messages whose children could not be noted as due."""
     known = state.children_missed
     time = time if known is None else min(time, known.time)
     return replace(state, children_missed=MissedChildren(time, now))
 
 
 def without_seen(state: StreamState, keys: Iterable[Key]) -> StreamState:
-    """A row that is seen again is not missing."""
+    """Returns the state with rows that were seen again no longer missing."""
     seen = {key_text(key) for key in keys} & state.missing.keys()
     if not seen:
         return state
@@ -105,7 +105,7 @@ def without_seen(state: StreamState, keys: Iterable[Key]) -> StreamState:
 def _still_unusable(
     state: StreamState, reached: int, floor: int, unusable_to: int | None
 ) -> tuple[Unusable, ...]:
-    # A page may begin above the deepest place that was ever wanted, and end below it.
+    # A page may begin above the deepest place ever wanted and end below it.
     deepest = min([floor, *[reading.reached for reading in state.readings]])
     still = []
     for span in state.unusable:

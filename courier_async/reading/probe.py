@@ -1,6 +1,6 @@
-"""Whether made-up cursors are honoured in this walk.
+"""Checks whether made-up cursors are honoured in this walk.
 
-One probe a walk, or two, and only where a lane is wanted or an end is to be confirmed.
+A walk makes at most two probes, and only to open lanes, renew a cursor or confirm an end.
 """
 
 from enum import Enum
@@ -17,7 +17,7 @@ NO_LANES_MS = 7 * DAY_MS
 
 
 class Verdict(Enum):
-    """What this walk knows of made-up cursors."""
+    """What this walk knows about made-up cursors."""
 
     UNTRIED = "untried"
     ASKED = "asked"
@@ -26,9 +26,9 @@ class Verdict(Enum):
 
 
 class Probe:
-    """Tries one made-up cursor for a place that the server's own cursors have shown.
+    """Tries one made-up cursor for a place already read with the server's own cursors.
 
-    cursor: the one that was tried last.
+    cursor: the one tried last.
     """
 
     def __init__(self, stream: Stream) -> None:
@@ -37,7 +37,7 @@ class Probe:
         self.cursor = ""
         self._trail = seams.Trail()
         self._trail_of: LiveLane | None = None
-        # Of the trail of the lane before, for where that of the present one is too short.
+        # From the previous head lane's trail, in case the current one's is too short.
         self._earlier: seams.Expected | None = None
         self._expected: seams.Expected | None = None
         self._tries = 0
@@ -46,28 +46,28 @@ class Probe:
         self._start = 0
 
     def begin(self, state: StreamState, start: int) -> None:
-        """Made-up cursors that were seen not to work are not tried again for a week."""
+        """Refuses made-up cursors if they failed in the last week."""
         self._start = start
         if state.no_lanes_until is not None and 0 < state.no_lanes_until - start <= NO_LANES_MS:
             self.verdict = Verdict.REFUSED
 
     def add(self, lane: LiveLane, page: JudgedPage) -> None:
-        """A page of the lane from the head, as the server's own cursors gave it.
+        """Adds a page of the head lane, as the server's own cursors returned it.
 
-        Where another lane takes its place, the pages before do not lead to those that follow, so
-        each has a trail of its own.
+        If another lane becomes the head, its pages do not continue the earlier ones, so each
+        lane has its own trail.
         """
         if self._make is None or self.verdict in (Verdict.HELD, Verdict.REFUSED):
             return
         if lane is not self._trail_of:
             self._earlier = seams.probe_of(self._trail) or self._earlier
             self._trail, self._trail_of = seams.Trail(), lane
-        # What follows a settled page is settled too, whatever time a record of it has.
+        # Pages after a settled page are settled too, whatever the times of their records.
         if self._trail.keys or self._settled_ms is None or page.is_below(self._settled_ms):
             self._trail.add(page)
 
     def ask(self) -> str | None:
-        """The cursor to try now; None where too little has been read, or it was tried."""
+        """Returns the cursor to try now, or None if too little has been read or it was tried."""
         if self.verdict is not Verdict.UNTRIED or self._make is None or self._tries > 1:
             return None
         self._expected = seams.probe_of(self._trail) or self._earlier
@@ -79,34 +79,34 @@ class Probe:
         return self.cursor
 
     def fail(self, error: CourierError) -> None:
-        """The probe was not answered. In an outage no cursor is, so only a refusal tells."""
+        """Handles a failed probe. Only a refusal counts, since in an outage every cursor fails."""
         self.verdict = Verdict.REFUSED if isinstance(error, Refused) else Verdict.UNTRIED
 
     def take(self, page: JudgedPage) -> None:
-        """The answer to the probe."""
+        """Judges the response to the probe."""
         if self._expected and seams.holds(self._expected, page):
             self.verdict = Verdict.HELD
         elif not page.records and page.next_cursor is not None:
-            # What that leads to is a cursor of the server's own, so this tells nothing.
+            # The way on is a cursor of the server's own, so this proves nothing.
             self.verdict = Verdict.UNTRIED
             self._trail, self._earlier = seams.Trail(), None
         elif self._tries > 1:
             self.verdict = Verdict.REFUSED
         else:
             self.verdict = Verdict.UNTRIED
-            # An empty answer where records stand is no answer: asked once more. Elsewhere records
-            # may have become visible in between: tried once more where that is over.
+            # An empty response where records exist proves nothing, so ask once more. Otherwise
+            # records may have become visible in between, so try again where they are settled.
             if page.records:
                 self._trail, self._settled_ms = seams.Trail(), self._start - INDEX_LAG_MS
                 self._earlier = None
 
     def below(self, lane: LiveLane) -> str | None:
-        """The cursor below the last record of a lane; None where its end has been confirmed."""
+        """Returns a cursor below a lane's last record; None if its end is confirmed or unknown."""
         end = lane.end
         if self.verdict is Verdict.REFUSED or self._make is None or end < 0 or lane.is_confirmed:
             return None
         if end == lane.confirmed_from:
-            # The same cursor would return the same page, as among many records of one time.
+            # The same cursor would return the same page, for example if many records share a time.
             end -= 1
         if self.verdict is Verdict.HELD:
             lane.confirmed_from = end

@@ -1,4 +1,4 @@
-"""What becomes of a lane whose next page failed: another cursor, or the end of the walk."""
+"""Handles a lane whose next page failed: finds another cursor, or ends the walk with the error."""
 
 from typing import Final
 
@@ -15,16 +15,16 @@ from courier_async.reading.probe import Probe, Verdict
 from courier_async.reading.server_clock import ServerClock
 from courier_async.state.position import Lane, Renewal
 
-# So many cursors may fail in one walk; the next one continues where it stands then.
+# At most this many cursors are replaced in one walk; the next walk continues from there.
 _MOST_RENEWALS: Final = 1_000
 
 
 class Renewals:
-    """Finds another cursor for the part that a lane was to read, where one may help.
+    """Finds another cursor for the part that a lane still had to read, if one may help.
 
-    error: the first failure that no other cursor can make good; None so far.
-    failed_lanes: made-up ones, until a cursor of the server's own is answered: in an outage none
-        is, and the lanes stay where they are.
+    error: the first failure that no other cursor can repair, if any.
+    failed_lanes: made-up lanes that failed, until the server answers one of its own cursors. In an
+        outage it answers none, and the lanes stay where they are.
     """
 
     def __init__(
@@ -51,11 +51,11 @@ class Renewals:
         self.failed_lanes: list[LiveLane] = []
 
     def fail(self, lane: LiveLane, error: CourierError, *, may_renew: bool) -> list[Notice]:
-        """What a failure means to its lane. may_renew: another cursor might help."""
+        """Handles a failure and returns any notices. may_renew: another cursor might help."""
         if lane.is_made_up:
             upper = self._lanes.above(lane)
             if lane.is_saved_cursor and upper is not None and upper.ended:
-                # No answer may come any more that would show whether it is an outage.
+                # There may be no further response to show whether this is an outage.
                 return self._hold_against(upper, lane, error)
             lane.stuck = True
             self.failed_lanes.append(lane)
@@ -70,7 +70,7 @@ class Renewals:
         return self._renew(lane, error)
 
     def take_up(self) -> list[Notice]:
-        """What waited for the answer to the probe, which has come."""
+        """Renews the lanes that waited for the probe, now that its response has arrived."""
         notices: list[Notice] = []
         for lane, error in self._waiting_for_probe:
             if not lane.dropped:
@@ -79,26 +79,26 @@ class Renewals:
         return notices
 
     def drop_replaced(self, lane: LiveLane) -> None:
-        """A lane from the head has answered, so the lane that it replaces had a bad cursor."""
+        """Drops the lane that this one replaces: the head has answered, so its cursor was bad."""
         replaced, lane.replaces = lane.replaces, None
         if replaced is not None and replaced.stuck and not replaced.dropped:
             self._lanes.drop([replaced])
 
     def _renew(self, lane: LiveLane, error: CourierError) -> list[Notice]:
-        """The part of a lane whose cursor failed is read on by another cursor."""
+        """Finds another cursor to read on where a lane's cursor failed."""
         if self._stream.cursor_at is not None and lane.place >= 0:
             if self._probe.verdict is Verdict.ASKED or self._checks.start_probe():
                 lane.stuck = True
                 self._waiting_for_probe.append((lane, error))
                 return []
             if self._probe.verdict is Verdict.HELD:
-                # Records of the same hour may stand behind the cursor that failed.
+                # Records of the same hour may lie below the cursor that failed.
                 lane.renew_at(self._stream.cursor_at(lane.place + HOUR_MS), now=self._clock.start)
                 self._lanes.rest(lane)
                 return []
         upper = self._lanes.above(lane)
         while upper is not None and (upper.is_saved_cursor or upper in self.failed_lanes):
-            # Its own cursor may have had its day as well.
+            # Its own cursor may have expired too.
             upper = self._lanes.above(upper)
         if upper is not None and not (upper.stuck or upper.done):
             upper.saved = replace(upper.saved, renewed=Renewal(self._clock.start, lane.place))
@@ -110,11 +110,11 @@ class Renewals:
         return [self._notice(error)]
 
     def _hold_against(self, upper: LiveLane, lane: LiveLane, error: CourierError) -> list[Notice]:
-        """Whether the end above a lane that can no longer say what is older is one."""
+        """Decides whether to accept the end above a lane that can no longer show older records."""
         now, newest, since = self._clock.start, lane.saved.newest, lane.saved.contradicted_at
         shows_nothing = newest is None or upper.has_read_below(min(newest, lane.place))
         if shows_nothing or (since is not None and now - since >= DAY_MS):
-            # It has read what the lane had, or the end has stayed the same for a day.
+            # The upper lane has read what this one had, or the end has not changed for a day.
             self._lanes.drop([lane])
             return []
         lane.stuck = True
@@ -128,7 +128,7 @@ class Renewals:
         return [Notice(text)]
 
     def _read_from_head(self, lane: LiveLane) -> None:
-        # Kept until the head has answered: where it does not, the fault is not the cursor's.
+        # Keep the lane until the head answers; if it does not, the cursor is not at fault.
         lane.stuck = True
         start = self._clock.start
         renewed = Renewal(start, lane.place)

@@ -1,8 +1,8 @@
-"""Where lanes are of use and where two of them meet: pure functions over lanes and records.
+"""Where lanes are useful and where two of them meet: pure functions over lanes and records.
 
-A made-up cursor is never believed. Before the first lane, one made up for a place that has been
-read must give the very records that the server's own cursors gave; and a lane counts only once
-the lane above it, by the server's own cursors, comes to its first records in their order.
+A made-up cursor is never trusted. Before the first lane begins, a cursor made up for a place
+already read must return exactly the records that the server's own cursors returned. A lane counts
+only once the lane above it, by the server's own cursors, reaches its first records in order.
 """
 
 from base64 import b64encode
@@ -15,19 +15,19 @@ from courier_async.catalog.stream import HOUR_MS, Key
 from courier_async.reading.judge import JudgedPage
 from courier_async.reading.lane import LiveLane
 
-# Fewer could be met by chance: by a record listed twice, or a cursor honoured only in part.
+# Fewer could match by chance: a record may be listed twice, or a cursor honoured only in part.
 SEAM_RECORDS: Final = 10
-# A lane costs the page in which it is found and often the one in which it is met: so much of
-# its gap at first, and of small gaps, at the end, so little of all that has been read.
+# A lane costs its first page and often the page where it is met. At first its gap must be large
+# enough to pay for that; at the end a small gap will do, if few lanes began for the pages read.
 _WORTHWHILE_PAGES: Final = 24
-# Where few lanes have been begun, there may not be many pages at all to make up for them.
+# While few lanes have begun, there may not be enough pages in total to pay for them.
 _WORTHWHILE_AT_FIRST: Final = 36
 _FIRST_LANES: Final = 32
-# A shorter reading ends sooner in one lane than lanes would pay for.
+# A shorter reading ends before more lanes would pay off.
 _LONG_READING_PAGES: Final = 40
 _FEWEST_PAGES: Final = 3
 _PAGES_A_LANE: Final = 30
-# Lanes that are begun at once where nobody knows how far back the records go.
+# How many lanes to begin at once while it is unknown how far back the records go.
 SCATTERED: Final = 8
 _VAST: Final = 4
 # Courier was founded in 2019.
@@ -37,7 +37,7 @@ _TRAIL_RECORDS: Final = 60
 
 @dataclass(slots=True)
 class Trail:
-    """The last records that the server's own cursors gave in this walk, as they followed."""
+    """The last records that the server's own cursors returned in this walk, in order."""
 
     keys: list[Key] = field(default_factory=list)
     times: list[int | None] = field(default_factory=list)
@@ -54,9 +54,9 @@ class Trail:
 
 
 class Expected(NamedTuple):
-    """The answer to a cursor made up for `time_ms`, if made-up cursors are honoured.
+    """The response to a cursor made up for `time_ms`, if made-up cursors are honoured.
 
-    above: the records that stand before it.
+    above: the keys of the records before it.
     """
 
     time_ms: int
@@ -66,9 +66,9 @@ class Expected(NamedTuple):
 
 
 def probe_of(trail: Trail) -> Expected | None:
-    """A place within the trail at which a made-up cursor can be tried; None: there is none yet.
+    """Returns a place in the trail at which to try a made-up cursor, or None if there is none yet.
 
-    The latest such place of a whole page's length, since the newest records may still move.
+    Picks the last such place with a whole page below it, since the newest records may still move.
     """
     count = len(trail.keys)
     for at in range(count - SEAM_RECORDS - (0 if trail.ended else 1), 0, -1):
@@ -76,7 +76,7 @@ def probe_of(trail: Trail) -> Expected | None:
         below = [t for t in trail.times[at:] if t is not None]
         if time is None or len(below) != count - at or max(below) > time:
             continue
-        # One dated back by more than an hour stands where it stands; it blurs no place below.
+        # A record dated back by more than an hour does not make places below it ambiguous.
         if any(t is None or time - HOUR_MS < t <= time for t in above):
             continue
         return Expected(time, trail.keys[at:], not trail.ended, trail.keys[:at])
@@ -84,18 +84,18 @@ def probe_of(trail: Trail) -> Expected | None:
 
 
 def holds(expected: Expected, page: JudgedPage) -> bool:
-    """Whether a made-up cursor was answered as the server's own cursors had answered.
+    """Returns whether a made-up cursor returned what the server's own cursors had returned.
 
-    One that came unusable may be any of those between which it stands.
+    An unusable record may be any of the records expected between its neighbours.
     """
     keys = list(dict.fromkeys(page.keys))
     least = min(SEAM_RECORDS, len(expected.keys))
     if len(keys) + page.unusable < least:
         return False
-    # A few may have become visible since.
+    # Ignore other records: a few may have become visible since.
     keys = [key for key in keys if key in expected.keys or key in expected.above]
     count = len(keys) + page.unusable
-    # In the same order, with gaps for what came unusable.
+    # The order must be the same, with gaps for unusable records.
     rest = iter(expected.keys[:count])
     if 2 * len(keys) < least or not all(key in rest for key in keys[: len(expected.keys)]):
         return False
@@ -104,7 +104,7 @@ def holds(expected: Expected, page: JudgedPage) -> bool:
 
 
 def first_names(page: JudgedPage, before: tuple[str, ...]) -> tuple[str, ...]:
-    """The names of a lane's first records, until there are enough of them."""
+    """Returns the names of a lane's first records, adding this page's until there are enough."""
     wanted = SEAM_RECORDS - len(before)
     if wanted <= 0:
         return before
@@ -112,11 +112,11 @@ def first_names(page: JudgedPage, before: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def follow(upper: LiveLane, lower: LiveLane, page: JudgedPage) -> int:
-    """How many of the lower lane's first records the upper one has come to, one after another."""
+    """Returns how many of the lower lane's first records the upper one has met, in order."""
     first = lower.saved.first
     if len(first) < SEAM_RECORDS:
         return 0
-    # A lane holds nothing newer than where it was made up to begin, but for some disorder.
+    # A lane holds nothing newer than its made-up beginning, apart from some disorder.
     if page.oldest is not None and page.oldest > (lower.saved.begins_at or 0) + HOUR_MS:
         return 0
     met = upper.seam_met
@@ -131,7 +131,7 @@ def follow(upper: LiveLane, lower: LiveLane, page: JudgedPage) -> int:
 
 
 def has_passed(upper: LiveLane, lower: LiveLane, page: JudgedPage) -> bool:
-    """Whether a whole page lies below where the lower lane's first records are."""
+    """Returns whether a whole page lies below the lower lane's first records."""
     began = lower.saved.newest
     if page.newest is None or began is None or upper.seam_met:
         return False
@@ -139,7 +139,7 @@ def has_passed(upper: LiveLane, lower: LiveLane, page: JudgedPage) -> bool:
 
 
 class Gap(NamedTuple):
-    """An unread span between two lanes, and about how many pages it is."""
+    """An unread span between two lanes, and about how many pages it holds."""
 
     top: int
     bottom: int
@@ -147,7 +147,7 @@ class Gap(NamedTuple):
 
 
 def worthwhile_pages(pages_read: int, lanes_begun: int) -> int:
-    """How many pages a gap must have to be worth a lane."""
+    """Returns how many pages a gap must have to be worth a lane."""
     if not lanes_begun:
         return _LONG_READING_PAGES
     if lanes_begun * _PAGES_A_LANE < pages_read:
@@ -156,7 +156,7 @@ def worthwhile_pages(pages_read: int, lanes_begun: int) -> int:
 
 
 def widest_gap(lanes: Iterable[LiveLane], bottom: int, worthwhile: int) -> Gap | None:
-    """The gap with the most pages, as far as its ends tell; None where none has enough."""
+    """Returns the gap with the most estimated pages, or None if none has enough."""
     widest: Gap | None = None
     for lane, below in pairwise([*lanes, None]):
         top = None if lane is None else _bottom_of(lane)
@@ -181,7 +181,7 @@ def _top_of(lane: LiveLane, bottom: int) -> int:
 
 
 def _pages_in(lane: LiveLane, below: LiveLane | None, span_ms: int) -> float:
-    """About how many pages a span is, by what the lanes at its two ends read there."""
+    """Estimates how many pages a span holds from the pages that lanes read at its two ends."""
     if span_ms < 2:
         return 0.0
     densities = [lane.page_ms(), None if below is None else below.first_density_ms]
@@ -190,10 +190,10 @@ def _pages_in(lane: LiveLane, below: LiveLane | None, span_ms: int) -> float:
 
 
 def places(gap: Gap, newest: int) -> list[int]:
-    """The times at which lanes are to begin in a gap: its middle, or several where it is vast.
+    """Returns the times at which to begin lanes in a gap: its middle, or several if it is vast.
 
-    Where its bottom is only the earliest time there can be, the middle would lie far below the
-    oldest record: so by age, each as many times older than the one before.
+    If its bottom is only the earliest possible time, its middle would lie far below the oldest
+    record. So these are spaced by age, each older than the previous one by the same factor.
     """
     top_age, bottom_age = max(newest - gap.top, 1), newest - gap.bottom
     if bottom_age <= _VAST * top_age:

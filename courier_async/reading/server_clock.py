@@ -1,8 +1,8 @@
-"""The server's time, by which starts and bounds are told."""
+"""The server's time, on which starts and bounds are based."""
 
 
 class ServerClock:
-    """The server's time at a walk's start: the smallest that any of its answers tells."""
+    """The server's time now, and at a walk's start: the earliest start that any answer implies."""
 
     def __init__(self) -> None:
         self._first_at: float | None = None
@@ -10,7 +10,7 @@ class ServerClock:
         self.now_ms = 0
 
     def note(self, server_ms: int, answered_at: float) -> None:
-        """answered_at: in seconds by the loop's clock, since the answer may have waited."""
+        """Notes a server time. answered_at: loop seconds at its arrival, as it may have waited."""
         if self._first_at is None:
             self._first_at, self.start = answered_at, server_ms
         self.start = min(self.start, server_ms - int((answered_at - self._first_at) * 1000))

@@ -1,6 +1,6 @@
-"""Records that cannot be stored: how far down a walk has met them, for the state to keep.
+"""Tracks how far down a walk has met records that cannot be stored, for the state to keep.
 
-They have no time of their own that can be trusted, so their neighbours' times bound it.
+Their own times cannot be trusted, so the times of their neighbours bound them.
 """
 
 from msgspec.structs import replace
@@ -14,26 +14,26 @@ from courier_async.state.position import StreamState, Unusable
 
 
 class UnusableRecords:
-    """What one walk has met of them. oldest: the earliest time at which one may stand, or None."""
+    """The unusable records of one walk. oldest: the earliest time that one may have, or None."""
 
     def __init__(self, stream: Stream, saved: tuple[Unusable, ...]) -> None:
         self._has_times = stream.time_field is not None
         self.oldest: int | None = None
-        # Over all syncs, without what the next pages of these lanes have still to bound.
+        # From all syncs, without records that the next pages of `_unbounded` lanes must bound.
         self._known = saved
         self._unbounded: set[LiveLane] = set()
 
     def concern(self, lane: LiveLane, page: JudgedPage) -> bool:
-        """Whether a page holds some, or bounds the time of what came last on the one before."""
+        """Whether a page holds unusable records, or bounds the time of one that ended the last."""
         return page.unusable > 0 or (lane in self._unbounded and page.newest is not None)
 
     def note(self, lane: LiveLane, page: JudgedPage, state: StreamState, now: int) -> StreamState:
-        """The state once such a page has been read."""
+        """Returns the state after such a page."""
         if page.newest is not None:
             self._unbounded.discard(lane)
         times = [page.oldest if page.unusable else page.newest]
         if page.ends_unusable and self._has_times:
-            # Its time is told by the cursor to the next page, or else bounded by that page.
+            # The cursor to the next page tells its time; otherwise that page bounds it.
             last = time_in_cursor(page.next_cursor) if page.next_cursor else 0
             times.append(last)
             if last is None:
@@ -42,9 +42,9 @@ class UnusableRecords:
         self.oldest = time if self.oldest is None else min(time, self.oldest)
         state = with_unusable(self.bounded(state), time, now)
         self._known = state.unusable
-        # A sync that dies before the next page has come knows no bound at all.
+        # If the sync dies before the next page arrives, there is no bound at all.
         return with_unusable(state, 0, now) if self._unbounded else state
 
     def bounded(self, state: StreamState) -> StreamState:
-        """The state where no next page is awaited any more."""
+        """Returns the state once no further page is expected to bound a time."""
         return replace(state, unusable=self._known)

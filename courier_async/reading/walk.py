@@ -1,7 +1,7 @@
-"""One walk of a stream: the one loop that decides what is read, and where the stream stands.
+"""One walk of a stream: the single loop that decides what to read and where the stream stands.
 
-Requests are made by `Fetches`; their answers come here one after another, and here alone lanes
-move. What an answer leads to is worked out without waiting, so no two answers mix.
+`Fetches` makes the requests. The walk takes their answers one at a time, and only the walk moves
+lanes. It never awaits while it processes an answer, so no two answers interleave.
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -34,11 +34,11 @@ Output = Batch | Notice
 
 
 class Walk:
-    """Reads a stream from its head; or with `resumed` only on from where a lane stands.
+    """Reads a stream from its head or, with `resumed`, only onward from where a lane stands.
 
-    state: moves with what has been yielded, and so ahead of what is written.
-    complete: it ran from the head to the end of the listing. seen: the keys of all records met,
-    where they are wanted. unusable: the records met that cannot be stored.
+    state: includes everything yielded so far, so it is ahead of what has been written.
+    complete: the walk ran from the head to the end of the listing. seen: the keys of all records
+    met, if the caller wants them. unusable: the records met that cannot be stored.
     """
 
     def __init__(
@@ -112,11 +112,11 @@ class Walk:
 
     @property
     def head_answered(self) -> bool:
-        """Whether the first page has come, so that the stream can be read at all."""
+        """Whether the first page has arrived, which shows that the stream is readable."""
         return self._began
 
     async def batches(self) -> AsyncIterator[Output]:
-        """Yields what each page brings. Raises CourierError once nothing more can be read."""
+        """Yields the output of each page. Raises CourierError if a part could not be read."""
         self._fetch(self._lanes.head)
         while self._fetches.under_way and not self._over:
             arrival = await self._fetches.next()
@@ -127,13 +127,13 @@ class Walk:
         if self._renewals.error is not None:
             raise self._renewals.error
         if not self._over:
-            # Never to be taken for a complete reading.
+            # The caller must not mistake this for a complete reading.
             raise RuntimeError(f"{self._stream.table}: its walk stopped before its end")
 
     # -- answers ----------------------------------------------------------------------------
 
     def _take(self, arrival: Arrival) -> list[Output]:
-        """What one answer leads to."""
+        """Processes one answer and returns its output."""
         lane, answer = arrival.lane, arrival.answer
         if isinstance(answer, KeyRefused):
             raise answer
@@ -171,16 +171,16 @@ class Walk:
     def _take_failure(
         self, lane: LiveLane, error: CourierError, below: str | None
     ) -> list[Output]:
-        """A page that did not come, be it the next one or what lies below an end."""
+        """Handles a failed request, for a lane's next page or for what lies below its end."""
         if below is not None and lane.is_unproved:
             return self._end([])
         if below is not None and isinstance(error, Refused) and not lane.asked_again:
-            # Once is no word against the end, but none for it either.
+            # One refusal neither confirms nor contradicts the end, so ask again.
             lane.asked_again = True
             self._checks.ask_below(lane, below)
             return []
-        # A refusal, or a failure where lanes fail too, says nothing against the end that the
-        # server's own cursors came to; what a lane has read below it does.
+        # A refusal, or any failure once lanes are refused, does not contradict the end that the
+        # server's own cursors reached. Older records that a lower lane has read do.
         is_mute = isinstance(error, Refused) or self._course.lanes_refused
         if below is not None and is_mute and not self._lanes.have_read_older(lane):
             return self._confirmed(lane)
@@ -188,7 +188,7 @@ class Walk:
         return self._fail(lane, error)
 
     def _begin(self, head: LiveLane) -> None:
-        """The head has answered: now the server's time, and so the plan, is known."""
+        """Plans the walk once the head's first answer has provided the server's time."""
         self._began = True
         start = self.clock.start
         self.state = trusted(self.state, start)
@@ -198,7 +198,7 @@ class Walk:
             self._lanes.begin(plan_walk(self.state, start, self._depth))
 
     def _read(self, lane: LiveLane, asked: Asked, page: JudgedPage) -> list[Output]:
-        """One page of a lane: what must be sent of it, and where the lane stands then."""
+        """Processes one page of a lane: selects the rows to send and moves the lane."""
         if page.unusable and not lane.asked_again:
             lane.asked_again = True
             asked.release()
@@ -221,7 +221,7 @@ class Walk:
         )
         trouble = asked.page.trouble or no_usable(page) or lane.guard.trouble(page)
         if trouble is not None:
-            # The rows are good; only the way on is not, so the position stays where it was.
+            # The rows are good, but the lane cannot go on from this page, so its position stays.
             batch.state = self._saved()
             return [batch, *self._fail(lane, trouble, may_renew=not lane.guard.is_stale)]
         if lane is self._lanes.head and not lane.is_saved_cursor:
@@ -229,7 +229,7 @@ class Walk:
         self._renewals.drop_replaced(lane)
         self._course.move(lane, page)
         self._course.place(lane, page, selected)
-        # Of the lane from the head, what lies below is asked for in any case.
+        # For the head lane, `_end` asks what lies below in any case.
         if lane.ended and lane is not self._lanes.head:
             self._checks.doubt_end(lane)
         if self._lanes.head.done:
@@ -245,7 +245,7 @@ class Walk:
         self._pages += 1
         self._records += len(page.records)
         if self._course.may_stop:
-            # Without order they would be half of all, and nobody asks for them.
+            # Without an order, half of all records would count, and nothing uses them.
             self._dated_back |= dated_back(page, self.clock.start)
         self._counts.read += len(page.records) + page.unusable
         if self.seen is not None:
@@ -262,13 +262,13 @@ class Walk:
     def _fail(
         self, lane: LiveLane, error: CourierError, *, may_renew: bool = True
     ) -> list[Output]:
-        """What a failure leads to. may_renew: another cursor might help."""
+        """Handles a failure and returns its output. may_renew: another cursor might help."""
         if not self._began:
             raise error
         return self._told(self._renewals.fail(lane, error, may_renew=may_renew))
 
     def _told(self, notices: list[Notice]) -> list[Output]:
-        """What is said of lanes, with the state that they are in now."""
+        """Returns the notices and a batch with the current state, or nothing without notices."""
         return [*notices, Batch(stream=self._stream, state=self._saved())] if notices else []
 
     # -- probe and end ----------------------------------------------------------------------
@@ -284,7 +284,7 @@ class Walk:
                 return []
             self._probe.take(page)
         if self._checks.start_probe():
-            # Once more, before what waits for it goes on.
+            # Probe again before the lanes that wait for the verdict go on.
             return []
         if self._probe.verdict is Verdict.REFUSED:
             self._course.refuse_lanes("does not take made-up cursors")
@@ -292,10 +292,10 @@ class Walk:
         return self._end(outputs) if self._lanes.head.done else outputs
 
     def _end(self, outputs: list[Output]) -> list[Output]:
-        """The lane from the head has come to its end or bound; an end is confirmed first."""
+        """Ends the walk once the head lane is done; the end of a listing is confirmed first."""
         head = self._lanes.head
         if not head.done:
-            # Another lane has taken the place of the one whose end was asked below.
+            # A new head lane has replaced the one whose end was being confirmed.
             return outputs
         if head.ended:
             waits = self._checks.must_come_first(head, is_ordered=self._course.may_stop)
@@ -316,7 +316,7 @@ class Walk:
         return outputs
 
     def _waits_below(self, head: LiveLane) -> bool:
-        """Whether lanes of an earlier sync have still to show that nothing is older, or do not."""
+        """Whether the end must wait: an earlier sync's lanes contradict it or are unfinished."""
         if head.is_confirmed:
             return False
         if self._lanes.contradict_end(head):
@@ -333,14 +333,14 @@ class Walk:
             return replace(state, lanes=())
         recent, floor = self._changes.recent, self._depth.floor
         proves_nothing = not self._records or (
-            # Without order, older rows may have stood on any page.
+            # Without an order, older rows may have been on any page.
             self._course.may_stop
             and ends_too_soon(
                 head, before, recent, met=self._dated_back, floor=floor, now=self.clock.start
             )
         )
         if self._stream.time_field and _had_rows(before) and proves_nothing:
-            # An empty listing of what had rows, or one that ends above them.
+            # The listing had rows before, and is now empty or ends above them.
             return before
         return ended_state(
             self._stream,
@@ -364,7 +364,7 @@ class Walk:
     def _take_confirmation(
         self, lane: LiveLane, below: str, asked: Asked, page: JudgedPage
     ) -> list[Output]:
-        """What lies below the end that a lane has come to: nothing, or where it goes on."""
+        """Handles the page below a lane's end: confirms the end, or reads on from there."""
         if self._checks.look_behind(lane, page, below, Purpose.CONFIRM):
             asked.release()
             return []
@@ -387,10 +387,10 @@ class Walk:
                 trouble = BadAnswer("the listing ends, but other lanes have come to what is older")
                 return self._fail(lane, trouble)
             if page.unusable:
-                # It may be a record that the lane has not met, so it is looked for again.
+                # It may be a record that the lane has not met, so a later sync looks for it again.
                 self.state = self.unusable.note(lane, page, self.state, self.clock.start)
             return self._confirmed(lane)
-        # The end was none: the lane goes on from there, where it may have to ask again.
+        # This was not the end: the lane goes on from there and may have to ask again.
         lane.done = lane.ended = False
         if lane.is_asked_twice:
             # Going on here would skip unread records that have the same time as its last one.
@@ -411,7 +411,7 @@ class Walk:
     # -- going on ---------------------------------------------------------------------------
 
     def _go_on(self) -> None:
-        """Asks for what may be asked for now: the head's next page, resting lanes, new lanes."""
+        """Starts the requests that may start now: the head's next page, resting and new lanes."""
         if self._over:
             return
         head = self._lanes.head
@@ -431,8 +431,8 @@ class Walk:
         self._fetches.start(lane, lane.saved.cursor, yields=lane is not self._lanes.head)
 
     def _saved(self) -> StreamState:
-        """The state with the lanes as they stand now, and what dropped lanes have read."""
-        # A part of a walk without order is no reading: what is younger may stand anywhere.
+        """Returns the state with the lanes as they are now and the readings of dropped lanes."""
+        # Part of a walk without an order is not a reading: newer records may be anywhere.
         for began, reached in self._lanes.given_up if self._course.may_stop else ():
             reading = Reading(min(began, self.clock.start), reached)
             self.state = with_given_up(self.state, reading, self._depth)
