@@ -1,1 +1,1 @@
-"""What Courier has, as data: streams, their tables and columns, and how a record becomes a row."""
+"""Courier's streams as data: their tables and columns, and how a record becomes a row."""

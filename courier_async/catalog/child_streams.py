@@ -1,6 +1,6 @@
 """The further tables as data: listings, children of a parent's rows, children of a message.
 
-Only read where the configuration names them. Evidence for each odd choice stands beside it.
+Read only if the configuration names them. A comment at each unusual choice gives the evidence.
 """
 
 from datetime import datetime
@@ -11,12 +11,12 @@ from courier_async.catalog.fit import fit_time
 from courier_async.catalog.stream import DAY_MS, Family, Stream
 
 _GRANULARITY: Final = "DAY"
-# Raw answers of providers, in all that is said of an attempt to deliver.
+# Raw provider responses, wherever a delivery attempt is described.
 _RAW_ANSWERS: Final = ("providerResponse", "reference")
 
 
 def topics_of(section: Any) -> list[Any]:
-    """The topics of one preference section, each with its section's id."""
+    """Returns the topics of one preference section, each with its section's id."""
     if not isinstance(section, dict):
         return [section]
     section_id = section.get("id")
@@ -24,10 +24,10 @@ def topics_of(section: Any) -> list[Any]:
 
 
 def counts_of(bucket: Any) -> list[Any]:
-    """The counts of one day's metrics, by provider and channel.
+    """Returns the counts of one day's metrics, by provider and channel.
 
-    Their time is part of the key, so one that is no time is left empty: such a record cannot
-    be stored.
+    Their time is part of the key, so an invalid time is left empty: such a record cannot be
+    stored.
     """
     if not isinstance(bucket, dict):
         return [bucket]
@@ -40,7 +40,7 @@ def counts_of(bucket: Any) -> list[Any]:
 
 
 def _elements(value: Any) -> list[Any]:
-    """Those of an array; what is no array is one element, which cannot be stored."""
+    """Returns an array's elements. Any other value is one element, which cannot be stored."""
     if isinstance(value, list):
         return value
     return [] if value is None else [value]
@@ -52,7 +52,7 @@ def _with(record: Any, **fields: Any) -> Any:
 
 _LISTINGS: Final = (
     Stream(
-        # "Newest first" (SDK resources/workspace_preferences), which is learned all the same.
+        # "Newest first" (SDK resources/workspace_preferences), but learned all the same.
         table="preference_change",
         about="A change of a user's preference for a subscription topic: status or channels.",
         path="/preferences/logs",
@@ -119,10 +119,10 @@ _CHILDREN: Final = (
         params=(("limit", "100"),),
         # `items` is optional and nullable, this is not (SDK types/tenant_list_users_response.py).
         empty_has="has_more",
-        # So is a member's `user_id` (SDK types/tenant_association.py).
+        # A member's `user_id` is optional and nullable too (SDK types/tenant_association.py).
         may_lack_key=True,
         parent="tenant",
-        # The user's profile within the tenant: personal, and perhaps with tokens.
+        # The user's profile within the tenant: personal, and may contain tokens.
         left_out=("profile",),
         columns=child_columns.TENANT_USER,
     ),
@@ -133,15 +133,15 @@ _CHILDREN: Final = (
         arrays=("series",),
         key=("notification_id", "granularity", "period", "provider", "channel"),
         family=Family.WHOLE,
-        # One request a template, whatever the window (official skills, metrics.md).
+        # One request per template, whatever the window (official skills, metrics.md).
         params=(("granularity", _GRANULARITY), ("lookback", "P30D")),
-        # Days before the window are no longer asked for, and stay.
+        # Days before the window are no longer requested; their rows stay.
         deletes=False,
         parent="notification",
         flatten=counts_of,
-        # 1, 2 or 5 by plan, and not in the EU (official skills, metrics.md).
+        # 1, 2 or 5 depending on the plan; not available in the EU (official skills, metrics.md).
         requests_per_second=1.0,
-        # A day's counts grow for some days, and after thirty they are no longer answered.
+        # A day's counts grow for some days, and are no longer returned after thirty.
         read_within_ms=25 * DAY_MS,
         us_only=True,
         columns=child_columns.NOTIFICATION_METRIC,

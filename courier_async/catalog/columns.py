@@ -5,7 +5,7 @@ from typing import Final
 
 from courier_async.catalog.stream import Column, Type
 
-# Where the fact that a field exists comes from.
+# Sources that show that a field exists.
 SDK: Final = "SDK"
 DOCS: Final = "docs"
 ANSWERS: Final = "answers"
@@ -22,7 +22,7 @@ def column(
     source: str = SDK,
     refers_to: str | None = None,
 ) -> Column:
-    """The column for a path such as `settings.email.header.barColor`, in snake_case."""
+    """Returns the column for a path such as `settings.email.header.barColor`, in snake_case."""
     return Column(
         name=_WORD_ENDS.sub("_", path.replace(".", "_")).lower(),
         path=tuple(path.split(".")),
@@ -34,7 +34,7 @@ def column(
 
 
 def first_of(name: str, copied: tuple[str, ...], type_: Type, meaning: str) -> Column:
-    """The column that repeats the first filled one of others."""
+    """Returns a column that repeats the first non-empty one of others."""
     return Column(
         name=name, path=(), type=type_, meaning=meaning, source=CONNECTOR, first_of=copied
     )

@@ -21,7 +21,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
 _YEAR_1_MS: Final = -62_135_596_800_000
 _YEAR_10000_MS: Final = 253_402_300_800_000
-# datetime.fromisoformat also takes weeks and digits without separators, by version of Python.
+# Some Python versions' datetime.fromisoformat also takes weeks and digits without separators.
 _is_iso_time: Final = re.compile(
     r"\d{4}-\d\d-\d\d"
     r"([T ]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,9})?)?(Z|[+-]\d\d:?\d\d)?)?",
@@ -57,9 +57,9 @@ def fit_long(value: Any) -> Any:
 
 
 def fit_time(value: Any) -> Any:
-    """The time of epoch milliseconds or an ISO text; one without an offset is UTC.
+    """Converts epoch milliseconds or an ISO text; one without an offset is UTC.
 
-    A datetime, since the SDK takes three times as long over a text.
+    Returns a datetime, since the SDK takes three times as long to handle a text.
     """
     kind = type(value)
     if kind is int and _YEAR_1_MS <= value < _YEAR_10000_MS:
@@ -82,7 +82,7 @@ def _iso_time(text: str) -> Any:
 
 
 def number_text(value: float) -> str:
-    """All digits of a number."""
+    """Returns a number as text, with all of its digits."""
     if isinstance(value, int):
         return digits(value)
     if math.isfinite(value):

@@ -10,10 +10,10 @@ from typing import Any, Final
 from courier_async.catalog.fit import INT64_END, MISFIT, number_text
 from courier_async.catalog.text import sendable
 
-# Destinations limit how deep their JSON may be nested; this is below all of them.
+# Destinations limit how deep their JSON may be nested; this is below all their limits.
 DEEPEST: Final = 200
 REDACTED: Final = "[redacted]"
-# Whole names, of any case and with any separator: `token_count` is no secret.
+# Whole names, in any case and with any separator: `token_count` is not a secret.
 SECRET_NAMES: Final = (
     "token",
     "access_token",
@@ -29,25 +29,25 @@ SECRET_NAMES: Final = (
 )
 _SEPARATORS: Final = re.compile(r"[\W_]+")
 _PLAIN_SECRET_NAMES: Final = frozenset(name.replace("_", "") for name in SECRET_NAMES)
-# Longer names are no secrets' names, and need not be kept in the cache.
+# Longer names are never secret, so they need not be kept in the cache.
 _LONGEST_NAME: Final = 64
 
 
 class TooDeep(Exception):
-    """The value is nested more deeply than it can be sent."""
+    """The value is nested too deeply to be sent."""
 
 
 class JsonValues:
     """Copies JSON values for sending, and counts the secrets that it redacts."""
 
     def __init__(self, *, redact_secrets: bool, left_out: Iterable[str] = ()) -> None:
-        """left_out: the names of fields that are not copied, wherever they stand."""
+        """left_out: the names of fields that are not copied, at any depth."""
         self.redacted = 0
         self._left_out = frozenset(left_out)
         self._redact = redact_secrets
 
     def fit(self, value: Any) -> Any:
-        """The value of a JSON column: an object or a list."""
+        """Returns the value of a JSON column, which is an object or a list."""
         if type(value) is not dict and type(value) is not list:
             return None if value is None else MISFIT
         redacted_before = self.redacted
@@ -58,9 +58,9 @@ class JsonValues:
             return MISFIT
 
     def field(self, name: str, value: Any, *, depth: int) -> dict[str, Any]:
-        """An object with one field, which stands `depth` objects deep.
+        """Returns an object with one field, to be placed `depth` objects deep.
 
-        Where the value is nested too deeply, it is compact JSON text.
+        A value that is nested too deeply becomes compact JSON text.
         """
         redacted_before = self.redacted
         try:
@@ -95,7 +95,7 @@ class JsonValues:
         return hidden
 
     def _text(self, value: Any) -> str:
-        """Compact JSON, without recursion."""
+        """Returns compact JSON, built without recursion."""
         done: list[str] = []
         waiting: list[Any] = [value]
         while waiting:
@@ -110,7 +110,7 @@ class JsonValues:
         return "".join(done)
 
     def _pieces(self, value: Any) -> Iterator[Any]:
-        """An object or list: encoded punctuation and names, and the values between them."""
+        """Yields an object or list: encoded punctuation and names, and the values between them."""
         if type(value) is list:
             for place, inner in enumerate(value):
                 yield _Piece("," if place else "[")

@@ -1,15 +1,15 @@
-"""Cursors that are positions: made up for a time, without a page that leads there."""
+"""Cursors that are positions: one can be made up for any time, without the page before it."""
 
 import base64
 import binascii
 from typing import Final
 
-# Longer numbers are no times, and no state could hold them.
+# Longer numbers are not times, and the state could not hold them.
 _MOST_DIGITS: Final = 15
 
 
 def message_cursor_at(time_ms: int) -> str:
-    """The position of a message enqueued at `time_ms` whose id sorts after all others.
+    """Returns the position of a message enqueued at `time_ms` whose id sorts after all others.
 
     base64 of "<enqueued in epoch ms>,<message id>" (docs, paging).
     """
@@ -18,7 +18,7 @@ def message_cursor_at(time_ms: int) -> str:
 
 
 def time_in_cursor(cursor: str) -> int | None:
-    """The time in a cursor of that form; None in any other."""
+    """Returns the time in a cursor of that form, or None for any other."""
     try:
         text = base64.b64decode(cursor, validate=True).decode()
     except (binascii.Error, ValueError):

@@ -21,7 +21,7 @@ _NO_COLUMN: Final = ("", _fits_nothing)
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """An object of a record: the fields that are columns, and the objects in it that hold some."""
+    """An object in a record: its fields that are columns, and its objects that hold columns."""
 
     path: tuple[str, ...]
     columns: dict[str, tuple[str, Callable[[Any], Any]]] = field(default_factory=dict)
@@ -46,7 +46,7 @@ class RowMapper:
         return self._json.redacted
 
     def row(self, record: Record) -> Row:
-        """Column -> value, without the columns that are empty."""
+        """Returns column -> value, without empty columns."""
         row: Row = {}
         misfits: list[tuple[tuple[str, ...], str, Any]] = []
         self._fill(row, record, self._top, misfits)
@@ -76,7 +76,7 @@ class RowMapper:
         place: _Place,
         misfits: list[tuple[tuple[str, ...], str, Any]],
     ) -> None:
-        """Adds the columns of one object to the row, and what fits into none to the misfits."""
+        """Adds the columns of one object to the row, and what fits no column to the misfits."""
         columns = place.columns
         for name, value in record.items():
             column, fit = columns.get(name, _NO_COLUMN)
@@ -96,7 +96,7 @@ class RowMapper:
                 misfits.append((place.path, name, value))
 
     def _nested(self, misfits: list[tuple[tuple[str, ...], str, Any]]) -> dict[str, Any]:
-        """What additional_fields holds: each value under its path."""
+        """Returns the content of additional_fields: each value under its path."""
         top: dict[str, Any] = {}
         for path, name, value in misfits:
             holder = top

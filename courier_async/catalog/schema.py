@@ -1,4 +1,4 @@
-"""The schema that Fivetran is told, and a salt that changes with it."""
+"""The schema declared to Fivetran, and a salt that changes with it."""
 
 import hashlib
 from collections.abc import Iterable
@@ -6,12 +6,12 @@ from typing import Any, Final
 
 from courier_async.catalog.stream import Stream
 
-# Raise it when the same columns hold other values: every row is then sent once more.
+# Raise it when the same columns hold different values: every row is then sent once more.
 _CONVERSIONS: Final = 1
 
 
 def schema_of(streams: Iterable[Stream]) -> list[dict[str, Any]]:
-    """Fivetran's schema of these tables: keys and every column, each with its type."""
+    """Returns Fivetran's schema of these tables: keys and every column, each with its type."""
     return [
         {
             "table": stream.table,
@@ -23,7 +23,7 @@ def schema_of(streams: Iterable[Stream]) -> list[dict[str, Any]]:
 
 
 def salt_of(stream: Stream, redact_secrets: bool) -> bytes:
-    """8 bytes for the fingerprints of a stream's rows, which differ where its rows would.
+    """Returns an 8-byte salt for a stream's fingerprints, that changes if its rows would.
 
     After a change of the columns or of `redact_secrets`, each row is sent once more.
     """

@@ -1,4 +1,4 @@
-"""What is said of a stream: where it is read, how it is ordered, what its table looks like."""
+"""Describes a stream: where it is read, how it is ordered, and what its table looks like."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -16,11 +16,11 @@ Key = tuple[str, ...]
 
 
 class Family(Enum):
-    """How an endpoint says that there is more."""
+    """How an endpoint indicates that there are more pages."""
 
     PAGING = "paging"  # {"paging": {"more", "cursor"}, <array>: [...]}
     LIST = "list"  # {"type": "list", "has_more", "cursor", "next_url", "items": [...]}
-    WHOLE = "whole"  # {<array>: [...]}: one answer holds everything
+    WHOLE = "whole"  # {<array>: [...]}: one response holds everything
 
 
 class Type(Enum):
@@ -37,9 +37,9 @@ class Type(Enum):
 class Column:
     """One column of a table.
 
-    path: where its value stands in a record; () where no field of a record is its own.
+    path: where its value is found in a record; () if no field of a record belongs to it.
     meaning, source: for docs/schema.md.
-    first_of: the columns of which it repeats the first that is filled.
+    first_of: the columns of which it repeats the first non-empty one.
     refers_to: the table whose id it holds.
     """
 
@@ -58,34 +58,34 @@ class Stream:
 
     table: name of the table, and of the stream in the configuration and the state.
     about: what a row is, for docs/schema.md.
-    path: of the endpoint; of a child with its parent's id as {id}.
-    arrays: where the records may stand in an answer, the likeliest first.
-    key: the record's fields that form the table's primary key. Of a child, the first takes the
-        parent's id and `position` the place in the answer, which the record need not hold.
-    params: sent with every page, beside the cursor.
+    path: of the endpoint; for a child, with {id} for its parent's id.
+    arrays: the fields of a response that may hold the records, the likeliest first.
+    key: the record's fields that form the table's primary key. For a child, the first takes
+        the parent's id and `position` the place in the response; the record need not hold them.
+    params: query parameters sent with every page, besides the cursor.
     time_field: the field that orders the stream and carries its watermark. None: every sync
         reads every page.
-    presumed_newest_first: believed of the order before a walk has shown it.
+    presumed_newest_first: whether to assume newest first until a walk has shown the order.
     overlap_ms: how far below its watermark each sync reads.
-    changes_late: rows change for weeks without telling, so they are read again by age.
+    changes_late: rows change for weeks without notice, so they are read again by age.
     settled_times: the statuses after which little changes -> the field with the time of each.
     own_times: the fields that hold a row's own times.
-    keeps_rows: the state keeps a fingerprint a row, so that only changes are sent and
-        rows that have gone are deleted.
-    id_tells: the answer to a row's id says whether it is still there.
+    keeps_rows: the state keeps a fingerprint per row, so that only changes are sent and
+        rows that are gone are deleted.
+    id_tells: the response for a row's id tells whether the row still exists.
     deletes: rows that the API no longer returns are deleted. Needs keeps_rows.
-    empty_has: the API documents that an empty array may be null or missing: the field that such
-        an answer still has. None: without its array an answer is none.
-    may_lack_key: the API documents records without a key, so a page of them alone is no error.
-    cursor_at: makes a cursor up for a time in epoch milliseconds, so that one long reading goes
-        on in several places at once. None: cursors are opaque.
-    parent: the table whose rows' ids stand in `path` as {id}; None for a stream of its own.
-    flatten: makes the table's records of one element of the array, whatever that is.
+    empty_has: the field that every response has, if the API documents that an empty array may be
+        null or missing. None: a response without its array is invalid.
+    may_lack_key: the API documents records without a key, so a page of them is no error.
+    cursor_at: makes up a cursor for a time in epoch milliseconds, so that one long reading can
+        run in several places in parallel. None: cursors are opaque.
+    parent: the table whose row ids replace {id} in `path`; None if the stream is not a child.
+    flatten: turns one element of the array, whatever it is, into records of the table.
     requests_per_second: a limit of its own, below the shared one.
-    read_within_ms: of children, the longest time between two rounds, since what has changed must
-        still be answered. None: as long as the configuration has it.
+    read_within_ms: for children, the longest time between two rounds, so that the API still
+        returns what has changed. None: as long as the configuration says.
     us_only: the EU region does not have the endpoint.
-    left_out: names of fields that never land, at whatever depth they stand.
+    left_out: names of fields that never land, at any depth.
     """
 
     table: str
@@ -122,7 +122,7 @@ class Stream:
 
     @property
     def told_by(self) -> tuple[str, ...]:
-        """The fields of which an answer has one, by which it is told from an error."""
+        """The fields of which every response has at least one, unlike an error."""
         return self.arrays if self.empty_has is None else (*self.arrays, self.empty_has)
 
     @property
@@ -132,7 +132,7 @@ class Stream:
         return tuple(by_path[(name,)] for name in self.key)
 
     def key_of(self, record: Any) -> Key | None:
-        """The record's key, or None where it lacks one and so cannot be stored."""
+        """Returns the record's key, or None if it lacks one and so cannot be stored."""
         if not isinstance(record, dict):
             return None
         key = tuple([key_text(record.get(name)) for name in self.key])

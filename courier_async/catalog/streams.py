@@ -1,6 +1,6 @@
 """The seven core streams as data, and every table by its name.
 
-Evidence for each odd choice stands beside it; "docs" are Courier's API reference, "SDK" its
+A comment at each unusual choice gives the evidence; "docs" is Courier's API reference, "SDK" its
 official Python client. To add a core stream, add an entry to STREAMS.
 """
 
@@ -33,7 +33,7 @@ STREAMS: Final[tuple[Stream, ...]] = (
         path="/audit-events",
         arrays=("results",),
         key=("auditEventId",),
-        # Believed newest first, but nowhere documented: so learned, not presumed.
+        # Probably newest first, but not documented, so the order is learned, not presumed.
         time_field="timestamp",
         overlap_ms=DAY_MS,
         # Events do not change, and how long the API keeps them is not documented.
@@ -50,7 +50,7 @@ STREAMS: Final[tuple[Stream, ...]] = (
         columns=core_columns.LIST,
     ),
     Stream(
-        # Ten a page whatever is asked (docs, and recorded traffic of 2022);
+        # Ten per page whatever is requested (docs, and recorded traffic of 2022);
         # "most recent first" (SDK resources/messages.py).
         table="message",
         about="A message sent to one recipient, with its current status.",
@@ -58,7 +58,7 @@ STREAMS: Final[tuple[Stream, ...]] = (
         arrays=("results",),
         time_field="enqueued",
         presumed_newest_first=True,
-        # Opened 16 days after it was enqueued, and again 25 times (recorded traffic of 2022).
+        # One was opened 16 days after enqueuing, and 25 more times (recorded traffic of 2022).
         changes_late=True,
         settled_times={
             "DELIVERED": "delivered",
@@ -67,22 +67,22 @@ STREAMS: Final[tuple[Stream, ...]] = (
             "CANCELED": "canceledAt",
         },
         own_times=("enqueued", "sent", "delivered", "opened", "clicked", "canceledAt"),
-        # Archived messages and those past their retention leave the API, not the table.
+        # Archived messages and those past their retention leave the API but stay in the table.
         keeps_rows=False,
         deletes=False,
         cursor_at=message_cursor_at,
-        # Webhooks carry `providers`; if the listing ever does, these are raw and personal.
+        # Webhooks carry `providers`; if the listing ever does, these fields are raw and personal.
         left_out=("providerResponse", "reference"),
         columns=core_columns.MESSAGE,
     ),
     Stream(
-        # `note` of a legacy template arrives only when it is asked for.
+        # The `note` of a legacy template is returned only on request.
         table="notification",
         about="A notification template, legacy or newer.",
         path="/notifications",
         arrays=("results",),
         params=(("notes", "true"),),
-        # An archived template answers 200 to its id, a draft 404 (SDK, docs).
+        # The id of an archived template returns 200, that of a draft 404 (SDK, docs).
         id_tells=False,
         columns=core_columns.NOTIFICATION,
     ),

@@ -1,6 +1,6 @@
-"""Which records of a page must be sent: those that are new or have changed.
+"""Selects the records of a page that must be sent: those that are new or have changed.
 
-Decided against what reading has put on the queue already, which is ahead of what is written.
+Compares them with what reading has already put on the queue, which is ahead of what is written.
 """
 
 from collections.abc import Callable
@@ -25,18 +25,18 @@ from courier_async.state.sent_rows import (
 
 # Provider retries and status checks last up to 72 hours (docs, delivery pipeline).
 SETTLING_MS: Final = 3 * DAY_MS
-# A message's history may show this long after its own times.
+# A message's history may lag its own times by this much.
 HISTORY_LAG_MS: Final = 10 * 60 * 1000
-# Stands for the time of a message that has none that can be read: before all others.
+# Used as the time of a message without a readable one; sorts before all others.
 _UNKNOWN_MS: Final = 1
 
 
 class Selected(msgspec.Struct):
-    """rows: to be sent, with their entries. unchanged: records that need not be.
+    """rows, entries: rows to send, and their entries. unchanged: number of records not to send.
 
-    shows_news: some record is known to be new or changed. holds_known: some has an entry.
-    due: id -> time of messages whose children are to be read. missed_ms: the oldest time of those
-    that some table of children cannot note, or None.
+    shows_news: whether a record is known to be new or changed. holds_known: whether one has an
+    entry. due: id -> time of messages whose children must be read. missed_ms: the oldest time of
+    those that some child table cannot note, or None.
     """
 
     rows: list[Row] = msgspec.field(default_factory=list)
@@ -49,14 +49,14 @@ class Selected(msgspec.Struct):
 
 
 class Changes:
-    """Tells, for one stream and one sync, what must be sent.
+    """Decides what must be sent, for one stream and one sync.
 
-    rows, recent: what has been sent before; changed here as batches are made. rows become None
-    once they are too many to be remembered.
-    since_ms: records older than that are left out. reread_ms: those younger than that are read
+    rows, recent: what was sent before; updated here as batches are made. rows becomes None once
+    there are too many to remember.
+    since_ms: records older than this are left out. reread_ms: records up to this age are read
     again in a later sync.
-    may_owe: where children of messages are read, whether another message is noted as due in each
-    of their tables. reads_missed: children that could not be noted before are looked for.
+    may_owe: if children of messages are read, returns whether no child table would miss another
+    due message. reads_missed: whether to look for children that could not be noted before.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class Changes:
         self._reads_missed = reads_missed
 
     def select(self, page: JudgedPage, state: StreamState, now_ms: int) -> Selected:
-        """What of the page must be sent, and noted as sent from now on."""
+        """Selects the records of a page to send, and notes them as sent from now on."""
         selected = Selected()
         for record, key, time in zip(page.records, page.keys, page.times, strict=True):
             if time is not None and self._since_ms is not None and time < self._since_ms:
@@ -94,11 +94,11 @@ class Changes:
                 self._select_recent(selected, record, key, time, self.recent, state, now_ms)
             else:
                 if self._may_owe is not None and not state.timeless:
-                    # Nothing is noted of it, so each sync that meets it reads its children.
+                    # It has no entry, so each sync that meets it reads its children.
                     selected.due[key[0]] = _UNKNOWN_MS
                 selected.rows.append(self._mapper.row(record))
         if self.rows is not None and self.rows.are_too_many:
-            # The next checkpoint gives them up as well; kept here, they would fill the memory.
+            # The next checkpoint drops them too; kept here, they would fill memory.
             self.rows = None
         return selected
 
@@ -122,7 +122,7 @@ class Changes:
         state: StreamState,
         now_ms: int,
     ) -> None:
-        # Nothing is noted of older records, most of a first reading: they need no fingerprint.
+        # Older records, most of a first reading, get no entry and so need no fingerprint.
         is_noted = recent.is_above_given_up(time)
         name = short_hash(key) if is_noted else b""
         mark = self._mark(record) if is_noted else BLANK
@@ -145,7 +145,7 @@ class Changes:
                     if not may_owe:
                         selected.missed_ms = earliest(time, selected.missed_ms)
                 if may_lag or is_untold or not may_owe:
-                    # Sent again when it is next read, and its children are read then.
+                    # The row is sent again when it is next read, and its children are read then.
                     mark = BLANK
         if is_noted:
             recent.set(name, time, mark)
@@ -156,26 +156,29 @@ class Changes:
         return fingerprint(landing(self._stream, record), self._salted)
 
     def _newest_own_time(self, record: Record, now_ms: int) -> int:
-        """One that lies ahead is an odd one, and nothing to wait for."""
+        """Returns the newest own time, or 0; ignores times over a day ahead as wrong."""
         times = [time_of(record.get(name), now_ms + DAY_MS) for name in self._stream.own_times]
         return max([moment for moment in times if moment is not None], default=0)
 
     def _owes_children(
         self, time: int, newest: int, recent: SentByHour, state: StreamState
     ) -> bool:
-        """Where nothing is remembered, only a message that has changed since it was last read."""
+        """Whether a message's children are due.
+
+        Where no entries are kept, only if it has changed since it was last read.
+        """
         if recent.is_above_given_up(time) or self._may_miss_children(state, time):
             return True
         covered_at = last_read(state.readings, time)
         return covered_at is None or newest >= covered_at - HISTORY_LAG_MS
 
     def _may_miss_children(self, state: StreamState, time: int) -> bool:
-        """Whether a table of its children could note no more as due where the message was read."""
+        """Whether a child table may have been unable to note the message when it was read."""
         missed = state.children_missed
         return self._reads_missed and missed is not None and time >= missed.time
 
     def _is_settled(self, record: Record, time: int, state: StreamState) -> bool:
-        """Whether the last reading of its place has surely landed the record as it is."""
+        """Whether the last reading of its place is sure to have landed the record as it is now."""
         covered_at = last_read(state.readings, time)
         own_time = self._stream.settled_times.get(str(record.get("status")))
         if covered_at is None or own_time is None or record.get(own_time) is None:
@@ -194,16 +197,16 @@ class Changes:
 
 
 def _is_untold(state: StreamState, time: int, newest: int) -> bool:
-    """Whether what has changed since a message was last read has no time of its own.
+    """Whether a message has changed since it was last read, but none of its own times shows it.
 
-    So it is with one that becomes UNDELIVERABLE: its history may not show that yet.
+    This happens when one becomes UNDELIVERABLE: its history may not show the change yet.
     """
     covered_at = last_read(state.readings, time)
     return covered_at is not None and newest < covered_at - HISTORY_LAG_MS
 
 
 def landing(stream: Stream, record: Record) -> Record:
-    """The record without the fields that never land: their changes are none."""
+    """Returns the record without the fields that never land, so their changes do not count."""
     if record.keys().isdisjoint(stream.left_out):
         return record
     return {name: value for name, value in record.items() if name not in stream.left_out}

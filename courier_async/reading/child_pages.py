@@ -22,7 +22,7 @@ _MOST_RATE_DIGITS: Final = 4
 
 
 class ChildPages:
-    """Asks for children. now_ms: the server's time at its last answer."""
+    """Fetches children. now_ms: the server's time at its last response."""
 
     def __init__(
         self, stream: Stream, client: CourierClient, counts: Counts, *, base_url: str
@@ -37,13 +37,13 @@ class ChildPages:
         self.now_ms = 0
 
     def can_ask(self, parent_id: str) -> bool:
-        """Whether an id can stand in a path."""
+        """Whether an id can be part of a path."""
         return parent_id not in (".", "..")
 
     async def of(self, parent_id: str) -> AsyncIterator[tuple[JudgedPage, Release]]:
-        """Each page of one parent's children, and what gives its memory back.
+        """Yields each page of one parent's children, and a function that releases its memory.
 
-        Raises CourierError; Refused with status 404 where the parent is unknown.
+        Raises CourierError; if the parent is unknown, Refused with status 404.
         """
         path = self._stream.path.replace("{id}", quote(parent_id, safe=""))
         guard, position, cursor = EndlessGuard(), 0, None
@@ -58,7 +58,7 @@ class ChildPages:
             if not self._stream.may_lack_key:
                 trouble = trouble or no_usable(page)
             trouble = trouble or guard.trouble(page)
-            # The rows are good; only the way on is not.
+            # The rows are good; only the next page cannot be reached.
             yield page, release
             if trouble is not None:
                 raise trouble
@@ -68,7 +68,7 @@ class ChildPages:
     async def _page(
         self, path: str, parent_id: str, cursor: str | None, position: int
     ) -> tuple[JudgedPage, BadAnswer | None, Release]:
-        """A page, why its way on cannot be told, and what gives its memory back."""
+        """Returns a page, the error if its next page is unknown, and its release function."""
         stream = self._stream
         query = "&".join(
             part for part in (self._query, cursor and f"cursor={quote_plus(cursor)}") if part
@@ -94,7 +94,7 @@ class ChildPages:
         return judge_page(stream, page, now_ms=self.now_ms), page.trouble, reply.hold.release
 
     def _keyed(self, records: list[Record], parent_id: str, position: int) -> list[Record]:
-        """The records with what their keys need: the parent's id and their place."""
+        """Returns the records with what their keys need: the parent's id and their position."""
         added: Record = {self._stream.key[0]: parent_id}
         if "position" not in self._stream.key:
             return [r | added if isinstance(r, dict) else r for r in records]
@@ -105,7 +105,7 @@ class ChildPages:
 
 
 def _rate_of(headers: Mapping[str, str]) -> float:
-    """The limit that the server names, in requests a second; 0 where it names none."""
+    """Returns the server's limit in requests per second, or 0 if it names none."""
     text = headers.get(_RATE_HEADER, "")
     is_rate = text.isascii() and text.isdigit() and len(text) <= _MOST_RATE_DIGITS
     return float(text) if is_rate else 0.0

@@ -1,6 +1,6 @@
-"""Children of a parent's rows: one round over all parents after another, and what is owed before.
+"""Reads the children of parent rows: owed parents first, then rounds over all, one at a time.
 
-Nothing tells that the children of a parent have changed, so each parent is asked once a round.
+Nothing signals that a parent's children have changed, so each round reads every parent once.
 """
 
 import asyncio
@@ -42,7 +42,7 @@ class _Page:
 class _End:
     """A parent has been read to the end, or its reading failed.
 
-    was_answered: some page of it came, so that a refusal says nothing of the parent.
+    was_answered: at least one page arrived, so a refusal says nothing about the parent.
     """
 
     parent: str
@@ -78,12 +78,12 @@ class ChildrenReader:
         self._unknown = 0
         self._misses_more = False
         self._failures = FirstFailures(was_read=state != StreamState() or bool(self._kept))
-        # They count only once some parent could be read, or all have failed.
+        # Ends that count only once a parent could be read, or once all have failed.
         self._held: list[_End] = []
 
     @property
     def complete_to_ms(self) -> int | None:
-        """When the last round that is over began, or the one before the one under way."""
+        """When the last round began if it is over; None while a round is under way."""
         current = self.state.round
         return current.began if current is not None and current.over else None
 
@@ -95,7 +95,7 @@ class ChildrenReader:
     def owe(self, new: Iterable[str]) -> Batch | None:
         """Notes new parents, ahead of their rows.
 
-        Before `batches` alone.
+        Call it only before `batches`.
         """
         before = self.state
         self.state = with_owed(before, filter(self._pages.can_ask, new))
@@ -106,7 +106,7 @@ class ChildrenReader:
     def delete_of(self, gone: Iterable[str]) -> Batch | None:
         """Deletes the children of parents whose rows are deleted next, while they are known.
 
-        Before `batches` alone. Such a parent is owed, should it come back before its row goes.
+        Call it only before `batches`. A parent becomes owed, in case it returns before its delete.
         """
         parents = sorted(self._kept.keys() & set(gone))
         keys = [key for parent in parents for key in sorted(self._kept.pop(parent))]
@@ -123,7 +123,7 @@ class ChildrenReader:
         return Batch(stream=self._stream, deletes=keys, state=self.state)
 
     async def batches(self, parents: Parents) -> AsyncIterator[Batch | Notice]:
-        """Yields what each page and each parent brings. Raises CourierError in the end."""
+        """Yields the output of each page and parent, then raises CourierError if some failed."""
         self._pages.now_ms = parents.now
         self.state, progress = begin(
             self.state,
@@ -153,7 +153,7 @@ class ChildrenReader:
             raise ParentsFailed(self._stream.parent or "", self._errors)
 
     async def _read_parents(self, progress: Progress, parents: Parents) -> AsyncIterator[Batch]:
-        """Several parents at once; their answers come here, where alone the state moves."""
+        """Reads several parents in parallel. The tasks only fetch; the state moves here."""
         work = iter(progress.work())
         arrivals: asyncio.Queue[_Page | _End | BaseException] = asyncio.Queue(2 * AT_ONCE)
         tasks: set[asyncio.Task[None]] = set()
@@ -185,7 +185,7 @@ class ChildrenReader:
         arrivals: "asyncio.Queue[_Page | _End | BaseException]",
         tasks: set[asyncio.Task[None]],
     ) -> int:
-        """Starts the next parent, if there is one; how many were started."""
+        """Starts reading the next parent, if there is one. Returns how many it started."""
         parent = next(work, None)
         if parent is None:
             return 0
@@ -197,7 +197,7 @@ class ChildrenReader:
     async def _read(
         self, parent: str, arrivals: "asyncio.Queue[_Page | _End | BaseException]"
     ) -> None:
-        """Only fetches; what an answer means is decided where it arrives."""
+        """Only fetches; the consumer of `arrivals` decides what a response means."""
         was_answered = False
         try:
             async for page, release in self._pages.of(parent):
@@ -211,9 +211,9 @@ class ChildrenReader:
         except KeyRefused as refusal:
             end = refusal
         except CourierError as error:
-            # Its frames hold the answer, and this one the error: a cycle.
+            # The traceback references the response, which would create a reference cycle.
             end = _End(parent, error.with_traceback(None), was_answered)
-        except Exception as error:  # a fault of our own must end the sync, not hang it
+        except Exception as error:  # a bug must end the sync, not hang it
             end = error
         await arrivals.put(end)
 
@@ -235,7 +235,7 @@ class ChildrenReader:
         )
 
     def _believed(self, end: _End) -> list[_End]:
-        """The ends that count by now."""
+        """Returns the ends that count by now: none until a parent could be read."""
         failed_before = self.state.owed.get(end.parent, False)
         self._failures.note(end.error, failed_before=failed_before)
         ends = [*self._held, end]
@@ -243,7 +243,7 @@ class ChildrenReader:
         return ends if self._failures.has_read else []
 
     def _end_parent(self, end: _End, progress: Progress, parents: Parents) -> Batch:
-        """The state once a parent's reading has ended, and which of its children have gone."""
+        """Updates the state after a parent's reading; returns it with the children to delete."""
         parent, error = end.parent, end.error
         seen = self._seen.pop(parent, set())
         owed = dict(self.state.owed)
@@ -267,7 +267,7 @@ class ChildrenReader:
         return batch
 
     def _compare(self, parent: str, seen: set[Key], batch: Batch, now: int) -> None:
-        """A child goes when two whole readings of its parent in a row did not hold it."""
+        """Deletes children that two whole readings of their parent in a row did not hold."""
         missed, rows = sorted(self._kept[parent] - seen), self._changes.rows
         if rows is None or not missed:
             return
@@ -288,7 +288,7 @@ class ChildrenReader:
                     batch.deletes.append(key)
                     del missing[text]
                 else:
-                    # A time from the future tells nothing.
+                    # Ignore times in the future.
                     missing[text] = Missing(min(known.since, now))
             self.state = replace(self.state, missing=missing)
         for key in (*batch.deletes, *batch.forgotten):
@@ -296,7 +296,7 @@ class ChildrenReader:
 
 
 def _is_unknown(end: _End) -> bool:
-    """Whether a parent that is not listed is not known either: of tenants 400 says so."""
+    """Whether an unlisted parent is unknown to Courier too; for tenants, it returns 400."""
     error = end.error
     if end.was_answered or not isinstance(error, Refused) or is_not_in_plan(error):
         return False

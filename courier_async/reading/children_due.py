@@ -1,6 +1,6 @@
-"""The messages whose children are to be read, on their way to the readers of those tables.
+"""Passes the messages whose children must be read to the readers of the child tables.
 
-Reading alone uses it; what a checkpoint saves of it is the writer's (state/saved.py).
+Only reading uses it; the writer keeps what a checkpoint saves of it (state/saved.py).
 """
 
 import asyncio
@@ -13,11 +13,11 @@ MOST_DUE: Final = 20_000
 
 
 class ChildrenDue:
-    """Ids of messages, with their times, that one table of children has still to read.
+    """Ids and times of the messages whose children one table still has to read.
 
-    No more are asked for while too many are due, as long as somebody reads them.
-    In what is saved the time is negative where the last try failed. was_full: so many were due
-    already that the table has hardly been read of late.
+    While too many are due, no more messages are requested, as long as a reader works on these.
+    A saved time is negative if the last try failed. was_full: the saved state already held
+    MOST_DUE messages, so the table has hardly been read lately.
     """
 
     def __init__(self, saved: Mapping[str, int]) -> None:
@@ -25,7 +25,7 @@ class ChildrenDue:
         self._failed = {name for name, time in saved.items() if time < 0}
         self.was_full = len(saved) >= MOST_DUE
         self._under_way: set[str] = set()
-        # What says that a message is done, while it may still wait for a place on the queue.
+        # Batches that mark a message as done, while they may still wait for room on the queue.
         self._ending: dict[str, Batch] = {}
         self._changed = asyncio.Event()
         self._is_over = False
@@ -33,17 +33,17 @@ class ChildrenDue:
         self._is_refused = False
 
     def add(self, due: Mapping[str, int]) -> None:
-        """More messages, once their rows are on the queue."""
+        """Adds messages, once their rows are on the queue."""
         self._waiting.update(due)
         for message_id in due.keys() & self._ending.keys():
-            # It would come behind that row, and undo that the message is due.
+            # That batch would follow the new row, and mark the message as done although it is due.
             self._ending[message_id].done.clear()
         self._notify()
 
     async def until_room(self) -> None:
-        """Returns once more messages may be asked for.
+        """Returns once more messages may be requested.
 
-        Whoever waits here must hold no page: the children may need its memory.
+        The caller must not hold a page meanwhile: the children may need its memory.
         """
         while len(self._waiting) > MOST_DUE and self._has_reader:
             self._changed.clear()
@@ -51,14 +51,14 @@ class ChildrenDue:
 
     @property
     def has_room(self) -> bool:
-        """Whether more messages can be noted; where nobody reads them, only up to the bound."""
+        """Whether more messages can be noted: up to MOST_DUE if nobody reads them, else always."""
         return self._has_reader or len(self._waiting) < MOST_DUE
 
     @property
     def misses_some(self) -> bool:
         """Whether a message that is not noted now must be noted later.
 
-        Not where the account lacks the table, which would have the others wait without end.
+        False if the account lacks the table, or the other tables would wait forever.
         """
         return not (self.has_room or self._is_refused)
 
@@ -67,18 +67,18 @@ class ChildrenDue:
         return message_id in self._failed
 
     def end(self) -> None:
-        """No more messages come in this sync."""
+        """Signals that no more messages come in this sync."""
         self._is_over = True
         self._notify()
 
     def give_up(self, *, is_refused: bool) -> None:
-        """Nobody reads them any more in this sync. is_refused: the account lacks the table."""
+        """Signals that this sync reads no more. is_refused: the account lacks the table."""
         self._has_reader = False
         self._is_refused = is_refused
         self._notify()
 
     async def take(self) -> tuple[str, int] | None:
-        """The next message and its time; None once there are no more."""
+        """Returns the next message and its time, or None once there are no more."""
         while (message_id := self._next()) is None:
             if self._is_over and not self._waiting:
                 return None
@@ -90,22 +90,22 @@ class ChildrenDue:
         return message_id, time
 
     def finish(self, message_id: str) -> None:
-        """One that was taken has been read, or cannot be."""
+        """Notes that a taken message has been read, or cannot be."""
         self._under_way.discard(message_id)
         self._notify()
 
     def end_with(self, message_id: str, last: Batch) -> None:
-        """Such a one is done once `last` is written, unless it has become due again by then."""
+        """Lets `last` mark the message as done once written, unless it is due again by then."""
         if message_id not in self._waiting:
             last.done.append(message_id)
             self._ending[message_id] = last
 
     def has_put(self, message_id: str) -> None:
-        """That batch is on the queue: a row of the message that comes now comes behind it."""
+        """Notes that this batch is on the queue, so a new row of the message follows it."""
         self._ending.pop(message_id, None)
 
     def _next(self) -> str | None:
-        """Not one under way: of two answers the older might come last."""
+        """Skips messages under way: of two responses, the older might arrive last."""
         return next((name for name in self._waiting if name not in self._under_way), None)
 
     def _notify(self) -> None:

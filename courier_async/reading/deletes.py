@@ -1,8 +1,8 @@
-"""Which rows have gone from the source: missed by two whole walks, and vetoed by id.
+"""Finds rows that are gone from the source: two whole walks missed them, and no id vetoes it.
 
-A row goes when a whole walk does not hold it, no walk has held it since another whole walk missed
-it at least an hour before, and the API does not answer 200 to its id. Where ids tell nothing, the
-two walks lie a day apart and the head of the listing is read once more.
+A row is deleted if a whole walk does not hold it, no walk has held it since another whole walk
+missed it at least an hour before, and the API does not return 200 for its id. If ids tell nothing,
+the two walks must be a day apart and the head of the listing is read once more.
 """
 
 import asyncio
@@ -22,19 +22,19 @@ MOST_ASKED: Final = 500
 # Fewer missing rows than this count as ordinary deletes.
 _MANY: Final = 20
 _ASKED_AT_ONCE: Final = 8
-# An id that has told nothing for so long, and so often, is taken to tell nothing.
+# After this long, and this many inconclusive requests, an id counts as one that tells nothing.
 _SILENT_MS: Final = 7 * DAY_MS
 _SILENT_ASKS: Final = 10
 _MOST_HEAD_PAGES: Final = 50
-# Rows that are there, of which one is to answer to its id.
+# Rows known to exist that are requested by id, until one gives a clear result.
 _MOST_WITNESSES: Final = 3
 
-# Asks for a path; returns once it answers 200. Raises CourierError.
+# Requests a path. Returns if the status is 200, else raises CourierError.
 AskPath = Callable[[str], Awaitable[None]]
 
 
 class Says(Enum):
-    """What the answer to a row's id says."""
+    """What the response for a row's id says about the row."""
 
     ALIVE = "alive"
     GONE = "gone"
@@ -43,7 +43,7 @@ class Says(Enum):
 
 @dataclass(slots=True)
 class Gone:
-    """keys: of rows to delete. missing: what is to be kept of the others. warning: to be told."""
+    """keys: rows to delete. missing: the other missing rows, to save. warning: to report."""
 
     keys: list[Key] = field(default_factory=list)
     missing: dict[str, Missing] = field(default_factory=dict)
@@ -61,9 +61,9 @@ async def find_gone(
     ask_path: AskPath,
     ask: Ask,
 ) -> Gone:
-    """What has gone after a whole walk that began at `now` and held `seen`.
+    """Finds the rows that are gone after a whole walk that began at `now` and held `seen`.
 
-    all_usable: the walk met no record without a key, which might be a row's that seems to be gone.
+    all_usable: whether every record had a key; one without might be a row that seems to be gone.
     """
     known = set(known)
     missed = sorted(known - seen)
@@ -72,7 +72,7 @@ async def find_gone(
         text = key_text(key)
         record = missing.get(text, Missing(now))
         if max(record.since, record.asked_at or 0, record.failing_since or 0) > now:
-            # A time from the future tells nothing.
+            # Ignore times in the future.
             record = Missing(min(record.since, now))
         gone.missing[text] = record
     is_many = are_many(len(missed), len(known))
@@ -82,13 +82,13 @@ async def find_gone(
     after_a_day = _waiting_since(gone.missing, now - DAY_MS)
     if not after_an_hour:
         return gone
-    # Of an empty listing there is no row to try it with: each id answers for itself.
+    # An empty listing has no row to test ids with, so each id's response is believed.
     do_ids_tell = stream.id_tells and (not seen or await _do_ids_tell(stream, seen, ask_path))
-    # An empty listing counts where the last one was empty too, a day before.
+    # An empty listing counts only if the listing was also empty at least a day before.
     counts = bool(seen) or len(after_a_day) == len(missed)
     silent = set(after_a_day) if counts else set()
     if stream.id_tells:
-        # A row that answers to its id is alive, also where the one that was tried has just gone.
+        # A row whose id returns 200 is alive, even if the row tried first has just been deleted.
         asked = after_an_hour if do_ids_tell and seen and not is_many else after_a_day
         silent &= await _ask_ids(
             stream, gone, asked, tells_gone=do_ids_tell, now=now, ask_path=ask_path
@@ -108,7 +108,7 @@ def are_many(missed: int, known: int) -> bool:
 
 
 def many_missing(stream: Stream, missed: int, known: int) -> str:
-    """The warning for that case."""
+    """Returns the warning for that case."""
     return (
         f"{stream.table}: {missed:,} of {known:,} rows are missing from Courier's answers at "
         "once. They are marked deleted only if they are still missing in a day."
@@ -120,9 +120,9 @@ def _waiting_since(missing: dict[str, Missing], latest: int) -> list[Key]:
 
 
 async def _do_ids_tell(stream: Stream, seen: set[Key], ask_path: AskPath) -> bool | None:
-    """Whether a row that the walk has just held answers to its id; None: not to be told now."""
+    """Whether a row that the walk has just held is found by its id; None if unclear for now."""
     witnesses = [key for key in sorted(seen) if _path(stream, key) is not None]
-    # One alone may be a row whose id always fails.
+    # Try several, since one row's id may always fail.
     for witness in witnesses[:: max(1, -(-len(witnesses) // _MOST_WITNESSES))]:
         said = await _says(stream, witness, ask_path)
         if said is not Says.NOTHING:
@@ -139,10 +139,10 @@ async def _ask_ids(
     now: int,
     ask_path: AskPath,
 ) -> set[Key]:
-    """Asks for rows by id. Returns those whose id tells nothing.
+    """Requests rows by id. Returns the keys of those whose id tells nothing.
 
-    tells_gone: an id that is not known says that its row has gone; None: no id tells anything
-    now, so none is asked for.
+    tells_gone: whether an unknown id means that its row is gone. None: no id tells anything now,
+    so none is requested.
     """
     silent = {key for key in keys if _path(stream, key) is None}
     turn = [key for key in keys if key not in silent and _may_ask(gone, key, now)]
@@ -168,7 +168,7 @@ async def _ask_ids(
 
 
 def _may_ask(gone: Gone, key: Key, now: int) -> bool:
-    """One that has answered 200 is asked again after a day."""
+    """Whether to request an id now; one that returned 200 waits a day."""
     record = gone.missing[key_text(key)]
     answered_200 = record.asked_at is not None and record.failing_since is None
     return not answered_200 or now - (record.asked_at or 0) >= DAY_MS
@@ -191,26 +191,26 @@ async def _says(stream: Stream, key: Key, ask_path: AskPath) -> Says:
     try:
         await ask_path(path)
     except Refused as refusal:
-        # Tenants document only 400 for an unknown id; a redirect says nothing of it.
+        # For tenants, only 400 is documented for an unknown id; a redirect says nothing about it.
         return Says.GONE if 400 <= refusal.status < 500 else Says.NOTHING
     except BadAnswer:
         return Says.ALIVE
-    except CourierError:  # a refused key too: the listing itself has just been answered
+    except CourierError:  # even KeyRefused: the key has just worked for the listing
         return Says.NOTHING
     return Says.ALIVE
 
 
 def _path(stream: Stream, key: Key) -> str | None:
-    """The path of a row; None where its id cannot stand in one."""
+    """Returns the path of a row, or None if its id cannot be part of a path."""
     if len(key) != 1 or key[0] in (".", ".."):
         return None
     return f"{stream.path}/{quote(key[0], safe='')}"
 
 
 async def _found_at_head(stream: Stream, seen: set[Key], ask: Ask) -> set[Key] | None:
-    """Rows that stand at the head now though the walk has not seen them: they have moved.
+    """Returns rows that are now at the head although the walk did not see them: they have moved.
 
-    None where the head does not tell.
+    Returns None if the head is inconclusive.
     """
     found: set[Key] = set()
     cursor: str | None = None
@@ -224,7 +224,7 @@ async def _found_at_head(stream: Stream, seen: set[Key], ask: Ask) -> set[Key] |
         new = {key for key in keys if key is not None} - seen - found
         found |= new
         cursor = page.next_cursor
-        # An empty page that says there is more is read past.
+        # Read past an empty page that says there is more.
         if cursor is None or (keys and not new):
             return found
     return None

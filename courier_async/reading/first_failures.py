@@ -1,19 +1,19 @@
-"""Children that fail before any could be read: perhaps the plan or Courier, and no row's fault."""
+"""Children that fail before any could be read: the cause may be the plan or Courier, not a row."""
 
 from typing import Final, TypeGuard
 
 from courier_async.errors import CourierError, Denied, Limited, Refused
 
-# Rows whose children are read at once, under the shared limiter.
+# Rows whose children are read in parallel, under the shared limiter.
 AT_ONCE: Final = 32
-# So many failures before the first success are no single row's fault.
+# This many failures before the first success cannot be the fault of single rows.
 _MOST_FAILURES: Final = 20
 _NOT_FOUND: Final = 404
 _NOT_IN_PLAN: Final = frozenset({402, 403})
 
 
 class FirstFailures:
-    """How the rows of one table fare in one sync until the children of one have been read.
+    """Tracks the failures of one table's rows in one sync, until the children of one are read.
 
     was_read: whether an earlier sync has read any. has_read: whether this one has.
     """
@@ -26,14 +26,14 @@ class FirstFailures:
         self._limited: Limited | None = None
 
     def note(self, error: CourierError | None, *, failed_before: bool = False) -> None:
-        """The next row: why its children could not be read, None where they were.
+        """Notes why the next row's children could not be read, or None if they were.
 
-        404 speaks of that row alone.
+        A 404 concerns that row alone.
         """
         self.has_read = self.has_read or error is None
         if error is not None and not is_not_found(error):
             self._errors.append(error)
-            # Without its plan, each row fails again in every sync.
+            # If the plan lacks the table, each row fails again in every sync.
             is_plan = not self._was_read and is_not_in_plan(error)
             self._new += is_plan or not failed_before
             if isinstance(error, Limited):
@@ -41,14 +41,14 @@ class FirstFailures:
 
     @property
     def are_hopeless(self) -> bool:
-        """Whether so many have failed that no more are asked. Those that failed before may.
+        """Whether so many rows have failed that it stops. Rows that failed before do not count.
 
-        One that met nothing but limits for ten minutes is enough, whichever: so did the others.
+        A single row that met only rate limits for ten minutes is enough: so did the others.
         """
         return self._limited is not None or (not self.has_read and self._new >= _MOST_FAILURES)
 
     def general(self) -> CourierError | None:
-        """Why none could be read, where that is no row's fault: Denied where it is the plan."""
+        """Returns why none could be read, if no row is at fault; Denied if it is the plan."""
         if self._limited is not None:
             return self._limited
         if self.has_read or not self._errors:

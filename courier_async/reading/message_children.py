@@ -1,6 +1,6 @@
-"""Children of messages: the attempts to deliver one, and its history.
+"""Reads the children of messages: delivery attempts and history.
 
-A message's children are due once its row has been sent, and are read while messages still come.
+A message's children are due once its row has been sent, and are read while messages still arrive.
 """
 
 import asyncio
@@ -18,11 +18,11 @@ from courier_async.reading.first_failures import AT_ONCE, FirstFailures, is_not_
 from courier_async.reading.judge import JudgedPage, time_of
 from courier_async.state.position import StreamState
 
-# Courier's name for the event with which every history begins (recorded traffic).
+# Courier's name for the first event of every history (recorded traffic).
 _FIRST_EVENT: Final = "ENQUEUED"
-# After so many messages that fail in one sync, the others wait for the next.
+# After this many failing messages in one sync, the others wait for the next sync.
 _MOST_FAILING: Final = 1_000
-# So many messages whose children came odd are read again in the next sync.
+# At most this many messages with doubtful children are read again in the next sync.
 _MOST_DOUBTFUL: Final = 100
 
 
@@ -61,7 +61,7 @@ class MessageChildrenReader:
         self._doubtful = 0
 
     async def batches(self) -> AsyncIterator[Batch | Notice]:
-        """Yields a batch a message, until none is due. Raises CourierError in the end."""
+        """Yields each message's batches until none is due. Raises CourierError if some failed."""
         results: asyncio.Queue[_Read | BaseException | None] = asyncio.Queue(AT_ONCE)
         workers = [asyncio.create_task(self._work(results)) for _ in range(AT_ONCE)]
         running = len(workers)
@@ -102,7 +102,7 @@ class MessageChildrenReader:
         return self._failures.are_hopeless or len(self._failing) >= _MOST_FAILING
 
     async def _work(self, results: "asyncio.Queue[_Read | BaseException | None]") -> None:
-        """Only fetches; what an answer means is decided where it arrives."""
+        """Only fetches; the consumer of `results` decides what a response means."""
         while (next_due := await self._due.take()) is not None:
             read = _Read(*next_due)
             try:
@@ -114,9 +114,9 @@ class MessageChildrenReader:
                 await results.put(refusal)
                 return
             except CourierError as error:
-                # Its frames hold the answer, and this one the error: a cycle.
+                # The traceback references the response, which would create a reference cycle.
                 read.error = error.with_traceback(None)
-            except Exception as error:  # a fault of our own must end the sync, not hang it
+            except Exception as error:  # a bug must end the sync, not hang it
                 _release(read)
                 await results.put(error)
                 return
@@ -131,7 +131,7 @@ class MessageChildrenReader:
         await results.put(None)
 
     def _batches_of(self, read: _Read) -> list[Batch]:
-        """What one message's children come to, and that they are no longer due."""
+        """Returns one message's batches. The last marks it as done, unless it failed."""
         error = read.error
         self._due.finish(read.message_id)
         is_gone = is_not_found(error)
@@ -152,15 +152,15 @@ class MessageChildrenReader:
         last = Batch(stream=self._stream, state=state)
         self._due.end_with(read.message_id, last)
         if self._is_doubtful(read):
-            # Behind the others.
+            # It becomes due again, after the others.
             last.due, last.due_in = {read.message_id: read.time}, (self._stream.table,)
         return [*batches, last]
 
     def _is_doubtful(self, read: _Read) -> bool:
-        """Whether it is read again in the next sync: records came that cannot be stored, or none.
+        """Whether to read it again in the next sync: no records came, or some cannot be stored.
 
-        Every history has a first event. Where that is so of many messages, it is no passing
-        fault, and the others are done.
+        Every history has a first event, so an empty one is doubtful. If many messages are
+        affected, the fault is not temporary, so the rest count as done.
         """
         pages = [page for page, _ in read.pages]
         may_be_empty = not pages or self._stream.empty_has is not None
@@ -171,22 +171,22 @@ class MessageChildrenReader:
         return self._doubtful <= _MOST_DOUBTFUL
 
     def _is_cut_short(self, read: _Read) -> bool:
-        """Whether a history no longer begins where it began, since its first events have expired.
+        """Whether a history has lost its first events because they expired.
 
-        Its positions would then be others, so what has landed is left as it is.
+        That would shift its positions, so the rows that have landed are left as they are.
         """
         field = self._stream.time_field
         if field is None or not read.pages or not read.pages[0][0].records:
             return False
         event = read.pages[0][0].records[0]
         if event.get("type") == _FIRST_EVENT:
-            # The message's own time may be an odd one.
+            # The history is complete; the message's own time may be wrong.
             return False
         first = time_of(event.get(field), self._pages.now_ms)
         return first is not None and first > read.time + HOUR_MS
 
     def _failed(self, message_id: str, time: int, error: CourierError) -> Batch:
-        """The message stays due, after the others, and is marked as failed."""
+        """Keeps the message due, after the others, and marks it as failed."""
         self._failing[message_id] = error
         return Batch(
             stream=self._stream,

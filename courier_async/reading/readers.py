@@ -1,4 +1,4 @@
-"""The readers of one sync: one a stream, at once, and how each has ended."""
+"""Runs the readers of one sync in parallel, one per stream, and records how each ended."""
 
 import asyncio
 from collections.abc import Mapping
@@ -24,10 +24,10 @@ from courier_async.state.saved import State
 
 
 class Readers:
-    """Reads all streams of a sync and puts what they bring on the writer's queue.
+    """Reads all streams of a sync and puts their output on the writer's queue.
 
-    endings: table -> why its stream was not read to the end, or None where it was.
-    refusal: the key is not accepted, so that all others were ended.
+    endings: table -> why its stream was not read to the end, or None if it was.
+    refusal: set if Courier refused the key, in which case the other readers were cancelled.
     """
 
     def __init__(
@@ -47,12 +47,12 @@ class Readers:
         self._counts = counts
         self.endings: dict[str, CourierError | None] = {}
         self.refusal: KeyRefused | None = None
-        # Not of messages: those become due one by one, and their ids would fill the memory.
+        # Not for messages: they become due one by one, and their ids would fill memory.
         tables = [s.parent for s in settings.streams if s.parent and not _is_of_messages(s)]
         self._parents: dict[str, asyncio.Future[Parents]] = {
             table: asyncio.get_running_loop().create_future() for table in dict.fromkeys(tables)
         }
-        # Of each table of parents, those that read its children.
+        # Parent table -> the readers of its children.
         self._children: dict[str, list[ChildrenReader]] = {table: [] for table in self._parents}
         self._due = {
             stream.table: ChildrenDue(state.due.get(stream.table, {}))
@@ -61,7 +61,7 @@ class Readers:
         }
 
     async def read_all(self) -> None:
-        """All streams at once. Returns early, the others cancelled, where the key is refused."""
+        """Reads all streams in parallel. If the key is refused, cancels the rest and returns."""
         try:
             async with asyncio.TaskGroup() as group:
                 for stream in self._settings.streams:
@@ -108,8 +108,8 @@ class Readers:
                 return
             for batch in _ahead_of(output, children, known) if children else ():
                 await self._put(batch)
-            # Of messages nothing was awaited since the page was judged: where there was room,
-            # there is room.
+            # For messages, nothing has been awaited since the page was judged, so a table that
+            # had room then still has it.
             noted = {table: waiting for table, waiting in due.items() if waiting.has_room}
             output.due_in = tuple(noted) if output.due else ()
             await self._put(output)
@@ -152,7 +152,7 @@ class Readers:
             counts=counts,
         )
         self._children[stream.parent or ""].append(reader)
-        # Shielded: several tables of children may wait for the same parents.
+        # Shielded because several child tables may wait for the same parents.
         parents = await asyncio.shield(self._parents[stream.parent or ""])
         try:
             async for output in reader.batches(parents):
@@ -184,11 +184,11 @@ class Readers:
         )
 
     def _changes(self, stream: Stream, mapper: RowMapper) -> Changes:
-        """What has been sent before, as a copy: reading is ahead of what is written."""
+        """Returns a Changes with copies of what was sent, since reading runs ahead of writing."""
         state, settings = self._state, self._settings
         keeps = stream.keeps_rows and stream.table not in state.sent_whole
         is_message = stream.changes_late
-        # The events of a message are wanted where the message was.
+        # If a message is wanted, so are all of its events, whatever their times.
         may_leave_out = stream.time_field is not None and stream.parent is None
         return Changes(
             stream,
@@ -204,7 +204,7 @@ class Readers:
 
     @property
     def _reads_missed(self) -> bool:
-        """Not while a table takes no more: the others would be read again and again for it."""
+        """False while any table is full, or the others would be read again and again for it."""
         return bool(self._due) and not any(due.was_full for due in self._due.values())
 
     def _may_owe(self) -> bool:
@@ -212,9 +212,10 @@ class Readers:
 
 
 def _ahead_of(parents: Batch, children: list[ChildrenReader], known: set[str]) -> list[Batch]:
-    """What is put ahead of rows of parents: once they are known, or gone, nobody tells of it.
+    """Returns the batches to put ahead of a batch of parent rows.
 
-    known: ids of the parents that were known before this sync.
+    Once its parents are recorded as known or deleted, nothing signals that they were new or gone.
+    known: ids of the parents known before this sync.
     """
     new = {entry.key[0] for entry in parents.entries} - known
     gone = {key[0] for key in parents.deletes}

@@ -1,4 +1,4 @@
-"""A round over all parents of a table of children: whose turn it is, and how far it has come."""
+"""A round over all parents of a child table: which parents are next, and how far it has got."""
 
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
@@ -15,10 +15,10 @@ _SOONER_MS: Final = 5 * 60 * 1000
 
 @dataclass(slots=True, kw_only=True)
 class Parents:
-    """What this sync's walk has found of the parents.
+    """What this sync's walk found out about the parents.
 
-    listed: ids that the walk held. whole: it ran to the end. new: ids not known before it.
-    known: ids of all rows that there are after it; it may have missed some, as where they moved
+    listed: ids that the walk held. whole: whether it ran to the end. new: ids not known before.
+    known: ids of all rows after it, including any that it missed, for example because they moved
     meanwhile. now: the walk's start by the server's clock.
     """
 
@@ -35,7 +35,7 @@ class Parents:
 
 @dataclass(slots=True)
 class Progress:
-    """The work of this sync: owed parents first, then the round's in the order of their ids."""
+    """The work of this sync: owed parents first, then the round's in order of id."""
 
     owed: list[str]
     round_ids: list[str]
@@ -47,7 +47,7 @@ class Progress:
         return self.owed + [parent for parent in self.round_ids if parent not in owed]
 
     def advance(self, parent: str) -> str | None:
-        """The last id of the round with all before it done, where it has moved."""
+        """Marks a parent as done. Returns the last id with all before it done, if that changed."""
         self.done.add(parent)
         before = self.at
         while self.at < len(self.round_ids) and self.round_ids[self.at] in self.done:
@@ -55,7 +55,7 @@ class Progress:
         return self.round_ids[self.at - 1] if self.at > before else None
 
     def advanced(self, current: Round | None, parent: str) -> Round | None:
-        """The round once a parent is done."""
+        """Returns the round after a parent is done."""
         done_to = self.advance(parent)
         if current is None or done_to is None:
             return current
@@ -71,20 +71,20 @@ def begin(
     refresh_ms: int,
     can_ask: Callable[[str], bool],
 ) -> tuple[StreamState, Progress]:
-    """What is to be read: what is owed, and a round if one is under way or due.
+    """Returns what to read: the owed parents, and a round if one is under way or due.
 
-    kept: ids of the parents whose children are kept. can_ask: whether an id can be asked for.
+    kept: ids of the parents whose children are kept. can_ask: whether an id can be requested.
     """
     there = parents.listed.union(parents.known, kept)
     known = {parent for parent in there if can_ask(parent)}
-    # Nobody waits for the children of a parent that has gone.
+    # Drop parents that are gone: nobody waits for their children.
     owed = {p: failed for p, failed in state.owed.items() if p in known or not parents.whole}
     state = with_owed(replace(state, owed=owed), parents.new & known)
     owed = state.owed
     current, ids = state.round, list[str]()
     if parents.whole:
         if current is not None and not any(parent > current.done_to for parent in known):
-            # Those that were left of it have gone.
+            # The round's remaining parents are gone.
             current = replace(current, done_to="", over=True)
         if current is None or _is_due(current, parents.now, refresh_ms):
             current = Round(began=parents.now)
@@ -96,9 +96,9 @@ def begin(
 
 
 def with_owed(state: StreamState, new: Iterable[str]) -> StreamState:
-    """The state with parents noted that are new since its last round.
+    """Returns the state after noting the parents that are new since its last round.
 
-    Where they are too many to be noted, a new round is due at once.
+    If there are too many to note, a new round is due at once.
     """
     if state.round is None:
         return state
@@ -109,5 +109,5 @@ def with_owed(state: StreamState, new: Iterable[str]) -> StreamState:
 
 
 def _is_due(current: Round, now: int, refresh_ms: int) -> bool:
-    """Whether the next round begins. One from the future tells nothing."""
+    """Whether the next round is due; a last round dated in the future does not delay it."""
     return current.over and not 0 <= now - current.began < refresh_ms - _SOONER_MS

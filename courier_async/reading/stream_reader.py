@@ -1,4 +1,4 @@
-"""What one sync reads of one stream: the rest of a walk, a walk from the head, what has gone."""
+"""Reads one stream in one sync: resumes a walk, walks from the head, finds deleted rows."""
 
 import logging
 from collections.abc import Awaitable, Callable
@@ -34,8 +34,8 @@ Put = Callable[[Batch | Notice], Awaitable[None]]
 class StreamReader:
     """Reads one stream once and puts what it finds on the writer's queue.
 
-    until_room: awaited before each page, for what follows from pages and is not done yet.
-    state: what the stream's state becomes once all that has been put is written.
+    until_room: awaited before each page, so that work that follows from pages can catch up.
+    state: the stream's state once everything put so far has been written.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class StreamReader:
         self._target_at = f"{self._target}{'&' if query else '?'}cursor="
 
     async def read(self) -> None:
-        """Raises CourierError where the stream was not read to the end."""
+        """Reads the stream. Raises CourierError if it could not be read to the end."""
         try:
             await self._read()
         finally:
@@ -83,7 +83,7 @@ class StreamReader:
                 self._counts.stalest_ms = stalest(self.state)
 
     def parents(self) -> Parents:
-        """What this sync has found, for the readers of children."""
+        """Returns the parents that this sync found, for the readers of their children."""
         listed = {key[0] for key in self._seen}
         known_before = self._known if self._known is not None else self._seen
         rows = self._changes.rows
@@ -113,9 +113,9 @@ class StreamReader:
                 await self._delete_what_has_gone(walk, walk.seen)
 
     async def _read_rest(self) -> CourierError | None:
-        """Of a stream without order the rest of a walk comes first, since the head proves nothing.
+        """Resumes the walk of an unordered stream first, since its head proves nothing.
 
-        Its failure is no reason not to read from the head.
+        Returns an error instead of raising it, unless the key is refused: the head is read anyway.
         """
         newest_first = self.state.newest_first
         if newest_first is None:
@@ -124,7 +124,7 @@ class StreamReader:
         if newest_first or not lanes or lanes[0].begins_at is not None:
             return None
         if self.state.lanes[0].floor > self._depth().floor:
-            # It left out what is wanted now.
+            # The saved walk left out records that are wanted now.
             return None
         try:
             await self._walk(lanes[0])
@@ -135,7 +135,7 @@ class StreamReader:
         return None
 
     async def _walk(self, resumed: Lane | None) -> Walk:
-        """One walk to its end, all of its batches put on the queue."""
+        """Runs one walk to its end and puts all of its batches on the queue."""
         deletes = self._stream.deletes and self._changes.rows is not None
         is_watched = resumed is None and (deletes or self._has_children)
         async with Fetches(self._ask) as fetches:
@@ -155,7 +155,7 @@ class StreamReader:
                 async for output in walk.batches():
                     await self._put(output)
                     if self._changes.rows is None and not self._has_children:
-                        # Nothing compares them any more, and they would fill the memory.
+                        # Nothing compares these keys any more, and they would fill memory.
                         walk.seen = None
             except Refused as refusal:
                 if walk.head_answered or refusal.status not in _DENIED:
@@ -166,7 +166,7 @@ class StreamReader:
         return walk
 
     def _denied(self, refusal: Refused) -> CourierError:
-        """A stream that has been read before has lost access, and somebody must know."""
+        """Returns AccessLost, which fails the sync, if the stream was read before; else Denied."""
         return AccessLost(refusal.status) if self._was_read else Denied(refusal.status)
 
     def _depth(self) -> Depth:
@@ -182,7 +182,7 @@ class StreamReader:
     async def _delete_what_has_gone(self, walk: Walk, seen: set[Key]) -> None:
         rows = self._changes.rows
         if rows is None or (walk.unusable.oldest is not None and not self._stream.id_tells):
-            # A row that came unusable is not gone, and its id would not say so.
+            # A missing row may be one of the unusable records, and its id would not tell.
             return
         gone = await find_gone(
             self._stream,
@@ -203,7 +203,7 @@ class StreamReader:
             await self._put(Batch(stream=self._stream, deletes=gone.keys, state=self.state))
 
     async def _ask(self, cursor: str | None, yields: bool) -> Asked:
-        """The page at a cursor, which is encoded once."""
+        """Fetches the page at a cursor, which it percent-encodes exactly once."""
         await self._until_room()
         target = self._target if cursor is None else self._target_at + _encoded(cursor)
         reply = await self._client.get(
@@ -223,7 +223,7 @@ class StreamReader:
 
 
 def outcome_of(table: str, ending: CourierError | None) -> str:
-    """How a stream has ended, for the last table; a failure is logged."""
+    """Returns how a stream ended, for the end table, and logs a failure."""
     if ending is None:
         return "complete"
     if isinstance(ending, Denied):
@@ -233,7 +233,7 @@ def outcome_of(table: str, ending: CourierError | None) -> str:
 
 
 def _encoded(cursor: str) -> str:
-    """As quote_plus has it, at a tenth of the cost for a cursor of letters, digits and padding."""
+    """Same as quote_plus, at a tenth of the cost for a cursor of letters, digits and padding."""
     stem = cursor.rstrip("=")
     if stem.isascii() and stem.isalnum():
         return stem + "%3D" * (len(cursor) - len(stem))

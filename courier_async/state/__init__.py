@@ -1,1 +1,1 @@
-"""What is known of each stream between syncs, and the rules that follow from it."""
+"""What is known about each stream between syncs, and the rules based on it."""

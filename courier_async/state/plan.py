@@ -1,4 +1,4 @@
-"""What a sync is to read of a stream that comes newest first: how far down, and where to go on.
+"""Plans what a sync reads of a newest-first stream: how far down, and where to resume.
 
 Pure functions over times in epoch milliseconds. Messages can change for weeks without notice, so a
 point in time is read again once the time since its last reading exceeds a quarter of its age.
@@ -19,17 +19,17 @@ INDEX_LAG_MS: Final = 10 * 60 * 1000
 # A place is due when it was last read longer ago than its age divided by this.
 _AGE_PER_WAIT: Final = 4
 _MOST_READINGS: Final = 24
-# Unfinished lanes from a head that go on; what further ones have read is read again.
+# At most this many unfinished lanes from a head resume; what the others have read is read again.
 _MOST_UNFINISHED: Final = 8
-# Records that could not be stored are looked for this long from when the first of them was met.
+# How long to look for records that could not be stored, from when the first of them was met.
 UNUSABLE_MS: Final = 30 * DAY_MS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Depth:
-    """How long late changes are looked for, and the oldest time that is wanted.
+    """How long to look for late changes, and the oldest time that is wanted.
 
-    reads_missed: children that could not be noted as due before are looked for.
+    reads_missed: whether to look for children that could not be noted as due before.
     """
 
     lookback_ms: int
@@ -40,11 +40,11 @@ class Depth:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """lanes: the saved lanes that go on.
+    """lanes: the saved lanes to resume.
 
-    due: for each of them, how far down to its cursor what it has read is due again, which the
-    lane above it reads; None: nothing is. bound: how far down the last of them reads; 0: to the
-    end.
+    due: for each lane, the time down to which what it has read is due again (its cursor at most);
+    the lane above it reads that. None: nothing is due. bound: how far down the last lane reads;
+    0: to the end.
     """
 
     lanes: tuple[Lane, ...]
@@ -53,12 +53,12 @@ class Plan:
 
 
 def plan_walk(state: StreamState, now: int, depth: Depth) -> Plan:
-    """What a walk that begins at `now` by the server's clock has to read."""
+    """Returns what a walk that begins at `now` by the server's clock has to read."""
     state = trusted(state, now)
-    # A lane that left out what is wanted now is read again.
+    # Drop lanes that left out records that are wanted now: they are read again.
     wanted = [lane for lane in state.lanes if lane.floor <= depth.floor]
-    # Each sync that does not come down to the lane before it leaves one more. The newest stay, to
-    # which the next comes down at once, and the oldest, which has come furthest.
+    # Each sync that does not get down to the previous lane leaves one more. Keep the newest, which
+    # the next sync reaches first, and the oldest, which has got furthest.
     surplus = [lane for lane in wanted if lane.begins_at is None][_MOST_UNFINISHED - 1 : -1]
     wanted = [
         lane
@@ -71,8 +71,8 @@ def plan_walk(state: StreamState, now: int, depth: Depth) -> Plan:
     if not from_head or from_head[-1].oldest is None:
         return Plan(lanes=state.lanes, due=tuple([bound] * len(state.lanes)), bound=bound)
     due = {id(lane): _due_again(lane, state, now, depth) for lane in from_head}
-    # A lane at whose cursor all is due again is read over. The others began late enough for all
-    # that they have still to come to.
+    # Drop a lane that is due again all the way down to its cursor: it is read over. The others
+    # began late enough for everything that they have yet to reach.
     lanes = tuple(
         lane
         for lane in state.lanes
@@ -82,9 +82,9 @@ def plan_walk(state: StreamState, now: int, depth: Depth) -> Plan:
 
 
 def _is_due_within(lane: Lane, state: StreamState, now: int, depth: Depth) -> bool:
-    """Whether some of what a lane from a made-up cursor has read is due to be read again.
+    """Whether part of what a lane from a made-up cursor has read is due again.
 
-    Only the lane above can read it, and that stops where it meets this one's first records.
+    Only the lane above could read it, but that lane stops at this one's first records.
     """
     if lane.begins_at is None:
         return False
@@ -99,11 +99,11 @@ def _is_due_within(lane: Lane, state: StreamState, now: int, depth: Depth) -> bo
 
 
 def _due_again(lane: Lane, state: StreamState, now: int, depth: Depth) -> int | None:
-    """How far down to its cursor what a lane from the head has read is due to be read again."""
+    """Returns how far down, at most to its cursor, what a lane from the head read is due again."""
     if not depth.lookback_ms or lane.oldest is None:
-        # Nothing is; and to what no lane has read, the one above it comes.
+        # Nothing is due again, and the lane above reads what no lane has read yet.
         return None
-    # An unfinished lane is a reading down to its cursor.
+    # An unfinished lane counts as a reading down to its cursor.
     as_readings = [
         Reading(other.started_at, other.oldest)
         for other in state.lanes
@@ -119,10 +119,10 @@ def _due_again(lane: Lane, state: StreamState, now: int, depth: Depth) -> int | 
 
 
 def trusted(state: StreamState, now: int) -> StreamState:
-    """The state without times from the future, which a wrong clock has left behind.
+    """Returns the state without times in the future, which a wrong clock has left behind.
 
-    The watermark is a record's own time, so a reading that claims to be later than now is taken
-    to have begun then.
+    The watermark is a record's own time, so a reading dated after `now` is assumed to have begun
+    at the watermark.
     """
     latest = min(now, state.watermark or 0)
     readings = [r if r.began <= now else Reading(latest, r.reached) for r in state.readings]
@@ -136,13 +136,13 @@ def trusted(state: StreamState, now: int) -> StreamState:
 
 
 def _bound(state: StreamState, now: int, depth: Depth) -> int:
-    """The oldest time that must be read, apart from lanes that are under way."""
-    # What no reading has covered is read once, to its end.
+    """Returns the oldest time that must be read, apart from lanes that are under way."""
+    # Read what no reading has covered once, to its end.
     if state.watermark is None or not state.readings or state.readings[-1].reached > depth.floor:
         return depth.floor
     watermark = state.watermark
     if depth.lookback_ms and watermark > depth.floor:
-        # Where nothing has come for days, what shows later than that is found by its age.
+        # After days without records, one that shows up over a day late is found by its age.
         watermark = max(watermark, state.readings[0].began - DAY_MS)
     # A clock behind the watermark must not hide what came since.
     bound = min(watermark, now) - depth.overlap_ms
@@ -155,10 +155,10 @@ def _bound(state: StreamState, now: int, depth: Depth) -> int:
     )
     if due is not None:
         bound = min(bound, due)
-    # Where the floor has moved back, what came between two readings may be known to neither.
+    # If the floor has moved back, what came between two readings may be in neither of them.
     closed = _closed(state, depth.lookback_ms)
     for newer, older in pairwise(state.readings):
-        # What was not visible yet when the older one began is not closed, whatever the lookback.
+        # What was not yet visible when the older one began is not closed, whatever the lookback.
         unread = older.began - INDEX_LAG_MS - depth.overlap_ms
         if newer.reached > max(unread, closed, depth.floor):
             bound = min(bound, unread)
@@ -175,11 +175,11 @@ def _bound(state: StreamState, now: int, depth: Depth) -> int:
 def due_down_to(
     readings: Iterable[Reading], *, now: int, lookback_ms: int, closed: int, floor: int = 0
 ) -> int | None:
-    """The oldest time not below `floor` that is due to be read again; None where nothing is.
+    """Returns the oldest time not below `floor` that is due again, or None if nothing is due.
 
     A place that was last read at `began` is owed while it is younger than began - lookback_ms and
     not closed. It is due once now - began is more than a quarter of its age; then the rest of its
-    octave of age (1 h, 2 h, 4 h ...) is read along.
+    octave of age (1 h, 2 h, 4 h ...) is read too.
     """
     down_to, top = None, now
     for began, reached in readings:
@@ -198,10 +198,10 @@ def due_down_to(
 def with_reading(
     state: StreamState, reading: Reading, *, lookback_ms: int
 ) -> tuple[tuple[Reading, ...], int | None]:
-    """(readings, closed) once a further span has been read."""
+    """Returns (readings, closed) after a further span has been read."""
     kept = list(_uncovered_by_later([*state.readings, reading]))
     closed = _closed(state, lookback_ms)
-    # From the oldest reading up: what each has seen when it was beyond the lookback.
+    # From the oldest reading up, close what each has read that was already beyond the lookback.
     for known in reversed(kept):
         if known.reached > closed and known is not kept[-1]:
             break
@@ -215,23 +215,23 @@ def with_reading(
 
 
 def unusable_from(state: StreamState, now: int) -> int | None:
-    """The oldest time at which records that could not be stored are still looked for, if any."""
+    """Returns the oldest time at which to look for records that could not be stored, if any."""
     times = [span.time for span in state.unusable if now - span.met_at <= UNUSABLE_MS]
     return min(times, default=None)
 
 
 def earliest(*times: int | None) -> int | None:
-    """The oldest of those that are known; None where none is."""
+    """Returns the earliest known time, or None if all are None."""
     return min([time for time in times if time is not None], default=None)
 
 
 def last_read(readings: Iterable[Reading], time: int) -> int | None:
-    """When a place was last read; None where no reading has reached it."""
+    """Returns when a place was last read, or None if no reading has reached it."""
     return next((r.began for r in readings if r.reached <= time <= r.began), None)
 
 
 def complete_to(state: StreamState) -> int | None:
-    """Up to when all that was visible has been read; None where nothing is complete."""
+    """Returns the time up to which all that was visible has been read, if any."""
     if state.lanes:
         return state.watermark
     if state.readings:
@@ -240,7 +240,7 @@ def complete_to(state: StreamState) -> int | None:
 
 
 def stalest(state: StreamState) -> int | None:
-    """When the place that waits longest to be read again was last read, if it is still owed."""
+    """Returns when the place that has waited longest for a reread was last read, if still owed."""
     closed = state.closed or 0
     top, began = None, None
     for reading in state.readings:
@@ -251,7 +251,7 @@ def stalest(state: StreamState) -> int | None:
 
 
 def _closed(state: StreamState, lookback_ms: int) -> int:
-    """Below this nothing is owed; where the lookback has grown, it moves back with it."""
+    """Returns the time below which nothing is owed; it moves back if the lookback has grown."""
     if state.closed is None or not state.readings:
         return 0
     closed = min(state.closed, state.readings[0].began - lookback_ms)
@@ -260,7 +260,7 @@ def _closed(state: StreamState, lookback_ms: int) -> int:
 
 
 def _uncovered_by_later(readings: Iterable[Reading]) -> tuple[Reading, ...]:
-    """Newest first, without those that a later one has covered."""
+    """Returns the readings newest first, without those that a later one has covered."""
     kept: list[Reading] = []
     for reading in sorted(readings, key=lambda r: (-r.began, r.reached)):
         if not kept or reading.reached < kept[-1].reached:

@@ -1,4 +1,4 @@
-"""What is saved of a stream between syncs, typed. Times are epoch milliseconds.
+"""Types for what is saved of a stream between syncs. Times are epoch milliseconds.
 
 A *lane* is one unbroken chain of pages, a *position* the lanes of a walk under way, a *watermark*
 the time up to which a stream is complete, a *reading* a span of time that was read, and when.
@@ -18,7 +18,7 @@ Cursor = Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_CURSOR)]
 class Reading(NamedTuple):
     """Everything visible at `began` and not older than `reached` has been read since.
 
-    reached: 0 where nothing older was left.
+    reached: 0 if nothing older was left.
     """
 
     began: Time
@@ -26,9 +26,9 @@ class Reading(NamedTuple):
 
 
 class Renewal(NamedTuple):
-    """A cursor failed, and what it was to lead to is read by another.
+    """A cursor failed, and another one reads the part that it was to lead to.
 
-    place: the time at which the part that it stood for begins, or -1.
+    place: the time at which that part begins, or -1 if unknown.
     """
 
     at: Time
@@ -38,15 +38,15 @@ class Renewal(NamedTuple):
 class Lane(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Where one unbroken chain of pages stands.
 
-    cursor: of the next page; None only before the head has answered.
-    started_at: when the walk that it belongs to began, by the server's clock.
-    newest: the newest time seen on it. oldest: the time down to which it has surely read.
-    pages, in_order: its pages, and how many of them form the longest newest-first row.
-    begins_at: the time for which its first cursor was made up; None: it began at the head.
+    cursor: leads to the next page; None only before the head has responded.
+    started_at: when its walk began, by the server's clock.
+    newest: the newest time seen on it. oldest: the time down to which it has certainly read.
+    pages, in_order: its page count, and how many pages form the longest newest-first sequence.
+    begins_at: the time for which its first cursor was made up; None if it began at the head.
     first: hashes of the first records of a lane that began at a made-up cursor.
-    renewed: the last time that a cursor failed of what it is to read.
-    contradicted_at: when the listing first ended above what it has read, its own cursor refused.
-    floor: the oldest time that was wanted while it was read; what is older was left out.
+    renewed: the last failure of a cursor for the part that it has yet to read.
+    contradicted_at: when the listing first ended above what it has read while its cursor failed.
+    floor: the oldest time that was wanted while it was read; older records were left out.
     """
 
     started_at: Time
@@ -65,7 +65,7 @@ class Lane(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Unusable(NamedTuple):
     """Records that could not be stored.
 
-    time: of the oldest page that held one. met_at: when the first of them was met.
+    time: that of the oldest page that held one. met_at: when the first of them was met.
     """
 
     time: Time
@@ -73,10 +73,10 @@ class Unusable(NamedTuple):
 
 
 class Missing(NamedTuple):
-    """A row that complete walks have not held since `since`, and how its id has answered.
+    """A row that no complete walk has held since `since`, and the results of requests for its id.
 
-    asked_at: when its id was last asked for. failing_since, failed_asks: since when, and how
-    often, that told nothing.
+    asked_at: when its id was last requested. failing_since, failed_asks: since when, and how
+    often, requests have been inconclusive.
     """
 
     since: Time
@@ -88,7 +88,7 @@ class Missing(NamedTuple):
 class MissedChildren(NamedTuple):
     """Messages whose children could neither be read nor noted as due.
 
-    time: of the oldest. met_at: when the last walk began that met one.
+    time: that of the oldest. met_at: when the last walk that met one began.
     """
 
     time: Time
@@ -96,9 +96,9 @@ class MissedChildren(NamedTuple):
 
 
 class Round(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Where a round over all parents of a table of children stands.
+    """How far a round over all parents of a child table has got.
 
-    done_to: the last parent's id with all before it done; "" where none is. over: all are.
+    done_to: the last parent id with all before it done; "" if none is. over: whether all are done.
     """
 
     began: Time
@@ -107,18 +107,18 @@ class Round(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class StreamState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One stream between two pages, but for the rows that are remembered (sent_rows.py).
+    """One stream between two pages, except for its remembered rows (sent_rows.py).
 
-    read_at: when the last walk that ended began. newest_first: what that walk has shown.
-    closed: what is older was beyond the lookback when it was last read.
+    read_at: when the last finished walk began. newest_first: whether walks have shown this order.
+    closed: anything older was beyond the lookback when it was last read.
     lanes: newest first; only while a walk is under way.
-    no_lanes_until: made-up cursors were seen not to work. timeless: told that no time is readable.
-    unusable: oldest first. Those met within the same days share an entry, which outlasts the days
-    in which they are looked for, so that nobody looks for them again.
-    missing: rows that may have gone, by key.
-    children_missed: of messages alone.
-    round, owed: of children, the round over all parents, and the ids of parents that are to be
-    read first -> whether the last try failed.
+    no_lanes_until: set if made-up cursors do not work. timeless: warned that no time is readable.
+    unusable: oldest first. Records met within the same days share an entry, which is kept after
+    the search for them ends, so that it does not start again.
+    missing: rows that may be gone, by key.
+    children_missed: for messages only.
+    round, owed: for children, the round over all parents, and the ids of parents to read first
+    -> whether the last try failed.
     """
 
     read_at: Time | None = None

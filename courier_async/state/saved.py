@@ -1,4 +1,4 @@
-"""What a checkpoint saves, as JSON, and how it is read again."""
+"""What a checkpoint saves as JSON, and how it is loaded."""
 
 from collections.abc import Collection, Mapping
 from typing import Any, Final
@@ -19,19 +19,19 @@ from courier_async.state.sent_rows import (
 )
 
 VERSION: Final = 6
-# Of rows that may have gone, in all. What does not fit is noted again by a later walk.
+# For all rows that may be gone. A later walk notes again what does not fit.
 MOST_MISSING_BYTES: Final = 1_500_000
-# What one takes beside its key: quotes and four numbers.
+# Size of one entry besides its key: quotes and four numbers.
 _MISSING_BYTES: Final = 62
 
 
 class _SavedStream(StreamState, frozen=True, kw_only=True, omit_defaults=True):
-    """StreamState, and the rows beside it.
+    """StreamState, and the rows that belong to it.
 
-    open: rows may have been sent since the last checkpoint but one that ended a sync.
-    sent_whole: too large for its rows to be remembered; told once.
-    due: of children of messages, id -> time of the messages to be read, negative where the last
-        try failed.
+    open: rows may have been sent after this checkpoint, since it did not end a sync.
+    sent_whole: the stream is too large for its rows to be remembered; reported once.
+    due: for children of messages, id -> time of the messages to read, negative if the last try
+        failed.
     """
 
     open: bool = False
@@ -41,10 +41,10 @@ class _SavedStream(StreamState, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class State:
-    """Everything a checkpoint saves. Once a sync has begun, only the writer changes it, behind the
-    rows it speaks of.
+    """Everything a checkpoint saves.
 
-    Streams that this sync does not read are carried along as they are.
+    Once a sync has begun, only the writer changes it, after it has sent the rows concerned.
+    Streams that this sync does not read are kept unchanged.
     """
 
     def __init__(self, source: str) -> None:
@@ -60,23 +60,23 @@ class State:
         return self.streams.get(table) or StreamState()
 
     def recent_of(self, stream: Stream) -> SentByHour:
-        """The youngest rows of a stream that have been sent."""
+        """Returns the youngest rows of a stream that have been sent."""
         return self.recent.setdefault(stream.table, _empty(stream))
 
     def rows_of(self, table: str) -> SentRows:
         return self.rows.setdefault(table, SentRows())
 
     def begin(self, tables: Collection[str]) -> None:
-        """Notes which tables a sync reads: new parents are told only to the children among them.
+        """Resets the round of each child table that a sync leaves out while it reads the parents.
 
-        A table of children that is left out begins a round when it is read again.
+        Such a table learns of no new parents, so it begins a round when it is read again.
         """
         for table in self.streams.keys() - set(tables):
             if BY_TABLE[table].parent in tables:
                 self.streams[table] = replace(self.streams[table], round=None)
 
     def as_json(self) -> dict[str, Any]:
-        """A new object each time, which the SDK may keep."""
+        """Returns a new object each time, since the SDK may keep it."""
         parts = (self.streams, self.rows, self.recent, self.sent_whole, self.open, self.due)
         tables = BY_TABLE.keys() & {table for part in parts for table in part}
         streams = {table: self._stream_as_json(table) for table in sorted(tables)}
@@ -100,7 +100,7 @@ class State:
         return values
 
     def keep_within_bounds(self) -> list[str]:
-        """Gives up the rows of the largest streams until the rest fit; returns their tables."""
+        """Gives up the rows of the largest streams until the rest fit. Returns their tables."""
         given_up = [table for table, rows in self.rows.items() if rows.are_too_many]
         for table in given_up:
             self._give_up(table)
@@ -116,7 +116,7 @@ class State:
 
 
 def _keep_missing_within_bounds(streams: dict[str, dict[str, Any]]) -> None:
-    """Leaves out what has been missing for the shortest time, where there is too much."""
+    """Leaves out the rows that have been missing for the shortest time if there are too many."""
     room = MOST_MISSING_BYTES
     for values in streams.values():
         missing: dict[str, Any] = values.get("missing", {})
@@ -134,10 +134,10 @@ def _keep_missing_within_bounds(streams: dict[str, dict[str, Any]]) -> None:
 
 
 def load(raw: Any, *, source: str) -> tuple[State, list[str]]:
-    """The state in `raw`, and a sentence for each part of it that cannot be used.
+    """Returns the state in `raw`, and a sentence for each part of it that cannot be used.
 
-    What cannot be used starts afresh: reading again is always right. Raises StateRefused where
-    the state is another account's or a newer version's, whose place it must not take.
+    Unusable parts start afresh, since reading again is always safe. Raises StateRefused if the
+    state is from another account or a newer version, and so must not be overwritten.
     """
     fresh = State(source)
     if not raw:
@@ -176,7 +176,7 @@ def load(raw: Any, *, source: str) -> tuple[State, list[str]]:
 
 
 def other_source(saved: Any, source: str) -> str:
-    """What a sync says of a state whose source is not the configuration's."""
+    """Returns the error text for a state whose source is not the configuration's."""
     known = saved if isinstance(saved, str) and len(saved) < 300 else "another account"
     return (
         f"The tables hold rows of {known!r}, but the configuration names {source!r} (host and "
@@ -187,7 +187,7 @@ def other_source(saved: Any, source: str) -> str:
 
 
 def _load_stream(state: State, stream: Stream, part: Any) -> None:
-    # Half of a surrogate pair could be neither sent nor saved again.
+    # Raises on half of a surrogate pair, which could be neither sent nor saved again.
     msgspec.json.encode(part)
     saved = msgspec.convert(part, _SavedStream)
     if any(lane.cursor is None and lane.begins_at is None for lane in saved.lanes):
@@ -214,7 +214,7 @@ def _load_stream(state: State, stream: Stream, part: Any) -> None:
 
 
 def _reason(error: Exception) -> str:
-    # Texts of other errors may quote what does not parse.
+    # The texts of other errors may quote the data that does not parse.
     is_a_sentence = type(error) in (ValueError, msgspec.ValidationError)
     return str(error) if is_a_sentence else type(error).__name__
 

@@ -1,7 +1,7 @@
-"""What the destination is sure to hold: a short fingerprint of each row, so that only changes go.
+"""Short fingerprints of the rows the destination is sure to hold, so that only changes are sent.
 
-Fivetran bills by the distinct rows that a month's syncs send. Small streams are kept whole, by
-key; of streams that are read newest first the youngest are kept, by the hour of their time.
+Fivetran bills by the distinct rows that a month's syncs send. Small streams are remembered whole,
+by key; newest-first streams only by their youngest rows, by the hour of their time.
 """
 
 import base64
@@ -16,14 +16,14 @@ import msgspec
 
 from courier_async.catalog.stream import HOUR_MS, Key, Record
 
-# Below Fivetran's 10 MB for a state, with room for what else it holds.
+# Below Fivetran's limit of 10 MB for the state, with room for its other contents.
 MOST_ROWS: Final = 50_000
 MOST_BYTES: Final = 4_000_000
 MOST_MESSAGES: Final = 50_000
-# Of records that never change, enough for what each sync reads again.
+# For records that never change: enough to cover what each sync reads again.
 MOST_IMMUTABLE: Final = 5_000
 
-# Known to have been sent, but not as what: the row is sent when it is next seen.
+# The row was sent, but with unknown content, so it is sent when it is next seen.
 BLANK: Final = b""
 _HASH_BYTES: Final = 6
 _TEXT_LENGTH: Final = 8  # of a hash in base64
@@ -35,7 +35,7 @@ _encode_sorted: Final = msgspec.json.Encoder(order="sorted").encode
 
 
 def hasher(salt: bytes = b"") -> hashlib.blake2b:
-    """A hash to be copied for each text, which costs a third less than to begin each anew.
+    """Returns a hash to copy for each text, which costs a third less than creating a new one.
 
     salt: at most 16 bytes.
     """
@@ -46,9 +46,9 @@ _UNSALTED: Final = hasher()
 
 
 def fingerprint(record: Record, salted: hashlib.blake2b) -> bytes:
-    """48 bits of the record as it came; the order of its keys does not matter.
+    """Returns a 48-bit hash of the record as received; the order of its keys does not matter.
 
-    salted: with another salt for each definition of the table.
+    salted: a hash with a different salt for each definition of the table.
     """
     try:
         text = _encode_sorted(record)
@@ -63,14 +63,14 @@ def fingerprint(record: Record, salted: hashlib.blake2b) -> bytes:
 
 
 def short_hash(key: Key) -> bytes:
-    """48 bits of a key."""
+    """Returns a 48-bit hash of a key."""
     hashing = _UNSALTED.copy()
     hashing.update("\x00".join(key).encode("utf-8", "replace"))
     return hashing.digest()
 
 
 def key_text(key: Key) -> str:
-    """A key as one text, for the state."""
+    """Returns a key as one text, for the state."""
     if not any(map(_NEEDS_ESCAPE.search, key)):
         return _BETWEEN_PARTS.join(key)
     return _BETWEEN_PARTS.join(
@@ -79,7 +79,7 @@ def key_text(key: Key) -> str:
 
 
 def key_of_text(text: str) -> Key:
-    """The key of which key_text made `text`."""
+    """Returns the key that key_text turned into `text`."""
     parts = text.split(_BETWEEN_PARTS)
     if "\\" not in text:
         return tuple(parts)
@@ -103,7 +103,7 @@ class SentRows:
         return len(self.marks) > MOST_ROWS
 
     def get(self, key: Key) -> bytes | None:
-        """The fingerprint under which a row was sent; BLANK where nobody knows; else None."""
+        """Returns the fingerprint of a sent row, BLANK if it is unknown, or None if never sent."""
         return self.marks.get(key)
 
     def set(self, key: Key, mark: bytes) -> None:
@@ -116,7 +116,7 @@ class SentRows:
             self.size_bytes -= _row_bytes(key)
 
     def blank_all(self) -> None:
-        """After a sync that died nobody knows which of its rows have landed."""
+        """Blanks all fingerprints: after a sync died, it is unknown which of its rows landed."""
         self.marks = dict.fromkeys(self.marks, BLANK)
 
     def copy(self) -> "SentRows":
@@ -125,12 +125,12 @@ class SentRows:
         return twin
 
     def as_json(self) -> str:
-        """A line a row, its fingerprint and its key: a tenth of what a JSON object costs."""
+        """Returns a line per row, fingerprint and key, at a tenth of the cost of a JSON object."""
         return "\n".join([_text_of(mark) + key_text(key) for key, mark in self.marks.items()])
 
     @classmethod
     def from_json(cls, text: str) -> "SentRows":
-        """Raises ValueError where `text` is not of this form."""
+        """Raises ValueError if `text` does not have this form."""
         rows = cls()
         for line in text.split("\n") if text else ():
             key = key_of_text(line[_TEXT_LENGTH:])
@@ -144,13 +144,13 @@ class SentByHour:
     """Hashed id -> fingerprint of the youngest rows of a stream, by the hour of their time.
 
     most: how many are kept, MOST_MESSAGES by default. given_up: the youngest hour whose entries
-    have given way; nothing up to it is known.
+    were dropped; nothing is known up to and including that hour.
     """
 
     def __init__(self, most: int | None = None) -> None:
         self._most = MOST_MESSAGES if most is None else most
         self.hours: dict[int, dict[bytes, bytes]] = {}
-        # The same hours as a heap: to look through all for the oldest costs more than all else.
+        # The same hours as a heap: searching all of them for the oldest would dominate the cost.
         self._oldest_first: list[int] = []
         self.given_up = -1
         self._count = 0
@@ -174,7 +174,7 @@ class SentByHour:
         self._count += name not in entries
         entries[name] = mark or bytes(_HASH_BYTES)
         self._texts.pop(hour, None)
-        # The youngest hour is kept whole, but for a burst that would fill the state.
+        # Keep the youngest hour whole, unless a burst would fill the state.
         while self._count > self._most and (len(self.hours) > 1 or self._count > 2 * self._most):
             oldest = heapq.heappop(self._oldest_first)
             self._count -= len(self.hours.pop(oldest))
@@ -186,7 +186,7 @@ class SentByHour:
         return time_ms // HOUR_MS > self.given_up
 
     def hold_between(self, low_ms: int, high_ms: int, *, but_for: Collection[bytes]) -> bool:
-        """Whether others have entries from the hour of `low_ms` to before that of `high_ms`."""
+        """Whether other rows have entries from `low_ms`'s hour to before that of `high_ms`."""
         return any(
             low_ms // HOUR_MS <= hour < high_ms // HOUR_MS
             and any(name not in but_for for name in entries)
@@ -201,7 +201,7 @@ class SentByHour:
         return twin
 
     def as_json(self) -> dict[str, str]:
-        """Hour -> base64 of its entries, twelve bytes each; "given_up" beside them."""
+        """Returns hour -> base64 of its entries, twelve bytes each, and "given_up" if set."""
         for hour, entries in self.hours.items():
             if hour not in self._texts:
                 packed = b"".join([name + mark for name, mark in entries.items()])
@@ -211,7 +211,7 @@ class SentByHour:
 
     @classmethod
     def from_json(cls, texts: dict[str, str], most: int | None = None) -> "SentByHour":
-        """Raises ValueError where `texts` are not of this form."""
+        """Raises ValueError if `texts` do not have this form."""
         sent = cls(most)
         sent.given_up = int(texts.get("given_up", "-1"))
         for hour, text in texts.items():
@@ -227,12 +227,12 @@ class SentByHour:
 
 
 def _row_bytes(key: Key) -> int:
-    """What a row takes in the state: its fingerprint, its key as JSON, the line's end."""
+    """Returns the size of a row in the state: fingerprint, key as JSON, and line end."""
     return json_bytes(key_text(key)) + _TEXT_LENGTH + 2
 
 
 def json_bytes(text: str) -> int:
-    """What a text takes as JSON, without its quotes."""
+    """Returns the size of a text as JSON, without its quotes."""
     return len(json.dumps(text)) - 2
 
 
