@@ -1,4 +1,4 @@
-"""Seeds, and the search for planted bugs: `make simulate SEEDS=0-1999`, `make soak`."""
+"""Runs seeds, and hunts for planted bugs: `make simulate SEEDS=0-1999`, `make soak`."""
 
 import argparse
 import multiprocessing
@@ -14,7 +14,7 @@ CHUNK = 25
 
 
 def judge(seed: int) -> tuple[int, str, list[str]]:
-    """The seed, why it failed ("" if it did not), and the story."""
+    """Returns the seed, the reason why it failed ("" if it passed), and the story."""
     try:
         run_seed(seed)
     except SeedFailed as failed:
@@ -23,11 +23,11 @@ def judge(seed: int) -> tuple[int, str, list[str]]:
 
 
 def find(name: str, seeds: Iterable[int]) -> tuple[str, int | None, str]:
-    """The first seed that finds a planted bug, and by what; None where none does."""
+    """Returns the bug's name, the first seed that finds it (None if none does), and the reason."""
     bug = EVERY_BUG[name.replace(" ", "_")]
     for seed in seeds:
         try:
-            # Planted anew each time: a patch that remembers must not know of other seeds.
+            # Planted anew for each seed: a patch may keep state, which must not carry over.
             with bug.planted():
                 run_seed(seed)
         except SeedFailed as failed:
@@ -38,13 +38,13 @@ def find(name: str, seeds: Iterable[int]) -> tuple[str, int | None, str]:
 
 
 def shortened(story: list[str]) -> Iterable[str]:
-    """The account and the last events, each on a line of bearable length."""
+    """Returns the account and the last events, with long lines cut."""
     kept = story if len(story) <= 40 else [*story[:2], "    ...", *story[-37:]]
     return (line if len(line) <= 400 else line[:397] + "..." for line in kept)
 
 
 def search(seeds: range, *, processes: int) -> int:
-    """Prints each seed that fails with its story; the number of them."""
+    """Prints each failing seed with its story, and returns the number of failures."""
     began, failures, done = time.monotonic(), 0, 0
     told = began
     with multiprocessing.Pool(processes) as pool:
@@ -65,9 +65,9 @@ def search(seeds: range, *, processes: int) -> int:
 
 
 def hunt(seeds: range, *, processes: int, names: list[str]) -> int:
-    """Prints which seed finds each planted bug; the number of those that none does.
+    """Prints which seed finds each planted bug, and returns the number of bugs not found.
 
-    A bug that is known to have no seed yet is not counted.
+    Bugs that are known to have no seed yet are not counted.
     """
     missed = 0
     wanted = [
@@ -85,12 +85,12 @@ def hunt(seeds: range, *, processes: int, names: list[str]) -> int:
 
 
 def _in_turn(bug: Bug, seeds: range) -> list[int]:
-    """The seed that is known to find it first, if it is one of them."""
+    """Returns the seeds, starting with the one known to find the bug, if it is among them."""
     return sorted(seeds, key=lambda seed: seed != bug.seed)
 
 
 def seeds_of(text: str) -> range:
-    """The seeds of "17" or "0-1999". Raises ArgumentTypeError with a sentence for any other."""
+    """Parses "17" or "0-1999". Raises ArgumentTypeError with an explanation for anything else."""
     found = re.fullmatch(r"(\d+)(?:-(\d+))?", text)
     seeds = range(int(found[1]), int(found[2] or found[1]) + 1) if found else range(0)
     if not seeds:

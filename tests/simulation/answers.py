@@ -1,4 +1,4 @@
-"""What the API has answered: whole walks of a listing, and rows asked for by id."""
+"""Records what the API has answered: whole walks of a listing, and rows requested by id."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +12,7 @@ from tests.simulation.source import TIMED
 
 @dataclass(slots=True)
 class _Chain:
-    """A walk that has come from the head so far. cursors: what it may go on with."""
+    """An unbroken walk from the head so far. cursors: those that may continue it."""
 
     began_ms: int
     held: set[str] = field(default_factory=set)
@@ -20,10 +20,10 @@ class _Chain:
 
 
 class Answers:
-    """Of one sync. statuses: of rows asked for by id, in order. held: ids of all pages of walks.
+    """The answers of one sync. statuses: of rows requested by id, in order.
 
-    whole: for each table the walks that have come from the head to the end: when they began
-    and what they held. children_held: of children, the keys of all pages.
+    held: ids of all pages of walks. whole: for each table, the walks from the head to the end:
+    when each began and what it held. children_held: the keys of the children on all pages.
     """
 
     def __init__(self) -> None:
@@ -35,17 +35,17 @@ class Answers:
         self.pages = 0
         self._chains: dict[str, _Chain] = {}
         self.children_held: dict[str, set[str]] = {}
-        # Of each parent: the readings of its children to the end, and the one under way.
+        # By parent: the complete readings of its children, and the one in progress.
         self._readings: dict[tuple[str, str], list[set[str]]] = {}
         self._reading: dict[tuple[str, str], _Chain] = {}
 
     def by_id(self, table: str, id_: str, status: int, body: bytes) -> None:
         if status == 200 and not _is_json(body):
-            return  # a page of something in between, and no word on the row
+            return  # an intermediary's page, which says nothing about the row
         self.statuses.setdefault((table, id_), []).append(status)
 
     def page(self, table: str, cursor: str | None, body: bytes, asked_ms: int) -> None:
-        """A listing was answered with 200."""
+        """Records that a listing was answered with 200."""
         try:
             answer = msgspec.json.decode(body)
         except ValueError:
@@ -61,12 +61,12 @@ class Answers:
         ):
             self.spoilt.add(table)
             if (table, cursor) not in self._asked_again:
-                # It is asked for again, and the second answer counts.
+                # The connector requests this page again; only the second answer counts.
                 self._asked_again.add((table, cursor))
                 return
         self._asked_again.discard((table, cursor))
         if table not in self.whole or table in TIMED:
-            # Behind a whole walk of a table without times come but looks at its head.
+            # After a whole walk of a table without times, the connector only reads its head again.
             self.held.setdefault(table, set()).update(keys)
         if cursor is None:
             self._chains[table] = _Chain(asked_ms)
@@ -83,10 +83,10 @@ class Answers:
     def children(
         self, table: str, parent: str, cursor: str | None, status: int, body: bytes
     ) -> None:
-        """A page of a parent's children was asked for."""
+        """Records the answer to a request for a page of a parent's children."""
         place = (table, parent)
         if 400 <= status < 500:
-            # Unknown, or as good as that where its row is listed no more.
+            # The parent is unknown, or its row is no longer listed, which counts the same.
             self._readings.setdefault(place, []).append(set())
         if status != 200:
             return
@@ -108,7 +108,7 @@ class Answers:
             del self._reading[place]
 
     def missed_child(self, table: str, parent: str, key: str) -> bool:
-        """Whether a whole reading of the parent's children did not hold one."""
+        """Returns whether a complete reading of the parent's children lacked this one."""
         return any(key not in held for held in self._readings.get((table, parent), ()))
 
 
@@ -121,7 +121,7 @@ def _is_json(body: bytes) -> bool:
 
 
 def _following(answer: dict[str, Any]) -> list[str]:
-    """The cursors by which the next page may be asked for; none after the last page."""
+    """Returns the cursors that may request the next page; none after the last page."""
     paging = answer.get("paging", answer)
     if not isinstance(paging, dict) or paging.get("more", paging.get("has_more")) is False:
         return []

@@ -1,4 +1,4 @@
-"""What happens to the records of a simulated account, at random."""
+"""Random changes to the records of a simulated account."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 MINUTE_MS = 60_000
 HOUR_MS = 60 * MINUTE_MS
 DAY_MS = 24 * HOUR_MS
-# Ids of changed rows, and whether they stand where they did not stand before.
+# Ids of changed rows, and whether they have moved.
 Changed = tuple[list[str], bool]
 
 _MESSAGE_KINDS = ("add", "add", "late", "late", "progress", "progress", "aged", "vanish")
@@ -35,7 +35,7 @@ class Changes:
         self._added: list[tuple[str, str]] = []
 
     def make(self, stream: str, kind: str | None) -> tuple[str, list[str], bool]:
-        """The kind of change, the ids that it concerns, and whether they have moved."""
+        """Makes a change; returns its kind, the ids affected, and whether they have moved."""
         if kind is None:
             kind = self._random.choice(self._kinds(stream))
         if kind in ("add", "late", "settled", "odd"):
@@ -46,7 +46,7 @@ class Changes:
         return kind, self._change(stream, kind, listed) if listed else [], False
 
     def take_back(self) -> list[tuple[str, str]]:
-        """Undoes all edits and additions since the last call; what has changed by it."""
+        """Undoes all edits and additions since the last call, and returns what it changed."""
         taken_back = []
         for stream, id_ in reversed(self._edited):
             past = self._source.past[stream][id_]
@@ -82,17 +82,17 @@ class Changes:
             age = random.randint(0, self._latest_ms["settled"])
             return add_settled(source, random.choice((1, 2)), age)
         if kind == "odd":
-            # Its own time is wrong: it stands at the head whatever that says.
+            # Its own time is wrong: it stands at the head regardless.
             age = random.choice((40 * DAY_MS, 40 * DAY_MS, 3 * DAY_MS, -2 * DAY_MS, -40 * DAY_MS))
             return source.add_late(1, age, stream=stream, behind_ms=-age)
-        # Half of them as late as may be: that is where a bound goes wrong.
+        # Often the latest possible time, because bounds go wrong there.
         latest = self._latest_ms[stream]
         age = random.choice((latest, random.randint(0, 60_000), random.randint(0, latest)))
         behind = self._behind(stream, source.now_ms() - age)
         return source.add_late(random.choice((1, 2, 5)), age, stream=stream, behind_ms=behind)
 
     def _behind(self, stream: str, time_ms: int) -> int:
-        """How far down a record may stand: where all before it are less than an hour older."""
+        """Returns how far down a record may stand: no record above may be an hour older."""
         if self._source.orders[stream] != "nearly_newest":
             return 0
         behind = self._random.choice((0, 20 * MINUTE_MS, 50 * MINUTE_MS))
@@ -120,7 +120,7 @@ class Changes:
             age = random.choice((3, 12, 48, 24 * 7, 24 * 20)) * HOUR_MS
             return change_at_age(source, random.randint(0, age), random.choice((1, 2)))
         if kind == "vanish":
-            # The few that are left of a stream in disorder might come newest first by chance.
+            # The few records left of an unordered stream might be newest first by chance.
             if random.random() < 0.5 and source.orders[stream] != "shuffled":
                 source.retention(source.now_ms() - random.randint(1, 40) * DAY_MS)
                 return [*source.past[stream]]
@@ -142,7 +142,7 @@ class Changes:
         return ids
 
     def _change_row(self, stream: str, kind: str, id_: str) -> bool:
-        """Whether there was anything to change."""
+        """Returns whether there was anything to change."""
         random, source = self._random, self._source
         past = source.past[stream][id_]
         move = None

@@ -1,4 +1,4 @@
-"""What must hold of children: of each checkpoint, each delete, and each sync."""
+"""Checks children: at each checkpoint, at each delete, and after each sync."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from tests.simulation.past import Past
     from tests.simulation.source import Source
 
-# A walk's start is told by the server's clock, less what its answers took.
+# A walk's start comes from the server's clock, less the time its answers took.
 _CLOCK_MS = 5 * 60_000
-# A message's history may show so late.
+# A message's history may show this late.
 _HISTORY_MS = 10 * 60_000
 _SALTS = tuple(salt_of(BY_TABLE["message"], redacts) for redacts in (True, False))
-# Ids that cannot stand in a path.
+# Ids that cannot be part of a path.
 _NEVER_ASKED = (".", "..")
 
 
@@ -35,13 +35,13 @@ class ChildOracle:
         self._claims = claims
         self._began_ms = 0
         self._streams: dict[str, Part] = {}
-        # Since when whole readings have missed a row that none has held since.
+        # When complete readings first missed a row that no reading has held since.
         self._missed: dict[tuple[str, str], int] = {}
-        # Parents that were there when a sync read all that was due.
+        # Parents that existed when a sync read everything that was due.
         self._met: set[tuple[str, str]] = set()
-        # Tables of children, and parents whose rows a sync has deleted that read them.
+        # (child table, parent): parents whose rows were deleted by a sync that reads that table.
         self._deleted: set[tuple[str, str]] = set()
-        # Children that were deleted though none missed them: their parents' rows go next.
+        # Children deleted although no reading missed them: their parents' rows must follow.
         self._with_parent: set[tuple[str, str]] = set()
 
     def begin(self, streams: dict[str, Part], *, now_ms: int) -> None:
@@ -51,7 +51,7 @@ class ChildOracle:
     # -- checkpoints -----------------------------------------------------------------------------
 
     def check(self, table: str, part: Part, before: Part, *, parents: Part) -> None:
-        """A round's bookmark passes no parent that was neither read nor is owed."""
+        """Checks that a round's bookmark passes only parents that were read or are owed."""
         current = part.get("round")
         if current is None or PARENT[table] in self._claims.blind or "unusable" in parents:
             return
@@ -72,7 +72,7 @@ class ChildOracle:
     # -- deletes ---------------------------------------------------------------------------------
 
     def on_delete(self, table: str, key: str, answers: Answers) -> None:
-        """Two whole readings of the parent lacked the child, or the parent's row is deleted."""
+        """Requires two complete readings without the child, or a deleted parent row."""
         child = self._source.past[table].get(key)
         if child is None:
             raise Broken(f"{table}: {key!r} deleted, which there never was")
@@ -106,7 +106,7 @@ class ChildOracle:
     def after(
         self, streams: dict[str, Part], answers: Answers, *, complete: set[str], died: bool
     ) -> None:
-        """Judges a sync that is over."""
+        """Checks a sync that has ended."""
         self._note_missed(answers, died=died)
         if self._with_parent and not died:
             raise Broken(f"{self._with_parent} deleted, but neither they nor their parents went")
@@ -119,11 +119,11 @@ class ChildOracle:
     def check_all_but(
         self, table: str, streams: dict[str, Part], answers: Answers, bad: str
     ) -> None:
-        """One parent that fails keeps none of the others from being right."""
+        """Checks that one failing parent does not affect the others."""
         if table in MEMBERS:
             self._check_whole(table, streams, answers, bad)
             return
-        # A history that does not show yet is asked for again.
+        # A history that does not show yet is requested again.
         waiting = {
             message
             for message in streams.get(table, {}).get("due", {}).keys() - {bad}
@@ -136,7 +136,7 @@ class ChildOracle:
             raise Broken(f"{table}: {waiting} wait, though only {bad!r} fails")
 
     def _note_missed(self, answers: Answers, *, died: bool) -> None:
-        """What a sync that died has held, no later one knows of."""
+        """Updates which rows are missed. A sync that died passes on nothing that it held."""
         for table, held in answers.children_held.items() if not died else ():
             for key in held:
                 self._missed.pop((table, key), None)
@@ -149,14 +149,14 @@ class ChildOracle:
     def _check_whole(
         self, table: str, streams: dict[str, Part], answers: Answers, but: str | None = None
     ) -> None:
-        """Of a sync that has read all parents, and all children that were due."""
+        """Checks a sync that has read all parents and all children that were due."""
         walks = answers.whole.get(PARENT[table])
         if not walks or walks[-1][1] <= set(_NEVER_ASKED):
-            # An empty listing is no reading.
+            # An empty listing does not count as a reading.
             return
         past = self._source.past[PARENT[table]]
         if but and not any(past[id_].listed for id_ in walks[-1][1] - {but, *_NEVER_ASKED}):
-            # Where all fail that have not gone meanwhile, it may be the plan.
+            # If every parent that is still listed fails, the cause may be the plan.
             return
         part, parents = streams.get(table, {}), streams.get(PARENT[table], {})
         current, slack = part.get("round"), self._claims.ahead_ms + _CLOCK_MS
@@ -176,7 +176,7 @@ class ChildOracle:
                 continue
             self._met.add(place)
             if is_tracked:
-                # One that a sync has met which did not get to the end may have been read then.
+                # An earlier sync that did not finish may have read this parent's children.
                 since = parent.first_ms + 1 if parent.id in known else moment
                 self._check_called(table, parent.id, since)
         for key, row in self._destination.landed[table].items():
@@ -191,11 +191,11 @@ class ChildOracle:
     # -- messages --------------------------------------------------------------------------------
 
     def _check_messages(self, table: str, streams: dict[str, Part]) -> None:
-        """A message whose row the state knows has its children, or they are due."""
+        """Checks that each message whose row the state knows has its children or has them due."""
         sent = streams.get("message", {}).get("sent", {})
         due = streams.get(table, {}).get("due", {})
         if self._claims.ahead_ms:
-            # By a clock that is ahead, a history is asked for before it shows.
+            # If the clock is ahead, a history is requested before it shows.
             return
         hours = SentByHour.from_json(sent).hours.values() if sent else ()
         marks = {name: mark for entries in hours for name, mark in entries.items()}
@@ -208,11 +208,11 @@ class ChildOracle:
                 self._check_landed_of(table, message.id, since)
 
     def check_all_messages(self) -> None:
-        """At the end each message that has stayed as it came has its children, known or not."""
+        """Checks at the end that each unchanged message has its children, in the state or not."""
         if self._claims.ahead_ms:
             return
         for message in self._source.past["message"].values():
-            # Below what is remembered, those of one that shows late are not promised.
+            # For messages that show late, below what is remembered, children are not guaranteed.
             is_late = message.first_ms > message.time_ms + _HISTORY_MS
             if is_late or not message.listed or len(message.versions) > 1:
                 continue
@@ -222,7 +222,7 @@ class ChildOracle:
 
     def _check_landed_of(self, table: str, message: str, since_ms: int) -> None:
         for child in self._source.kin.of(table, message):
-            # What is dated later, as by a click that took an earlier one's place, shows only then.
+            # Later events show only then, such as a click that replaced an earlier one.
             newest_ms = max(version.record.get("ts", 0) for version in child.versions)
             is_late = newest_ms > since_ms + _HISTORY_MS
             if is_late or not child.listed or child.first_ms > since_ms:
@@ -232,7 +232,7 @@ class ChildOracle:
                 raise Broken(f"{table}: {child.id!r} has not landed, and is not due either")
 
     def check_nothing_invented(self) -> None:
-        """Each row that has landed is one that there was."""
+        """Checks that each landed row existed in the source."""
         for table in self._source.kin.tables:
             for key, row in self._destination.landed[table].items():
                 past = self._source.past[table].get(key)
@@ -241,14 +241,14 @@ class ChildOracle:
 
 
 def _claims(part: Part, parent: str) -> bool:
-    """Whether a state says that a parent's children have been read in its round."""
+    """Returns whether a state says that a parent's children have been read in its round."""
     current = part.get("round", {})
     passed = current.get("over") or parent <= current.get("done_to", "")
     return bool(passed) and parent not in part.get("owed", {})
 
 
 def _since(message: Past, mark: bytes) -> int | None:
-    """Since when a message was as the state knows it."""
+    """Returns since when the message has been as the state knows it."""
     for version in message.versions:
         if any(version.mark(salt) == mark for salt in _SALTS):
             return version.since_ms

@@ -1,4 +1,4 @@
-"""Members of lists, audiences and tenants, and what belongs to a message: what there ever was."""
+"""Everything that ever existed below lists, audiences, tenants and messages."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MEMBERS = ("list_subscription", "audience_member", "tenant_user")
 OF_MESSAGES = ("message_provider", "message_event")
 # Table of children -> the table of their parents.
 PARENT = {table: str(BY_TABLE[table].parent) for table in (*MEMBERS, *OF_MESSAGES)}
-# What an edit sets. Few values, so that a row often comes back to what it was.
+# What an edit sets. There are few values, so that a row often returns to an earlier one.
 _EDITS: dict[str, tuple[str, tuple[Any, ...]]] = {
     "list_subscription": ("created", ("2026-01-01T00:00:00.000Z", None)),
     "audience_member": ("audience_version", (1, 2)),
@@ -34,7 +34,7 @@ _KINDS = ("add", "add", "remove", "remove", "edit", "edit", "come back", "move",
 class Children:
     """The children of one account in some tables, each a Past among those of the source.
 
-    A child is listed while it and its parent are.
+    A child is listed while both it and its parent are.
     """
 
     def __init__(self, source: Source, tables: Iterable[str], random: Random) -> None:
@@ -48,15 +48,15 @@ class Children:
             self.note(stream, source.past[stream])
 
     def of(self, table: str, parent: str) -> Iterable[Past]:
-        """All that one parent ever had."""
+        """Returns all children that one parent ever had."""
         return self._of.get((table, parent), {}).values()
 
     def parent_of(self, table: str, key: str) -> Past:
-        """The parent of a child that there ever was."""
+        """Returns the parent of any child that ever existed."""
         return self._source.past[PARENT[table]][key.partition("\t")[0]]
 
     def note(self, stream: str, ids: Iterable[str]) -> None:
-        """Rows of a stream, or their children, may have changed."""
+        """Records that rows of a stream, or their children, may have changed."""
         for table in self.tables:
             for parent in ids if PARENT[table] == stream else ():
                 self._note(table, parent)
@@ -64,7 +64,7 @@ class Children:
     # -- what happens to members -----------------------------------------------------------------
 
     def change_at_random(self, table: str) -> tuple[str, list[str]]:
-        """What happened to children, and the parents that it happened to."""
+        """Changes children at random; returns the kind of change and the parents affected."""
         random, members = self._random, self._source.members
         if table in OF_MESSAGES:
             return "progress", self._progress()
@@ -98,7 +98,7 @@ class Children:
         return kind, concerned
 
     def _progress(self) -> list[str]:
-        """Messages get a step further, which adds to their children."""
+        """Takes messages a step further, which adds to their children."""
         rows = self._source.listing("message")
         some = self._random.sample(rows, min(len(rows), self._random.choice((1, 2, 4))))
         ids = self._source.progress_messages(len(some), ids=[row[1] for row in some])
@@ -134,7 +134,7 @@ class Children:
             yield key_text(tuple(str(row[name]) for name in key)), row
 
     def _served(self, table: str, parent: str) -> list[dict[str, Any]]:
-        """Of a message's events also those that show only later."""
+        """Returns a parent's children, including events of a message that show only later."""
         source = self._source
         if table in MEMBERS:
             return list(source.children.table(table, parent).records())

@@ -1,4 +1,4 @@
-"""What a checkpoint claims, held against what was sent before it."""
+"""Checks what a checkpoint claims against what was sent before it."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ Part = dict[str, Any]
 
 
 class Broken(BaseException):
-    """An invariant does not hold. No handler of the connector may swallow it."""
+    """An invariant is broken. A BaseException, so that no handler in the connector swallows it."""
 
 
 class Claims:
-    """Judges the checkpoints of one account. Times are epoch ms of the simulated clock.
+    """Checks the checkpoints of one account. Times are epoch ms of the simulated clock.
 
     since_ms, redacts: the settings of the sync. ahead_ms: how far the server's clock has been
-    ahead in any sync so far: a reading may claim so much that it cannot have seen.
-    made_up_work: made-up cursors are honoured. blind: streams whose listings tell nothing.
+    ahead in any sync so far; a reading may claim that much more than it can have seen.
+    made_up_work: made-up cursors are honoured. blind: streams whose listings say nothing.
     refresh_ms: how often children are read. children_read: which of their tables the sync reads.
     """
 
@@ -43,9 +43,9 @@ class Claims:
         self._destination = destination
         self._most_rows = most_rows
         self._previous: dict[str, Part] = {}
-        # What the checkpoint promises that is being made, until it is saved.
+        # What the current checkpoint promises, until it is saved.
         self._promises: list[tuple[Past, int]] = []
-        # Table -> the rows that it knows.
+        # Table -> the rows that the checkpoint knows.
         self._tracked: dict[str, set[str]] = {}
         self.since_ms: int | None = None
         self.redacts = True
@@ -59,7 +59,7 @@ class Claims:
         self._previous = streams
 
     def check(self, state: dict[str, Any]) -> None:
-        """No checkpoint claims a record whose upsert has not been called."""
+        """Checks that no checkpoint claims a record whose upsert has not been called."""
         self._promises.clear()
         self._tracked.clear()
         lost = self._previous.keys() - state["streams"].keys()
@@ -85,18 +85,18 @@ class Claims:
                 self._check_read(table, part["read_at"], 0, part.get("unusable"))
             descends = self._source.orders[table] in ("newest", "nearly_newest")
             for began, reached in part.get("readings", ()):
-                # Without order, what is left of a walk that was begun anew is none to rely on.
+                # Without order, the readings left by a restarted walk cannot be relied on.
                 is_whole = descends or "watermark" in part
                 if [began, reached] not in before.get("readings", ()) and is_whole:
                     self._check_read(table, began, reached, part.get("unusable"))
-            # As the next sync reads them: a tuple is a list then.
+            # Encoded and decoded as the next sync reads them: tuples become lists.
             for lane in msgspec.json.decode(msgspec.json.encode(part.get("lanes", ()))):
                 if lane not in before.get("lanes", ()):
                     self._check_lane(table, lane, part.get("unusable"))
         self._previous = state["streams"]
 
     def saved(self) -> None:
-        """The checkpoint that was checked last is safe."""
+        """The checkpoint that was checked last has been saved."""
         for past, version in self._promises:
             past.promised = max(past.promised or 0, version)
         self._promises.clear()
@@ -138,7 +138,7 @@ class Claims:
         if row is None or past is None:
             raise Broken(f"{table}: a checkpoint knows {key!r}, which was not sent")
         salt = salt_of(BY_TABLE[table], self.redacts)
-        # A blank one says only that it was sent: its children could not be read yet.
+        # A blank mark says only that the row was sent: its children could not be read yet.
         if any(mark) and not any(v.mark(salt) == mark and row in v.rows for v in past.versions):
             raise Broken(f"{table}: a checkpoint knows {key!r} as what was not sent")
 
@@ -153,7 +153,7 @@ class Claims:
             raise Broken(f"{table}: the watermark is later than ten minutes ago")
 
     def _check_read(self, table: str, began: int, reached: int, unusable: Any) -> None:
-        """Everything visible at `began` and not older than `reached` has been sent as it was."""
+        """Checks that everything visible at `began` and not older than `reached` has been sent."""
         began -= self.ahead_ms
         if unusable is not None and self._is_read_whole(table):
             return
@@ -169,11 +169,11 @@ class Claims:
             self.check_called(table, past, version, f"reading {began}-{reached}")
 
     def _is_read_whole(self, table: str) -> bool:
-        """Whether each sync reads all of it, and so what came unusable, whatever its time."""
+        """Whether each sync reads the whole stream, unusable records of any time included."""
         return self._source.orders[table] not in ("newest", "nearly_newest")
 
     def _check_lane(self, table: str, lane: Part, unusable: Any) -> None:
-        """All that lies between where a lane began and its cursor has been sent."""
+        """Checks that everything between the lane's beginning and its cursor has been sent."""
         if "begins_at" in lane and not self.made_up_work:
             return
         cursor = decode(table, lane["cursor"]) if "cursor" in lane else None
@@ -186,7 +186,7 @@ class Claims:
             return
         started_ms = lane["started_at"] - self.ahead_ms
         for position, id_, _ in self._source.listing(table):
-            # Of that very moment, what stands above its cursor is the upper lane's.
+            # Of records at exactly that time, those above its cursor are the upper lane's.
             if position >= lane.get("begins_at", position + 1):
                 continue
             place = (position, id_)
@@ -200,7 +200,7 @@ class Claims:
             self.check_called(table, past, 0, f"the lane of {started_ms}")
 
     def check_called(self, table: str, past: Past, version: int, what: str) -> None:
-        """A claim: the past as it is in a version, or later, has been sent."""
+        """Checks the claim that a version of the past, or a later one, has been sent."""
         landed = past.version_of(self._destination.called[table].get(past.id))
         if landed is None:
             raise Broken(f"{table}: {what} claims {past.id!r}, which was never sent")
@@ -212,13 +212,13 @@ class Claims:
 
 
 def _may_be_unusable(table: str, past: Past, unusable: Any) -> bool:
-    """Whether the state says that it could not be stored when it was met."""
+    """Returns whether, by the state, the record may have been unusable when it was met."""
     if unusable is None:
         return False
     return table not in TIMED or past.stands_ms >= min(time for time, _ in unusable) - HOUR_MS
 
 
 def marks_of(part: Part) -> dict[str, bytes]:
-    """The fingerprints in one stream's part of a state, by key; b"" is a blank one."""
+    """Returns the fingerprints in one stream's part of a state by key; b"" is a blank one."""
     rows = SentRows.from_json(part.get("sent", "")) if "sent" in part else SentRows()
     return {key_text(key): mark for key, mark in rows.marks.items()}

@@ -1,4 +1,4 @@
-"""How a simulated sync dies."""
+"""Makes a simulated sync die."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Death:
-    """Lets a sync die where its weather has it. forget: makes the API forget its cursors."""
+    """Makes a sync die where its weather says so. forget: makes the API forget its cursors."""
 
     def __init__(
         self, weather: Weather, destination: Destination, forget: Callable[[], None]

@@ -13,11 +13,11 @@ Row = dict[str, Any]
 
 
 class SinkRaised(Exception):
-    """The destination's own error, as the SDK would raise one."""
+    """The destination's own error, like one that the SDK would raise."""
 
 
 class Crashed(BaseException):
-    """The process has died: nothing that it does from here on reaches anybody."""
+    """The process has died: nothing it does from here on takes effect."""
 
 
 @dataclass(slots=True)
@@ -28,10 +28,10 @@ class Operation:
 
 
 class Destination:
-    """The `op` of a sync, over all syncs of a seed.
+    """The `op` of a sync, across all syncs of a seed.
 
-    called: the newest row (None: deleted) that an operation was called with, over what has
-    landed before: what a checkpoint may claim. landed: what is in the tables for sure.
+    called: the newest row (None: deleted) passed to an operation, on top of what has landed; a
+    checkpoint may claim it. landed: what is certainly in the tables.
     """
 
     def __init__(self, keys: Mapping[str, tuple[str, ...]], random: Random) -> None:
@@ -39,8 +39,8 @@ class Destination:
         self._random = random
         self.landed: dict[str, dict[str, Row | None]] = {table: {} for table in keys}
         self.called: dict[str, dict[str, Row | None]] = {table: {} for table in keys}
-        # Rows of syncs that died which no checkpoint has known since: nobody promised to delete
-        # them.
+        # Rows from syncs that died, unknown to any checkpoint since: their deletion is not
+        # guaranteed.
         self.untracked: dict[str, set[str]] = {table: set() for table in keys}
         self.saved: bytes = b"{}"
         self._pending: list[Operation] = []
@@ -59,7 +59,7 @@ class Destination:
     # -- the life of a sync ------------------------------------------------------------------
 
     def begin(self) -> Any:
-        """The state that the sync is given."""
+        """Begins a sync and returns the state that it is given."""
         self._over = self.raised = self.dead = False
         self.counts = dict.fromkeys(("upsert", "delete", "checkpoint"), 0)
         self.sent = {}
@@ -67,11 +67,11 @@ class Destination:
         return msgspec.json.decode(self.saved)
 
     def over(self) -> None:
-        """The sync is over. An operation from now on is an error."""
+        """Ends the sync. An operation from now on is an error."""
         self._over = True
 
     def ended(self, *, normally: bool) -> None:
-        """All that it left behind is over too."""
+        """Checks, once everything the sync started is over, that no operation is left unsaved."""
         if normally and self._pending:
             raise Broken(
                 f"{len(self._pending)} operations followed the last checkpoint of a sync that "
@@ -79,7 +79,7 @@ class Destination:
             )
 
     def settle(self) -> int:
-        """After a sync that died: of each table, the first few of the unsaved rows land."""
+        """After a sync that died: lands the first few unsaved rows of each table."""
         landed = 0
         for table in sorted({operation.table for operation in self._pending}):
             mine = [operation for operation in self._pending if operation.table == table]
@@ -120,7 +120,7 @@ class Destination:
         try:
             self._leave()
         except (SinkRaised, Crashed):
-            if self._random.random() < 0.5:  # it arrived, and only the answer did not
+            if self._random.random() < 0.5:  # the checkpoint arrived, and only its answer was lost
                 self.commit(text)
             raise
         self.commit(text)
@@ -130,7 +130,7 @@ class Destination:
         self.warnings.append(message)
 
     def commit(self, text: bytes) -> None:
-        """A checkpoint is safe: so is all that came before it."""
+        """Saves a checkpoint, and with it everything before it."""
         self.saved = text
         self.on_saved()
         for operation in self._pending:
@@ -155,7 +155,7 @@ class Destination:
             self._now = name
 
     def _leave(self) -> None:
-        """The fault strikes when the destination may already have what it was given."""
+        """Strikes once the operation is recorded: the destination may already have the data."""
         try:
             self.before(self._now, sum(self.counts.values()))
         except SinkRaised:

@@ -1,4 +1,4 @@
-"""The ways in which a server can be unkind during one sync."""
+"""The ways in which a server can misbehave during one sync."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from tests.support.fake_courier.replies import FAULTS
 if TYPE_CHECKING:
     from tests.simulation.weather import Weather
 
-# Random, the plan, the weather to be changed, a table that is read.
+# The random source, the plan, the weather to change, a table that is read.
 Mode = Callable[[Random, Plan, "Weather", str], None]
 _HEALING = (408, 409, 425, 500, 502, 503, 504, 520, 524, 529, 530)
 
 
 def add(random: Random, plan: Plan, weather: Weather, *, times_ms: list[int], now_ms: int) -> None:
-    """One of them, or none that fits."""
+    """Adds a random mode, unless it does not apply."""
     table = random.choice(weather.settings["streams"])
     mode = random.choice(MODES)
     mode(random, plan, weather, table)
@@ -68,7 +68,7 @@ def other_key(random: Random, plan: Plan, weather: Weather, table: str) -> None:
 
 
 def failing_now_and_then(random: Random, plan: Plan, weather: Weather, table: str) -> None:
-    """Any status that a retry heals; with three retries no run of three matters."""
+    """Any status that a retry resolves; with three retries, no series of three matters."""
     weather.settings["max_retries"] = 3
     every = random.choice((3, 5))
     _rule(weather, stream=table, status=random.choice(_HEALING), every=every)
@@ -78,7 +78,7 @@ def error_inside_200(random: Random, plan: Plan, weather: Weather, table: str) -
     weather.settings["max_retries"] = 3
     answer = random.choice(("api_error", "task_timed_out"))
     every = random.choice((2, 3))
-    # Three in all: of two lanes that take turns, one might meet each of them.
+    # Three at most: with two lanes taking turns, one lane might get every error.
     _rule(weather, stream=table, kind="listing", answer=answer, every=every, times=3 * every)
 
 
@@ -89,12 +89,12 @@ def limit_by_403(random: Random, plan: Plan, weather: Weather, table: str) -> No
 
 
 def stray_401(random: Random, plan: Plan, weather: Weather, table: str) -> None:
-    """By then a request of the same stream has been accepted."""
+    """A 401 that comes after a request of the same stream has been accepted."""
     _rule(weather, stream=table, kind="listing", answer="bad_key", after=2, times=1)
 
 
 def eager_retry_after(random: Random, plan: Plan, weather: Weather, table: str) -> None:
-    """For some seconds: a client that believes it comes back too often too soon."""
+    """Lasts some seconds: a client that trusts the header returns too soon too often."""
     weather.settings["max_retries"] = 3
     weather.latency_seconds = 0.05
     header = random.choice(({"Retry-After": "0"}, {"retry-after-ms": "50"}))
@@ -103,7 +103,7 @@ def eager_retry_after(random: Random, plan: Plan, weather: Weather, table: str) 
 
 
 def throttle(random: Random, plan: Plan, weather: Weather, table: str) -> None:
-    """All are refused for ten seconds, which is one throttle."""
+    """Refuses every request for ten seconds, which is one throttle."""
     weather.latency_seconds = 0.05
     weather.settings["requests_per_second"] = 20.0
     _rule(weather, status=429, headers={"Retry-After": "1"})
@@ -139,19 +139,19 @@ def more_left_out(random: Random, plan: Plan, weather: Weather, table: str) -> N
 
 
 def paging_left_out(random: Random, plan: Plan, weather: Weather, table: str) -> None:
-    # A list that has renamed its flag still has its cursors.
+    # A list that renamed its flag still has its cursors.
     paging = "absent" if table == "tenant" else random.choice(("absent", "renamed"))
     _rule(weather, stream=table, kind="listing", paging=paging)
     weather.excuse(table)
 
 
 def false_end(random: Random, plan: Plan, weather: Weather, table: str) -> None:
-    """Told to a cursor of the server's own; found out where made-up ones are honoured."""
+    """A false end for one of the server's own cursors; detectable where made-up ones work."""
     size = plan.options["page_sizes"]["message"]
     if not plan.made_up_work or plan.orders["message"] != "newest" or plan.theme == "any":
         return
     if size < SEAM_RECORDS:
-        # A made-up cursor is tried by a whole page of so many records.
+        # A made-up cursor is probed with a whole page of this many records.
         return
     page = 2 + -(-24 // size) + random.randint(0, 2)
     _rule(weather, stream="message", cursor="own", page=page, paging="false_end")
@@ -197,7 +197,7 @@ def wrong_clock(random: Random, plan: Plan, weather: Weather, table: str) -> Non
 
 
 def odd_times(random: Random, plan: Plan, weather: Weather, table: str) -> None:
-    # Below what is remembered, one that looks settled can be missed.
+    # Below what is remembered, a message that looks settled can be missed.
     is_remembered = plan.most_messages > 1_000
     if "message" in plan.tables and plan.orders["message"] == "newest" and is_remembered:
         weather.before.append(("message", "odd"))

@@ -232,7 +232,7 @@ class Oracle:
         return {table for table, part in streams.items() if part.get("sent_whole")}
 
     def check_cost(self, page_size: int) -> None:
-        """A minute after a sync there is little to read, whatever times records have."""
+        """Checks that a minute after a sync little is read, whatever times records have."""
         positions = [row[0] for row in self.source.listing("message")]
         all_pages = len(positions) / page_size
         # What each sync reads again.

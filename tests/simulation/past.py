@@ -1,4 +1,4 @@
-"""What is known of one row of the simulated account: what it was, from when on."""
+"""The known history of one row of the simulated account."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ _REDACTING, _PLAIN = (
 class Version:
     """A record as it was from a moment on, what of it lands, and its rows.
 
-    rows: with secrets redacted and without.
+    rows: with and without secrets redacted.
     """
 
     since_ms: int
@@ -35,7 +35,7 @@ class Version:
         return cls(since_ms, record, landing(BY_TABLE[table], record), rows)
 
     def mark(self, salt: bytes) -> bytes:
-        """The fingerprint that the state keeps of it."""
+        """Returns the fingerprint that the state keeps of it."""
         if salt not in self._marks:
             self._marks[salt] = fingerprint(self.landing, hasher(salt))
         return self._marks[salt]
@@ -43,12 +43,12 @@ class Version:
 
 @dataclass(slots=True)
 class Past:
-    """All that is known of one id.
+    """The known history of one id.
 
-    place_ms: the time down to which a walk from the head must come to meet it. stands_ms: the time
-    of its neighbours, which an odd time of its own does not tell. placed_ms: when it was last
-    listed anew or moved. promised: the version that has landed at least, by what a checkpoint
-    claims; None while none does.
+    place_ms: how far down in time a walk from the head must read to meet it. stands_ms: the time
+    of its neighbours, which may differ from its own. placed_ms: when it was last listed anew or
+    moved. promised: the version that has certainly landed, as a checkpoint claims it; None if no
+    checkpoint does.
     """
 
     id: str
@@ -67,11 +67,11 @@ class Past:
         return self.versions[0].since_ms
 
     def version_at(self, moment_ms: int) -> int:
-        """The number of the version that held just before a moment."""
+        """Returns the number of the version that was current just before a moment."""
         return max(0, sum(version.since_ms < moment_ms for version in self.versions) - 1)
 
     def version_of(self, row: Mapping[str, Any] | None) -> int | None:
-        """The number of the latest version that a landed row is; None where it is none."""
+        """Returns the number of the latest version that a landed row matches, or None."""
         for number in range(len(self.versions) - 1, -1, -1):
             if row in self.versions[number].rows:
                 return number

@@ -1,4 +1,4 @@
-"""What a seed decides once: the account, the API's own ways, and how its syncs follow."""
+"""What a seed decides once: the account, the API's behavior, and the sequence of syncs."""
 
 from dataclasses import dataclass
 from random import Random
@@ -14,23 +14,22 @@ TABLES = tuple(stream.table for stream in STREAMS)
 KEEPING = tuple(stream.table for stream in STREAMS if stream.keeps_rows)
 # Time between two syncs.
 PAUSES_MS = (60_000, 60_000, 15 * 60_000, HOUR_MS, 6 * HOUR_MS, 30 * HOUR_MS, 4 * DAY_MS)
-# Over weeks, where the time between two syncs is the user's choice, a day at most.
+# For "weeks", where the user chooses the time between two syncs: a day at most.
 INTERVALS_MS = (15 * 60_000, HOUR_MS, 6 * HOUR_MS, 24 * HOUR_MS)
 LAST_PAGES = ("cursor_null", "cursor", "cursor_absent", "paging_null", "paging_empty")
-# Neighbours that change places must lie within an hour of each other.
+# Neighbours that swap places must lie within an hour of each other.
 _DENSE_MS = 40 * 60_000
 
 
 @dataclass(slots=True)
 class Plan:
-    """What stays as it is for the whole seed.
+    """What stays the same for the whole seed.
 
-    theme: "rows" (edits, deaths, edits taken back), "lanes" (long messages), "late" (records of
-    the past that show a minute after a sync, and streams in no order), "weeks" (messages that
-    change at any age, and settings that change) or "any".
-    most_messages: how many messages are remembered. queue_pages: how many pages may wait.
-    children: tables of children that are read too, and refresh_hours: how often. most_due: how
-    many messages may wait for theirs.
+    theme: "rows" (edits, deaths, edits taken back), "lanes" (many messages), "late" (old records
+    that show a minute after a sync, and unordered streams), "weeks" (messages that change at any
+    age, and settings that change) or "any". most_messages: how many messages are remembered.
+    queue_pages: how many pages may wait. children: tables of children that are read too, and
+    refresh_hours: how often. most_due: how many messages may wait for their children.
     """
 
     theme: str
@@ -64,7 +63,7 @@ def plan_for(random: Random) -> Plan:
         page_sizes[table] = random.choice((2, 3, 5, 10))
     span_days = random.choice((0.5, 5.0, 30.0, 90.0))
     if theme == "lanes":
-        # No lane opens on shorter pages, nor for a few of them.
+        # Lanes open only on pages this long, and only for many of them.
         sizes["message"], page_sizes["message"] = random.choice((120, 240, 400)), 10
         orders["message"] = random.choice(("newest", "newest", "newest", "nearly_newest"))
     if theme == "weeks":
@@ -79,13 +78,13 @@ def plan_for(random: Random) -> Plan:
             if sizes[table] == 25 and random.random() < 0.5:
                 orders[table] = "shuffled"
         if tables[0] == "message":
-            # Many within an hour: only the slack at the bound meets all of them.
+            # Many within an hour, so that only the slack at the bound meets all of them.
             sizes["message"], orders["message"], span_days = 120, "nearly_newest", 0.5
     with_since = random.random() < (0.5 if theme == "weeks" else 0.3)
     _settle_orders(orders, sizes, page_sizes, span_days=span_days, with_since=with_since)
     options = _options(random, tables, page_sizes)
     if theme == "lanes" and random.random() < 0.4:
-        # What only a seam of several records in their order can tell from an honest answer.
+        # Only a seam of several records in order can tell these from an honest answer.
         options["made_up_cursors"] = random.choice(("partly", "gaps", "gaps"))
         options["awkward_cursors"] = ()
     most_messages = random.choice((50_000,) * 5 + (15,))
@@ -98,7 +97,7 @@ def plan_for(random: Random) -> Plan:
         latest_ms={
             "message": HOUR_MS + 9 * 60_000,
             "audit_event": DAY_MS + 9 * 60_000,
-            # Below what is remembered, what shows later than in three days can be missed.
+            # Below what is remembered, records that show more than three days late can be missed.
             "settled": (9 if most_messages > 1_000 else 2) * DAY_MS,
         },
         with_since=with_since,
@@ -111,13 +110,13 @@ def plan_for(random: Random) -> Plan:
 
 
 def add_children(random: Random, plan: Plan) -> None:
-    """Decided apart, so that a seed without children is what it would be if there were none."""
+    """Adds children, from a random source of its own, so that seeds without them do not change."""
     if random.random() < 0.5:
         return
     possible = [child for child, parent in PARENT.items() if parent in plan.tables]
-    # Of the many messages of many weeks only now and then: each costs a request.
+    # Children of the many messages of "weeks" only rarely, as each costs a request.
     is_long = plan.theme == "weeks" and random.random() < 0.9
-    # Where each sync reads all and few are remembered, it also asks for the children of all.
+    # If each sync reads every message and few are remembered, it requests all their children too.
     has_no_end = plan.most_messages <= 1_000 and plan.orders["message"] != "newest"
     if is_long or has_no_end or plan.sizes["message"] > 50:
         possible = [child for child in possible if child in MEMBERS]
@@ -149,13 +148,13 @@ def _settle_orders(
     span_days: float,
     with_since: bool,
 ) -> None:
-    """Orders that are of use: what comes in order by chance alone proves nothing."""
+    """Replaces orders that prove nothing, because the records could be in order by chance."""
     # Messages are presumed newest first until seen otherwise, which a bound makes final.
     if with_since and orders["message"] != "nearly_newest":
         orders["message"] = "newest"
     spans = {"message": span_days, "audit_event": 365.0}
     for table in TABLES:
-        # A few pages in disorder may come newest first by chance, as no stream of many does; and
+        # A few unordered pages may be newest first by chance, unlike those of a long stream; and
         # the fake's shuffle drifts downwards over pages of two, three or five.
         if orders[table] == "shuffled" and table in spans:
             if sizes[table] < 25:
@@ -185,7 +184,7 @@ def _tables(random: Random, theme: str) -> tuple[str, ...]:
 def _options(
     random: Random, tables: tuple[str, ...], page_sizes: dict[str, int]
 ) -> dict[str, Any]:
-    """The API's own ways, which are the same from the first sync to the last."""
+    """Returns the API's behavior, which stays the same from the first sync to the last."""
 
     def some(values: tuple[Any, ...], share: float) -> dict[str, Any]:
         return {table: random.choice(values) for table in tables if random.random() < share}
@@ -193,7 +192,7 @@ def _options(
     next_url = random.choice(("relative", "absolute", "none"))
     return {
         "page_sizes": page_sizes,
-        # Those of a hundred, as they are asked for, would hold all.
+        # Pages of a hundred, as requested, would hold all tenants.
         "most_per_page": {"tenant": page_sizes["tenant"]},
         "arrays": {"list": random.choice(("items", "results"))},
         "last_page": {table: random.choice(LAST_PAGES) for table in tables},

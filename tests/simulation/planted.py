@@ -1,7 +1,7 @@
-"""Bugs that a careless change could make, each as a small patch of the real code.
+"""Bugs that a careless change could introduce, each as a small patch of the real code.
 
-A simulation that finds none of them proves nothing. FOUND_BY names a seed that finds each, and
-tests/simulation/test_seeds.py holds the simulation to that; UNPROVED says why a bug has none.
+A simulation that finds none of them proves nothing. FOUND_BY names a seed that finds each bug, and
+tests/simulation/test_seeds.py checks that it does; UNPROVED says why a bug has no seed.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ from tests.simulation import (
 )
 
 Patches = Iterator[Any]
-# A seed that finds the bug.
+# Bug -> a seed that finds it.
 FOUND_BY: dict[str, int] = {
     "a_401_is_not_asked_again": 0,
     "a_bad_cursor_is_kept_for_ever": 1002,
@@ -96,7 +96,7 @@ FOUND_BY: dict[str, int] = {
     "what_is_left_out_counted_as_read": 6,
     "what_is_wrong_further_back_stops_what_is_new": 1081,
 }
-# Where a bug shows in one way of the server alone, only that one is drawn for it.
+# If a bug shows only under one server behavior, only that one is drawn for it.
 MODES: dict[str, tuple[modes.Mode, ...]] = {
     "a_401_is_not_asked_again": (modes.stray_401,),
     "a_cursor_without_more_taken_for_the_last": (modes.more_left_out,),
@@ -118,7 +118,7 @@ MODES: dict[str, tuple[modes.Mode, ...]] = {
 
 @dataclass(frozen=True)
 class Bug:
-    """name: as issues call it. plant: patches to be entered. seed: one that finds it.
+    """name: as shown to people. plant: yields the patches to enter. seed: one that finds the bug.
 
     ways: the server modes that are drawn. unproved: why no seed is known to find it.
     """
@@ -138,7 +138,7 @@ class Bug:
             yield
 
 
-# The hunt looks for these in every range of seeds; the tests do not vouch for them.
+# The hunt looks for these too, in any range of seeds; the tests do not require a find.
 _NOT_YET = "applies, but none of the few seeds that were tried finds it"
 UNPROVED: dict[str, str] = {
     "a_lookback_that_has_grown_is_forgotten": _NOT_YET,

@@ -99,7 +99,7 @@ def children_of_a_deleted_parent_stay() -> Patches:
 
 
 def children_of_a_parent_that_a_dying_sync_deleted_stay() -> Patches:
-    """They are deleted behind their parent's row."""
+    """Deletes children after their parent's row instead of before it."""
     waiting: list[tuple[ChildrenReader, set[str]]] = []
     real, real_batches = ChildrenReader.delete_of, ChildrenReader.batches
 

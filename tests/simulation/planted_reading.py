@@ -1,4 +1,4 @@
-"""Planted bugs: what is read, how far, in which order, and in how many lanes."""
+"""Planted bugs in what is read: how far, in which order, and in how many lanes."""
 
 from typing import Any
 from unittest.mock import patch
@@ -170,7 +170,7 @@ def a_walk_goes_on_where_nothing_below_its_bound_is_remembered() -> Patches:
     yield patch.object(Course, "_is_below_target", is_below)
 
 
-# -- walks that are resumed or fail ---------------------------------------------------------------
+# -- walks that resume or fail --------------------------------------------------------------------
 
 
 def no_head_walk_after_the_rest() -> Patches:

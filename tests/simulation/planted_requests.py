@@ -1,4 +1,4 @@
-"""Planted bugs: requests, their answers, and the patience with them."""
+"""Planted bugs in requests, the handling of their answers, and retries."""
 
 from typing import Any
 from unittest.mock import patch
@@ -58,7 +58,7 @@ def an_empty_page_taken_for_the_last() -> Patches:
     yield patch.object(stream_reader, "parse_page", parse_page)
 
 
-# -- pace and patience --------------------------------------------------------------------------
+# -- rate and retries -----------------------------------------------------------------------------
 
 
 def more_requests_than_allowed() -> Patches:
@@ -88,7 +88,7 @@ def a_retry_after_that_shortens() -> Patches:
             retry = yield seconds if told is None else told
             seconds *= 2
 
-    # Made when a client is made.
+    # Patched here because a client takes it when it is created.
     yield patch.object(client, "_delays", delays)
 
 

@@ -1,4 +1,4 @@
-"""Planted bugs: watermarks, checkpoints, what is sent and what is deleted."""
+"""Planted bugs in watermarks, checkpoints, and what is sent and deleted."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -1,4 +1,4 @@
-"""One simulated sync: the real code on a loop whose time jumps, until it ends or dies."""
+"""Runs one simulated sync: the real code on a virtual-time loop, until it ends or dies."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 MOST_REQUESTS = 4_000
 MOST_SECONDS = 24 * 3600.0
 MOST_STALE_PAGES = 30
-# What the real worker's thread is given at the end.
+# How long a sync waits at its end for the real worker's thread.
 JOIN_SECONDS = 5.0
 
 
 class _Loop(VirtualTimeLoop):
-    """Virtual time that ends."""
+    """A virtual-time loop with a limited number of turns."""
 
     turns_left = 3_000_000
 
@@ -41,7 +41,7 @@ class _Loop(VirtualTimeLoop):
 
 
 class _SlowQueue(asyncio.Queue[Any]):
-    """A queue at which reading waits now and then, as it does for a slow destination."""
+    """A queue whose put waits now and then, as it does for a slow destination."""
 
     random = Random(0)
     most_seconds = 0.0
@@ -53,7 +53,7 @@ class _SlowQueue(asyncio.Queue[Any]):
 
 
 class _WatchedPacer(Pacer):
-    """Remembers the slowest rate that it has come to."""
+    """A pacer that remembers its slowest rate."""
 
     slowest = 1000.0
 
@@ -63,7 +63,7 @@ class _WatchedPacer(Pacer):
 
 
 class Run:
-    """A sync of a simulation in its weather."""
+    """Runs one sync of a simulation in its weather."""
 
     def __init__(self, simulation: Simulation, weather: Weather, settings: Settings) -> None:
         self._destination = simulation.destination
@@ -101,7 +101,7 @@ class Run:
         return self._transport.times
 
     def whole(self, raw: Any) -> BaseException | None:
-        """How the sync ended: None, SyncFailed, SinkRaised or Crashed."""
+        """Runs the sync; returns how it ended: None, SyncFailed, SinkRaised or Crashed."""
         _SlowQueue.random, _SlowQueue.most_seconds = self._random, self._weather.put_seconds
         _WatchedPacer.slowest = 1000.0
         with (
@@ -111,7 +111,7 @@ class Run:
             return self._outcome(raw)
 
     def check_end(self) -> None:
-        """Of a sync that ended by itself."""
+        """Checks a sync that ended by itself."""
         self._transport.check_holds()
         least = max(1.0, self._settings.requests_per_second / 2)
         if self._weather.one_throttle and _WatchedPacer.slowest < least:
@@ -161,7 +161,7 @@ class Run:
 
 
 def check_pace(times: list[float], per_second: float) -> None:
-    """No second holds more requests than the setting allows."""
+    """Checks that no second holds more requests than the setting allows."""
     most = max(1, int(-(-per_second // 1)))
     first = 0
     for last, moment in enumerate(times):

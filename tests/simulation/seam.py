@@ -1,4 +1,4 @@
-"""Where the real code meets the simulation: its transport, and the thread of its writer."""
+"""Connects the real code to the simulation: its transport, and its writer's thread."""
 
 import asyncio
 import functools
@@ -27,9 +27,9 @@ _LISTINGS = {stream.path: name for name, stream in STREAMS.items()}
 
 
 class SimulatedTransport:
-    """Requests that take virtual time to get there and back.
+    """Sends requests that take virtual time in each direction.
 
-    answers: is told what has been answered. before: is called with the number of each request.
+    answers: records what has been answered. before: is called with the number of each request.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class SimulatedTransport:
         await asyncio.sleep(self._random.random() * self._latency_seconds)
         headers = {"Authorization": f"Bearer {DEFAULT_KEY}", "Host": "localhost"}
         parameters = dict(parse_qsl(query, keep_blank_values=True))
-        # An API that gives fewer than the hundred tenants asked for has more pages of them.
+        # Dropped, so that the API serves tenants in pages smaller than the hundred requested.
         parameters.pop("limit", None)
         asked_ms = self._api.account.now_ms()
         reply = self._api.answer(path, parameters, headers)
@@ -90,14 +90,14 @@ class SimulatedTransport:
         return Answer(reply.status, answer_headers, reply.body)
 
     def check_holds(self) -> None:
-        """After a sync that has ended by itself all memory has been given back."""
+        """Checks, after a sync that ended by itself, that all memory has been released."""
         held = sum(not hold._released for hold in self._holds)
         if held:
             raise Broken(f"the memory of {held} answers was never given back")
 
 
 class SimulatedWorker:
-    """Jobs that run at a virtual moment, and that may stand still in the middle of an operation.
+    """Runs jobs at virtual moments; a job may pause in the middle of an operation.
 
     Such a job runs on another thread, but never beside the loop: each waits for the other.
     """
@@ -116,12 +116,12 @@ class SimulatedWorker:
         return await done
 
     def stand_still(self) -> None:
-        """Called from within an operation: now and then it takes a while."""
+        """Pauses the job now and then. Called from within an operation."""
         if self._job is not None and self._random.random() < self._pauses:
             self._job.wait(self._random.random() * self._slow_seconds)
 
     async def join(self, seconds: float) -> None:
-        """What the real one does at the end of a sync."""
+        """Waits for the last job, as the real worker does at the end of a sync."""
         if self._task is not None:
             await asyncio.wait([self._task], timeout=seconds)
 
@@ -163,7 +163,7 @@ class SimulatedWorker:
 
 
 class _Job:
-    """A job on a thread of its own that takes turns with the loop's: never both at once."""
+    """A job on another thread that takes turns with the loop's: never both at once."""
 
     def __init__(self, job: Callable[[], Any]) -> None:
         self.result: Any = None
@@ -176,7 +176,7 @@ class _Job:
         _thread_of(os.getpid()).jobs.put(self._run)
 
     def go_on(self) -> float | None:
-        """Lets the job run; returns how long it then stands still, or None at its end."""
+        """Lets the job run; returns how long it then pauses, or None at its end."""
         if self._ended:
             return None
         self._seconds = None
@@ -192,7 +192,7 @@ class _Job:
             raise Crashed
 
     def kill(self) -> None:
-        """The process is gone: the job gets no further."""
+        """Ends the job where it is, as if the process had died."""
         self._killed = True
         while not self._ended:
             self.go_on()
@@ -209,7 +209,7 @@ class _Job:
 
 
 class _Thread:
-    """One for all jobs of a process, since to start one takes longer than most jobs."""
+    """One thread for all jobs of a process, because starting one takes longer than most jobs."""
 
     def __init__(self) -> None:
         self.jobs: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
@@ -222,5 +222,5 @@ class _Thread:
 
 @functools.cache
 def _thread_of(process_id: int) -> _Thread:
-    """A process that was forked has none of its parent's threads."""
+    """Returns this process's thread; a forked process has none of its parent's threads."""
     return _Thread()

@@ -1,4 +1,4 @@
-"""One seed: several syncs with changes, faults and deaths, then quiet, then the verdict."""
+"""Runs one seed: several syncs with changes, faults and deaths, then quiet, then the verdict."""
 
 import logging
 import random as random_module
@@ -42,14 +42,14 @@ from tests.simulation.weather import Weather, calm, settings_from, weather_for
 from tests.support.fake_courier import FakeApi, Options
 
 BEGIN_MS = 1_786_700_000_000  # 2026-08-14
-# Every option as it is where nothing is said of it.
+# The default of every option.
 _USUAL = {option.name: getattr(Options(), option.name) for option in fields(Options)}
 
 logging.getLogger("courier_async").setLevel(logging.CRITICAL + 1)
 
 
 class SeedFailed(Exception):
-    """An invariant is broken. `story` is what happened, a line an event."""
+    """An invariant is broken. `story` is what happened, one event per line."""
 
     def __init__(self, seed: int, reason: str, story: list[str]) -> None:
         super().__init__(f"seed {seed}: {reason}")
@@ -59,7 +59,7 @@ class SeedFailed(Exception):
 
 
 class Simulation:
-    """One seed's world."""
+    """The account, API, destination and checks of one seed."""
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
@@ -95,9 +95,9 @@ class Simulation:
         self.api = FakeApi(self.source, clock=lambda: self.now_ms() / 1000)
         self.oracle = Oracle(self.source, self.destination, most_rows=self.plan.most_rows)
         self.oracle.claims.made_up_work = self.plan.made_up_work
-        # Until when a page at a place fails, the times of its records, and how.
+        # A page that fails: until which sync, from which record time to which, and how.
         self._bad_place: tuple[int, int, int, int] | None = None
-        # Until when a parent's children fail: the number of the sync, table, parent, and how.
+        # A parent whose children fail: until which sync, the table, the parent, and how.
         self._bad_parent: tuple[int, str, str, int] | None = None
         rows = ", ".join(
             f"{t} {self.plan.sizes[t]} {self.plan.orders[t]}" for t in self.plan.tables
@@ -112,10 +112,10 @@ class Simulation:
     def tell(self, text: str) -> None:
         self.story.append(f"{(self.now_ms() - BEGIN_MS) / 1000:>12.1f} s  {text}")
 
-    # -- the course --------------------------------------------------------------------------
+    # -- the sequence of syncs ---------------------------------------------------------------
 
     def run(self) -> None:
-        """Raises SeedFailed."""
+        """Runs the seed. Raises SeedFailed if an invariant is broken."""
         random_module.seed(self.seed)
         with small_bounds(self.plan):
             try:
@@ -148,7 +148,7 @@ class Simulation:
                 now_ms=self.now_ms(),
             )
             if self._choice_random.random() < 0.1:
-                # Those of messages that are read meanwhile come only once the message changes.
+                # Children of messages read meanwhile come only once the message changes.
                 kept = tuple(child for child in plan.children if child not in MEMBERS)
                 weather.settings["children"] = kept
             ended = self._sync(weather)
@@ -164,7 +164,7 @@ class Simulation:
             self.source.change_at_random(random.choice(plan.tables))
 
     def _change_over_time(self, interval_ms: int) -> None:
-        """What would happen during a pause happens within it, at moments spread over it."""
+        """Makes the changes of a pause at moments spread over it."""
         random = self.random
         count = random.choice((0, 1, 1, 2, 4))
         for moment in sorted(random.random() for _ in range(count)):
@@ -175,7 +175,7 @@ class Simulation:
             self.source.change_at_random(random.choice(self.plan.tables))
 
     def _change_children(self, number: int) -> None:
-        """Members come and go; now and then one parent's children fail for some syncs."""
+        """Changes members; now and then one parent's children fail for some syncs."""
         random, plan = self._child_random, self.plan
         for child in plan.children:
             for _ in range(random.choice((0, 1, 2, 4))):
@@ -190,7 +190,7 @@ class Simulation:
                 until = number + random.choice((1, 2, 4))
                 self._bad_parent = (until, child, random.choice(listed), status)
         if plan.children:
-            # What is there a second before a sync must land in it.
+            # What exists a second before a sync must land in it.
             self._base_ms += 1_000
 
     def _times_ms(self) -> list[int]:
@@ -199,7 +199,7 @@ class Simulation:
         ]
 
     def _place_fault(self, number: int) -> None:
-        """For some syncs one place in the history of messages always fails."""
+        """Makes one place in the history of messages fail for some syncs."""
         random = self.random
         if self._bad_place is not None and number >= self._bad_place[0]:
             self._bad_place = None
@@ -211,8 +211,8 @@ class Simulation:
 
     def _quiet_end(self) -> None:
         self._bad_place = self._bad_parent = None
-        # A cursor that fails again within a day of its renewal stays; so does a lane that speaks
-        # against an end.
+        # A cursor that fails again within a day of its renewal stays, as does a lane that
+        # contradicts an end.
         recently = self.now_ms() - self._forgot_ms < DAY_MS or self.plan.theme == "weeks"
         recently = recently or "contradicted_at" in str(self.destination.saved)
         self._pause(49 * HOUR_MS if recently else self.random.choice(PAUSES_MS))
@@ -244,7 +244,7 @@ class Simulation:
     # -- a sync ------------------------------------------------------------------------------
 
     def _sync(self, weather: Weather) -> bool:
-        """Whether it ended by itself."""
+        """Runs a sync and returns whether it ended by itself."""
         for table, kind in weather.before:
             self.source.change_at_random(table, kind)
         settings = settings_from(weather, api_key=f"{self._prefix}_simulated")
@@ -295,7 +295,7 @@ class Simulation:
         return not died
 
     def _set_up(self, weather: Weather) -> None:
-        """What the API does during this sync."""
+        """Sets up the API's behavior during this sync."""
         options = _USUAL | self.plan.options | weather.options
         if self._bad_place is not None and not weather.quiet:
             _, low, high, status = self._bad_place
@@ -304,10 +304,10 @@ class Simulation:
             options["rules"] = [*options["rules"], rule]
             weather.excuse("message")
             if status == 403 and {*weather.settings["streams"]} == {"message"}:
-                # At the head of the only stream it means the key.
+                # At the head of the only stream, a 403 means that the key is refused.
                 weather.excuse_all()
             if any(rule.get("answer") == "bad_key" for rule in options["rules"]):
-                # So does a 401 where no request has been accepted before it.
+                # So does a 401 if no request has been accepted before it.
                 weather.excuse_all()
             if not weather.options and "message" in weather.settings["streams"]:
                 weather.fails_below = self._page_above(low, high)
@@ -318,14 +318,14 @@ class Simulation:
                 {"stream": child, "parent": parent, "status": status},
             ]
             weather.excuse(child)
-            # A parent that is limited is a throttle of its own.
+            # A rate-limited parent is a throttle of its own.
             weather.one_throttle = weather.one_throttle and status != 429
             is_read = child in weather.settings["children"]
             if is_read and not weather.options and weather.excused == {child}:
                 weather.bad_parent = (child, parent)
         members = [child for child in self.plan.children if child in MEMBERS]
         if members and not weather.quiet and self._envelope_random.random() < 0.15:
-            # Pages of children that have lost all that tells of a next page.
+            # Pages of children without any sign of a next page.
             child = self._envelope_random.choice(members)
             rule = {"stream": child, "paging": "absent"}
             options["rules"] = [*options["rules"], rule]
@@ -333,18 +333,18 @@ class Simulation:
             weather.bad_parent = None
         of_messages = [child for child in self.plan.children if child in OF_MESSAGES]
         if of_messages and not weather.quiet and self._outage_random.random() < 0.2:
-            # Nobody can note what is due then, once there is enough of it.
+            # Once enough children are due, nothing more can be noted as due.
             child, times = self._outage_random.choice(of_messages), (4, 24, 100)
             rule = {"stream": child, "status": 500, "times": self._outage_random.choice(times)}
             options["rules"] = [*options["rules"], rule]
             weather.excuse(child)
             weather.bad_parent = None
         if weather.forget_before or weather.forget_at or self._lanes_refused():
-            # Then the server's own word is believed.
+            # Without them, ends cannot be confirmed, and the server's own word is believed.
             options["rules"] = [r for r in options["rules"] if r.get("cursor") != "own"]
         told_ms = self.now_ms() + round(options["date_shift_seconds"] * 1000)
         if told_ms - self._forgot_ms < DAY_MS and not weather.quiet:
-            # A place whose cursor fails again within a day is itself at fault.
+            # If a place's cursor fails again within a day, the place itself is at fault.
             weather.excuse_all()
         self.api.change_options(**options)
         if weather.forget_before or weather.forget_at:
@@ -362,9 +362,9 @@ class Simulation:
             self.api.change_after(child, self._child_random.randint(1, 9), change)
 
     def _page_above(self, low_ms: int, high_ms: int) -> int | None:
-        """A place so far above the records of these times that no page holds both.
+        """Returns a place so far above the records of these times that no page holds both.
 
-        They are looked for where they stand: one with an odd time stands at the head.
+        Records count where they stand: one with an odd time stands at the head.
         """
         rows, past = self.source.listing("message"), self.source.past["message"]
         times = [past[id_].time_ms for _, id_, _ in rows]
@@ -373,12 +373,12 @@ class Simulation:
         return rows[first][0] if first >= 0 else None
 
     def _lanes_refused(self) -> bool:
-        """Whether the state remembers that made-up cursors do not work."""
+        """Returns whether the state remembers that made-up cursors do not work."""
         streams = msgspec.json.decode(self.destination.saved).get("streams", {})
         return "no_lanes_until" in streams.get("message", {})
 
     def _sync_with_another_key(self) -> None:
-        """A wrong key kind for one sync costs nothing: no request, no operation."""
+        """Checks that a wrong kind of key costs nothing: no request, no operation."""
         raw = self.destination.begin()
         if not raw:
             self.destination.over()
@@ -401,19 +401,19 @@ class Simulation:
 
 @contextmanager
 def small_bounds(plan: Plan) -> Iterator[Any]:
-    """Bounds so small that a small account meets them."""
+    """Sets bounds small enough for a small account to reach."""
     few_due = plan.most_due < children_due.MOST_DUE
     with (
         patch.object(sent_rows, "MOST_ROWS", plan.most_rows),
         patch.object(sent_rows, "MOST_MESSAGES", plan.most_messages),
         patch.object(children_due, "MOST_DUE", plan.most_due),
-        # Else more are under way at once than such an account has.
+        # Otherwise more children are in progress at once than such an account has.
         patch.object(message_children, "AT_ONCE", 2 if few_due else message_children.AT_ONCE),
         patch.object(
             first_failures, "_MOST_FAILURES", 3 if few_due else first_failures._MOST_FAILURES
         ),
         patch.object(endless_guard, "MOST_STALE_PAGES", MOST_STALE_PAGES),
-        # Accounts are small here, and lanes are to be tried all the same.
+        # Accounts are small here, and lanes should be tried all the same.
         patch.object(seams, "_LONG_READING_PAGES", 24),
         patch.object(writer, "QUEUE_PAGES", plan.queue_pages),
     ):
@@ -421,7 +421,7 @@ def small_bounds(plan: Plan) -> Iterator[Any]:
 
 
 def run_seed(seed: int) -> Simulation:
-    """Raises SeedFailed where an invariant does not hold."""
+    """Runs a seed. Raises SeedFailed if an invariant is broken."""
     simulation = Simulation(seed)
     simulation.run()
     return simulation

@@ -1,4 +1,4 @@
-"""The simulated account: the fake one, and what it ever showed."""
+"""The simulated account: the fake one, plus everything that it ever showed."""
 
 from collections.abc import Callable, Mapping
 from random import Random
@@ -19,7 +19,7 @@ TIMED = frozenset({"message", "audit_event"})
 class Source(Account):
     """The fake account, with random changes and a memory.
 
-    calm: changes that were to come during a sync before do not come any more.
+    calm: changes still scheduled for an earlier sync no longer happen.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Source(Account):
         return found
 
     def apply(self, change: Mapping[str, Any]) -> list[str]:
-        """Also {"do": "random", "stream": ..., "times": ...}."""
+        """Applies a change; also takes {"do": "random", "stream": ..., "times": ...}."""
         if change["do"] != "random":
             return super().apply(change)
         for _ in range(0 if self.calm else change["times"]):
@@ -62,7 +62,7 @@ class Source(Account):
         return []
 
     def change_at_random(self, stream: str, kind: str | None = None) -> None:
-        """One of the things that happen to a stream."""
+        """Makes one of the changes that can happen to a stream."""
         if stream in PARENT:
             kind, ids = self.kin.change_at_random(stream)
         else:
@@ -72,14 +72,14 @@ class Source(Account):
         self._tell(f"{stream}: {kind} {len(ids)} ({shown})")
 
     def take_back(self) -> None:
-        """Every edit since the last call is undone to the letter, every new row is deleted."""
+        """Undoes every edit since the last call exactly, and deletes every new row."""
         taken_back = self._changer.take_back()
         for stream, id_ in taken_back:
             self.note(stream, [id_], moved=False)
         self._tell(f"{len(taken_back)} changes taken back ({taken_back[:3]})")
 
     def note(self, stream: str, ids: list[str], *, moved: bool) -> None:
-        """These may have changed. moved: they stand where they did not stand before."""
+        """Records that these rows may have changed. moved: whether they are in a new place."""
         self._listings.pop(stream, None)
         for id_ in ids:
             self._note(stream, id_, moved=moved)

@@ -1,4 +1,4 @@
-"""What the simulation has found, each as a plain case."""
+"""Bugs that the simulation has found, each as a plain test case."""
 
 from typing import Any
 
@@ -65,7 +65,7 @@ def test_what_lies_between_two_readings_is_read_once_the_floor_is_below_it() -> 
 
 
 def page_of_hours(hours: range) -> JudgedPage:
-    """A page of messages that are so many hours old."""
+    """Returns a page of messages that are this many hours old."""
     records = [{"id": f"m{hour}", "enqueued": NOW_MS - hour * HOUR_MS} for hour in hours]
     return judge_page(BY_TABLE["message"], Page(records, "next"), now_ms=NOW_MS)
 
@@ -110,8 +110,8 @@ async def test_a_saved_cursor_and_one_of_this_sync_may_fail_at_once() -> None:
 
 
 def test_a_place_that_fails_is_where_its_record_stands_whatever_time_the_record_has() -> None:
-    # By its own time it would stand below all others, so they were expected to land, though it was
-    # the head that failed.
+    # By its own time the record would stand below all others. So those were expected to land,
+    # although the head had failed.
     simulation = Simulation(701410)
     add_odd(simulation.source)
     past = simulation.source.past["message"]
@@ -127,13 +127,13 @@ def test_what_came_unusable_is_looked_for_where_it_stands_whatever_its_time() ->
     source = simulation.source
     oldest, *_ = source.listing("message")[-1]
     add_odd(source)
-    # The state says that nothing could be stored down to the oldest of the others.
+    # The state says that records down to the oldest of the others may be unusable.
     part = {"readings": [[NOW_MS + HOUR_MS, 0]], "unusable": [[oldest, NOW_MS]]}
     simulation.oracle.claims.check({"streams": {"message": part}})
 
 
 def add_odd(source: Source) -> None:
-    """A message at the head that says it is forty days old, older than all others."""
+    """Adds a message at the head that claims to be forty days old, older than all others."""
     odd = source.add_late(1, 40 * DAY_MS, behind_ms=-40 * DAY_MS)
     source.note("message", odd, moved=True)
     assert source.listing("message")[0][1] == odd[0]

@@ -1,4 +1,4 @@
-"""Simulated disasters, in virtual time: none loses, invents, resends or wrongly deletes a row."""
+"""Simulated disasters in virtual time: none loses, invents, resends or wrongly deletes a row."""
 
 from unittest.mock import patch
 
@@ -9,7 +9,7 @@ from tests.simulation.__main__ import find, shortened
 from tests.simulation.planted import BUGS, EVERY_BUG, FOUND_BY, UNPROVED, Bug
 from tests.simulation.seed import SeedFailed, run_seed
 
-# A tenth of a second of work each; `make simulate` runs any others, `make weekly` 100,000.
+# Each takes a tenth of a second; `make simulate` runs any others, `make weekly` 100,000.
 SEEDS = 120
 CHUNK = 10
 
@@ -37,7 +37,7 @@ def test_every_planted_bug_has_a_seed_or_a_reason_for_having_none() -> None:
 def test_a_planted_bug_is_found(bug: Bug) -> None:
     assert bug.seed is not None
     if bug.ways is not modes.MODES:
-        # What is found must be the bug, not what the server does.
+        # The seed must find the bug, not the server's behavior, so it must pass without the bug.
         with patch.object(modes, "MODES", bug.ways):
             run_seed(bug.seed)
     _, seed, _ = find(bug.name, [bug.seed])

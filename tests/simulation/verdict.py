@@ -1,4 +1,4 @@
-"""What a sync says of itself, and whether it may say so in its weather."""
+"""Reads what a sync says about itself, and checks that its weather allows it."""
 
 from courier_async.catalog.streams import BY_TABLE
 from courier_async.settings import Settings
@@ -12,7 +12,7 @@ _CONTRADICTIONS = (
     "the listing ends, but older ones follow",
 )
 
-# A lane of an earlier sync whose cursor has expired speaks against an end for a day.
+# A lane of an earlier sync whose cursor has expired contradicts an end for a day.
 _HELD = "the listing ends above what an earlier sync had come to"
 
 
@@ -23,7 +23,7 @@ def complete_streams(
     warnings: list[str],
     read_before: set[str],
 ) -> set[str]:
-    """The streams that were read to the end, by the sync's own word."""
+    """Returns the streams that were read to the end, according to the sync itself."""
     tables = {stream.table for stream in settings.streams}
     skipped = {
         table
@@ -59,7 +59,7 @@ def complete_streams(
 
 
 def _contradicted(weather: Weather, text: str) -> set[str]:
-    """The streams whose listing contradicted itself: a false end, or rows that vanished."""
+    """Returns the streams whose listing contradicted itself: a false end, or vanished rows."""
     rules = weather.options.get("rules", ())
     is_false = any(rule.get("paging") == "false_end" for rule in rules)
     if not is_false and "the listing ends among records of one time" in text:
@@ -68,12 +68,12 @@ def _contradicted(weather: Weather, text: str) -> set[str]:
 
 
 def _named(text: str) -> set[str]:
-    """Each stream that a failed sync names."""
+    """Returns each stream that a failed sync names."""
     return {table for table, _ in _reasons(text)}
 
 
 def _reasons(text: str) -> list[tuple[str, str]]:
-    """Each stream that a failed sync names, and what it says of it."""
+    """Returns each stream that a failed sync names, with the reason it gives."""
     return [
         (table, reason)
         for part in text.partition(" could not be read to the end. ")[2].split("; ")

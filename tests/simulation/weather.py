@@ -17,14 +17,13 @@ from tests.simulation.plan import Plan
 class Weather:
     """One sync: settings, what happens to the API, and how the sync may die.
 
-    crash_at: (of what, its number): "request", "upsert", "delete", "checkpoint", or "second".
-    raise_at: the operation, counted over all, at which the destination raises.
-    slow_seconds: what a job of the writer takes; pauses: how many of its operations stand still.
-    put_seconds: how long reading waits, at most, before a batch is on the queue.
-    excused: the streams that may fail; None: any. blind: those whose listings tell nothing.
-    fails_below: pages of messages at or below this time fail. bad_parent: a table of children,
-    and the one parent whose children fail while nothing else does.
-    before: changes that come ahead of the sync, (stream, kind).
+    crash_at: (what, its number): "request", "upsert", "delete", "checkpoint", or "second".
+    raise_at: the operation, counted over all, at which the destination raises. slow_seconds: what
+    a job of the writer takes; pauses: the share of its operations that pause. put_seconds: the
+    longest wait before a batch is on the queue. excused: the streams that may fail; None: any.
+    blind: those whose listings say nothing. fails_below: pages of messages at or below this time
+    fail. bad_parent: a table of children, and the one parent whose children fail while nothing
+    else does. before: changes that come ahead of the sync, (stream, kind).
     """
 
     settings: dict[str, Any]
@@ -57,7 +56,7 @@ class Weather:
 def weather_for(
     random: Random, plan: Plan, *, last_counts: Mapping[str, int], times_ms: list[int], now_ms: int
 ) -> Weather:
-    """times_ms: of the messages and audit events that there are, now_ms: the clock."""
+    """Draws a sync's weather. times_ms: of the existing messages and audit events."""
     weather = Weather(_settings(random, plan))
     _set_pace(random, plan, weather)
     if random.random() < 0.15:
@@ -85,7 +84,7 @@ def weather_for(
     if plan.theme == "rows" and last_counts and random.random() < 0.6:
         weather.crash_at = ("upsert", random.choice((1, 2, 4, 8, 16)))
     elif plan.theme == "late" and random.random() < 0.6:
-        # In the last pages, of which what is left of a stream in disorder may come in order.
+        # In the last pages: the rest of an unordered stream may by chance come in order there.
         weather.crash_at = ("request", requests + random.randint(-2, 0))
         if not last_counts:
             weather.settings["checkpoint_interval_seconds"] = 0.0
@@ -99,7 +98,7 @@ def weather_for(
 
 
 def calm(random: Random, plan: Plan) -> Weather:
-    """Nothing happens to the API, and nothing to the sync."""
+    """Returns a weather in which nothing happens to the API or the sync."""
     weather = Weather(_settings(random, plan), quiet=True)
     _set_pace(random, plan, weather)
     weather.settings |= {"capture_deletes": True, "message_lookback_days": 30.0}
@@ -152,22 +151,22 @@ def _set_pace(random: Random, plan: Plan, weather: Weather) -> None:
 
 
 def _change_settings(random: Random, plan: Plan, weather: Weather, times_ms: list[int]) -> None:
-    """What a user changes between two syncs."""
+    """Changes what a user may change between two syncs."""
     settings = weather.settings
     if random.random() < 0.1:
         settings["redact_secrets"] = False
-    # Messages of five days alone: some of them age out of three days while syncs go on.
+    # If all messages lie within five days, some of them pass the age of three between syncs.
     usual = 30.0 if plan.theme == "weeks" and plan.span_days > 5.0 else 3.0
     settings["message_lookback_days"] = random.choice((usual,) * 6 + (0.0, 0.5, 3.0, 10.0, 30.0))
     if plan.with_since and times_ms and random.random() < 0.7:
-        # The time of some record to the millisecond, as a bound is likeliest to go wrong there.
+        # The exact time of some record, because bounds are likeliest to go wrong there.
         settings["sync_since_ms"] = random.choice(
             (random.choice(times_ms), max(times_ms) + 60_000, min(times_ms) - DAY_MS)
         )
 
 
 def _add_death(random: Random, weather: Weather, last_counts: Mapping[str, int]) -> None:
-    """Somewhere in what the sync before did, or a little beyond."""
+    """Makes the sync die somewhere in what the last sync did, or a little beyond."""
     kind = random.random()
     if kind < 0.45:
         what = random.choice(("request", "request", "upsert", "upsert", "checkpoint", "second"))
