@@ -1,7 +1,6 @@
-"""Three accounts as records of every table: a full one with hostile edges, a young, an empty one.
+"""Three accounts as records of every table: one full of edge cases, one young, one empty.
 
-The records that an account would land are made up without a sync; their rows by
-tests/support/declared_warehouse.py.
+The records are generated without a sync; tests/support/declared_warehouse.py makes rows of them.
 """
 
 from dataclasses import dataclass, field
@@ -22,13 +21,13 @@ MIDNIGHT_MS = NOW_MS // DAY_MS * DAY_MS
 
 @dataclass(frozen=True)
 class Landed:
-    """truth: table -> its records. deleted: ids of the rows that are marked deleted."""
+    """truth: table -> the records that a sync would land. deleted: ids of deleted rows."""
 
     truth: dict[str, list[Record]]
     deleted: set[str] = field(default_factory=set)
 
     def alive(self, table: str, key: str = "id") -> list[Record]:
-        """The records of a table that are not marked deleted."""
+        """Returns the records of a table that are not marked deleted."""
         return [record for record in self.truth[table] if record[key] not in self.deleted]
 
 
@@ -47,7 +46,7 @@ def full_account() -> Landed:
 
 
 def young_account() -> Landed:
-    """A day old: nothing delivered, opened or failed, and nearly every field left out."""
+    """Returns a day-old account: nothing delivered, opened or failed, most fields absent."""
     templates = [{"id": "nt_first", "name": "First", "created": NOW_MS, "tags": []}]
     messages = [
         {"id": f"1-young-{n}", "status": "SENT", "enqueued": NOW_MS - n, "sent": NOW_MS}
@@ -66,7 +65,7 @@ def empty_account() -> Landed:
 
 
 def _edges(deleted_template: str, deleted_list: str) -> list[Record]:
-    """Messages of the kinds that reports stumble over."""
+    """Returns messages of the kinds that reports tend to get wrong."""
     bounced = {"status": "UNDELIVERABLE", "reason": "BOUNCED"}
     kinds: list[Record] = [
         {},
@@ -85,7 +84,7 @@ def _edges(deleted_template: str, deleted_list: str) -> list[Record]:
         {"status": "UNDELIVERABLE", "reason": "PROVIDER_ERROR"},
         {"status": "UNDELIVERABLE", "reason": "A_NEW_REASON"},
         {"status": "UNDELIVERABLE"},
-        # Opened before it was sent, as clocks or a second channel have it.
+        # Opened before it was sent, which differing clocks or a second channel can cause.
         {"status": "OPENED", "sent": MIDNIGHT_MS, "opened": MIDNIGHT_MS - 5},
         {"status": "CLICKED", "sent": MIDNIGHT_MS, "clicked": MIDNIGHT_MS + 1},
         # The last and the first millisecond of a UTC day, and of a Sunday and a Monday.

@@ -1,4 +1,4 @@
-"""A checkout to deploy from: what the repository holds, and what a person leaves beside it."""
+"""A checkout to deploy from: the repository's files, plus what a person leaves beside them."""
 
 import shutil
 from pathlib import Path
@@ -22,7 +22,7 @@ LEFT_LYING_ABOUT = (
 
 
 def checkout(folder: Path) -> Path:
-    """A copy, in `folder`, of what ships and of the tools, with everything else beside it."""
+    """Copies the shipped files and the tools into `folder`, adds the rest, and returns it."""
     for name in (*FILES, "configuration.json"):
         shutil.copy(ROOT / name, folder / name)
     for name in (PACKAGE, "tools"):
@@ -34,7 +34,7 @@ def checkout(folder: Path) -> Path:
 
 
 def shipped_names() -> list[str]:
-    """The sorted names that the archive must hold, and no other."""
+    """Returns the sorted names of exactly the files that the archive must hold."""
     modules = [str(path.relative_to(ROOT)) for path in (ROOT / PACKAGE).rglob("*.py")]
     # The SDK adds the setup form.
     return sorted([*FILES, *modules, "configuration_form.pb"])

@@ -1,4 +1,4 @@
-"""A virtual environment with what Fivetran installs: the pins that ship, and the SDK."""
+"""A virtual environment with what Fivetran installs: the shipped pins, and the SDK."""
 
 import os
 import subprocess
@@ -10,27 +10,27 @@ import pytest
 from tests.support.hermetic import hermetic_environment
 from tools.stage import ROOT
 
-# What pip prints of an index that it cannot ask, before it says that there is no such package.
+# What pip prints about an unreachable index, before it says that no such package exists.
 UNREACHABLE = ("connection broken by", "Could not fetch URL")
 
 
 def skip_without_index(pip: subprocess.CompletedProcess[str]) -> None:
-    """Skip the test, with the reason, where pip failed for want of a package index."""
+    """Skip the test, with the reason, if pip failed because it could not reach a package index."""
     unreachable = any(sign in pip.stderr for sign in UNREACHABLE)
     if pip.returncode != 0 and (unreachable or "PIP_NO_INDEX" in os.environ):
         pytest.skip("left out: the package index cannot be reached")
 
 
 def clean_python(folder: Path, requirements: Path) -> dict[str, str]:
-    """Make the environment in `folder` and return the variables in which only it is found.
+    """Make the environment in `folder` and return the variables under which only it is found.
 
-    Skips the test where the package index cannot be reached.
+    Skips the test if the package index cannot be reached.
     """
     venv = folder / "venv"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(venv)], check=True)
     pins = (ROOT / "requirements-dev.txt").read_text().split()
     (sdk,) = [pin for pin in pins if pin.startswith("fivetran-connector-sdk==")]
-    # Not compiled: one sync imports few of the files.
+    # Not compiled, because a sync imports only a few of the files.
     command = [
         *(sys.executable, "-m", "pip", "--python", str(venv / "bin" / "python"), "install"),
         *("--quiet", "--no-compile", "--disable-pip-version-check", "--retries", "1"),

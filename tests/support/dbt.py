@@ -1,4 +1,4 @@
-"""The dbt package's own environment, and runs of dbt in it."""
+"""The dbt package's own environment, and dbt runs in it."""
 
 import fcntl
 import json
@@ -15,12 +15,12 @@ from tools.stage import ROOT
 PACKAGE = ROOT / "dbt_courier"
 REQUIREMENTS = PACKAGE / "requirements.txt"
 ENVIRONMENT = ROOT / ".venv-dbt"
-# dbt 1.11 runs on no other.
+# dbt 1.11 runs on no other versions.
 VERSIONS = ("3.13", "3.12", "3.11")
 
 
 def interpreter() -> str:
-    """A Python that dbt runs on: this one, else one on PATH."""
+    """Returns a Python that dbt runs on: this one, or one on PATH."""
     if f"{sys.version_info[0]}.{sys.version_info[1]}" in VERSIONS:
         return sys.executable
     for version in VERSIONS:
@@ -31,9 +31,9 @@ def interpreter() -> str:
 
 
 def dbt_command() -> Path:
-    """The dbt of the environment, which is made where it is missing or out of date."""
-    ready = ENVIRONMENT / ".ready"  # `make dbt` leaves it too
-    # Several test workers may want it at once.
+    """Returns the environment's dbt; makes the environment if it is missing or out of date."""
+    ready = ENVIRONMENT / ".ready"  # `make dbt` creates it too
+    # Several test workers may call this at the same time.
     with REQUIREMENTS.open() as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         if not ready.exists() or ready.stat().st_mtime < REQUIREMENTS.stat().st_mtime:
@@ -43,7 +43,7 @@ def dbt_command() -> Path:
 
 
 def _make() -> None:
-    # This environment's pip installs, so that the other interpreter needs none of its own.
+    # This interpreter's pip installs, so the other one does not need pip.
     pip = [sys.executable, "-m", "pip", "--python", str(ENVIRONMENT / "bin" / "python")]
     for command in (
         [interpreter(), "-m", "venv", "--clear", "--without-pip", str(ENVIRONMENT)],
@@ -55,7 +55,7 @@ def _make() -> None:
 
 
 class Dbt:
-    """dbt on the package, or on a project that uses it, with one set of variables."""
+    """Runs dbt on the package, or on a project that uses it, with one set of variables."""
 
     def __init__(
         self,
@@ -68,7 +68,7 @@ class Dbt:
         self._folder = folder
         self._project = project
         self._variables = json.dumps(variables)
-        # JSON is YAML.
+        # The profile is written as JSON, which is valid YAML.
         profile = {"courier": {"target": "test", "outputs": {"test": output}}}
         (folder / "profiles.yml").write_text(json.dumps(profile))
 
@@ -77,7 +77,7 @@ class Dbt:
         return self._folder / "target"
 
     def run(self, *arguments: str) -> str:
-        """What dbt prints. Raises AssertionError, with that, where it fails or warns."""
+        """Runs dbt and returns its output. Raises AssertionError with it if dbt fails or warns."""
         command = [
             str(dbt_command()), "--no-use-colors", "--warn-error", *arguments,
             "--project-dir", str(self._project), "--profiles-dir", str(self._folder),
@@ -94,7 +94,7 @@ class Dbt:
         return done.stdout
 
     def results(self) -> list[dict[str, Any]]:
-        """The result of every node of the last run."""
+        """Returns the result of every node of the last run."""
         found = json.loads((self.target / "run_results.json").read_text())["results"]
         return list(found)
 
@@ -103,7 +103,7 @@ class Dbt:
 
 
 def duckdb_output(path: Path, *, time_zone: str = "UTC") -> dict[str, Any]:
-    """A profile's output for a local warehouse whose sessions are in a time zone."""
+    """Returns a profile's output for a local warehouse whose sessions use a time zone."""
     return {
         "type": "duckdb", "path": str(path), "schema": "analytics", "threads": 2,
         "settings": {"TimeZone": time_zone},

@@ -1,7 +1,7 @@
-"""A DuckDB warehouse of the declared shape, made from records without a sync.
+"""Makes a DuckDB warehouse with the declared columns from records, without a sync.
 
-The catalog makes the rows, so that what is built on the tables can be tested for accounts of
-any kind in a second.
+The catalog makes the rows, so tests of what builds on the tables cover any kind of account in a
+second.
 """
 
 import json
@@ -29,7 +29,7 @@ _DUCKDB_TYPES = {
 def land(path: Path, schema: str, truth: Truth, *, deleted: Iterable[str] = ()) -> None:
     """Lands the records of each table of `truth` in a schema of the database at `path`.
 
-    deleted: ids of the rows that are marked deleted, or whose parent's are.
+    deleted: ids of the rows that are marked deleted, themselves or through their parents.
     """
     gone = set(deleted)
     with duckdb.connect(str(path)) as database, TemporaryDirectory() as folder:
@@ -48,7 +48,7 @@ def _land_table(
 ) -> None:
     types = {column.name: _DUCKDB_TYPES[column.type] for column in BY_TABLE[table].columns}
     types["_fivetran_synced"] = "TIMESTAMPTZ"
-    if rows:  # the mark comes with the first row
+    if rows:  # Fivetran adds this column with the first row
         types["_fivetran_deleted"] = "BOOLEAN"
     columns = ", ".join(f'"{column}" {type_}' for column, type_ in types.items())
     database.execute(f"CREATE TABLE {name} ({columns})")

@@ -1,4 +1,4 @@
-"""The real `fivetran` command on a copy of the connector, in a folder and a home of its own."""
+"""Runs the real `fivetran` command on a copy of the connector, with its own folder and home."""
 
 import atexit
 import compileall
@@ -27,14 +27,14 @@ _UPDATE_BEGINS = "calling update()"
 
 @dataclass(frozen=True)
 class Run:
-    """How a `fivetran` command ended: its status (negative: the signal), what it printed."""
+    """How a `fivetran` command ended: its status (negative: the signal) and its output."""
 
     status: int
     output: str
     seconds: float
 
     def counts(self, column: str) -> dict[str, int]:
-        """Stream -> a column of the table that ends a sync, such as "sent"."""
+        """Returns a column of the table that ends a sync, such as "sent", by stream."""
         digest = Digest()
         for line in lines(self.output.splitlines()):
             digest.take(line)
@@ -42,14 +42,14 @@ class Run:
 
 
 def succeeded(run: Run) -> Run:
-    """The same run. Raises AssertionError, with what it printed, where it failed."""
+    """Returns the run. Raises AssertionError with its output if it failed."""
     assert run.status == 0, run.output
     return run
 
 
 @functools.cache
 def _compiled() -> Path:
-    """The staged connector, compiled once, since each new project would compile it again."""
+    """Returns the staged connector, compiled once so that each new project need not compile it."""
     folder = Path(tempfile.mkdtemp(prefix="connector"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     compileall.compile_dir(stage(folder / "connector"), quiet=1)
@@ -57,9 +57,9 @@ def _compiled() -> Path:
 
 
 class DebugFolder:
-    """A project folder below `folder`, with its state and warehouse from run to run.
+    """A project folder below `folder` that keeps its state and warehouse between runs.
 
-    configuration_path: its configuration.json, which a test may write anew.
+    configuration_path: its configuration.json, which a test may rewrite.
     """
 
     def __init__(self, folder: Path, configuration: Mapping[str, str]) -> None:
@@ -74,7 +74,7 @@ class DebugFolder:
 
     @property
     def state(self) -> dict[str, Any]:
-        """What the last checkpoint saved; {} before there was one."""
+        """What the last checkpoint saved; {} before the first one."""
         return dict(json.loads(self._state.read_text())) if self._state.exists() else {}
 
     @state.setter
@@ -96,11 +96,11 @@ class DebugFolder:
         timeout_seconds: float = 60.0,
         changes: Mapping[str, str] | None = None,
     ) -> Run:
-        """One `fivetran debug`, `changes` over the configuration for this run alone.
+        """Runs `fivetran debug`, with `changes` to the configuration for this run only.
 
-        `meanwhile` is called with its process group once update() began. With
-        `kill_after_seconds` the whole group is killed so long after `after` was printed; where
-        that is "", after it was started.
+        `meanwhile` is called with the process group once update() has begun. With
+        `kill_after_seconds`, the whole group is killed that long after `after` was printed, or
+        after the start if `after` is "".
         """
         path = self.configuration_path
         if changes:
@@ -116,15 +116,15 @@ class DebugFolder:
         )
 
     def command(self, *arguments: str, typed: str = "") -> Run:
-        """Any other `fivetran` command, in the project folder, with this typed in."""
+        """Runs any other `fivetran` command in the project folder, with `typed` as its input."""
         return self._run(list(arguments), typed=typed)
 
     def forget_tables(self) -> None:
-        """Makes the warehouse empty and keeps the state."""
+        """Deletes the warehouse and keeps the state."""
         self.warehouse.path.unlink()
 
     def files_with(self, secret: str) -> list[str]:
-        """The files of all runs, but the configuration, in which a text stands."""
+        """Returns the files of all runs that contain a text, except the configuration."""
         everything = [path for path in self._console.parent.rglob("*") if path.is_file()]
         return [
             str(path.relative_to(self._console.parent))
@@ -144,7 +144,7 @@ class DebugFolder:
     ) -> Run:
         began = time.monotonic()
         printed_before = self._console.stat().st_size if self._console.exists() else 0
-        # Files: a pipe would fill, or be held open by what is left of a killed group.
+        # Files: a pipe could fill, or stay open in what is left of a killed group.
         with self._console.open("ab") as console, tempfile.TemporaryFile() as keyboard:
             keyboard.write(typed.encode())
             keyboard.seek(0)
@@ -178,7 +178,7 @@ class DebugFolder:
 
 
 def differences(folder: DebugFolder, fake: FakeCourierProcess, *but: str) -> list[str]:
-    """What in the tables, `but` for some, is not as the source has it."""
+    """Returns the differences between the tables, except those in `but`, and the source."""
     with folder.warehouse.held():
         return [
             line
@@ -189,14 +189,14 @@ def differences(folder: DebugFolder, fake: FakeCourierProcess, *but: str) -> lis
 
 
 def wait_for_requests(fake: FakeCourierProcess, least: int) -> None:
-    """Until the fake has had so many, or half a minute, which a busy machine may need."""
+    """Waits until the fake has had `least` requests, for at most 30 s (a busy machine is slow)."""
     deadline = time.monotonic() + 30
     while fake.stats()["requests"] < least and time.monotonic() < deadline:
         time.sleep(0.05)
 
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:
-    """Ends what is left of a command that leads a process group."""
+    """Kills whatever is left of a command's process group."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()

@@ -1,4 +1,4 @@
-"""What the marts must say of an account's records, computed from the records alone."""
+"""Computes what the marts must say of an account, from its records alone."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
@@ -13,7 +13,7 @@ STEPS = ("enqueued", "sent", "delivered", "opened", "clicked", "canceledAt")
 
 
 def moment(time: int | str | None) -> datetime | None:
-    """A time of a record, epoch milliseconds or ISO, as UTC without a time zone."""
+    """Returns a record's time, epoch milliseconds or ISO, in UTC without a time zone."""
     if time is None:
         return None
     if isinstance(time, str):
@@ -67,7 +67,7 @@ def seconds(m: Record, first: str, last: str) -> float | None:
 
 
 def message_row(m: Record) -> Row:
-    """The flags and measures of courier__messages, for one message."""
+    """Returns the flags and measures of courier__messages for one message."""
     return {
         "message_id": m["id"],
         "is_sent": is_sent(m),
@@ -104,7 +104,7 @@ def grouped(
 
 
 def counts(messages: list[Record]) -> Row:
-    """What every aggregate counts, and its rates."""
+    """Returns the counts and rates that every aggregate has."""
     kinds = [bounce_type(m) for m in messages]
     found = {
         "number_of_messages": len(messages),
@@ -132,7 +132,7 @@ def counts(messages: list[Record]) -> Row:
 
 
 def times(messages: list[Record]) -> Row:
-    """The first and last sign of activity, and the latest of each kind."""
+    """Returns the first and last times of activity, and the latest time of each kind."""
 
     def latest(values: Iterable[int | None]) -> datetime | None:
         return moment(max((v for v in values if v is not None), default=None))
@@ -180,7 +180,7 @@ def recipient_rows(messages: Iterable[Record], *, by_template: bool) -> list[Row
 
 
 def opt_out_rows(changes: Iterable[Record]) -> list[Row]:
-    """Every turn to OPTED_OUT, and whether a later change ended it."""
+    """Returns every change to OPTED_OUT, and whether a later change ended it."""
     contexts: dict[tuple[Any, ...], list[Record]] = defaultdict(list)
     for change in sorted(changes, key=lambda c: (c["timestamp"], c["id"])):
         contexts[change["user_id"], change.get("tenant_id"), change["topic_id"]].append(change)
@@ -205,7 +205,7 @@ def opt_out_rows(changes: Iterable[Record]) -> list[Row]:
 
 
 def attempt_rows(attempts: Iterable[Record]) -> list[Row]:
-    """The rows of courier__message_attempts, for the attempts of messages."""
+    """Returns the rows of courier__message_attempts for the attempts of messages."""
     channels: dict[str, set[str]] = defaultdict(set)
     of_message: dict[str, list[Record]] = defaultdict(list)
     for attempt in attempts:

@@ -1,7 +1,7 @@
-"""What should be in the warehouse for a record, said anew and plainly.
+"""Computes the warehouse row expected for a record, independently of the connector.
 
-Shares with the connector which column stands for which path and of what type; how a value gets
-into it is said here a second time, so that a fault there shows.
+It takes each column's path and type from the catalog, but converts the values itself, so that a
+bug in the connector's conversion shows.
 """
 
 import json
@@ -23,9 +23,9 @@ _SECRETS = {
 
 
 def expected_row(stream: Stream, record: Record) -> Record:
-    """Column -> what it holds, but for empty ones: times in epoch microseconds, JSON parsed.
+    """Returns column -> value, without empty ones: times in epoch microseconds, JSON parsed.
 
-    For values that are not nested too deeply.
+    Does not cover values that are nested too deeply.
     """
     columns = {column.path: column for column in stream.columns if column.path}
     objects = {path[:depth] for path in columns for depth in range(1, len(path))}
@@ -58,7 +58,7 @@ def expected_row(stream: Stream, record: Record) -> Record:
 
 
 def _cell(kind: Type, value: Any, left_out: tuple[str, ...]) -> Any:
-    """A value as a column of this type holds it; None where it does not fit."""
+    """Returns a value as a column of this type holds it; None if it does not fit."""
     if kind is Type.JSON:
         return _json(value, left_out) if isinstance(value, (dict, list)) else None
     if isinstance(value, (dict, list)):

@@ -1,4 +1,4 @@
-"""Records of the tables beside the core ones, made up to go with the records of an account."""
+"""Generates records of the tables beyond the core ones, to match an account's records."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -11,7 +11,7 @@ DAY_MS = 86_400_000
 
 
 def further_records(core: dict[str, list[Record]], *, now_ms: int) -> dict[str, list[Record]]:
-    """Records of every further table that fit the records of the core tables."""
+    """Returns records of every further table that fit the records of the core tables."""
     users = sorted({m["recipientId"] for m in core["message"] if m.get("recipientId")})[:60]
     return {
         "message_provider": [row for m in core["message"] for row in _attempts(m)],
@@ -39,9 +39,9 @@ def further_records(core: dict[str, list[Record]], *, now_ms: int) -> dict[str, 
 
 
 def _attempts(message: Record) -> Iterator[Record]:
-    """A message's attempts: failed ones before or after the one that went through, or alone."""
+    """Yields a message's attempts: failed ones before or after the successful one, or alone."""
     turn = message["enqueued"] % 4
-    # Courier leaves out the channel's key of some attempts.
+    # Courier omits the channel's key for some attempts.
     is_named = message["enqueued"] % 3 > 0
     error = ("421 Service not available", "550 No such user")[message["enqueued"] % 5 == 0]
     mailgun = _failed(message, "mailgun", "email:mailgun", error)
@@ -70,7 +70,7 @@ def _failed(message: Record, provider: str, channel_key: str | None, error: str)
 
 
 def _simulated(message: Record) -> Record:
-    """By a provider of two channels, so that nothing tells the one that is not named."""
+    """Returns an attempt by a provider with two channels, so an unnamed one cannot be inferred."""
     channel_key = ("push:mock", "inbox", None)[message["enqueued"] % 3]
     return {
         "message_id": message["id"], "provider": "mock", "status": "SIMULATED",
@@ -83,7 +83,7 @@ def _channel(key: str | None) -> Record:
 
 
 def _history(message: Record) -> Iterator[Record]:
-    """Where a message was opened, it was opened for the first time a minute after sending."""
+    """Yields a message's events; the first open comes a minute after sending."""
     events = [("ENQUEUED", message["enqueued"])]
     if "sent" in message:
         events.append(("SENT", message["sent"]))
@@ -122,7 +122,7 @@ def _topics(now_ms: int) -> list[Record]:
 
 
 def _changes(users: list[str], now_ms: int) -> Iterator[Record]:
-    """Every user opts out; every other one changes routing then, and every third comes back."""
+    """Every user opts out; every second one then changes routing, and every third opts back in."""
     for at, user in enumerate(users):
         steps = ["OPTED_OUT"]
         steps += ["OPTED_OUT"] if at % 2 else []

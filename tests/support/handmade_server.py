@@ -1,4 +1,4 @@
-"""A server that sends some answers by hand, byte by byte; all others are the fake API's."""
+"""A server that sends some answers by hand, byte by byte, and the fake API's otherwise."""
 
 import asyncio
 import contextlib
@@ -14,27 +14,27 @@ Send = Callable[[asyncio.StreamWriter], Awaitable[None]]
 
 @dataclass
 class HandmadeServer:
-    """heads: what came with each request. url has no slash at its end."""
+    """heads: the request line and headers of each request. url has no trailing slash."""
 
     account: Account
     url: str = ""
     heads: list[str] = field(default_factory=list)
 
     def configuration(self, case: str = "any", **changes: str) -> dict[str, str]:
-        """For one sync, whose requests all begin with /<case>/; it does not slow a test down."""
+        """Returns one sync's configuration, set to be fast; its requests begin with /<case>/."""
         quick = {"requests_per_second": "1000", "max_retries": "0"}
         return {"api_key": DEFAULT_KEY, "base_url": f"{self.url}/{case}"} | quick | changes
 
 
 def drop(writer: asyncio.StreamWriter) -> None:
-    """Ends a connection at once, in whatever state it is."""
-    # asyncio's abort() fails on one that was closed and has since sent the rest of its bytes.
+    """Closes a connection at once, whatever its state."""
+    # asyncio's abort() fails on a connection that was closed and has since sent its last bytes.
     with contextlib.suppress(AttributeError):
         writer.transport.abort()
 
 
 def by_size(body: bytes, *, headers: bytes = b"") -> bytes:
-    """A whole answer."""
+    """Returns a complete answer with a Content-Length."""
     return b"HTTP/1.1 200 OK\r\n%bContent-Length: %d\r\n\r\n%b" % (headers, len(body), body)
 
 
@@ -46,9 +46,9 @@ async def serve_by_hand(
     host: str = "127.0.0.1",
     tls: ssl.SSLContext | None = None,
 ) -> AsyncIterator[HandmadeServer]:
-    """Listens until the block ends. `by_hand`: "/<case>/<path>" -> what is sent there.
+    """Listens until the block ends. `by_hand`: "/<case>/<path>" -> what to send there.
 
-    After an answer by hand the connection is closed.
+    If that is a function, the connection closes after it.
     """
     api = FakeApi(account)
     server = HandmadeServer(account)

@@ -1,6 +1,6 @@
 """Whole syncs without Fivetran and, unless asked for, without HTTP.
 
-The fake API is joined at the transport; the destination is a sink of our own in place of `op`.
+The fake API replaces the transport, and a sink replaces `op`.
 """
 
 import asyncio
@@ -25,14 +25,14 @@ Row = dict[str, Any]
 
 
 class Crash(Exception):
-    """The process dies here, as far as the sync can tell."""
+    """Makes the process die here, as far as the sync can tell."""
 
 
 _ATOMS = (str, int, float, bool, type(None))
 
 
 def copied(state: Any) -> Any:
-    """A deep copy, several times as quick as copy.deepcopy: each checkpoint takes one."""
+    """Returns a deep copy, several times faster than copy.deepcopy: every checkpoint needs one."""
     kind = type(state)
     if kind is dict:
         return {key: copied(value) for key, value in state.items()}
@@ -43,7 +43,7 @@ def copied(state: Any) -> Any:
 
 @dataclass
 class Sink:
-    """Stands in for `op`, and remembers every operation in order.
+    """Replaces `op`, and remembers every operation in order.
 
     crash_at: number of operations after which each further one raises Crash.
     """
@@ -73,7 +73,7 @@ class Sink:
             self.on_operation(*operation)
         self.operations.append(operation)
 
-    # -- what came of it ------------------------------------------------------------------------
+    # -- results ---------------------------------------------------------------------------------
 
     @property
     def checkpoints(self) -> list[dict[str, Any]]:
@@ -98,7 +98,7 @@ class Sink:
 
 
 class Tables:
-    """What the destination holds after the operations of any number of syncs."""
+    """The destination's tables after the operations of any number of syncs."""
 
     def __init__(self) -> None:
         self.rows: dict[str, dict[str, Row]] = {table: {} for table in BY_TABLE}
@@ -121,7 +121,7 @@ def _key(table: str, row: Row) -> tuple[str, ...]:
 
 
 class DirectTransport:
-    """The fake API without HTTP between. hold_seconds: how long each answer takes."""
+    """Calls the fake API directly, without HTTP. hold_seconds: how long each answer takes."""
 
     def __init__(self, api: FakeApi, *, key: str = DEFAULT_KEY, hold_seconds: float = 0.0) -> None:
         self._api = api
@@ -142,7 +142,7 @@ class DirectTransport:
 
 
 def settings(**changes: Any) -> Settings:
-    """Settings that do not slow a test down."""
+    """Returns settings that do not slow a test down."""
     values: dict[str, Any] = {
         "api_key": DEFAULT_KEY,
         "base_url": "http://127.0.0.1:1",
@@ -162,7 +162,7 @@ async def sync(
     hold_seconds: float = 0.0,
     **changes: Any,
 ) -> Sink:
-    """One sync of the fake API from a state; the sink tells what came of it."""
+    """Runs one sync of the fake API from a state; the sink holds the results."""
     sink = sink or Sink()
     async with SdkThread() as worker:
         await run(
@@ -176,18 +176,18 @@ async def sync(
 
 
 def expected(account: Account, table: str, *, redact_secrets: bool = True) -> dict[str, Row]:
-    """The rows that a complete reading must land; rows.py has tests of its own."""
+    """Returns the rows that a complete reading must land; rows.py has tests of its own."""
     return _rows(account.truth(table), table, redact_secrets=redact_secrets)
 
 
 def expected_keys(account: Account, table: str) -> set[str]:
-    """The keys of those rows alone."""
+    """Returns only the keys of those rows."""
     keys = map(BY_TABLE[table].key_of, account.truth(table))
     return {key_text(key) for key in keys if key is not None}
 
 
 def expected_of(api: FakeApi, table: str) -> dict[str, Row]:
-    """The rows that a complete reading must land, also of tables that the API alone makes."""
+    """Returns the rows that a complete reading must land, also of tables only the API makes."""
     return _rows(api.truth(table), table, redact_secrets=True)
 
 

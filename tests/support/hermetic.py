@@ -1,4 +1,4 @@
-"""An environment in which the `fivetran` command reads and asks nothing of the outside world."""
+"""An environment in which the `fivetran` command is isolated from the outside world."""
 
 import os
 import sys
@@ -7,18 +7,18 @@ from pathlib import Path
 
 
 def hermetic_environment(home: Path) -> dict[str, str]:
-    """Environment variables for a `fivetran` command whose home is `home` (made if missing).
+    """Returns the variables for a `fivetran` command whose home is `home` (made if missing).
 
-    What a machine's owner set for Fivetran (FIVETRAN_*) is left out; telemetry, the version
-    check and the look-up of imports on a package index, each of which asks a host, are off.
+    Removes the machine's own FIVETRAN_* settings, and turns off telemetry, the version check and
+    the look-up of imports on a package index, each of which contacts a host.
     """
     settings = home / ".fivetran" / "connector_sdk"
     settings.mkdir(parents=True, exist_ok=True)
-    # The SDK asks for a newer version when this epoch second is more than six hours ago.
+    # The SDK checks for a newer version if this epoch second is more than six hours ago.
     (settings / "_last_version_check").write_text(str(int(time.time())))
     stubs = home / "bin"
     stubs.mkdir(exist_ok=True)
-    # Without its output the SDK takes requirements.txt as it stands.
+    # If pipreqs prints nothing, the SDK takes requirements.txt as it is.
     pipreqs = stubs / "pipreqs"
     pipreqs.write_text("#!/bin/sh\nexit 0\n")
     pipreqs.chmod(0o755)

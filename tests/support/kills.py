@@ -1,9 +1,8 @@
-"""Real `fivetran debug` runs, each killed at a moment that a seed chooses, while data changes.
+"""Kills real `fivetran debug` runs at moments that a seed chooses, while data changes.
 
-`.venv/bin/python -m tests.support.kills --syncs 25` prints a line a run and one of figures, and
-exits 1
-where the warehouse does not come to equal the source. `--seed` chooses the same data, settings
-and moments again; what the operating system does in between is its own.
+`.venv/bin/python -m tests.support.kills --syncs 25` prints one line per run and one of totals, and
+exits 1 if the warehouse ends up different from the source. `--seed` repeats the same data,
+settings and moments; what the operating system does in between varies.
 """
 
 import argparse
@@ -29,7 +28,7 @@ KEPT = ("brand", "audience", "list", "notification", "tenant")
 
 
 class Phase(NamedTuple):
-    """A part of a run. after: what is printed when it begins; "": nothing, the run begins."""
+    """A part of a run. after: what is printed when it begins; "": it begins with the run."""
 
     name: str
     after: str
@@ -39,13 +38,13 @@ class Phase(NamedTuple):
 PHASES = (
     Phase("walking", "calling update()", 1.5),
     Phase("start-up", "", 0.9),
-    # Printed behind the sync's last checkpoint; the runner's own last commit follows.
+    # Printed after the sync's last checkpoint; the runner's own last commit follows.
     Phase("end", " connector elapsed: ", 0.1),
 )
 
 
 class Kill(NamedTuple):
-    """seconds: from the beginning of the phase. settings: the run's own."""
+    """seconds: from the beginning of the phase. settings: those of this run."""
 
     phase: Phase
     seconds: float
@@ -54,7 +53,7 @@ class Kill(NamedTuple):
 
 @dataclass(frozen=True)
 class Outcome:
-    """died: phase -> runs that the kill ended. The others had ended before it."""
+    """died: phase -> runs that the kill ended. The others had already ended."""
 
     syncs: int
     died: Counter[str]
@@ -74,7 +73,7 @@ class Outcome:
 
 
 def folder_for(folder: Path, fake: FakeCourierThread, **settings: str) -> DebugFolder:
-    """A project whose sync takes a second or two."""
+    """Returns a project whose sync takes a second or two."""
     usual = {
         "requests_per_second": "100",
         "checkpoint_interval_seconds": "1",
@@ -84,7 +83,7 @@ def folder_for(folder: Path, fake: FakeCourierThread, **settings: str) -> DebugF
 
 
 def planned(syncs: int, seed: int) -> list[Kill]:
-    """The kills of a seed, the phases in turn."""
+    """Returns the kills of a seed, with the phases in turn."""
     choose = random.Random(seed)
     kills = []
     for number in range(syncs):
@@ -93,25 +92,25 @@ def planned(syncs: int, seed: int) -> list[Kill]:
         if phase.name == "end":
             settings |= {"requests_per_second": "1000"}
         else:
-            # After every page: most of the time is then spent in checkpoints.
+            # 0 saves after every page: then most of the time goes to checkpoints.
             settings |= {"checkpoint_interval_seconds": choose.choice(("0", "1"))}
         kills.append(Kill(phase, choose.uniform(0.0, phase.longest_seconds), settings))
     return kills
 
 
 def kill_again_and_again(folder: Path, *, syncs: int, seed: int, tell: bool = False) -> Outcome:
-    """The syncs, then two that are let be, and what came of it all.
+    """Runs the killed syncs, then two undisturbed ones, and returns the outcome.
 
-    Raises AssertionError, with what it printed, where one of the last two fails.
+    Raises AssertionError with its output if one of the last two fails.
     """
     began, died = time.monotonic(), Counter[str]()
     with FakeCourierThread(seed=seed, sizes=SIZES, latency_ms=10) as fake:
         project = folder_for(folder, fake)
-        # A row that a killed sync was the first to see may stay where it is deleted before the
-        # next one sees it, so only rows of the beginning are deleted.
+        # A row first seen by a killed sync may stay in the warehouse if it is deleted before the
+        # next sync sees it, so only rows from the beginning are deleted.
         first_ids = {table: [str(row["id"]) for row in fake.truth(table)] for table in KEPT}
         for number, kill in enumerate(planned(syncs, seed), 1):
-            # These fall into the walking, those below into its beginning or before the run.
+            # These come while the sync walks, those below at its beginning or before the run.
             fake.change_after("message", 20, "add", stream="message", n=5)
             fake.change_after("brand", 1, "edit", stream="brand", n=3)
             is_early = not kill.phase.after
@@ -128,7 +127,7 @@ def kill_again_and_again(folder: Path, *, syncs: int, seed: int, tell: bool = Fa
             died[kill.phase.name] += run.status == -signal.SIGKILL
             if tell:
                 print(f"{number:4} {kill.phase.name} + {kill.seconds:.3f} s: exit {run.status}")
-        # Deletes take two whole readings, of templates a day apart.
+        # Deletes take two complete readings; for templates, a day apart.
         for _ in range(2):
             succeeded(project.sync(changes={"requests_per_second": "1000"}))
             fake.change("advance", ms=25 * HOUR_MS)
@@ -143,7 +142,7 @@ def kill_again_and_again(folder: Path, *, syncs: int, seed: int, tell: bool = Fa
 
 
 def first_reading_is_over(project: DebugFolder) -> bool:
-    """Of every stream whose deletes are captured: before that, nobody knows what has landed."""
+    """Whether all streams with deletes were read once; before that, what has landed is unknown."""
     streams = project.state.get("streams", {})
     return all("read_at" in streams.get(table, {}) for table in KEPT)
 
@@ -151,7 +150,7 @@ def first_reading_is_over(project: DebugFolder) -> bool:
 def change_everything(
     fake: FakeCourierThread, deletable: Mapping[str, list[str]], _: int = 0
 ) -> None:
-    """Rows edited, deleted and added, and messages young enough to be read again come further."""
+    """Edits, deletes and adds rows, and progresses messages young enough to be read again."""
     for stream in KEPT:
         fake.change("edit", stream=stream, n=2, keep_updated=True)
         if deletable.get(stream):

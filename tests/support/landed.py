@@ -1,4 +1,4 @@
-"""Records through the catalog alone into a real local warehouse."""
+"""Lands records through the catalog alone in a real local warehouse."""
 
 import json
 from collections.abc import Mapping
@@ -39,7 +39,7 @@ connector = Connector(update=update, schema=schema)
 
 
 class CatalogFolder:
-    """A project folder whose connector sends what it is given, and its warehouse."""
+    """A project folder whose connector sends the records it is given, and its warehouse."""
 
     def __init__(self, folder: Path) -> None:
         self._debug = DebugFolder(folder, {})
@@ -48,7 +48,7 @@ class CatalogFolder:
         (self._project / "connector.py").write_text(_CONNECTOR)
 
     def send(self, records: Mapping[str, list[dict[str, Any]]], *options: str) -> Run:
-        """One `fivetran debug` that sends these records, table by table."""
+        """Sends these records, table by table, in one `fivetran debug` run."""
         (self._project / "records.json").write_text(json.dumps(records))
         configuration = str(self._debug.configuration_path)
         return self._debug.command(

@@ -1,4 +1,4 @@
-"""A listing of messages made by hand, one by one, and syncs of it in virtual time."""
+"""A listing of messages built one by one, and syncs of it in virtual time."""
 
 import asyncio
 import contextlib
@@ -20,7 +20,7 @@ from tests.support.virtual_time import run_virtual
 
 T = TypeVar("T")
 Message = dict[str, Any]
-# Of one request, by its cursor and the messages that would be answered: what comes instead.
+# Given a request's cursor and the messages of its page, returns an answer to replace it.
 Instead = Callable[[str | None, list[Message]], tuple[int, Any] | None]
 
 START_MS = 1_786_700_000_000
@@ -28,7 +28,7 @@ _PAGE = 10
 
 
 def cursor_behind(place: tuple[int, str]) -> str:
-    """The cursor of what is listed after a place."""
+    """Returns the cursor that leads on from a place."""
     time, name = place
     return b64encode(f"{time},{name}".encode()).decode()
 
@@ -42,9 +42,9 @@ class Inline:
 
 @dataclass
 class MessageListing:
-    """A transport. Messages are listed by where they stand, whatever time they carry.
+    """A transport. Lists messages by their places, whatever times they carry.
 
-    clock_ahead_ms: how wrong the `Date` of its answers is. pages: answers given so far.
+    clock_ahead_ms: how far ahead the `Date` header is. pages: answers given so far.
     """
 
     now_ms: int = START_MS
@@ -54,14 +54,14 @@ class MessageListing:
     messages: dict[tuple[int, str], Message] = field(default_factory=dict)
 
     def add(self, count: int, *, span_ms: int) -> None:
-        """`count` messages, evenly over the `span_ms` before now."""
+        """Adds `count` messages, spread evenly over the `span_ms` before now."""
         for number in range(count):
             at = self.now_ms - span_ms + span_ms * number // count
             name = f"1-{at // 1000:08x}-{len(self.messages):024x}"
             self.messages[at, name] = {"id": name, "status": "SENT", "enqueued": at}
 
     def newest(self, number: int) -> Message:
-        """The newest message but `number`."""
+        """Returns the newest message but `number`: 0 is the newest."""
         return self.messages[sorted(self.messages)[-1 - number]]
 
     async def get(self, path_and_query: str, hold: Hold) -> Answer:
@@ -90,7 +90,7 @@ class MessageListing:
 
 
 class Destination:
-    """What syncs of a listing have landed, and the state that the last of them has saved."""
+    """What syncs of a listing have landed, and the last saved state."""
 
     def __init__(self, listing: MessageListing) -> None:
         self.listing = listing
@@ -98,7 +98,7 @@ class Destination:
         self.landed: dict[str, Message] = {}
 
     def sync(self, *, crash_at: int | None = None, **changes: Any) -> Sink:
-        """One sync; a failure is left to what the tables show."""
+        """Runs one sync. Ignores a failure: the tables show its effect."""
         sink = Sink(crash_at=crash_at)
         values = {"streams": (BY_TABLE["message"],), "message_lanes": 1} | changes
         with contextlib.suppress(SyncFailed, Crash):
@@ -121,6 +121,6 @@ class Destination:
 
     @property
     def stream(self) -> dict[str, Any]:
-        """The saved state of the messages."""
+        """The saved state of the message stream."""
         state: dict[str, Any] = self.state["streams"]["message"]
         return state

@@ -1,4 +1,4 @@
-"""Every text that the code can say to a person in trouble, read from its source."""
+"""Reads every text that the code may show to a person in trouble from its source."""
 
 import ast
 import re
@@ -7,11 +7,11 @@ from pathlib import Path
 
 from tools.stage import PACKAGE, ROOT
 
-# What these say is no trouble.
+# The texts of these calls do not report trouble.
 QUIET_CALLS = frozenset({"info", "print", "compile", "getLogger", "Field"})
 SOURCES = (
     ROOT / "connector.py",
-    # Not the catalog: its texts are the meanings of columns, for docs/schema.md.
+    # Without the catalog, whose texts are the column descriptions of docs/schema.md.
     *(path for path in sorted((ROOT / PACKAGE).rglob("*.py")) if path.parent.name != "catalog"),
     ROOT / "tools" / "configuration.py",
     ROOT / "tools" / "deploy.py",
@@ -24,7 +24,7 @@ FEWEST_WORDS = 2
 
 
 def texts_of_source(path: Path, *, quiet_too: bool = False) -> Iterator[str]:
-    """Each sentence-like literal outside docstrings, with `…` for what is filled in."""
+    """Yields each sentence-like literal outside docstrings, with `…` for each placeholder."""
     yield from _texts(ast.parse(path.read_text()), frozenset() if quiet_too else QUIET_CALLS)
 
 

@@ -1,4 +1,4 @@
-"""Syncs through connector.update in a process of their own, whose memory is measured."""
+"""Runs syncs through connector.update in a separate process and measures its memory."""
 
 import asyncio
 import os
@@ -20,7 +20,7 @@ LARGE_BYTES = 100_000
 
 @dataclass
 class Outcome:
-    """How one sync ended. rows: of each table, by key. peak_mb: of the process until then."""
+    """How one sync ended. rows: of each table, by key. peak_mb: the process's peak so far."""
 
     error: str | None
     seconds: float
@@ -31,7 +31,7 @@ class Outcome:
 
 
 class FrugalSink(Sink):
-    """Keeps the length of a large value alone: what is measured is the connector's memory."""
+    """Keeps only the length of a large value, because the connector's memory is measured."""
 
     def upsert(self, table: str, data: Row) -> None:
         super().upsert(table, {name: _or_its_length(value) for name, value in data.items()})
@@ -45,9 +45,9 @@ def _or_its_length(value: Any) -> Any:
 
 
 def sync_once(configuration: Mapping[str, str], state: Mapping[str, Any]) -> Outcome:
-    """One sync through connector.update, whose `op` must be patched back by whoever calls."""
+    """Runs one sync through connector.update. Callers must restore the module's `op`."""
     sink, error = FrugalSink(), None
-    # Ours to set: the SDK sets up its log and its operations only for a run of its own.
+    # Set here, because the SDK sets up its log and operations only for its own runs.
     vars(connector).update(op=sink, _forward_logs=lambda: None)
     began = time.monotonic()
     try:
@@ -63,7 +63,7 @@ def sync_once(configuration: Mapping[str, str], state: Mapping[str, Any]) -> Out
 async def syncs_of_their_own(
     configurations: Sequence[Mapping[str, str]], *, environment: Mapping[str, str] | None = None
 ) -> list[Outcome]:
-    """Runs them one after another, each from an empty state, beside this event loop."""
+    """Runs the syncs one after another in another process, each from an empty state."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tests.support.own_process"),
         cwd=Path(__file__).parents[2],
@@ -81,7 +81,7 @@ async def syncs_of_their_own(
 
 
 def peak_mb() -> float:
-    """The most resident memory so far. Not ru_maxrss, which begins with the parent's."""
+    """Returns the peak resident memory so far. ru_maxrss would start with the parent's."""
     line = next(line for line in STATUS.read_text().splitlines() if line.startswith("VmHWM:"))
     return int(line.split()[1]) / 1024
 

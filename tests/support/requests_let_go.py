@@ -4,12 +4,12 @@ import asyncio
 
 from courier_async.api.pacer import Pacer
 
-# What floats may add up to over a second; far less than the time between two requests.
+# The rounding error of floats over a second, far less than the time between two requests.
 _SLACK_SECONDS = 1e-9
 
 
 async def let_go(pacer: Pacer, *, seconds: float, workers: int = 8) -> list[float]:
-    """When each request was let go, with as many asking at once as there are workers."""
+    """Returns when each request was let go, with `workers` requests waiting at once."""
     end = asyncio.get_running_loop().time() + seconds
     moments: list[float] = []
 
@@ -22,7 +22,7 @@ async def let_go(pacer: Pacer, *, seconds: float, workers: int = 8) -> list[floa
 
 
 def most_in_a_window(moments: list[float], *, seconds: float) -> int:
-    """The most moments in any half-open window [t, t + seconds)."""
+    """Returns the most moments in any half-open window [t, t + seconds)."""
     most = first = 0
     for last, moment in enumerate(moments):
         while moment - moments[first] >= seconds - _SLACK_SECONDS:

@@ -1,5 +1,5 @@
 """Long runs, by `make soak`: a million messages with faults in half a core and 512 MB, and a
-thousand syncs in one process. Prints what it measured; exits 1 where something grew or was lost.
+thousand syncs in one process. Prints what it measured; exits 1 if something grew or was lost.
 """
 
 import argparse
@@ -26,7 +26,7 @@ FAULTS = ("500", "502", "503", "504", "429", "gateway_timeout", "drop", "cut", "
 
 
 class CountingSink(Sink):
-    """Keeps the ids of what was sent, as hashes, and nothing else."""
+    """Keeps only hashes of the ids that were sent."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ class CountingSink(Sink):
 
 
 def one_large_sync(url: str, size: int) -> int:
-    """In a process of its own, whose memory is bounded by the operating system."""
+    """Runs one sync in this process, whose memory the operating system limits."""
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     sink = CountingSink()
     values = settings(

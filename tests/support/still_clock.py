@@ -1,17 +1,17 @@
-"""A clock for loops with real sockets: it stands still but where a test puts it forward.
+"""A clock for loops with real sockets, which moves only when a test moves it.
 
-No time-out can fire because the machine is slow, and none is waited for.
+A slow machine cannot cause a timeout, and tests do not wait for one.
 """
 
 import asyncio
 from typing import Final
 
-# Of the loop, for each second: enough for what is on its way to arrive first.
+# Loop turns per second moved: enough for data on its way to arrive first.
 _TURNS_A_SECOND: Final = 10
 
 
 class StillClock:
-    """The clock of the running loop from now on, and so of its timers and time-outs."""
+    """Replaces the running loop's clock, and so that of its timers and timeouts."""
 
     def __init__(self) -> None:
         loop = asyncio.get_running_loop()

@@ -1,4 +1,4 @@
-"""Whole syncs in virtual time: exact in their requests and their waits, and quick."""
+"""Whole syncs in virtual time: fast, with exact requests and waits."""
 
 import asyncio
 from collections.abc import Callable
@@ -20,7 +20,7 @@ NOW_MS: Final = 1_790_000_000_000
 
 @dataclass
 class VirtualSync:
-    """What came of a sync. last_answer: by path, the virtual second of its last answer."""
+    """The result of a sync. last_answer: path -> the virtual second of its last answer."""
 
     sink: Any
     seconds: float = 0.0
@@ -31,7 +31,7 @@ class VirtualSync:
 def virtual_api(
     sizes: dict[str, int], *, account: dict[str, Any] | None = None, **options: Any
 ) -> FakeApi:
-    """A fake API with pages of ten, whose clocks go by the running loop; empty but for `sizes`."""
+    """Returns a fake API on the loop's time, with pages of ten, empty except for `sizes`."""
     return FakeApi(
         Account(
             sizes=dict.fromkeys(STREAMS, 0) | sizes,
@@ -46,7 +46,7 @@ def virtual_api(
 def virtual_sync(
     api: FakeApi, state: dict[str, Any] | None = None, *, sink: Any = None, **settings: Any
 ) -> VirtualSync:
-    """One sync of `api`, with nothing set but what is given. An error it raises is kept."""
+    """Runs one sync of `api`, with default settings unless given. Keeps an error it raises."""
     result = VirtualSync(sink if sink is not None else Sink())
     chosen = Settings(**{"api_key": DEFAULT_KEY, "base_url": "http://127.0.0.1:1"} | settings)
 
@@ -75,7 +75,7 @@ class _NotingTransport(DirectTransport):
 
 
 class _InlineWorker:
-    """Virtual time knows no threads: a job runs at once, on the loop."""
+    """Runs each job at once, on the loop, because virtual time has no threads."""
 
     async def run(self, job: Callable[[], T]) -> T:
         await asyncio.sleep(0)

@@ -1,6 +1,6 @@
-"""An event loop whose time jumps: whatever waits only for timers runs as fast as it computes.
+"""An event loop whose time jumps, so that code that waits only for timers runs at full speed.
 
-Nothing of it is real but the order of things, so that a run is the same every time.
+Only the order of events is real, so every run is the same.
 """
 
 import asyncio
@@ -11,19 +11,19 @@ from typing import Any, Final, TypeVar
 T = TypeVar("T")
 
 # Code that waits for "level <= capacity" in floats (aiolimiter) may ask for a wait of 1e-17 s,
-# which is lost in the sum; time that always moves a little lets it get on.
+# which the sum would lose; with a minimum step, time always moves on.
 _TURN_SECONDS: Final = 1e-6
 
 
 class Stalled(RuntimeError):
-    """Nothing is ready and no timer is set: what runs would wait for ever."""
+    """Nothing is ready and no timer is set, so the code would wait for ever."""
 
 
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
-    """An asyncio loop for timers, tasks and futures alone: no sockets, no threads, no signals.
+    """An asyncio loop for timers, tasks and futures only: no sockets, threads or signals.
 
-    `time()` begins at 0 s. It moves only between turns: to the next timer where nothing is
-    ready, and by a microsecond at least.
+    `time()` begins at 0 s. It moves only between turns: to the next timer if nothing is ready, and
+    always by at least a microsecond.
     """
 
     def __init__(self) -> None:
@@ -34,14 +34,14 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         return self._now_seconds
 
     def _turn(self, timeout: float | None) -> None:
-        """One turn has passed, after which the loop would have slept for `timeout` seconds."""
+        """Ends a turn, after which a real loop would sleep for `timeout` seconds."""
         if timeout is None:
             raise Stalled("nothing is ready and no timer is set: this would wait for ever")
         self._now_seconds += max(timeout, _TURN_SECONDS)
 
 
 class _Clockwork(selectors.DefaultSelector):
-    """Where a loop sleeps until something happens, this one moves its clock."""
+    """Moves the loop's clock where a real selector would sleep."""
 
     def __init__(self, loop: VirtualTimeLoop) -> None:
         super().__init__()
@@ -53,6 +53,6 @@ class _Clockwork(selectors.DefaultSelector):
 
 
 def run_virtual(main: Coroutine[Any, Any, T]) -> T:
-    """What asyncio.run does, in virtual time. Raises Stalled where it would never end."""
+    """Does what asyncio.run does, in virtual time. Raises Stalled if it would never end."""
     with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
         return runner.run(main)

@@ -1,4 +1,4 @@
-"""What a local `fivetran debug` run has landed, compared cell for cell with the fake's truth."""
+"""Compares what a local `fivetran debug` run has landed with the fake's truth, cell by cell."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -12,23 +12,23 @@ from courier_async.catalog.stream import Type
 from courier_async.catalog.streams import BY_TABLE, STREAMS
 from tests.support.expected_rows import expected_row
 
-# Of the core tables: the field of a record that is its key.
+# Core table -> the field of a record that is its key.
 KEYS = {stream.table: stream.key[0] for stream in STREAMS}
 SHOWN = 20
 
 Cells = dict[str, Any]
-# The text of a key of one column; a tuple of those of several.
+# The cell of the key column, or a tuple of several.
 RowKey = Any
 
 
 class Warehouse:
-    """The tables in one warehouse.db, read as they are at each call."""
+    """The tables in one warehouse.db, read afresh at each call."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def tables(self) -> list[str]:
-        """The names of the tables, sorted; none where nothing has landed yet."""
+        """Returns the sorted names of the tables; empty if nothing has landed yet."""
         if not self.path.exists():
             return []
         with self._open() as database:
@@ -38,23 +38,23 @@ class Warehouse:
             return sorted(name for (name,) in found.fetchall())
 
     def types(self, table: str) -> dict[str, str]:
-        """Column -> the destination's type of it, without Fivetran's own columns."""
+        """Returns column -> the destination's type, without Fivetran's own columns."""
         found = self._all_types(table)
         return {name: kind for name, kind in found.items() if not name.startswith("_fivetran_")}
 
     def rows(self, table: str) -> dict[RowKey, Cells]:
-        """Key -> the cells that hold something, of the rows that are alive.
+        """Returns key -> the non-empty cells of each row that is not deleted.
 
         Times are epoch microseconds, JSON is parsed.
         """
         return self._rows(table, deleted=False)
 
     def deleted(self, table: str) -> set[RowKey]:
-        """The keys of the rows that are marked deleted."""
+        """Returns the keys of the rows that are marked deleted."""
         return set(self._rows(table, deleted=True))
 
     def text(self) -> str:
-        """Every cell of every table, to search for what must not be there."""
+        """Returns every cell of every table as text, to search for what must not be there."""
         with self._open() as database:
             lines = [
                 repr(
@@ -65,7 +65,7 @@ class Warehouse:
         return "\n".join(lines)
 
     def differences(self, table: str, truth: Iterable[dict[str, Any]]) -> list[str]:
-        """A sentence for each of the first rows and cells that are not as the source has them."""
+        """Describes the first rows and cells that differ from the source, one sentence each."""
         with self.held():
             if table not in self.tables():
                 return [f"{table}: there is no such table"]
@@ -88,18 +88,18 @@ class Warehouse:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Keeps the file open, if it is there: all that is read meanwhile opens it at no cost."""
+        """Keeps the file open, if it exists, so that reads in the meantime open it at no cost."""
         with self._open() if self.path.exists() else nullcontext():
             yield
 
     def answer(self, query: str) -> list[tuple[Any, ...]]:
-        """The rows of a query, which reads the tables by their bare names and times as UTC."""
+        """Returns a query's rows; the query uses bare table names and reads times as UTC."""
         with self.opened() as database:
             return database.execute(query).fetchall()
 
     @contextmanager
     def opened(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A connection for such queries."""
+        """Opens a connection for such queries."""
         with self._open() as database:
             database.execute("USE tester; SET TimeZone = 'UTC'")
             yield database
@@ -112,12 +112,12 @@ class Warehouse:
             return dict(found.fetchall())
 
     def _rows(self, table: str, *, deleted: bool) -> dict[RowKey, Cells]:
-        # The mark comes with the first row.
+        # Fivetran adds the column with the first row.
         if "_fivetran_deleted" not in self._all_types(table):
             return {}
         columns = BY_TABLE[table].columns
         selected = [
-            # Read as microseconds: a TIMESTAMPTZ comes in the reader's own time zone.
+            # As microseconds, because a TIMESTAMPTZ comes in the reader's own time zone.
             f'epoch_us("{column.name}")'
             if column.type is Type.UTC_DATETIME
             else f'"{column.name}"'
@@ -152,6 +152,6 @@ def _same(wanted: Any, got: Any) -> bool:
 
 
 def row_key(table: str, cells: Cells) -> RowKey:
-    """The key of a row: the cell of its key column, or a tuple of those of several."""
+    """Returns the key of a row: the cell of its key column, or a tuple of several."""
     key = tuple(cells[name] for name in BY_TABLE[table].key_columns)
     return key if len(key) > 1 else key[0]
