@@ -1,7 +1,7 @@
 """A fake Courier API: seeded data of any size, every known oddity as a switch, traffic counted.
 
-`account` holds the data and changes it, `api` turns a request into an answer without HTTP,
-`server`, `process` and `thread` put that on a loopback port. Only `server` needs aiohttp.
+`account` holds and changes the data, `api` answers requests without HTTP, and `server`, `process`
+and `thread` serve them on a loopback port. Only `server` needs aiohttp.
 """
 
 from tests.support.fake_courier.account import Account

@@ -1,4 +1,4 @@
-"""`python -m tests.support.fake_courier`: the fake API alone, until it is told to stop."""
+"""`python -m tests.support.fake_courier`: runs the fake API alone until it is stopped."""
 
 import argparse
 import asyncio
@@ -20,8 +20,8 @@ from tests.support.fake_courier.tables import DEFAULT_SIZES
 
 
 def main() -> None:
-    """Serve what the command line says; one line with the URL when ready."""
-    parent = os.getppid()  # before anyone is told that we are ready, and may go
+    """Serves what the command line describes; prints one line with the URL when ready."""
+    parent = os.getppid()  # before the URL is printed, after which the parent may exit
     parser = _parser()
     given = parser.parse_args()
     try:
@@ -32,7 +32,7 @@ def main() -> None:
 
 
 def told(arguments: Sequence[str]) -> tuple[Account, Options, int]:
-    """The account, the options and the port of such a command line."""
+    """Returns the account, the options and the port of such a command line."""
     given = _parser().parse_args(arguments)
     return *_made(given), given.port
 
@@ -83,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _epilog() -> str:
-    """Every switch by name, so that the help never lacks one."""
+    """Names every switch, so that the help is always complete."""
     paragraphs = (
         "Options (--option NAME=JSON; what each does: options.py): " + _names(Options),
         "Of a rule in the option `rules` (rules.py): " + _names(Rule),
@@ -131,7 +131,7 @@ async def _run(account: Account, options: Options, port: int, parent: int | None
         await stop.wait()
         if watch is not None:
             watch.cancel()
-    # A second signal while the loop closes would have asyncio complain of its closed pipe.
+    # During the loop's closing, a second signal would make asyncio report its closed pipe.
     for number in (signal.SIGTERM, signal.SIGINT):
         with contextlib.suppress(NotImplementedError):
             loop.remove_signal_handler(number)

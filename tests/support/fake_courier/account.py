@@ -1,7 +1,7 @@
-"""A Courier account: seeded records of every stream, and the ways in which they change.
+"""A Courier account: seeded records of every stream, and the changes that can happen to them.
 
-Nothing here knows HTTP. Message i of a million is computed from (seed, i); memory goes to
-changes only. The same arguments and clock give the same account, and the same changes.
+Knows nothing of HTTP. Message i of a million is computed from (seed, i); only changes take memory.
+The same arguments and clock give the same account, and the same changes.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -30,14 +30,14 @@ from tests.support.fake_courier.timeline import DAY_MS
 class Account:
     """The data that the fake API serves.
 
-    sizes: records a stream, over DEFAULT_SIZES; of members, rows a parent at the mean. orders:
-    newest, nearly_newest (neighbours swapped), oldest or shuffled, over DEFAULT_ORDERS.
+    sizes: records per stream, replacing DEFAULT_SIZES; for members, mean rows per parent. orders:
+    newest, nearly_newest (neighbours swapped), oldest or shuffled, replacing DEFAULT_ORDERS.
     span_days: of the messages; the audit events span 365 days, preference changes 90, the rest
     700. cluster_share: that share of the messages lies in one week. targets: of audit events,
-    mixed, string, object, empty or absent. hostile_names: ids and names that encoding, typing
-    or a terminal gets wrong, else those that people recognise. daily: records that a stream
-    gets a day, each visible from its time on. now_ms: the clock, a fixed time or a function, by
-    default the wall clock; the youngest record is a minute older.
+    mixed, string, object, empty or absent. hostile_names: ids and names that encoding, typing or a
+    terminal gets wrong, rather than recognizable ones. daily: new records per day and stream, each
+    visible from its time on. now_ms: the clock, a fixed time or a function, by default the wall
+    clock; the youngest record is a minute older.
     Raises ValueError for an unknown stream, order or target and for a span that is too short.
     """
 
@@ -82,19 +82,19 @@ class Account:
         return self._clock() + self._offset_ms
 
     def set_now(self, now_ms: int | Callable[[], int]) -> None:
-        """Replace the clock by a fixed time or a function."""
+        """Replaces the clock by a fixed time or a function."""
         self._clock, self._offset_ms = clock_of(now_ms), 0
 
     def advance(self, ms: int) -> None:
-        """Put the clock forward (or back) by some milliseconds, whatever clock it is."""
+        """Moves the clock forward (or back) by some milliseconds, whatever clock it is."""
         self._offset_ms += ms
 
     # -- reading -----------------------------------------------------------------------------
 
     def truth(self, stream: str) -> Iterator[Record]:
-        """The records that the API would list now, in its order: what must land.
+        """Yields the records that the API would list now, in its order: what must land.
 
-        Templates carry their `note`, subscriptions their list's id, topics their section's.
+        Templates have their `note`, subscriptions their list's id, topics their section's.
         """
         if stream in MEMBER_STREAMS:
             yield from self.children.truth(stream, self.parents(stream))
@@ -107,11 +107,11 @@ class Account:
     def rows(
         self, stream: str, after: Place | None, limit: int, *, newer_than_ms: int | None = None
     ) -> list[Row]:
-        """At most `limit` listed rows (position, id, index) after a place; newer ones if asked."""
+        """Returns up to `limit` listed rows (position, id, index) after a place, or newer ones."""
         return self.table(stream).page(after, limit, newer_than_ms=newer_than_ms)
 
     def table(self, stream: str, parent: str | None = None) -> Table:
-        """The rows of a stream, or those of one parent."""
+        """Returns the rows of a stream, or those of one parent."""
         if parent is not None:
             return self.children.table(stream, parent)
         self._growth.reach(stream, self._tables[stream], self.now_ms())
@@ -124,14 +124,14 @@ class Account:
         return self._tables[stream].step < 0
 
     def find(self, stream: str, id_: str) -> int:
-        """The index of a row that is or ever was listed; KeyError if there was none."""
+        """Returns the index of a row that is or was ever listed. Raises KeyError if none was."""
         return self._tables[stream].find(id_)
 
     def id_at(self, stream: str, index: int) -> str:
         return self._tables[stream].id_at(index)
 
     def get(self, stream: str, id_: str) -> Record | None:
-        """The record as GET by id answers it: None for 404, an archived template stays."""
+        """Returns the record that GET by id answers, archived templates included; None for 404."""
         try:
             index = self.find(stream, id_)
         except KeyError:
@@ -142,11 +142,11 @@ class Account:
         return None
 
     def count(self, stream: str) -> int:
-        """How many records the API would list now."""
+        """Returns how many records the API would list now."""
         return self.table(stream).count()
 
     def pick(self, stream: str, n: int) -> list[str]:
-        """The ids of n listed rows from anywhere; the next call picks others. Fewer if few."""
+        """Returns up to n ids of listed rows from anywhere; the next call picks others."""
         table, listed = self.table(stream), self.count(stream)
         random = self.random(stream)
         if n * 4 > listed:
@@ -162,16 +162,16 @@ class Account:
     # -- changing ----------------------------------------------------------------------------
 
     def add(self, stream: str, n: int = 1) -> list[str]:
-        """New records of the present, at the head of a newest-first listing; their ids."""
+        """Adds new records at the head of a newest-first listing, and returns their ids."""
         return self.add_late(n, 0, stream=stream)
 
     def add_late(
         self, n: int = 1, age_ms: int = 0, *, stream: str = "message", behind_ms: int = 0
     ) -> list[str]:
-        """Records that become visible now and say that they are `age_ms` old.
+        """Adds records that become visible now and claim to be `age_ms` old.
 
-        behind_ms: they stand where records stand that are older by so much. One with an odd time
-        at the head: add_late(1, age_ms, behind_ms=-age_ms), a negative age being a time ahead.
+        behind_ms: they stand among records that are older by this much. To put one with an odd
+        time at the head: add_late(1, age_ms, behind_ms=-age_ms); a negative age is a time ahead.
         """
         table, now = self._tables[stream], self.now_ms()
         ids = []
@@ -195,10 +195,10 @@ class Account:
         keep_updated: bool = False,
         **fields: Any,
     ) -> None:
-        """Set fields of a listed row (ABSENT removes one); with none given, change its name.
+        """Sets fields of a listed row (ABSENT removes one); if none are given, changes its name.
 
-        A row that carries an updated time gets a new one unless `keep_updated`. move: "head" or
-        "tail" of its listing, None leaves it in its place. Raises KeyError for no such row.
+        A row with an updated time gets a new one unless `keep_updated`. move: "head" or "tail" of
+        its listing; None keeps its place. Raises KeyError if there is no such row.
         """
         index = self.listed_index(stream, id_)
         table = self._tables[stream]
@@ -212,18 +212,18 @@ class Account:
             table.move(index, move, now_ms=self.now_ms())
 
     def touch(self, stream: str, id_: str, /, *, move: str | None = "head") -> None:
-        """Give a row a new updated time, if it carries one, and move it."""
+        """Gives a row a new updated time, if it has one, and moves it."""
         index = self.listed_index(stream, id_)
         self._tables[stream].patch(index, updated(stream, id_, self.now_ms()))
         if move is not None:
             self._tables[stream].move(index, move, now_ms=self.now_ms())
 
     def move(self, stream: str, id_: str, /, *, to: str = "head") -> None:
-        """Put a row at the "head" or the "tail" of its listing as it is."""
+        """Moves a row to the "head" or the "tail" of its listing without changing it."""
         self._tables[stream].move(self.listed_index(stream, id_), to, now_ms=self.now_ms())
 
     def revert(self, stream: str, id_: str, /, *, move: str | None = None) -> None:
-        """Take the latest edit or touch of a row back to the letter; it keeps its place."""
+        """Undoes the latest edit or touch of a row exactly; it keeps its place unless moved."""
         index = self.listed_index(stream, id_)
         self._tables[stream].undo(index)
         if move is not None:
@@ -232,14 +232,14 @@ class Account:
     def progress_messages(
         self, n: int = 1, *, ids: Sequence[str] | None = None, newest: int = 2000
     ) -> list[str]:
-        """Take messages one step further: ENQUEUED, SENT, DELIVERED, OPENED, CLICKED, now.
+        """Takes messages one step further now: ENQUEUED, SENT, DELIVERED, OPENED, CLICKED.
 
-        Those named, or n that can go further among the `newest` ones; the ids of those moved.
+        Takes those named, or n of the `newest` ones that can go further. Returns the ids changed.
         """
         return progress(self, n, ids=ids, newest=newest)
 
     def delete(self, stream: str, id_: str, /) -> None:
-        """The row leaves its listing, and is 404 by id; one that is hidden becomes 404."""
+        """Removes a row from its listing; its id then answers 404. Also takes a hidden row."""
         index = self.find(stream, id_)
         if (stream, index) in self._archived:
             self._archived.remove((stream, index))
@@ -247,43 +247,43 @@ class Account:
             self._tables[stream].hide(self.listed_index(stream, id_))
 
     def hide(self, stream: str, id_: str, /) -> None:
-        """The row leaves its listing, and is still answered by id."""
+        """Removes a row from its listing; its id still answers."""
         index = self.listed_index(stream, id_)
         self._tables[stream].hide(index)
         self._archived.add((stream, index))
 
     def archive(self, id_: str, /) -> None:
-        """Hide a template, as Courier does it."""
+        """Hides a template, as archiving in Courier does."""
         self.hide("notification", id_)
 
     def restore(self, stream: str, id_: str, /) -> None:
-        """Bring a deleted, hidden or archived row back to the letter, where it was."""
+        """Restores a deleted, hidden or archived row exactly, in its old place."""
         index = self.find(stream, id_)
         self._tables[stream].show(index)
         self._archived.discard((stream, index))
 
     def retention(self, older_than_ms: int) -> None:
-        """Messages enqueued before a moment (epoch ms) vanish for good."""
+        """Removes messages enqueued before a moment (epoch ms) for good."""
         self._tables["message"].vanish(before_ms=older_than_ms)
 
     def random(self, purpose: str) -> Random:
-        """Another source of choices for every change, decided by the seed."""
+        """Returns a new random source for each change, derived from the seed."""
         self._changes += 1
         return Random(f"{self.seed}/{purpose}/{self._changes - 1}")
 
     def parents(self, stream: str) -> list[str]:
-        """The ids of the listed rows that a stream of members belongs to."""
+        """Returns the ids of the listed rows that a stream of members belongs to."""
         parent = EVERY_STREAM[stream].parent
         if parent is None:
             raise ValueError(f"{stream} has no parents")
         return self._listed_ids(parent)
 
     def apply(self, change: Mapping[str, Any]) -> list[str]:
-        """A change as JSON: {"do": "edit", "stream": "brand", "id": …, "fields": {…}}.
+        """Applies a change as JSON: {"do": "edit", "stream": "brand", "id": …, "fields": {…}}.
 
-        `do` is one of CHANGES, the rest its arguments by name. Where a row is needed and
-        neither `id` nor `ids` is given, `n` rows (1) are picked. Returns the ids changed.
-        Raises ValueError for an unknown change, TypeError for wrong arguments.
+        `do` is one of CHANGES, the rest its arguments by name. If a row is needed and neither `id`
+        nor `ids` is given, picks `n` rows (1). Returns the ids changed. Raises ValueError for an
+        unknown change, TypeError for wrong arguments.
         """
         return apply_change(self, change)
 
@@ -293,7 +293,7 @@ class Account:
         return [row[1] for row in self._tables[stream].rows()]
 
     def listed_index(self, stream: str, id_: str) -> int:
-        """The index of a row that is listed now; KeyError if it is not."""
+        """Returns the index of a row that is listed now. Raises KeyError if it is not."""
         index = self.find(stream, id_)
         if not self._tables[stream].is_listed(index):
             raise KeyError(f"{stream} {id_!r} is not listed")

@@ -1,4 +1,4 @@
-"""What a rule does to a page that is otherwise right: its paging, its records."""
+"""Changes that a rule makes to an otherwise correct page: to its paging, to its records."""
 
 import json
 from random import Random
@@ -8,7 +8,7 @@ import msgspec
 
 from tests.support.fake_courier.replies import Reply
 
-# false_end: no records, and nothing more. no_records: an empty page that leads on as before.
+# false_end: no records, and no more. no_records: an empty page that still leads on.
 PAGING_CHANGES = (
     "absent", "null", "empty", "renamed", "more_absent", "cursor_absent", "false_end",
     "no_records", "array_null", "array_absent",
@@ -20,7 +20,7 @@ LEADING_ON = ("has_more", "cursor", "next_url")
 
 
 def alter(reply: Reply, paging: str, records: str, share: float, random: Random) -> None:
-    """Change a page in place; what is no page of JSON stays as it is."""
+    """Changes a page in place; leaves anything that is not a JSON page as it is."""
     try:
         body = json.loads(reply.body)
     except ValueError:

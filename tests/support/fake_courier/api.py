@@ -1,4 +1,4 @@
-"""A request in, an answer out: Courier's REST API over an account, without any HTTP."""
+"""Courier's REST API over an account, without HTTP: takes a request, returns an answer."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -32,9 +32,9 @@ NO_ROUTE = ANSWERS["no_route"]
 class FakeApi:
     """Answers GET requests, one at a time.
 
-    clock: seconds for the token bucket and for request times (time.monotonic by default); the
-    Date header comes from the account's clock. `traffic` counts. Whoever carries the requests
-    waits `delay_seconds`, plays `fault`, and may call traffic.enter() and traffic.exit().
+    clock: seconds for the token bucket and for request times (time.monotonic by default); the Date
+    header comes from the account's clock. `traffic` counts. The caller waits `delay_seconds`,
+    carries out `fault`, and may call traffic.enter() and traffic.exit().
     """
 
     def __init__(
@@ -54,16 +54,16 @@ class FakeApi:
         self._open_rules()
         self._fill_bucket()
 
-    # -- steering ----------------------------------------------------------------------------
+    # -- control -----------------------------------------------------------------------------
 
     @property
     def options(self) -> Options:
         return self._pages.options
 
     def change_options(self, **changes: Any) -> None:
-        """Replace some options from now on. Raises ValueError as Options.changed does.
+        """Replaces some options from now on. Raises ValueError as Options.changed does.
 
-        A change of the rules, the fault or the pace options starts those afresh.
+        Changing the rules, the fault options or the rate options restarts those.
         """
         self._pages.options = self.options.changed(changes)
         if any(name.startswith("fault") for name in changes):
@@ -74,21 +74,21 @@ class FakeApi:
             self._fill_bucket()
 
     def forget_cursors(self) -> None:
-        """Refuse from now on every cursor given out before (made-up ones were never given)."""
+        """Refuses from now on every cursor given out before (made-up ones never were)."""
         self._pages.generation += 1
 
     def change_after(self, stream: str, requests: int, change: Mapping[str, Any]) -> None:
-        """Apply a change (see Account.apply) just before the stream's n-th request from now."""
+        """Applies a change (see Account.apply) just before the stream's n-th request from now."""
         at = self.traffic.by_stream[stream] + requests
         self._scheduled.setdefault(stream, []).append((at, dict(change)))
 
     def script(self, stream: str, *replies: Reply) -> None:
-        """Give these answers to the stream's next listing requests, whatever they ask."""
+        """Gives these answers to the stream's next listing requests, whatever they ask for."""
         self._scripted.setdefault(stream, []).extend(replies)
 
     def truth(self, stream: str) -> Iterator[Record]:
-        """Account.truth with the times in the form in which they are served; metrics and the
-        children of messages besides.
+        """Yields Account.truth with times in the form served, or metrics and the children of
+        messages.
         """
         if stream in DETAIL_STREAMS:
             yield from self._whole.truth(stream, self.options)
@@ -100,7 +100,7 @@ class FakeApi:
     # -- answering ---------------------------------------------------------------------------
 
     def answer(self, path: str, query: Mapping[str, str], headers: Mapping[str, str]) -> Reply:
-        """The answer to GET path?query. `path` as sent (percent-encoded), `query` decoded."""
+        """Answers GET path?query. `path` is as sent (percent-encoded), `query` decoded."""
         self.traffic.requests += 1
         self.traffic.times.append(self._clock())
         self._pages.count_request()
@@ -151,7 +151,7 @@ class FakeApi:
         )
 
     def _seen(self, to: Route, path: str, query: Mapping[str, str]) -> Request:
-        """A request as rules see it."""
+        """Returns a request as rules see it."""
         parent = to.parent or ""
         if to.id is not None:
             return Request(to.stream, "by_id", path, query, "none", 0, parent)
@@ -183,18 +183,18 @@ class FakeApi:
             return error_reply(404)
         if stream in self.options.time_forms:
             record = in_form(stream, record, self.options.time_forms[stream])
-        if stream == "notification":  # the shape by id is another one
+        if stream == "notification":  # its shape by id differs from the listing's
             record["content"] = {"version": "2022-01-01", "elements": []}
         return json_reply(record)
 
-    # -- pace, faults and timed changes --------------------------------------------------------
+    # -- rate, faults and timed changes --------------------------------------------------------
 
     def _fill_bucket(self) -> None:
         self._tokens = float(self.options.burst)
         self._filled_at = self._clock()
 
     def _may_pass(self) -> bool:
-        """Take a token from the bucket, if there is a bucket."""
+        """Takes a token from the bucket; returns whether the request may pass."""
         options = self.options
         if not options.allow_per_second:
             return True

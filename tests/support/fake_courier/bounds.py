@@ -1,4 +1,4 @@
-"""The time from which on a listing is asked for."""
+"""The time bounds that a listing request may set."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -8,7 +8,7 @@ from tests.support.fake_courier.replies import Refused, error_reply
 
 
 def newer_than_ms(stream: str, query: Mapping[str, str], options: Options) -> int | None:
-    """The bound in epoch ms that `enqueued_after` sets, as far as the options let it."""
+    """Returns the bound in epoch ms that `enqueued_after` sets, as far as the options allow it."""
     if stream == "preference_change":
         return _since_ms(query)
     text = query.get("enqueued_after")
@@ -24,7 +24,7 @@ def newer_than_ms(stream: str, query: Mapping[str, str], options: Options) -> in
 
 
 def _since_ms(query: Mapping[str, str]) -> int | None:
-    """`since` of the preference log is inclusive: an ISO date or date-time, UTC."""
+    """Returns the preference log's bound. `since` is inclusive: an ISO date or date-time, UTC."""
     if "since" not in query:
         return None
     try:

@@ -1,4 +1,4 @@
-"""Changes of an account by name, as JSON has them."""
+"""Changes of an account by name, as given in JSON."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -10,7 +10,7 @@ from tests.support.fake_courier.table import ABSENT
 if TYPE_CHECKING:
     from tests.support.fake_courier.account import Account
 
-# Those that take a row, or pick one.
+# Changes that take a row, or pick one.
 ROW_CHANGES = (
     "edit", "touch", "move", "revert", "delete", "hide", "archive", "restore",
 )  # fmt: skip
@@ -46,7 +46,7 @@ def apply_change(account: "Account", change: Mapping[str, Any]) -> list[str]:
 
 
 def add_settled(account: "Account", n: int = 1, age_ms: int = 0) -> list[str]:
-    """Messages that become visible now, `age_ms` after all of their own times: DELIVERED."""
+    """Adds messages that become visible now, DELIVERED, `age_ms` after all their own times."""
     ids = account.add_late(n, age_ms)
     for id_ in ids:
         at = account.now_ms() - age_ms
@@ -60,7 +60,7 @@ def add_settled(account: "Account", n: int = 1, age_ms: int = 0) -> list[str]:
 def change_at_age(
     account: "Account", age_ms: int, n: int = 1, status: str = "OPENED"
 ) -> list[str]:
-    """The n messages of that age, or the next older ones, are OPENED (CLICKED ...) now."""
+    """Sets the n messages of that age, or the next older ones, to OPENED (CLICKED ...) now."""
     place = (account.now_ms() - age_ms, "~")
     ids = [row[1] for row in account.rows("message", place, n)]
     for id_ in ids:
@@ -95,7 +95,7 @@ def progress(account: "Account", n: int, *, ids: Sequence[str] | None, newest: i
 
 
 def renamed(stream: str, record: Record, number: int) -> Record:
-    """The fields of an edit that only changes the name."""
+    """Returns the fields of an edit that changes only the name."""
     if stream in ("message", "audit_event", "preference_change"):
         raise TypeError(f"an edit of {stream} needs fields")
     name = "title" if "title" in record else "name"
@@ -103,7 +103,7 @@ def renamed(stream: str, record: Record, number: int) -> Record:
 
 
 def updated(stream: str, id_: str, now_ms: int) -> Record:
-    """The time of change that a record carries, if it carries one."""
+    """Returns the record's updated time as fields, if such a record has one."""
     if stream == "audience":
         return {"updated_at": iso(now_ms)}
     if stream in ("list", "preference_section", "subscription_topic"):

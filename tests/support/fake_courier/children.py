@@ -1,4 +1,4 @@
-"""The members of every list, audience and tenant: a table for each parent, made when asked for."""
+"""The members of every list, audience and tenant: one table per parent, made on demand."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from random import Random
@@ -14,9 +14,9 @@ SPAN_MS = 300 * DAY_MS
 
 
 class Children:
-    """Changes take a parent's id and a user's; the account says which parents there are.
+    """Changes take a parent's id and a user's; the account knows which parents exist.
 
-    sizes: rows a parent at the mean, from none to twice as many.
+    sizes: mean rows per parent; each has from none to twice as many.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class Children:
         self._users: dict[tuple[str, str], Users] = {}
 
     def table(self, stream: str, parent: str) -> Table:
-        """The rows of one parent."""
+        """Returns the rows of one parent."""
         place = (stream, parent)
         if place not in self._tables:
             key = seed_key(self._seed, f"{stream} of {parent}")
@@ -56,18 +56,18 @@ class Children:
         return self._tables[place]
 
     def truth(self, stream: str, parents: Iterable[str]) -> Iterator[Record]:
-        """All rows of these parents; a subscription with the id of its list."""
+        """Yields all rows of these parents; adds the list's id to subscriptions."""
         for parent in parents:
             for record in self.table(stream, parent).records():
                 yield {"list_id": parent, **record} if stream == "list_subscription" else record
 
     def add(self, stream: str, parent: str, now_ms: int, user: str | None = None) -> str:
-        """A new row, of a user by name if one is given; one that was removed comes back."""
+        """Adds a row, for a given user if there is one; a removed row comes back."""
         table, users = self.table(stream, parent), self._users[stream, parent]
         index = table.next_index
         if user is None:
             user = users.id_of(index, 0)
-            if users.index_of(user) != index:  # added here by name before
+            if users.index_of(user) != index:  # was added by name before
                 user = f"member-{index}"
                 users.name(index, user)
             return table.add(now_ms, as_of_ms=now_ms, position=now_ms)
@@ -89,14 +89,14 @@ class Children:
         table.patch(table.find(user), fields)
 
     def move(self, stream: str, user: str, parent: str, to: str, now_ms: int) -> None:
-        """A user leaves one parent for another."""
+        """Moves a user from one parent to another."""
         self.remove(stream, parent, user)
         self.add(stream, to, now_ms, user)
 
     def pick(
         self, stream: str, parents: list[str], n: int, random: Random
     ) -> list[tuple[str, str]]:
-        """At most n (parent, user) from anywhere among the parents."""
+        """Returns at most n pairs (parent, user) from anywhere among the parents."""
         order = random.sample(parents, len(parents))
         found: list[tuple[str, str]] = []
         for parent in order:

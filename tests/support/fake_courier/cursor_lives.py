@@ -1,8 +1,8 @@
-"""Cursors that do not live for ever."""
+"""Cursors that expire."""
 
 
 class CursorLives:
-    """When each cursor was given out, for an API whose cursors do not live for ever."""
+    """Remembers when each cursor was given out, for an API whose cursors expire."""
 
     def __init__(self) -> None:
         self.requests = 0

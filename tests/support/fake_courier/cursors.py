@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from tests.support.fake_courier.table import Place
 
 WORKSPACE = "0bde6440-afd3-4da3-81dd-2edb8598a88b"
-# Whatever comes before it, six such bytes give base64 both a + and a /.
+# Whatever precedes them, six such bytes give both a + and a / in base64.
 AWKWARD_TAIL = ">?>?>?"
 
 
 @dataclass(frozen=True)
 class Cursor:
-    """A place to read on after. fresh: 0, or a number that only makes the text differ.
+    """A place to read on from. fresh: 0, or a number that only makes the text differ.
 
-    generation: how often the API had forgotten its cursors when it gave this one out. thin: it
-    leads on to every third record only.
+    generation: how often the API had forgotten its cursors when it gave this one out. thin: leads
+    on to every third record only.
     """
 
     place: Place
@@ -26,7 +26,7 @@ class Cursor:
 
 
 def encode(stream: str, cursor: Cursor, *, awkward: bool = False) -> str:
-    """Base64 of `<epoch ms>,<id>`, and of other forms for tenants and audit events."""
+    """Returns base64 of `<epoch ms>,<id>`, or of other forms for tenants and audit events."""
     position, id_ = cursor.place
     if stream == "tenant":
         id_ = b64encode(f"{WORKSPACE}/test/{id_}".encode()).decode()
@@ -41,7 +41,7 @@ def encode(stream: str, cursor: Cursor, *, awkward: bool = False) -> str:
 
 
 def decode(stream: str, text: str) -> Cursor | None:
-    """What `encode` was given, or None where the text is not a cursor of this stream."""
+    """Returns what `encode` was given, or None if the text is not a cursor of this stream."""
     try:
         plain = b64decode(text.encode(), validate=True).decode().removesuffix("," + AWKWARD_TAIL)
         if stream == "audit_event":

@@ -1,4 +1,4 @@
-"""What the API tells of one message: its providers, and its history event by event."""
+"""The details of one message: its providers, and its history event by event."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,7 +7,7 @@ from uuid import UUID
 from tests.support.fake_courier.drawing import Draw, seed_key
 from tests.support.fake_courier.maker import Record
 
-# Provider, channel, and what goes wrong there.
+# Provider, channel, and its typical error.
 CHANNELS = (
     ("sendgrid", "email", "421 Service not available"),
     ("twilio", "sms", "30003: Unreachable destination handset"),
@@ -23,7 +23,7 @@ FAILED_AFTER_MS = 900
 
 
 def providers(seed: int, message: Record) -> list[Record]:
-    """The attempts of a message by provider; none for one that got to no provider."""
+    """Returns a message's attempts by provider; none if it reached no provider."""
     draw = Draw(seed_key(seed, "providers of " + message["id"]), 0)
     if message["status"] not in HANDED_OVER or message.get("reason") == "UNSUBSCRIBED":
         return []
@@ -55,7 +55,7 @@ def _attempt(draw: Draw, which: int, steps: Record, *, failed: bool) -> Record:
 
 
 def history(seed: int, message: Record, opens: Sequence[int]) -> list[Record]:
-    """All events of a message, ascending; opens: every time at which it was opened."""
+    """Returns all events of a message, ascending. opens: every time at which it was opened."""
     draw = Draw(seed_key(seed, "history of " + message["id"]), 0)
     at = message["enqueued"]
     recipient = message["recipient"]

@@ -1,4 +1,4 @@
-"""Seeded choices and reversible ids: all that a record needs, computed from its index alone."""
+"""Seeded choices and reversible ids, so that a record can be computed from its index alone."""
 
 from collections.abc import Sequence
 from hashlib import blake2b
@@ -8,12 +8,12 @@ T = TypeVar("T")
 
 
 def seed_key(seed: int, purpose: str) -> bytes:
-    """32 bytes that differ for every seed and purpose."""
+    """Returns 32 bytes that differ for every seed and purpose."""
     return blake2b(f"{seed}/{purpose}".encode(), digest_size=32).digest()
 
 
 class Draw:
-    """A run of small choices that depend on (key, index) only: 512 bits, spent by division."""
+    """A series of small choices that depend only on (key, index): 512 bits, spent by division."""
 
     __slots__ = ("_bits",)
 
@@ -21,7 +21,7 @@ class Draw:
         self._bits = int.from_bytes(blake2b(b"%d" % index, key=key).digest(), "little")
 
     def take(self, limit: int) -> int:
-        """A number from 0 to limit - 1."""
+        """Returns a number from 0 to limit - 1."""
         self._bits, value = divmod(self._bits, limit)
         return value
 
@@ -30,7 +30,7 @@ class Draw:
 
 
 class Scramble:
-    """A bijection of [0, 2**bits): ids look random, never collide, and give their index back."""
+    """A bijection of [0, 2**bits): ids look random, never collide, and map back to their index."""
 
     def __init__(self, key: bytes, bits: int) -> None:
         draw = Draw(key, 0)
@@ -54,7 +54,7 @@ class Scramble:
 
 
 class Coder:
-    """An index as `length` characters of `alphabet` (a power of two of them), and back."""
+    """Converts an index to `length` characters of `alphabet` (a power of two of them) and back."""
 
     def __init__(self, key: bytes, alphabet: str, length: int) -> None:
         self._alphabet = alphabet
@@ -72,7 +72,7 @@ class Coder:
         return "".join(characters)
 
     def index(self, text: str) -> int | None:
-        """The index of `text`, or None where it cannot be one of ours."""
+        """Returns the index of `text`, or None if it cannot be one of ours."""
         value = 0
         for character in reversed(text):
             if character not in self._values:

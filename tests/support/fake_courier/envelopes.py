@@ -1,4 +1,4 @@
-"""The two shapes in which the API wraps a page, and how a last page may look."""
+"""The two shapes in which the API wraps a page, and the forms that a last page may take."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ Body = dict[str, Any]
 
 
 def paging_body(array: str, records: list[Any], cursor: str | None, ending: str | None) -> Body:
-    """The paging family; ending: None where there is more, else one of LAST_PAGES."""
+    """Wraps a page in the paging family. ending: None if more follows, else one of LAST_PAGES."""
     paging: Body | None = {"cursor": cursor, "more": ending is None}
     if ending == "cursor_null":
         paging = {"cursor": None, "more": False}
@@ -32,9 +32,9 @@ def list_object_body(
     with_cursor: bool,
     next_url_origin: str | None,
 ) -> Body:
-    """The list-object family (tenants, their users).
+    """Wraps a page in the list-object family (tenants, their users).
 
-    next_url_origin: "" for a relative one, None for none.
+    next_url_origin: "" for a relative URL, None to leave it out.
     """
     body: Body = {"type": "list", "url": url, "has_more": ending is None}
     if ending == "cursor_null":
@@ -43,7 +43,7 @@ def list_object_body(
         if with_cursor:
             body["cursor"] = cursor
         if next_url_origin is not None:
-            # = and / are raw, as seen on the real one; a raw + would be read as a blank.
+            # = and / are raw, as the real API sends them; a raw + would be read as a blank.
             text = cursor.replace("+", "%2B")
             body["next_url"] = f"{next_url_origin}{url}?cursor={text}"
     return body | {array: records}

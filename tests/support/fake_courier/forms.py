@@ -1,4 +1,4 @@
-"""The forms in which the times of a record may come."""
+"""The forms in which a record's times may come."""
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -29,7 +29,7 @@ _MAKERS: Mapping[str, Callable[[int], Any]] = {
 
 
 def in_form(stream: str, record: Record, form: str) -> Record:
-    """The record with its times in another form; a time that is null or absent stays so."""
+    """Returns the record with its times in another form; null and absent times stay so."""
     changed = dict(record)
     for name in TIME_FIELDS.get(stream, ()):
         if changed.get(name) is not None:

@@ -1,4 +1,4 @@
-"""How the records of a stream are made."""
+"""The functions that make a stream's records."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,14 +9,14 @@ Record = dict[str, Any]
 
 
 def iso(ms: int) -> str:
-    """Epoch ms as the API's ISO text: 2022-07-05T22:30:24.662Z."""
+    """Returns epoch ms as the API's ISO text: 2022-07-05T22:30:24.662Z."""
     whole = datetime.fromtimestamp(ms // 1000, UTC).isoformat()[:19]
     return f"{whole}.{ms % 1000:03d}Z"
 
 
 @dataclass(frozen=True)
 class Maker:
-    """How one stream's records are made; `index_of` only guesses, the caller compares ids."""
+    """Makes one stream's records. `index_of` only guesses, so callers must compare ids."""
 
     id_of: Callable[[int, int], str]  # (index, time_ms)
     index_of: Callable[[str], int | None]

@@ -1,4 +1,4 @@
-"""Members of lists, audiences and tenants come, change, move and go."""
+"""Changes to the members of lists, audiences and tenants."""
 
 from collections.abc import Callable, Mapping, Sequence
 from random import Random
@@ -10,10 +10,10 @@ MEMBER_CHANGES = ("add_members", "remove_members", "edit_members", "move_members
 
 
 class MemberChanges:
-    """Each takes a stream of members, and returns the ids of the users changed.
+    """Each change takes a stream of members, and returns the ids of the users changed.
 
-    parent: its id; without, a random listed one. users: by name; without, n of them.
-    parents: tells the ids of the listed rows that a stream of members belongs to.
+    parent: its id; if missing, a random listed one. users: by name; if missing, n of them.
+    parents: returns the ids of the listed rows that a stream of members belongs to.
     """
 
     def __init__(
@@ -31,7 +31,7 @@ class MemberChanges:
     def add_members(
         self, stream: str, parent: str | None = None, n: int = 1, users: Sequence[str] = ()
     ) -> list[str]:
-        """New rows of a parent; a user that was there before comes back as it was."""
+        """Adds rows to a parent; a user that was there before comes back as it was."""
         parent = parent or self._random.choice(self._parents(stream))
         named: list[str | None] = [*users] or [None] * n
         return [self._children.add(stream, parent, self._now_ms(), user) for user in named]
@@ -39,7 +39,7 @@ class MemberChanges:
     def remove_members(
         self, stream: str, parent: str | None = None, n: int = 1, users: Sequence[str] = ()
     ) -> list[str]:
-        """Rows leave their parent's listing."""
+        """Removes rows from their parent's listing."""
         found = self._chosen(stream, parent, n, users)
         for of, user in found:
             self._children.remove(stream, of, user)
@@ -53,7 +53,7 @@ class MemberChanges:
         n: int = 1,
         users: Sequence[str] = (),
     ) -> list[str]:
-        """Set fields of rows."""
+        """Sets fields of rows."""
         found = self._chosen(stream, parent, n, users)
         for of, user in found:
             self._children.edit(stream, of, user, fields)
@@ -67,7 +67,7 @@ class MemberChanges:
         users: Sequence[str] = (),
         to: str | None = None,
     ) -> list[str]:
-        """Rows leave their parent for another one."""
+        """Moves rows from their parent to another one."""
         found = self._chosen(stream, parent, n, users)
         for of, user in found:
             others = [one for one in self._parents(stream) if one != of]

@@ -1,4 +1,4 @@
-"""Who belongs to a list, an audience or a tenant: what such rows look like."""
+"""The rows of a list's, an audience's or a tenant's members."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from tests.support.fake_courier.drawing import Draw, seed_key
 from tests.support.fake_courier.maker import Maker, Record, iso
 
 USERS = 20_000
-STRIDE = 7919  # has no divisor in common with USERS: no user comes twice
+STRIDE = 7919  # has no divisor in common with USERS, so no user comes twice
 BACK = pow(STRIDE, -1, USERS)
 HOSTILE_USERS = ("user/7", "two words", "größe 東京", "007", "100%", "🙂", "true")
 FIRST_HOSTILE = 1
@@ -14,7 +14,7 @@ TOPIC = "PT91W47CKEMP6PW0RYVN3F08F2YE"
 
 
 class Users:
-    """The ids of one parent's rows: computed from the index, or given by name."""
+    """The ids of one parent's rows: computed from the index, or set by name."""
 
     def __init__(self, key: bytes, *, hostile: bool) -> None:
         self._offset = Draw(key, 0).take(USERS)
@@ -24,7 +24,7 @@ class Users:
             self.name(FIRST_HOSTILE + number, name)
 
     def name(self, index: int, user: str) -> None:
-        """Let the row at an index be of this user."""
+        """Assigns the row at an index to this user."""
         self._named[index] = user
         self._index_of_name[user] = index
 
@@ -45,7 +45,7 @@ class Users:
 
 
 def member_maker(stream: str, seed: int, parent: str, users: Users) -> Maker:
-    """The maker of one parent's rows."""
+    """Returns the maker of one parent's rows."""
     key = seed_key(seed, f"{stream} of {parent}")
     shape = {
         "list_subscription": _subscription,

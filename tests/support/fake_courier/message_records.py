@@ -1,4 +1,4 @@
-"""What a message looks like on its way: its status, the times that lead to it, to whom it goes."""
+"""Records of messages: their status, the times that lead to it, and their recipients."""
 
 from collections.abc import Callable
 from functools import lru_cache
@@ -8,7 +8,7 @@ from tests.support.fake_courier.maker import Maker, Record
 from tests.support.fake_courier.names import AWKWARD, Names
 from tests.support.fake_courier.timeline import DAY_MS
 
-# Statuses that are reached at once and are final, with what else such a row carries.
+# Final statuses that are reached at once, with the other fields of such a row.
 DEAD_ENDS: tuple[tuple[str, Record], ...] = (
     ("UNDELIVERABLE", {"error": "Notification opted out by user", "reason": "UNSUBSCRIBED"}),
     ("UNDELIVERABLE", {"error": "550 No such user", "reason": "BOUNCED", "reasonCode": "HARD"}),
@@ -24,7 +24,7 @@ DEAD_ENDS: tuple[tuple[str, Record], ...] = (
 
 
 def message_maker(seed: int, names: Names, template_id: Callable[[int, int], str]) -> Maker:
-    """The maker of messages, each as far on its way as it can be."""
+    """Returns the maker of messages, each as far advanced as it can be."""
     key = seed_key(seed, "message")
     scramble = Scramble(seed_key(seed, "message id"), 96)
     templates = [template_id(index, 0) for index in range(12)]
@@ -57,20 +57,20 @@ def message_maker(seed: int, names: Names, template_id: Callable[[int, int], str
         return message
 
     def record(index: int, time_ms: int, as_of_ms: int) -> Record:
-        # No value of it can be changed, so this copies all of it.
+        # None of its values is mutable, so a shallow copy is enough.
         return made(index, time_ms, as_of_ms).copy()
 
     return Maker(id_of, index_of, record)
 
 
 def _progress(draw: Draw, time_ms: int, as_of_ms: int) -> Record:
-    """How far a message has come by `as_of_ms`: its status and the times that lead to it."""
+    """Returns a message's status by `as_of_ms` and the times that lead to it."""
     sent = time_ms + 300 + draw.take(3000)
     if sent > as_of_ms:
         return {}
     reached: Record = {"status": "SENT", "sent": sent}
     delivered = sent + 500 + draw.take(60_000)
-    reports_delivery = draw.take(5) > 0  # some providers never do, even for opened mail
+    reports_delivery = draw.take(5) > 0  # some providers never do, even for opened messages
     if reports_delivery and delivered <= as_of_ms:
         reached |= {"status": "DELIVERED", "delivered": delivered}
     opened = delivered + (draw.take(DAY_MS) if draw.take(4) else draw.take(16 * DAY_MS))

@@ -13,14 +13,14 @@ VIA = (("sendgrid", "email", True), ("twilio", "sms", False), ("firebase-fcm", "
 WIDEST_DAYS = {"HOUR": 7, "DAY": 90}
 MOST_BUCKETS = 1000
 COUNTS = ("sent", "delivered", "opened", "clicked", "errors", "undeliverable")
-# Opens and clicks of a day go on coming for as long.
+# How long the opens and clicks of a day keep coming.
 SETTLED_AFTER = 3 * DAY
 DURATION = re.compile(r"P(?:(\d+)([DWMY])|T(\d+)H)")
 DAYS_IN = {"D": 1, "W": 7, "M": 30, "Y": 365}
 
 
 class Window:
-    """The buckets that a query asks for. Raises ValueError for one that is not allowed."""
+    """The buckets that a query asks for. Raises ValueError if the query is not allowed."""
 
     def __init__(self, query: Mapping[str, str], now_ms: int) -> None:
         self.granularity = query.get("granularity", "DAY")
@@ -64,7 +64,7 @@ class Window:
         if self.granularity == "HOUR":
             return time.replace(minute=0, second=0, microsecond=0)
         day = time.replace(hour=0, minute=0, second=0, microsecond=0)
-        if self.granularity == "WEEK":  # from Sunday
+        if self.granularity == "WEEK":  # begins on Sunday
             return day - DAY * ((day.weekday() + 1) % 7)
         return day.replace(day=1) if self.granularity == "MONTH" else day
 
@@ -74,7 +74,7 @@ class Window:
 
 
 def metrics_body(seed: int, template: str, window: Window, *, is_sent: bool) -> Record:
-    """The answer; is_sent: whether the template is one that messages are sent with."""
+    """Returns the answer. is_sent: whether messages are sent with the template."""
     series: list[dict[str, Any]] = []
     for period in window.periods:
         until = window.next_period(period)
@@ -109,7 +109,7 @@ def _data(
 def _of_day(
     seed: int, template: str, number: int, day: datetime, now: datetime, *, tracks_opens: bool
 ) -> dict[str, int]:
-    """A whole day's counts, as far as they are known by now; nothing for most days."""
+    """Returns a whole day's counts, as far as known by now; nothing for most days."""
     draw = Draw(seed_key(seed, f"metrics of {template}"), day.toordinal() * 8 + number)
     if draw.take(3) or day > now:
         return dict.fromkeys(COUNTS, 0)

@@ -1,4 +1,4 @@
-"""Ids and names of records: those that people recognise, or those that software gets wrong."""
+"""Ids and names of records: recognizable ones, or ones that software gets wrong."""
 
 from collections.abc import Callable
 
@@ -7,9 +7,9 @@ from tests.support.fake_courier.drawing import Coder, Draw, seed_key
 BASE32 = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 NANOID = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
-# Text that type inference takes for something else; it must land as it is.
+# Text that type inference mistakes for something else; it must land unchanged.
 AWKWARD = ("true", "t", "1e5", "007", "2024-01-01", "null", "NaN", "15551234567", "1,5", " x ")
-# Ids that a caller may have chosen, at fixed places so that each occurs once.
+# Ids that a customer may have chosen, at fixed places so that each occurs once.
 AWKWARD_IDS = (
     "007", "true", "acme/eu", "two words", "größe/東京 1", "1e5", "2024-01-01", "100%",
     "a+b=c&d?e#f", "t", "%2F", "🙂",
@@ -48,7 +48,7 @@ Ids = tuple[Callable[[int, int], str], Callable[[str], int | None]]
 
 
 class Names:
-    """What records are called. is_hostile: by texts that encoding or typing gets wrong."""
+    """The names of records. is_hostile: uses texts that encoding or typing gets wrong."""
 
     def __init__(self, seed: int, *, is_hostile: bool) -> None:
         self._seed = seed
@@ -60,14 +60,14 @@ class Names:
         return draw.of(AWKWARD) if draw.take(8) == 0 else f"{draw.of(WORDS)} {index}"
 
     def text(self, draw: Draw) -> str:
-        """A text that may look like something else."""
+        """Returns a text that may look like something else."""
         return draw.of(AWKWARD if self.is_hostile else PLAIN_TEXTS)
 
     def either(self, hostile: str, plain: str) -> str:
         return hostile if self.is_hostile else plain
 
     def coded_ids(self, purpose: str, length: int) -> Ids:
-        """Ids that the API has made up, and a few that a caller has."""
+        """Returns ids made up by the API, with a few chosen by a customer."""
         coder = Coder(seed_key(self._seed, purpose + " id"), BASE32, length)
 
         def id_of(index: int, time_ms: int) -> str:
@@ -82,7 +82,7 @@ class Names:
         return id_of, index_of
 
     def slug_ids(self, stream: str) -> Ids:
-        """Ids that callers choose."""
+        """Returns ids that customers choose."""
         return self._hostile_slugs(stream) if self.is_hostile else _plain_slugs(stream)
 
     def template_ids(self) -> Ids:
@@ -142,6 +142,6 @@ def _plain_slugs(stream: str) -> Ids:
 
 
 def _numbered(names: tuple[str, ...] | list[str], index: int, separator: str) -> str:
-    """The name at an index; past the last one they come again with a number: Acme 2."""
+    """Returns the name at an index; past the last one, names repeat with a number: Acme 2."""
     again, at = divmod(index, len(names))
     return names[at] if not again else f"{names[at]}{separator}{again + 1}"

@@ -1,4 +1,4 @@
-"""Every switch of the fake API, as data that JSON can carry."""
+"""Every switch of the fake API, as data that fits into JSON."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -20,7 +20,7 @@ LAST_PAGES = (
 MADE_UP = (
     "honoured", "refused", "not_found", "gone", "head", "partly", "gaps", "newer", "backwards",
 )  # fmt: skip
-# Besides: every third record from there to the end; no records and no more.
+# And: every third record from there to the end; no records and no more.
 MADE_UP_ENDS = ("thin", "empty")
 CHOICES: dict[str, tuple[Any, ...]] = {
     "bad_key_status": (401, 403),
@@ -34,32 +34,32 @@ CHOICES: dict[str, tuple[Any, ...]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What the API does beside the ordinary. A mapping goes from a stream's name to its value.
+    """What the API does out of the ordinary. Mappings are from a stream's name to its value.
 
-    Page numbers count from 1 at the head of the listing and are a matter of position, so that
-    the same cursor always gets the same treatment. Injected extras (records without a key, twice
-    or no object at all) come on top of a page's records: the truth still holds.
-    Whatever has no option of its own is a rule (see rules.py): any answer, or a change of one,
-    for any requests. Raises ValueError for a value that is not among those allowed.
+    Page numbers count from 1 at the head of the listing and depend on position, so the same cursor
+    always gets the same treatment. Injected extras (records without a key, duplicates, or values
+    that are not objects) are added to a page's records, so the truth still holds. Anything without
+    an option of its own is a rule (see rules.py): any answer, or a change of one, for any
+    requests. Raises ValueError for a value that is not allowed.
     """
 
     # The key, and who may read what.
     key: str = DEFAULT_KEY
     bad_key_status: int = 403
     denied: Mapping[str, int] = field(default_factory=dict)  # stream -> 402, 403, 404 …
-    denied_from_page: int = 1  # streams that are denied still serve the pages before this one
+    denied_from_page: int = 1  # pages before this one are still served
     denied_by_id: Mapping[str, int] = field(default_factory=dict)
     down: tuple[str, ...] = ()  # these streams answer 503, always
-    drafts_by_id: bool = True  # else a draft template is 404 by id unless version=draft
+    drafts_by_id: bool = True  # if False, a draft template is 404 by id unless version=draft
 
     # Further endpoints.
     region: str = "US"  # elsewhere there are no metrics
-    metrics_days: int = 30  # the plan's look-back; 402 beyond
-    metrics_per_second: int = 50  # told in RateLimit-*, 429 beyond; 0: no limit
-    history_delay_seconds: float = 0.0  # how late an event shows
-    history_days: float = 0.0  # events older than this are gone, 404 with the last one; 0: none
+    metrics_days: int = 30  # the plan's look-back; beyond it, 402
+    metrics_per_second: int = 50  # sent in RateLimit-*; beyond it, 429; 0: no limit
+    history_delay_seconds: float = 0.0  # how late an event becomes visible
+    history_days: float = 0.0  # older events are gone, and 404 once all are; 0: never
 
-    # Exceptions, as Rule or as JSON. Setting them anew starts their counting afresh.
+    # Exceptions, as Rule or as JSON. Setting them restarts their counts.
     rules: tuple[Any, ...] = ()
 
     # Faults. fault_once: stream (or "*") -> faults for its next requests, in order.
@@ -68,39 +68,39 @@ class Options:
     fault_once: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     fault_seed: int = 0
     slow_seconds: float = 2.0
-    date_shift_seconds: float = 0.0  # the Date header is ahead by this; negative: behind
+    date_shift_seconds: float = 0.0  # how far the Date header is ahead; negative: behind
 
-    # Pace. allow_per_second 0: no limit; else a token bucket of `burst` answers 429.
+    # Rate. allow_per_second 0: no limit; else a token bucket of `burst` answers 429.
     latency_ms: float = 0.0
     allow_per_second: float = 0.0
     burst: int = 1
-    retry_after: str = "none"  # the header of a 429 of the bucket
-    retry_after_seconds: float = 1.0  # in it, and in the fault 429_retry_after
+    retry_after: str = "none"  # the header of the bucket's 429
+    retry_after_seconds: float = 1.0  # its value, also for the fault 429_retry_after
 
     # Pages.
     page_sizes: Mapping[str, int] = field(default_factory=dict)
-    most_per_page: Mapping[str, int] = field(default_factory=dict)  # whatever limit is asked for
+    most_per_page: Mapping[str, int] = field(default_factory=dict)  # whatever limit is requested
     arrays: Mapping[str, str] = field(default_factory=dict)  # stream -> name of its array
     last_page: Mapping[str, str] = field(default_factory=dict)  # stream -> one of LAST_PAGES
     empty_page_every: Mapping[str, int] = field(default_factory=dict)  # k: before page k, 2k …
     keyless_every: Mapping[str, int] = field(default_factory=dict)  # k: on page k, 2k …
     duplicate_every: Mapping[str, int] = field(default_factory=dict)
     non_dict_every: Mapping[str, int] = field(default_factory=dict)
-    tenant_cursor: bool = True  # else only next_url leads on
+    tenant_cursor: bool = True  # if False, only next_url leads on
     tenant_next_url: str = "relative"
     other_origin: str = "http://127.0.0.1:9"
     enqueued_after: str = "honoured"
     time_forms: Mapping[str, str] = field(default_factory=dict)  # stream -> one of TIME_FORMS
 
-    # Cursors. Awkward ones are sure to hold + and /; a message's is then longer than it was.
+    # Cursors. Awkward ones always contain + and /, which makes those of messages longer.
     awkward_cursors: tuple[str, ...] = tuple(name for name in STREAMS if name != "message")
-    made_up_cursors: str = "honoured"  # of messages whose id the API does not know
-    forgotten_status: int = 400  # of cursors that no longer serve; 200: an error inside a 200
-    cursor_seconds: float = 0.0  # how long a cursor serves, by the account's clock; 0: for ever
-    cursor_requests: int = 0  # for how many requests of all streams; 0: any number
+    made_up_cursors: str = "honoured"  # for message cursors whose id the API does not know
+    forgotten_status: int = 400  # for expired or forgotten cursors; 200: an error inside a 200
+    cursor_seconds: float = 0.0  # a cursor's lifetime by the account's clock; 0: unlimited
+    cursor_requests: int = 0  # its lifetime in requests of all streams; 0: unlimited
     more_without_cursor: Mapping[str, int] = field(default_factory=dict)  # from this page on
     repeat_cursor: Mapping[str, int] = field(default_factory=dict)  # from this page on
-    endless: tuple[str, ...] = ()  # the first page for ever, with a new cursor each time
+    endless: tuple[str, ...] = ()  # serve the first page for ever, with a new cursor each time
 
     def __post_init__(self) -> None:
         for name, allowed in CHOICES.items():
@@ -121,9 +121,9 @@ class Options:
                     _one_of(option.name, stream, (*EVERY_STREAM, "*"))
 
     def changed(self, changes: Mapping[str, Any]) -> "Options":
-        """A copy with some options replaced by values as JSON has them (lists for tuples).
+        """Returns a copy with some options replaced by JSON values (lists for tuples).
 
-        Raises ValueError for a name or a value that there is not.
+        Raises ValueError for an unknown name or a value that is not allowed.
         """
         known = {option.name: getattr(self, option.name) for option in fields(self)}
         for name in changes:

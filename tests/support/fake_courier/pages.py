@@ -1,4 +1,4 @@
-"""One page of a listing: which rows a cursor leads to, and what the switches make of them."""
+"""One page of a listing: the rows that a cursor leads to, as changed by the switches."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ HOUR_MS = 3_600_000
 
 @dataclass(frozen=True)
 class Asked:
-    """A listing request, understood. number: of the page, from 1, by its place."""
+    """A parsed listing request. number: the page's number by its place, from 1."""
 
     stream: str
     table: Table
@@ -51,7 +51,7 @@ class Asked:
 
 
 class Pages:
-    """Answers listing requests that have passed the key, the pace and the faults."""
+    """Answers listing requests that have passed the key check, the rate limit and the faults."""
 
     def __init__(self, account: Account, options: Options) -> None:
         self.account = account
@@ -61,7 +61,7 @@ class Pages:
         self._lives = CursorLives()
 
     def cursor_kind(self, stream: str, parent: str | None, query: Mapping[str, str]) -> str:
-        """What a rule calls a request's cursor: none, own, old, made_up or bad."""
+        """Returns what a rule calls a request's cursor: none, own, old, made_up or bad."""
         text = query.get("cursor")
         if not text:
             return "none"
@@ -73,7 +73,7 @@ class Pages:
         return "own" if self._serves(text, cursor) else "old"
 
     def number(self, stream: str, parent: str | None, query: Mapping[str, str]) -> int:
-        """The number of the page that a query asks for, by its place; 1 where it has none."""
+        """Returns the requested page's number, by its place; 1 if it has none."""
         try:
             cursor = decode(stream, query.get("cursor", ""))
             size = self._page_size(stream, query)
@@ -85,7 +85,7 @@ class Pages:
     def answer(
         self, stream: str, query: Mapping[str, str], host: str, parent: str | None = None
     ) -> Reply:
-        """The page that a query asks for, or the refusal of it."""
+        """Returns the page that a query asks for, or its refusal."""
         try:
             asked = self._understand(stream, parent, query, host)
             options = self.options
@@ -179,7 +179,7 @@ class Pages:
         return reply
 
     def _made_up_rows(self, after: Place, size: int) -> list[Row]:
-        """A page and a row after a cursor that the API never gave out, as the option has it."""
+        """Returns a page and a row after a cursor that was never given out, as the option says."""
         mode = self.options.made_up_cursors
         if mode == "empty":
             return []
@@ -238,7 +238,7 @@ class Pages:
         body = list_object_body(
             asked.url,
             array,
-            # An empty array of users may come as null.
+            # An empty array of users may be null.
             records if records or asked.stream != "tenant_user" else None,
             cursor,
             ending,
@@ -255,17 +255,17 @@ class Pages:
         return text
 
     def count_request(self) -> None:
-        """A request has come: cursors that live for a number of them grow older."""
+        """Counts a request: cursors that live for a number of them get older."""
         self._lives.requests += 1
 
 
 def _head(table: Table) -> Place:
-    """A place before all others."""
+    """Returns a place before all others."""
     return (1 << 60, "") if table.step < 0 else (-(1 << 60), "")
 
 
 def _listed(table: Table, id_: str) -> int | None:
-    """The index of a row that is listed now, else None."""
+    """Returns the index of a row that is listed now, or None."""
     try:
         index = table.find(id_)
     except KeyError:
@@ -284,6 +284,6 @@ def _is_made_up(table: Table, cursor: Cursor) -> bool:
 
 
 def _forgotten_reply(status: int) -> Reply:
-    """The refusal of a cursor; 200: an error inside a 200."""
+    """Returns a cursor's refusal; 200: an error inside a 200."""
     body = {"message": "Invalid cursor", "type": "invalid_request_error"}
     return made_reply(status, body if status == 200 else None, {})

@@ -1,4 +1,4 @@
-"""Preferences of a workspace: sections, their topics, and the log of what users chose."""
+"""A workspace's preferences: sections, their topics, and the log of users' choices."""
 
 from collections.abc import Callable
 from functools import lru_cache
@@ -15,12 +15,12 @@ TOPICS = (
 )  # fmt: skip
 CHANNELS = ("email", "push", "sms", "inbox")
 STATUSES = ("OPTED_IN", "OPTED_OUT")
-# How many of the first topics the log and the templates speak of.
+# How many of the first topics the log and the templates refer to.
 NAMED_TOPICS = 6
 
 
 def topic_of(seed: int, index: int) -> str:
-    """The id of one of the topics that others speak of."""
+    """Returns the id of one of the topics that others refer to."""
     return _topic_ids(seed).text(index % NAMED_TOPICS)
 
 
@@ -31,7 +31,7 @@ def preference_makers(
     template_id: Callable[[int, int], str],
     audience_id: Callable[[int, int], str],
 ) -> dict[str, Maker]:
-    """A maker each for preference_change, preference_section and subscription_topic."""
+    """Returns the makers for preference_change, preference_section and subscription_topic."""
     section_ids = Coder(seed_key(seed, "section id"), BASE32, 26)
     topic_ids = _topic_ids(seed)
 

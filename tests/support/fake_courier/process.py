@@ -1,4 +1,4 @@
-"""The fake API in a process of its own, for those who measure, kill or run no event loop."""
+"""The fake API in a separate process, for callers that measure, kill or have no event loop."""
 
 import json
 import re
@@ -17,10 +17,10 @@ ROOT = Path(__file__).parents[3]
 
 
 class FakeCourierProcess:
-    """Starts the server on entering, ends it on leaving, whatever happens.
+    """Starts the server on entry, and always ends it on exit.
 
-    Arguments are those of Account and Options, as JSON has them; `options` is any Options by
-    name. Raises RuntimeError when the server does not start, or refuses what it is told.
+    Arguments are those of Account and Options, as in JSON; `options` is any Options by name.
+    Raises RuntimeError if the server does not start, or refuses its arguments.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class FakeCourierProcess:
     def __enter__(self) -> "FakeCourierProcess":
         command = [sys.executable, "-m", "tests.support.fake_courier", *self.arguments]
         self._process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
-        # A server that hangs before it is ready is killed, which ends the line that we wait for.
+        # Kills a server that hangs before it is ready, which ends the readline below.
         alarm = threading.Timer(self._start_seconds, self._process.kill)
         alarm.start()
         assert self._process.stdout is not None
@@ -82,18 +82,18 @@ class FakeCourierProcess:
         return self._process.pid
 
     def stats(self, *, times: bool = False) -> dict[str, Any]:
-        """Traffic since the last reset, as Traffic.as_json gives it."""
+        """Returns the traffic since the last reset, as Traffic.as_json gives it."""
         return dict(self._ask("GET", "stats?times=1" if times else "stats"))
 
     def reset_stats(self) -> None:
         self._ask("POST", "stats/reset")
 
     def change(self, do: str, **arguments: Any) -> list[str]:
-        """Change the data as Account.apply does: change("edit", stream="brand", n=2); the ids."""
+        """Changes data like Account.apply: change("edit", stream="brand", n=2). Returns ids."""
         return list(self._ask("POST", "change", {"do": do, **arguments})["ids"][0])
 
     def change_after(self, stream: str, requests: int, do: str, /, **arguments: Any) -> None:
-        """The same, just before the stream's n-th listing request from now."""
+        """Does the same just before the stream's n-th listing request from now."""
         change = {"do": do, **arguments}
         body = {"stream": stream, "requests": requests, "change": change}
         self._ask("POST", "change-after", body)
@@ -105,7 +105,7 @@ class FakeCourierProcess:
         self._ask("POST", "forget-cursors")
 
     def truth(self, stream: str) -> Iterator[dict[str, Any]]:
-        """The records that the API would list now."""
+        """Yields the records that the API would list now."""
         with self._opener.open(f"{self.url}/_fake/truth/{stream}", timeout=60) as lines:
             for line in lines:
                 yield json.loads(line)

@@ -1,8 +1,8 @@
-"""What a record of each stream looks like, from its index, its time and a seed.
+"""Computes the records of each stream from their index, their time and a seed.
 
-Fields, types and oddities follow Courier's API reference. A record's time is what its
-listing is sorted by: `enqueued`, `timestamp`, or when it was last updated. `as_of_ms` is the
-moment at which the account was made or the record added: nothing in it is later than that.
+Fields, types and oddities follow Courier's API reference. A record's time is what its listing is
+sorted by: `enqueued`, `timestamp`, or when it was last updated. `as_of_ms` is when the account was
+made or the record added: no time in the record is later.
 """
 
 from collections.abc import Callable
@@ -17,12 +17,12 @@ from tests.support.fake_courier.timeline import DAY_MS
 IdOf = Callable[[int, int], str]
 
 COUNTRIES = ("DE", "FR", "US", "JP")
-# How many of the first brands and templates others refer to.
+# How many of the first brands and templates other records refer to.
 REFERRED = 8
 
 
 def makers(seed: int, names: Names, *, targets: str = "mixed") -> dict[str, Maker]:
-    """A maker for each stream. `targets`: mixed, string, object, empty or absent."""
+    """Returns a maker for each stream. `targets`: mixed, string, object, empty or absent."""
     templates = names.template_ids()
     brands = names.coded_ids("brand", 28)
     return {
@@ -51,7 +51,7 @@ def _brands(seed: int, names: Names, ids: Ids) -> Maker:
             "created": _before(draw, time_ms),
         }
         updated = draw.take(16)
-        if updated:  # absent now and then
+        if updated:  # sometimes absent
             brand["updated"] = time_ms if updated > 1 else None
         if draw.take(3):
             brand["published"] = min(time_ms + draw.take(60_000), as_of_ms)
@@ -157,7 +157,7 @@ def _audit_events(
             return template_id(number % REFERRED, time_ms)
         if kind.startswith("user:"):
             return f"user-{number % 50}"
-        return f"EF607F6E84A34305{number:08X}"  # a list that is gone
+        return f"EF607F6E84A34305{number:08X}"  # a list that no longer exists
 
     def record(index: int, time_ms: int, as_of_ms: int) -> Record:
         draw = Draw(key, index)
@@ -199,7 +199,7 @@ def _lists(seed: int, names: Names) -> Maker:
         times = draw.take(8)
         if times == 0:
             row |= {"created": None, "updated": None}
-        elif times > 1:  # absent where 1
+        elif times > 1:  # absent if 1
             row |= {"created": iso(_before(draw, time_ms)), "updated": iso(time_ms)}
         if draw.take(10) == 0:
             row["preferences"] = {"notifications": {"welcome": {"status": "OPTED_IN"}}}
@@ -290,7 +290,7 @@ def _properties(draw: Draw, names: Names) -> Record:
     properties: Record = {}
     if draw.take(3):
         properties["seats"] = draw.take(500)
-        # Not drawn, so that what is drawn after it stays as it was.
+        # Not drawn, so that the values drawn after it do not change.
         properties["plan"] = ("free", "team", "business")[properties["seats"] % 3]
         properties["ceo"] = draw.of((None, "Person", names.either("007", "Ana Díaz"), ""))
     if draw.take(3) == 0:

@@ -1,4 +1,4 @@
-"""Answers of the fake API that are not a page: refusals and faults."""
+"""Answers of the fake API other than pages: refusals and faults."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -17,10 +17,10 @@ FAULTS = (
 
 @dataclass(slots=True)
 class Reply:
-    """An answer. fault: "drop" (close without an answer), "cut" (half of the body, then close).
+    """An answer. fault: "drop" (closes without an answer), "cut" (half of the body, then closes).
 
-    delay_seconds is what the server, or the simulation, waits before it answers; records counts
-    the account's rows in the body, rows are their ids and times. encoding: "gzip" or "chunked",
+    delay_seconds: the wait before the answer, by the server or the simulation. records: how many
+    of the account's rows the body has; rows: their ids and times. encoding: "gzip" or "chunked",
     over HTTP only. date_shift_seconds: how far the Date header is ahead of the account's clock.
     """
 
@@ -53,7 +53,7 @@ ERRORS = {
 
 
 FIREWALL_PAGE = "<!DOCTYPE html><html><body><h1>403 Forbidden</h1>Request blocked.</body></html>"
-# Answers with a name: status, body, headers.
+# Named answers: status, body, headers.
 ANSWERS: dict[str, tuple[int, Any, dict[str, str]]] = {
     # Errors inside a 200: the API's own, and its function's.
     "api_error": (200, {"message": "Internal server error", "type": "api_error"}, {}),
@@ -75,7 +75,7 @@ ANSWERS: dict[str, tuple[int, Any, dict[str, str]]] = {
 
 
 def made_reply(status: int, body: Any, headers: Mapping[str, str]) -> Reply:
-    """An answer as a rule has it; body: a text as it is, None for the usual error, else JSON."""
+    """Returns a rule's answer. body: text is sent as it is, None is the usual error, else JSON."""
     if body is None:
         reply = error_reply(status)
     elif isinstance(body, str):
@@ -87,7 +87,7 @@ def made_reply(status: int, body: Any, headers: Mapping[str, str]) -> Reply:
 
 
 def error_reply(status: int, message: str | None = None) -> Reply:
-    """An error as the documentation shapes it; the gateway's own have no type."""
+    """Returns an error in the documented form; those of the gateway have no type."""
     text, kind = ERRORS.get(status, ("Error", None))
     body = {"message": message or text} | ({"type": kind} if kind else {})
     return json_reply(body, status)
@@ -99,7 +99,7 @@ def bad_key_reply(status: int) -> Reply:
 
 
 def too_many_reply(*, form: str, seconds: float, now_ms: int) -> Reply:
-    """A 429; form: none, seconds, date or ms, how its header tells when to come back."""
+    """Returns a 429. form: how its header says when to retry (none, seconds, date or ms)."""
     reply = error_reply(429)
     if form == "seconds":
         reply.headers["Retry-After"] = f"{seconds:g}"
@@ -118,7 +118,7 @@ def faulty(
     slow_seconds: float,
     now_ms: int,
 ) -> Reply:
-    """What a fault makes of the answer that would have been given."""
+    """Returns what a fault makes of an answer."""
     if kind in ("drop", "cut", "slow", "truncated"):
         reply = answer()
         if kind == "slow":
@@ -140,7 +140,7 @@ def faulty(
 
 
 class Refused(Exception):
-    """A request that gets an error: `reply` is the answer."""
+    """A refused request: `reply` is the answer."""
 
     def __init__(self, reply: Reply) -> None:
         super().__init__(reply.status)

@@ -1,4 +1,4 @@
-"""Rules: which requests get something out of the ordinary, when, and what they get."""
+"""Rules: which requests get an unusual answer, when, and which one."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
@@ -9,15 +9,15 @@ from tests.support.fake_courier.alterations import PAGING_CHANGES, RECORD_CHANGE
 from tests.support.fake_courier.replies import ANSWERS, FAULTS, Reply, faulty, made_reply
 
 KINDS = ("any", "listing", "by_id")
-# none: the head. own: given out by this API. old: given out before forget_cursors().
-# bad: not a cursor of this listing. given: any but none.
+# none: the head. own: given out by this API. old: given out before forget_cursors(). bad: not a
+# cursor of this listing. given: any but none.
 CURSORS = ("any", "none", "given", "own", "made_up", "old", "bad")
 ENCODINGS = ("", "gzip", "chunked")
 
 
 @dataclass(frozen=True)
 class Request:
-    """What a rule sees of a request. stream: the table's name; cursor: one of CURSORS."""
+    """A request as rules see it. stream: the table's name; cursor: one of CURSORS."""
 
     stream: str
     kind: str
@@ -30,51 +30,51 @@ class Request:
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """One exception to the ordinary; JSON has it as an object with these names.
+    """One exception to the usual answers; in JSON, an object with these fields.
 
-    Every condition must hold. `after`, `times` and `every` count the requests that meet the
-    other conditions, from the moment at which the rules were set. With `answer`, `status` or
-    `body` the answer is replaced by one of ANSWERS, or a made one (a text as it is, anything
-    else as JSON); without, the ordinary answer is altered. The first rule that replaces wins,
-    the alterations of all add up. Raises ValueError for a value that is not allowed.
+    All conditions must hold. `after`, `times` and `every` count the requests that meet the other
+    conditions since the rules were set. With `answer`, `status` or `body`, the answer is replaced
+    by one of ANSWERS or a made one (text as it is, anything else as JSON); otherwise the usual
+    answer is altered. The first rule that replaces wins; the alterations of all rules apply.
+    Raises ValueError for a value that is not allowed.
     """
 
     # Which requests.
     stream: str = "*"  # a table's name
     kind: str = "any"
-    path: str = ""  # the path as sent begins like this
-    parent: str = ""  # the id of a parent, of whose rows a page is asked for
+    path: str = ""  # a prefix of the path as sent
+    parent: str = ""  # the id of the parent whose rows are requested
     cursor: str = "any"
-    cursor_is: str = ""  # this very cursor
-    page: int = 0  # number of the page, by its place in the listing; 0: any
+    cursor_is: str = ""  # exactly this cursor
+    page: int = 0  # the page's number, by its place in the listing; 0: any
     holds: str = ""  # pages that hold the record with this id
-    holds_from_ms: int = 0  # pages that hold a record of a time from here ...
-    holds_until_ms: int = 0  # ... to before here
-    answered: int = 0  # requests that would have been answered with this status
+    holds_from_ms: int = 0  # pages that hold a record from this time ...
+    holds_until_ms: int = 0  # ... to before this one
+    answered: int = 0  # requests that would be answered with this status
 
     # When.
-    after: int = 0  # not the first so many
-    times: int = 0  # no more than so many; 0: without end
-    every: int = 1  # only each k-th of them
+    after: int = 0  # skips the first ones
+    times: int = 0  # at most this many; 0: unlimited
+    every: int = 1  # only every k-th one
     rate: float = 1.0
     from_ms: int = 0  # by the account's clock
     until_ms: int = 0
 
-    # What: another answer.
+    # What: a replaced answer.
     answer: str = ""
     status: int = 0
     body: Any = None
     fault: str = ""  # one of FAULTS
 
-    # What: a change of the answer.
+    # What: an altered answer.
     headers: Mapping[str, str] = field(default_factory=dict)
     latency_ms: float = 0.0
     date_shift_seconds: float = 0.0
     paging: str = ""  # one of PAGING_CHANGES
     records: str = ""  # one of RECORD_CHANGES, of a share of the page's records
     share: float = 1.0
-    pad_bytes: int = 0  # blanks at the end, up to this size
-    encoding: str = ""  # over HTTP
+    pad_bytes: int = 0  # pads the body with blanks to this size
+    encoding: str = ""  # over HTTP only
 
     def __post_init__(self) -> None:
         for name, allowed in (
@@ -92,7 +92,7 @@ class Rule:
 
     @classmethod
     def of(cls, given: "Rule | Mapping[str, Any]") -> "Rule":
-        """A rule as it is, or made of what JSON has."""
+        """Returns the rule, made from JSON if necessary."""
         if isinstance(given, Rule):
             return given
         unknown = set(given) - {one.name for one in fields(cls)}
@@ -134,7 +134,7 @@ class Rule:
 
 
 class Rulebook:
-    """The rules in force, and how often each has been met."""
+    """The active rules, and how often each has been met."""
 
     def __init__(self, rules: tuple[Rule, ...], *, seed: str, slow_seconds: float) -> None:
         self._rules = rules
@@ -143,7 +143,7 @@ class Rulebook:
         self._met = [0] * len(rules)
 
     def answer(self, request: Request, serve: Callable[[], Reply], now_ms: int) -> Reply:
-        """The answer to a request that `serve` would answer in the ordinary way."""
+        """Answers a request to which `serve` gives the usual answer."""
         ordinary: Reply | None = None
         due: list[Rule] = []
         for number, rule in enumerate(self._rules):

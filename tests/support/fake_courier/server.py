@@ -1,8 +1,8 @@
-"""The fake API on a loopback port, with faults of the wire and routes to steer it.
+"""The fake API on a loopback port, with network faults and routes to control it.
 
 Below /_fake/: GET stats (?times=1), POST stats/reset, POST change (one change or a list, see
-Account.apply), POST change-after {stream, requests, change}, PATCH or POST options,
-POST forget-cursors, GET truth/<stream> (a record a line).
+Account.apply), POST change-after {stream, requests, change}, PATCH or POST options, POST
+forget-cursors, GET truth/<stream> (one record per line).
 """
 
 import asyncio
@@ -28,7 +28,7 @@ CONTROL = "/_fake/"
 
 @dataclass(frozen=True)
 class FakeServer:
-    """A server that is running. url has no slash at its end."""
+    """A running server. url has no trailing slash."""
 
     url: str
     api: FakeApi
@@ -46,9 +46,9 @@ async def serve(
     port: int = 0,
     api: FakeApi | None = None,
 ) -> AsyncIterator[FakeServer]:
-    """Serve an account on 127.0.0.1 (port 0: any free one) until the block ends.
+    """Serves an account on 127.0.0.1 (port 0: any free one) until the block ends.
 
-    An `api` in place of account and options goes on where an earlier server left off.
+    If `api` is given instead, it continues where an earlier server left off.
     """
     api = api or FakeApi(account or Account(), options)
     runner = web.ServerRunner(_server(api), shutdown_timeout=0.1)

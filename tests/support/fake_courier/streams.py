@@ -8,8 +8,8 @@ from urllib.parse import unquote
 class Stream:
     """Where a stream is served: path, name of its array, key of a record, default page size.
 
-    largest: the most that `limit` may ask for; 0: `limit` is ignored. is_list_object: the page
-    is wrapped in {"type": "list", "has_more"}. parent: whose id stands in the path as {id}.
+    largest: the largest `limit`; 0: `limit` is ignored. is_list_object: the page is wrapped in
+    {"type": "list", "has_more"}. parent: the stream whose ids replace {id} in the path.
     """
 
     path: str
@@ -22,7 +22,7 @@ class Stream:
     parent: str | None = None
 
 
-# The seven that the connector reads unless told otherwise.
+# The seven that the connector reads by default.
 STREAMS = {
     "brand": Stream("/brands", "results", "id", 10, True),
     "audience": Stream("/audiences", "items", "id", 10, True),
@@ -35,10 +35,10 @@ STREAMS = {
 PREFERENCE_STREAMS = {
     "preference_change": Stream("/preferences/logs", "items", "id", 25, largest=100),
     "preference_section": Stream("/preferences/sections", "results", "id", 0),
-    # Inside the sections.
+    # Served inside the sections.
     "subscription_topic": Stream("/preferences/sections", "results", "id", 0),
 }
-# Pages of a parent's rows. A user's id is the key.
+# Pages of a parent's rows. The key is the user's id.
 MEMBER_STREAMS = {
     "list_subscription": Stream(
         "/lists/{id}/subscriptions", "items", "recipientId", 10, parent="list"
@@ -50,7 +50,7 @@ MEMBER_STREAMS = {
         "/tenants/{id}/users", "items", "user_id", 20, False, 100, True, parent="tenant"
     ),
 }
-# One answer a parent.
+# One answer per parent.
 DETAIL_STREAMS = {
     "notification_metric": Stream(
         "/notifications/{id}/metrics", "series", "period", 0, parent="notification"
@@ -66,7 +66,7 @@ PAGED_STREAMS |= MEMBER_STREAMS
 
 @dataclass(frozen=True)
 class Route:
-    """What a path names: a listing, a record by its id, or what belongs to a parent."""
+    """What a path names: a listing, a record by its id, or the children of a parent."""
 
     stream: str
     id: str | None = None
@@ -78,7 +78,7 @@ _AT["/preferences/sections"] = "preference_section"
 
 
 def route(path: str) -> Route | None:
-    """What a path, percent-encoded as it was sent, names; None where there is nothing."""
+    """Returns what a path, percent-encoded as sent, names; None if nothing."""
     if path in _AT:
         return Route(_AT[path])
     for name, stream in FURTHER_STREAMS.items():

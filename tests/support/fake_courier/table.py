@@ -1,4 +1,4 @@
-"""One stream's rows in listing order: computed ones, and in memory only what has been changed."""
+"""One stream's rows in listing order: computed, with only the changes in memory."""
 
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator, Mapping
@@ -11,9 +11,9 @@ from tests.support.fake_courier.maker import Maker, Record
 from tests.support.fake_courier.timeline import Timeline
 
 ORDERS = ("newest", "nearly_newest", "oldest", "shuffled")
-ABSENT: Final = object()  # as a field's value: the record goes without that field
+ABSENT: Final = object()  # as a field's value: removes the field from the record
 
-# Where a row stands: its position and its id, which decides between equal positions.
+# Where a row stands: its position, and its id to order equal positions.
 Place = tuple[int, str]
 Row = tuple[int, str, int]  # position, id, index
 
@@ -22,7 +22,7 @@ class Table:
     """Rows 0 to size - 1 come from the maker and the timeline; later ones were added.
 
     A row's position is its time, except in a shuffled listing or after a move. The listing
-    goes down by (position, id), or up if its order is "oldest".
+    descends by (position, id), or ascends if its order is "oldest".
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class Table:
         self._added: list[tuple[int, int]] = []  # time and as-of time of row size + k
         self._extras: list[Row] = []  # added and moved rows that are listed, ascending
         self._extra_position: dict[int, int] = {}
-        self._off_base: set[int] = set()  # computed rows not at their computed place
+        self._off_base: set[int] = set()  # computed rows that are not at their computed place
         self._hidden: set[int] = set()
         self._first = 0  # computed rows before this one have vanished
         self._patches: dict[int, dict[str, Any]] = {}
@@ -49,7 +49,7 @@ class Table:
     # -- reading ---------------------------------------------------------------------------
 
     def rows(self, after: Place | None = None) -> Iterator[Row]:
-        """Listed rows strictly after a place, in listing order. Not to be kept over a change."""
+        """Yields listed rows strictly after a place, in listing order. A change invalidates it."""
         base = self._base_rows(after)
         return (
             merge(base, self._extra_rows(after), reverse=self.step < 0) if self._extras else base
@@ -58,7 +58,7 @@ class Table:
     def page(
         self, after: Place | None, limit: int, *, newer_than_ms: int | None = None
     ) -> list[Row]:
-        """At most `limit` listed rows after a place; newer ones if asked."""
+        """Returns up to `limit` listed rows after a place, or only newer ones."""
         found = self.rows(after)
         if newer_than_ms is not None:
             if self.order == "newest":
@@ -67,7 +67,7 @@ class Table:
         return list(islice(found, limit))
 
     def records(self) -> Iterator[Record]:
-        """All listed records; the table may change meanwhile."""
+        """Yields all listed records; the table may change meanwhile."""
         after = None
         while rows := self.page(after, 500):
             for row in rows:
@@ -75,7 +75,7 @@ class Table:
             after = rows[-1][:2]
 
     def rank(self, after: Place | None) -> int:
-        """About how many rows lie before a place: exact where nothing was changed."""
+        """Returns about how many rows lie before a place: exact if nothing was changed."""
         if after is None:
             return 0
         if self.step > 0:
@@ -89,7 +89,7 @@ class Table:
         return self._size - self._first - off_base + len(self._extras)
 
     def find(self, id_: str) -> int:
-        """The index of a row that is or ever was; KeyError if there never was one."""
+        """Returns the index of a row that ever existed. Raises KeyError if it never did."""
         index = self._maker.index_of(id_)
         if index is None or not 0 <= index <= self._top_index or self.id_at(index) != id_:
             raise KeyError(id_)
@@ -110,17 +110,17 @@ class Table:
 
     @property
     def next_index(self) -> int:
-        """The index of the row that is added next."""
+        """The index that the next added row will have."""
         return self._top_index + 1
 
     def past_values(self, index: int, name: str) -> list[Any]:
-        """The values that a field of a row has had, first to last; edits taken back left out."""
+        """Returns the values that a row's field has had, in order, without undone edits."""
         before = [*self._undo.get(index, ()), self._patches.get(index, {})]
         values = [self._unpatched(index).get(name), *(patch.get(name) for patch in before)]
         return list(dict.fromkeys(value for value in values if value not in (None, ABSENT)))
 
     def record(self, index: int) -> Record:
-        """A fresh copy of the record as it is now."""
+        """Returns a fresh copy of the record as it is now."""
         record = self._unpatched(index)
         patch = self._patches.get(index)
         if patch:
@@ -135,7 +135,7 @@ class Table:
         return self._maker.record(index, *self._added[index - self._size])
 
     def random_index(self, number: int) -> int:
-        """An index that may or may not be listed, from any number."""
+        """Returns an index, listed or not, for any number."""
         return self._first + number % (self._top_index + 1 - self._first)
 
     # -- changing --------------------------------------------------------------------------
@@ -146,19 +146,19 @@ class Table:
         return self.id_at(self._top_index)
 
     def patch(self, index: int, fields: Mapping[str, Any]) -> None:
-        """Set fields on top of what the row says now; each call can be undone."""
+        """Sets fields on top of the row's current ones; each call can be undone."""
         before = self._patches.get(index, {})
         self._undo.setdefault(index, []).append(before)
         self._patches[index] = {**before, **fields}
 
     def undo(self, index: int) -> None:
-        """Take the latest patch back; KeyError if there is none."""
+        """Undoes the latest patch. Raises KeyError if there is none."""
         if not self._undo.get(index):
             raise KeyError(f"row {index} has no edit to take back")
         self._patches[index] = self._undo[index].pop()
 
     def move(self, index: int, to: str, *, now_ms: int) -> None:
-        """Put a listed row at the "head" or the "tail" of the listing."""
+        """Moves a listed row to the "head" or the "tail" of the listing."""
         if to not in ("head", "tail"):
             raise ValueError(f"move: {to!r}, not head or tail")
         if not self.is_listed(index):
@@ -179,7 +179,7 @@ class Table:
         self._unplace(index)
 
     def show(self, index: int) -> None:
-        """Bring a hidden row back to where it was."""
+        """Shows a hidden row again in its old place."""
         self._hidden.remove(index)
         if index in self._extra_position:
             insort(self._extras, (self._extra_position[index], self.id_at(index), index))
@@ -187,7 +187,7 @@ class Table:
             self._off_base.discard(index)
 
     def vanish(self, *, before_ms: int) -> None:
-        """Drop for good the rows whose time is before a moment."""
+        """Removes for good the rows whose time is before a moment."""
         self._first = max(self._first, self._timeline.first_at_or_after(before_ms))
         self._extras = [row for row in self._extras if self.time(row[2]) >= before_ms]
         for index in [at for at in self._extra_position if self.time(at) < before_ms]:
@@ -210,7 +210,7 @@ class Table:
             self._off_base.add(index)
 
     def _index_at(self, slot: int) -> int:
-        """Which row stands at a slot of the timeline in this order: a bijection."""
+        """Returns which row stands at a slot of the timeline in this order: a bijection."""
         if self.order == "shuffled":
             return slot * self._stride % self._size
         if self.order == "nearly_newest" and slot | 1 < self._size:
@@ -243,7 +243,7 @@ class Table:
             slot, after = end, after if after is not None and after[0] == position else None
 
     def _row(self, position: int, slot: int) -> Row:
-        """The row at a slot of the timeline, whose time is `position`."""
+        """Returns the row at a slot of the timeline, whose time is `position`."""
         index = self._index_at(slot)
         time_ms = position if index == slot else self._timeline.time(index)
         return position, self._maker.id_of(index, time_ms), index

@@ -1,4 +1,4 @@
-"""The tables of an account as it is made: sizes, orders, spans of time."""
+"""The tables of a new account: sizes, orders, spans of time."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ DEFAULT_SIZES = {
     "brand": 25, "audience": 25, "audit_event": 60, "list": 25, "message": 500,
     "notification": 30, "tenant": 40,
     "preference_change": 40, "preference_section": 3, "subscription_topic": 9,
-    # A parent, at the mean.
+    # The mean per parent.
     "list_subscription": 6, "audience_member": 4, "tenant_user": 3,
 }  # fmt: skip
 DEFAULT_ORDERS = {
@@ -38,7 +38,7 @@ def make_tables(
     targets: str,
     names: Names,
 ) -> dict[str, Table]:
-    """A table for every stream whose rows have no parent; Account says what the rest means."""
+    """Returns a table for every stream without parents. Account describes the arguments."""
     every_maker = makers(seed, names, targets=targets)
     every_maker |= preference_makers(
         seed,
@@ -62,7 +62,7 @@ def make_tables(
 
 
 def over(defaults: Mapping[str, Any], given: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The defaults, with what is given in place of them. Raises ValueError for no such stream."""
+    """Returns the defaults, overridden by what is given. Raises ValueError for unknown streams."""
     unknown = set(given or {}) - set(defaults)
     if unknown:
         raise ValueError(f"no such stream: {', '.join(sorted(unknown))}")
@@ -70,7 +70,7 @@ def over(defaults: Mapping[str, Any], given: Mapping[str, Any] | None) -> dict[s
 
 
 class Growth:
-    """Records that come as time goes on: so many a day, evenly, from when the account was made."""
+    """Records added over time: so many a day, evenly, from when the account was made."""
 
     def __init__(self, daily: Mapping[str, float], made_ms: int) -> None:
         self._daily = over(dict.fromkeys(DEFAULT_SIZES, 0.0), daily)
@@ -78,7 +78,7 @@ class Growth:
         self._come: Counter[str] = Counter()
 
     def reach(self, stream: str, table: Table, now_ms: int) -> None:
-        """Add what has come by now, each record with the moment at which it came as its time."""
+        """Adds the records due by now, each with the moment at which it came as its time."""
         rate = self._daily[stream]
         due = int((now_ms - self._made_ms) * rate / DAY_MS)
         while self._come[stream] < due:

@@ -1,4 +1,4 @@
-"""The fake API in a thread of this process: it starts at once, where a process takes 0.3 s."""
+"""The fake API in a thread of this process: starts at once, while a process takes 0.3 s."""
 
 import asyncio
 import threading
@@ -10,7 +10,7 @@ from tests.support.fake_courier.server import serve
 
 
 class FakeCourierThread(FakeCourierProcess):
-    """Told and steered like the process. For tests whose other side is a process of its own."""
+    """Takes the same arguments and calls as the process. For tests of another process."""
 
     _thread: threading.Thread | None = None
 

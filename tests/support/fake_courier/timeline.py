@@ -1,4 +1,4 @@
-"""Times of any number of records, computed from their index and found again by bisection."""
+"""Times of any number of records, computed from their index, and found by bisection."""
 
 from bisect import bisect_left
 
@@ -7,11 +7,11 @@ WEEK_MS = 7 * DAY_MS
 
 
 class Timeline:
-    """A function from index (0 = oldest) to epoch ms that never falls, with ties now and then.
+    """A function from index (0 = oldest) to epoch ms that never decreases, with occasional ties.
 
-    With `cluster_share`, that share of the records lies inside one week of the span.
-    Raises ValueError for a span too short to give each record a millisecond, or, with a
-    cluster, one of no more than two weeks.
+    With `cluster_share`, that share of the records lies inside one week of the span. Raises
+    ValueError if the span is too short to give each record a millisecond, or, with a cluster, is
+    two weeks or less.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class Timeline:
             first += count
 
     def time(self, index: int) -> int:
-        """Epoch ms of the record at `index`, 0 <= index < size."""
+        """Returns the time in epoch ms of the record at `index`, 0 <= index < size."""
         block = (((index >> 3) + self._salt) * 0x9E3779B97F4A7C15 >> 40) & 63
         if block < 4:  # three neighbours of eight share one time
             place = index & 7
@@ -51,7 +51,7 @@ class Timeline:
         raise IndexError(index)
 
     def first_at_or_after(self, ms: int) -> int:
-        """The smallest index whose time is at or after `ms`; `size` if there is none."""
+        """Returns the smallest index whose time is at or after `ms`; `size` if there is none."""
         return bisect_left(range(self.size), ms, key=self.time)
 
 

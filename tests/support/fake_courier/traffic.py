@@ -1,4 +1,4 @@
-"""What the fake API has been asked, counted."""
+"""Counts the requests to the fake API."""
 
 from collections import Counter, deque
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ KEPT_CURSORS = 20_000
 
 
 class Traffic:
-    """Figures since the start or the last reset; memory stays bounded.
+    """Counts since the start or the last reset; memory stays bounded.
 
     cursors: the cursor of each listing request in order, None for the head. times: when each
     request came, in seconds of the API's clock, the last KEPT_TIMES of them.
@@ -34,7 +34,7 @@ class Traffic:
         self.times: deque[float] = deque(maxlen=KEPT_TIMES)
 
     def enter(self) -> None:
-        """A request has come in: called by what carries requests."""
+        """Records that a request has arrived. Called by the server that carries the requests."""
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
 
@@ -54,7 +54,7 @@ class Traffic:
             self.records[stream] += reply.records
 
     def busiest(self, window_seconds: float = 1.0) -> int:
-        """The most requests in any half-open window of that length, of the times kept."""
+        """Returns the most requests in any half-open window of that length, of the times kept."""
         most, first, times = 0, 0, list(self.times)
         for last, moment in enumerate(times):
             while moment - times[first] >= window_seconds:

@@ -1,4 +1,4 @@
-"""Answers that hold everything at once: sections, metrics, one message and its history."""
+"""Answers that come in one piece: sections, metrics, one message and its history."""
 
 from collections.abc import Callable, Iterator, Mapping
 
@@ -12,7 +12,7 @@ from tests.support.fake_courier.timeline import DAY_MS
 
 
 class WholeAnswers:
-    """Answers such requests, and tells what of them must land."""
+    """Answers such requests, and computes which rows of them must land."""
 
     def __init__(self, account: Account, clock: Callable[[], float]) -> None:
         self._account = account
@@ -41,9 +41,9 @@ class WholeAnswers:
         return json_reply({"results": [e for e in events if kind in (None, e["type"])]})
 
     def truth(self, stream: str, options: Options) -> Iterator[Record]:
-        """The records that all parents listed now answer, with what tells them apart.
+        """Yields the records of all parents listed now, with the fields that identify them.
 
-        Metrics are those of the last 30 days by day, in one record a period and provider.
+        Metrics cover the last 30 days by day, with one record per period and provider.
         """
         account = self._account
         if stream == "notification_metric":
@@ -88,7 +88,7 @@ class WholeAnswers:
         return made_reply(200, body, headers)
 
     def _rate_headers(self, limit: int) -> dict[str, str]:
-        """How much of this second's rate is left, this request counted."""
+        """Returns how much of this second's rate is left, this request included."""
         second = int(self._clock())
         if second != self._second:
             self._second, self._in_second = second, 0
@@ -115,7 +115,7 @@ class WholeAnswers:
     # -- messages ------------------------------------------------------------------------------
 
     def _events(self, message: Record, options: Options) -> list[Record] | None:
-        """The events that show by now; None where the history is gone."""
+        """Returns the events visible by now; None if the history is gone."""
         account = self._account
         events = history(account.seed, message, self._opens(message))
         now = account.now_ms()
@@ -126,7 +126,7 @@ class WholeAnswers:
         return shown
 
     def _opens(self, message: Record) -> list[int]:
-        """Every time at which a message was opened; it itself tells the last one only."""
+        """Returns every time at which a message was opened; its record has only the last one."""
         if "opened" not in message:
             return []
         table = self._account.table("message")

@@ -1,6 +1,6 @@
-"""As much of Fivetran's REST API as `fivetran deploy` asks, on a loopback address.
+"""The part of Fivetran's REST API that `fivetran deploy` uses, on a loopback address.
 
-It answers what the SDK 3.0.0 was seen to ask, and what pausing and the saved state need; it
+It answers the requests observed from SDK 3.0.0, and those for pausing and the saved state. It
 remembers every call, and knows one account.
 """
 
@@ -20,7 +20,7 @@ DESTINATIONS = ("Staging", "Warehouse")
 
 
 class FakeFivetran:
-    """The account's state, and what was asked of it.
+    """The account's state, and the calls it received.
 
     `calls` are ("METHOD", "path without query"); `packages` the uploaded archives by id;
     `connections` the connections by id, as the API would show them; `states` what they saved, by
@@ -40,19 +40,19 @@ class FakeFivetran:
         self.moved_to = ""
 
     def mutations(self) -> list[tuple[str, str]]:
-        """The calls that change something, in order."""
+        """Returns the calls that change something, in order."""
         return [(method, path) for method, path in self.calls if method != "GET"]
 
     def reads(self) -> set[str]:
-        """The paths that were read, once each."""
+        """Returns the paths that were read, once each."""
         return {path for method, path in self.calls if method == "GET"}
 
     def archive_names(self, package_id: str) -> list[str]:
-        """The sorted names in an uploaded archive."""
+        """Returns the sorted names in an uploaded archive."""
         return sorted(zipfile.ZipFile(io.BytesIO(self.packages[package_id])).namelist())
 
     def add_connection(self, schema: str, service: str = "connector_sdk") -> str:
-        """Put a connection into Warehouse, as an earlier deploy would have; return its id."""
+        """Adds a connection to Warehouse, as an earlier deploy would have; returns its id."""
         self.packages["pkg_earlier"] = b""
         return self._keep(
             {
@@ -68,7 +68,7 @@ class FakeFivetran:
         )
 
     def answer(self, method: str, target: str, content_type: str, body: bytes) -> tuple[int, Any]:
-        """The status and `data` for one authorized request."""
+        """Returns the status and `data` for one authorized request."""
         url = urlsplit(target)
         match [method, *url.path.removeprefix("/v1/").split("/")]:
             case ["GET", "groups"]:
@@ -111,14 +111,14 @@ class FakeFivetran:
         return connection_id
 
     def _page_of_groups(self, cursor: str) -> dict[str, Any]:
-        """One group a page, so that whoever reads only the first page misses the others."""
+        """Returns one group per page, so that reading only the first page misses the others."""
         at = int(cursor)
         group_id, name = list(self.groups.items())[at]
         more = {"next_cursor": str(at + 1)} if at + 1 < len(self.groups) else {}
         return {"items": [{"id": group_id, "name": name}], **more}
 
     def _in_group(self, group_id: str, schema: str) -> list[dict[str, Any]]:
-        """A group's connections; the one of that name where there is a name."""
+        """Returns a group's connections, or only the one of that name if a name is given."""
         found = [c for c in self.connections.values() if c["group_id"] == group_id]
         return [c for c in found if schema in ("", c["schema"])]
 
@@ -133,7 +133,7 @@ def _package(connection: dict[str, Any]) -> str:
 
 
 def _uploaded_file(content_type: str, body: bytes) -> bytes:
-    """The content of the one part, named `file`, of a multipart body."""
+    """Returns the content of a multipart body's only part, named `file`."""
     message = BytesParser().parsebytes(f"Content-Type: {content_type}\r\n\r\n".encode() + body)
     _, part = message.walk()
     assert part.get_param("name", header="content-disposition") == "file"
@@ -149,9 +149,9 @@ def fake_fivetran(
     destinations: Sequence[str] = DESTINATIONS,
     on_change: Callable[[tuple[str, str]], None] | None = None,
 ) -> Iterator[FakeFivetran]:
-    """The API, listening until the block ends; `url` says where.
+    """Serves the API until the block ends; `url` is its address.
 
-    `on_change` is told of each call that is not a GET.
+    `on_change` is called with each call that is not a GET.
     """
     fake = FakeFivetran(api_key, destinations)
 
@@ -177,7 +177,7 @@ def fake_fivetran(
         do_GET = do_POST = do_PATCH = do_DELETE = respond
 
         def log_message(self, format: str, *args: object) -> None:
-            """Say nothing."""
+            """Logs nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     fake.url = f"http://127.0.0.1:{server.server_port}"
@@ -192,6 +192,6 @@ def fake_fivetran(
 
 
 def use_fake_fivetran(home: Path, url: str) -> None:
-    """Point the SDK of that home at another API than Fivetran's."""
+    """Points the SDK of that home at another API than Fivetran's."""
     settings = home / ".fivetran" / "connector_sdk" / "_config.json"
     settings.write_text(json.dumps({"production_base_url": url}))

@@ -28,7 +28,7 @@ Ctrl-C stops it. Calls that change something:"""
 
 
 def main() -> None:
-    """Serve; print how to deploy to it, and then each call that changes something."""
+    """Serves; prints how to deploy to it, and then each call that changes something."""
     parser = argparse.ArgumentParser(prog="python -m tests.support.fake_fivetran")
     parser.add_argument("--home", type=Path, default=HOME, help="of the SDK while you rehearse")
     parser.add_argument(
