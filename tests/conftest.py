@@ -1,4 +1,4 @@
-"""Fixtures that more than one test file uses, and how a failing test is repeated."""
+"""Fixtures shared by test files, and the command that repeats a failing test."""
 
 import functools
 import gc
@@ -16,13 +16,13 @@ from aiohttp import ClientResponse
 from aioresponses import aioresponses
 from hypothesis import settings
 
-# A machine under load is slow now and then; a slow example is no failure.
+# A machine under load is sometimes slow; a slow example is not a failure.
 settings.register_profile("suite", deadline=None, max_examples=100)
 settings.register_profile("quick", deadline=None, max_examples=15)  # for `make quick`
 settings.load_profile("suite")
 
 
-# A run in the background inherits SIGINT as ignored, and so would each process of the tests.
+# A background run inherits SIGINT as ignored, and passes that on to each process of the tests.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
@@ -32,7 +32,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture
 def seed(request: pytest.FixtureRequest) -> int:
-    """Another number in every run; a failing test tells it, and --seed sets it."""
+    """Returns a different number in every run; a failing test prints it, and --seed sets it."""
     told: int | None = request.config.getoption("--seed")
     drawn = random.SystemRandom().randrange(10**6) if told is None else told
     print(f"--seed {drawn}")
@@ -42,24 +42,24 @@ def seed(request: pytest.FixtureRequest) -> int:
 
 _SEED = pytest.StashKey[int]()
 
-# Each of their tests takes seconds, where one of the others takes milliseconds.
+# Each test in these folders takes seconds; others take milliseconds.
 _LONG = [Path(__file__).parent / name for name in ("fivetran", "shipping", "simulation")]
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """For several workers, the long ones first: one that began last would keep one alone busy."""
+    """Runs long tests first where there are several workers, so that none is left at the end."""
     if hasattr(config, "workerinput"):
         items.sort(key=lambda item: not any(item.path.is_relative_to(folder) for folder in _LONG))
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Where groups have no effect, each worker makes again what was to be made once."""
+    """Fails if groups have no effect, because each worker would repeat what is made only once."""
     if getattr(session.config.option, "loadgroup", False):
         marked = (item for item in session.items if item.get_closest_marker("xdist_group"))
         if any("@" not in item.nodeid for item in marked):
             raise RuntimeError("pytest-xdist does not group by xdist_group with this pytest")
-    # What lives as long as the run need not be looked through again and again for garbage.
+    # The garbage collector need not search again and again through objects that live for the run.
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
@@ -69,11 +69,11 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 def pytest_runtest_makereport(
     item: pytest.Item,
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Names the command that repeats a failing test, with the order and the seed it ran with."""
+    """Adds the command that repeats a failing test, with the order and the seed it ran with."""
     report = yield
     if report.failed:
         order = getattr(item.config.option, "randomly_seed", None)
-        # Without the group that pytest-xdist adds to the name.
+        # Without the group name that pytest-xdist appends.
         test = re.sub(r"@\w+$", "", item.nodeid)
         command = f"python -m pytest -n 0 '{test}'"
         if isinstance(order, int):
@@ -85,7 +85,7 @@ def pytest_runtest_makereport(
 
 
 class _Response(ClientResponse):
-    """aioresponses 0.7.9 makes responses without an argument that aiohttp 3.14 asks for."""
+    """aioresponses 0.7.9 creates responses without an argument that aiohttp 3.14 requires."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs.setdefault("stream_writer", Mock(output_size=0))
@@ -94,7 +94,7 @@ class _Response(ClientResponse):
 
 @pytest.fixture
 def mocked() -> Iterator[aioresponses]:
-    """aioresponses whose get() works with aiohttp 3.14; nothing reaches the network."""
+    """aioresponses with a get() that works with aiohttp 3.14; nothing reaches the network."""
     with aioresponses() as responses:
         get = functools.partial(responses.get, response_class=_Response)
         responses.get = get  # type: ignore[method-assign]
@@ -103,7 +103,7 @@ def mocked() -> Iterator[aioresponses]:
 
 @pytest.fixture(autouse=True)
 def _own_logging() -> Iterator[None]:
-    """connector.update() sends the log lines to the SDK; the next test wants them back."""
+    """Restores the logging, since connector.update() sends the log lines to the SDK."""
     log = logging.getLogger("courier_async")
     before = (log.level, log.propagate, log.handlers)
     yield

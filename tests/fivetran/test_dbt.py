@@ -1,4 +1,4 @@
-"""The dbt package: a build on three accounts, and its marts against figures from the records."""
+"""The dbt package: builds it on three accounts, and compares its marts with the records."""
 
 import json
 import re
@@ -33,13 +33,13 @@ from tests.support.expected_marts import (
 from tests.support.landed import CatalogFolder
 from tools.dbt_sources import SOURCES, sources
 
-# The first test of a fresh checkout makes dbt's environment.
-# One worker: the models are built once for all of these tests.
+# The timeout is long because the first test of a fresh checkout makes dbt's environment. One
+# worker, so that the models are built once for all of these tests.
 pytestmark = [pytest.mark.timeout(1800), pytest.mark.xdist_group("dbt")]
-# But for those that run dbt themselves: their group is another, "dbt_own", for the other worker.
+# Except tests that run dbt themselves: their group, "dbt_own", can go to the other worker.
 own_run = pytest.mark.xdist_group("own")
 
-# The time zone of the sessions that build, half a day ahead of UTC.
+# The time zone of the building sessions, half a day ahead of UTC.
 FAR_AWAY = "Pacific/Auckland"
 FULL, YOUNG, EMPTY = "tester", "courier_young", "courier_empty"
 CONNECTIONS = [
@@ -64,7 +64,7 @@ class Built:
     def __init__(self, folder: Path, run: Dbt, accounts: dict[str, Landed]) -> None:
         self._path = folder / "warehouse.db"
         self.run = run
-        # Read now: each later run of dbt in the same folder replaces them.
+        # Read now, because each later dbt run in the same folder replaces them.
         self.results = run.results()
         self.accounts = accounts
 
@@ -75,14 +75,14 @@ class Built:
             return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
 
     def rows(self, model: str, *, source: str | None = None) -> Rows:
-        """The rows of a model, or, with `source`, those of one connection."""
+        """Returns the rows of a model, or only those of one connection, `source`."""
         schema = "stg_courier" if model.startswith(("stg_", "int_")) else "courier"
         found = self.query(f"SELECT * FROM analytics_{schema}.{model}")
         return [row for row in found if source in (None, row["source_relation"])]
 
     @contextmanager
     def brands_twice(self, schema: str) -> Iterator[None]:
-        """Each brand of a connection lies twice in its table meanwhile."""
+        """Duplicates each brand of a connection in its table until the block ends."""
         table = f"{schema}.brand"
         with duckdb.connect(str(self._path)) as database:
             database.execute(f"CREATE TABLE kept AS FROM {table}")
@@ -96,7 +96,7 @@ class Built:
 
 
 def build(folder: Path, accounts: dict[str, Landed], variables: dict[str, Any]) -> Built:
-    """Lands accounts, each in its schema, and builds the package on them."""
+    """Lands accounts, each in its own schema, and builds the package on them."""
     path = folder / "warehouse.db"
     for schema, account in accounts.items():
         land(path, schema, account.truth, deleted=account.deleted)
@@ -123,7 +123,7 @@ def messages(landed: Landed) -> Rows:
 
 
 def same(landed: Rows, expected: Rows) -> bool:
-    """Whether the rows hold the expected columns with these values, in any order."""
+    """Returns whether the rows hold the expected columns with these values, in any order."""
     ours = [{name: row[name] for name in expected[0]} for row in landed]
     return sorted(map(_text, ours)) == sorted(map(_text, expected))
 
@@ -203,7 +203,7 @@ def test_channel_and_provider_are_those_of_the_attempt_that_went_through(
         if "sent" in m:
             taken = ("email", "sendgrid", 2 if m["enqueued"] % 2 == 0 else 1)
         elif m["status"] == "UNDELIVERABLE":
-            taken = ("sms", "twilio", 2)  # the last of those that failed
+            taken = ("sms", "twilio", 2)  # the last failed one
         elif m["status"] == "SIMULATED":
             taken = (("push", "inbox", None)[m["enqueued"] % 3], "mock", 1)
         return dict(zip(("channel", "provider", "number_of_attempts"), taken, strict=True))
@@ -286,7 +286,7 @@ def test_an_opt_out_lasts_until_the_next_change_of_status(built: Built, full: La
     assert {row["is_current"] for row in expected} == {True, False}
     rows = built.rows("courier__opt_outs")
     assert same(rows, expected)
-    # The fourth topic is gone, so its name is the one of the time.
+    # The fourth topic is gone, so its name is the one at the time of the change.
     assert {row["topic_name"] for row in rows} == {
         "Topic 0", "Topic 1", "Topic 2", "Name at the time",
     }  # fmt: skip
@@ -332,7 +332,7 @@ def test_metrics_by_channel_and_provider_are_couriers_own(built: Built, full: La
 
 
 def test_days_are_utc_days_though_the_session_is_elsewhere(built: Built) -> None:
-    # In the session's time zone, the first two would be one day, and so would the last two.
+    # In the session's time zone, the first two would be the same day, as would the last two.
     rows = {row["message_id"]: row for row in built.rows("courier__messages", source=FULL)}
     days = [str(rows[f"1-edge-{number}"]["enqueued_date"]) for number in (18, 19, 20, 21)]
     assert days == ["2026-08-13", "2026-08-14", "2026-08-09", "2026-08-10"]
@@ -377,7 +377,7 @@ def test_the_example_analyses_answer_from_the_marts(built: Built, full: Landed) 
     assert {(row["channel"], row["provider"], row["error"]) for row in by_channel} == {
         (row["channel"], row["provider"], row["error"]) for row in failed
     }
-    # All that mailgun and twilio tried has failed.
+    # Every attempt by mailgun and twilio failed.
     assert sum(row["share_of_attempts"] for row in by_channel) == pytest.approx(2)
     [email] = [row for row in ours["time_to_open"] if row["channel"] == "email"]
     assert email["p50_to_first_open"] == pytest.approx(60)
@@ -414,7 +414,7 @@ def test_the_sources_are_written_from_the_catalog() -> None:
 
 
 def test_every_column_of_the_catalog_is_staged() -> None:
-    # Staged as template_name, created_at and updated_at, for templates of both generations.
+    # Staged as template_name, created_at and updated_at, for both generations of templates.
     merged = {"name", "title", "created", "created_at", "updated", "updated_at"}
     for table, stream in BY_TABLE.items():
         model = (PACKAGE / "models" / "staging" / f"stg_courier__{table}.sql").read_text()
@@ -448,7 +448,7 @@ def test_it_compiles_for_other_warehouses_without_a_server(
     run = Dbt(tmp_path, output, variables)
     run.run("compile", "--no-introspect", "--no-populate-cache")
     compiled = (run.target / "compiled" / "courier" / "models").rglob("*.sql")
-    files = [file for file in compiled if file.parent.suffix != ".yml"]  # those are its tests
+    files = [file for file in compiled if file.parent.suffix != ".yml"]  # the others are its tests
     assert len(files) == len(BY_TABLE) + len(MARTS) + 1
     text = "\n".join(file.read_text() for file in files)
     for dialect in spelled:
@@ -488,7 +488,7 @@ def test_the_warehouses_made_here_have_the_shape_of_synced_ones(
 
 
 def shape(path: Path) -> set[tuple[str, str, str]]:
-    """Table, column and type of everything that has landed in a warehouse."""
+    """Returns the table, column and type of everything that has landed in a warehouse."""
     with duckdb.connect(str(path), read_only=True) as database:
         found = database.execute(
             "SELECT table_name, column_name, data_type FROM duckdb_columns() "

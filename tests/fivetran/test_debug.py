@@ -1,4 +1,4 @@
-"""`make debug`: a local sync by the real `fivetran debug`, short, stoppable and tidy."""
+"""`make debug`: a local sync by the real `fivetran debug`, with short output and a clean stop."""
 
 import json
 import os
@@ -74,7 +74,7 @@ def test_five_thousand_rows_are_told_in_little_and_the_last_lines_answer(folder:
     for answer in ("What landed in files/warehouse.db", "5,000", "complete", "Next: 'make debug'"):
         assert answer in last
     for table in KEYS:
-        assert last.count(f"\n{table} ") == 2  # its counts, and its newest row
+        assert last.count(f"\n{table} ") == 2  # its counts and its newest row
 
 
 def test_the_tables_land_in_the_project_for_one_account_and_afresh_where_they_are_gone(
@@ -93,7 +93,7 @@ def test_the_tables_land_in_the_project_for_one_account_and_afresh_where_they_ar
     assert set(modes) >= {"warehouse.db", "state.json"}
     assert set(modes.values()) == {0o600}
 
-    # Over these rows no other account is read.
+    # Another account is not read into the same rows.
     configure(folder, fake, api_key="pk_prod_0123456789")
     run = debug(folder)
     assert run.returncode == 1
@@ -101,7 +101,7 @@ def test_the_tables_land_in_the_project_for_one_account_and_afresh_where_they_ar
     assert "\nHere: 'make reset', or another CONFIGURATION.\n" in run.stdout
     assert "What landed" not in run.stdout
 
-    # Without the warehouse, what is saved would hide every row.
+    # Without the warehouse, the saved state would hide every row.
     configure(folder, fake)
     (folder / "files" / "warehouse.db").unlink()
     run = debug(folder)
@@ -188,7 +188,7 @@ def test_a_sync_that_is_stopped_says_so_in_a_sentence(folder: Path, number: int)
             start_new_session=True,
         )
         wait_for_requests(fake, 30)
-        # As on a terminal: the whole group gets it.
+        # To the whole group, as from a terminal.
         os.killpg(process.pid, number)
         printed = process.communicate(timeout=30)[0]
     assert process.returncode == 130, printed
@@ -204,7 +204,7 @@ def test_a_sync_that_is_stopped_says_so_in_a_sentence(folder: Path, number: int)
         assert noise not in printed
     assert list(folder.rglob("crash_*.log")) == []
     saved = json.loads((folder / "files" / "state.json").read_text())["streams"]["message"]
-    # Where the next sync goes on.
+    # The place where the next sync continues.
     assert saved["lanes"]
 
 
@@ -227,7 +227,7 @@ def test_a_state_that_was_cut_short_names_the_file_and_what_to_do(
 ) -> None:
     configure(folder, fake)
     (folder / "files" / "warehouse.db").touch()
-    run = debug(folder)  # The state that lies about in the checkout is no JSON.
+    run = debug(folder)  # The checkout's leftover state is not JSON.
     assert run.returncode == 1
     assert "files/state.json is damaged. 'make reset'" in run.stderr
     assert "Traceback" not in run.stderr
@@ -238,7 +238,7 @@ def test_the_connector_runs_by_itself_as_an_ide_does(
 ) -> None:
     configure(folder, fake)
     (folder / "files" / "state.json").unlink()
-    # An environment that is not activated: what the SDK calls lies only beside the interpreter.
+    # In an environment that is not activated, the SDK's commands are only beside the interpreter.
     beside = folder.parent / "bin"
     beside.mkdir()
     (beside / "python").symlink_to(sys.executable)
@@ -260,7 +260,7 @@ def test_the_connector_runs_by_itself_as_an_ide_does(
     assert "brand" in run()
     began = fake.stats()["requests"]
     assert "brand" in run()
-    # The second goes on from the state of the first.
+    # The second run continues from the first one's state.
     assert fake.stats()["requests"] - began < began
 
 

@@ -1,4 +1,4 @@
-"""The catalog through the real `fivetran debug`: whatever JSON a record holds, it lands."""
+"""The catalog through the real `fivetran debug`: any JSON that a record holds must land."""
 
 import json
 from copy import deepcopy
@@ -24,7 +24,7 @@ LANDED_TYPES = {
     "UTC_DATETIME": "TIMESTAMP WITH TIME ZONE",
     "JSON": "JSON",
 }
-# Each is refused, or changed without a word, somewhere on the way to a warehouse.
+# Some step on the way to a warehouse refuses each of these, or changes it silently.
 HOSTILE: tuple[Any, ...] = (
     "", " ", "007", "true", "t", "1e5", "NaN", "null", "15551234567", "2024-01-01", "{}", "[1",
     "０３１２３４", "٠٥٠١", "१२३", "\x00", "a\x00b", "\u2028", "\ud800", "\udfff\ud800",
@@ -41,8 +41,8 @@ NAMES = st.sampled_from(
      "reference", "profile")
 )  # fmt: skip
 SCALARS = st.sampled_from(HOSTILE) | st.integers() | st.floats() | st.text(max_size=5)
-# One table of each shape: nested, with a column that is text or an object, flat, free-form, with
-# a key of five, and with fields that are left out.
+# One table of each shape: nested, with a column that is text or an object, flat, free-form, with a
+# key of five columns, and with omitted fields.
 DRAWN = ("brand", "audit_event", "message", "tenant", "notification_metric", "message_event")
 VALUES = st.recursive(
     SCALARS,
@@ -52,7 +52,7 @@ VALUES = st.recursive(
 
 
 def put(record: Record, path: tuple[str, ...], value: Any) -> None:
-    """Sets a value at a path, unless one on the way there is no object."""
+    """Sets a value at a path, unless something on the way is not an object."""
     place = record
     for step in path[:-1]:
         place = place.setdefault(step, {})
@@ -63,7 +63,7 @@ def put(record: Record, path: tuple[str, ...], value: Any) -> None:
 
 @st.composite
 def records(draw: st.DrawFn, stream: Stream) -> Record:
-    """A record with hostile values at the places of columns, beside them and in their way."""
+    """Draws a record with hostile values in columns, beside them and in place of their parents."""
     paths = st.sampled_from([column.path for column in stream.columns if column.path])
     record: Record = {}
     for path in draw(st.lists(paths, max_size=12)):
@@ -73,7 +73,7 @@ def records(draw: st.DrawFn, stream: Stream) -> Record:
 
 
 def with_keys(stream: Stream, drawn: list[Record]) -> list[Record]:
-    """The records with keys of their own, since a row without one is never sent."""
+    """Returns the records with unique keys, since rows without keys are never sent."""
     others = {name: "2026-08-14T00:00:00Z" if name == "period" else 1 for name in stream.key[1:]}
     return [
         record | others | {stream.key[0]: f"{number} ключ \x00"}
@@ -87,7 +87,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> CatalogFolder:
 
 
 def assert_landed(folder: CatalogFolder, sent: dict[str, list[Record]]) -> None:
-    """Sends the records in place of all that the tables hold."""
+    """Replaces everything in the tables with the records, and checks that they landed."""
     folder.warehouse.path.unlink(missing_ok=True)
     succeeded(folder.send(sent))
     for table, rows in sent.items():
@@ -151,13 +151,13 @@ def test_digits_and_keys_of_another_script_land_and_do_not_stop_the_sync(
         {"id": key, "name": digits, "properties": {"zip": digits}, "x": digits}
         for key, digits in {"A": "０３１２３４", "B": "٠٥٠١"}.items()
     ]
-    # Each of these keeps its value, though none has a Latin letter.
+    # Each of these keys keeps its value, although none has a Latin letter.
     keys = {"город": "Берлин", "отдел": "Продажи", "会社": "アクメ"}
     assert_landed(folder, {"tenant": [*rows, {"id": "C", "properties": keys, **keys}]})
 
 
 def columns_of(folder: CatalogFolder) -> list[tuple[Any, ...]]:
-    """Table, name and type of each column but Fivetran's own."""
+    """Returns the table, name and type of each column except Fivetran's own."""
     return folder.warehouse.answer(
         "SELECT table_name, column_name, data_type FROM duckdb_columns() "
         "WHERE schema_name = 'tester' AND NOT starts_with(column_name, '_fivetran_') ORDER BY ALL"

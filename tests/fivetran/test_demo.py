@@ -22,12 +22,12 @@ DEMO = [sys.executable, "-m", "tools.demo"]
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """One in which all that is made temporarily lies in `folder`."""
+    """Returns an environment whose temporary files are all in `folder`."""
     return os.environ | {"TMPDIR": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
 
 
 def processes_of(folder: Path) -> list[str]:
-    """The numbers of the processes that were started with `environment(folder)`."""
+    """Returns the ids of the processes started with `environment(folder)`."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
@@ -39,7 +39,7 @@ def processes_of(folder: Path) -> list[str]:
 
 
 def left_behind(folder: Path) -> list[str]:
-    """The same, once a process that was killed has had the time to go."""
+    """Returns the remaining processes, after giving killed ones time to exit."""
     until = time.monotonic() + 5
     while (found := processes_of(folder)) and time.monotonic() < until:
         time.sleep(0.05)
@@ -60,18 +60,18 @@ def test_the_demo_is_short_and_leaves_nothing_behind(tmp_path: Path) -> None:
         assert re.search(rf"   {table} .*\n   \d+ rows", demo.stdout)
     assert re.search(r"list +- .* marked deleted", demo.stdout)
     assert re.search(r"brand +~ .* name: .* -> Spring campaign", demo.stdout)
-    # Of some fifty pages of messages the second sync asks for those of the lookback.
+    # Of some fifty pages of messages, the second sync requests only those in the lookback.
     asked = re.search(r"message +(\d+) +(\d+) ", demo.stdout)
     assert asked is not None
     assert int(asked[2]) < int(asked[1]) / 3
-    # Names that people recognise; those that are hard to store belong in tests.
+    # Recognizable names only; names that are hard to store belong in tests.
     assert not any(name in demo.stdout for name in ("2024-01-01", "日本語", "Größe", "1e5"))
     assert list(tmp_path.iterdir()) == []
     assert left_behind(tmp_path) == []
 
 
 def demo_of(streams: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """`make demo STREAMS=...`, ended."""
+    """Runs `make demo STREAMS=...` to its end."""
     own = environment(folder) | {"STREAMS": streams}
     return subprocess.run(DEMO, cwd=ROOT, env=own, capture_output=True, text=True, timeout=100)
 
@@ -88,9 +88,9 @@ def test_a_demo_of_all_tables_shows_each_and_compares_it_with_the_source(tmp_pat
         assert re.search(rf"^   {stream.table} +[-+~=] ", changes, re.MULTILINE)
     assert f"Cell by cell as in Courier: {len(ALL) - 1} of {len(ALL) - 1} tables." in changes
     assert "Not compared: notification_metric" in changes
-    # With its list.
+    # Deleted together with its list.
     assert re.search(r"- beta-testers \S+ +marked deleted$", changes, re.MULTILINE)
-    # What is no time is not shown as one.
+    # A value that is not a time is not shown as one.
     assert "1970" not in demo.stdout
 
 
@@ -130,7 +130,7 @@ def test_a_demo_that_is_kept_can_be_asked_further_questions(tmp_path: Path) -> N
     answers = run("tools.questions")
     assert answers.startswith("Answered by files/demo/warehouse.db, the newest with rows (CONF")
     assert len(re.findall(r"^\d+\. ", answers, re.MULTILINE)) == len(questions())
-    # The last one needs a table that is not among the seven.
+    # The last question needs a table outside the core seven.
     before, _, last = answers.rpartition(f"\n{len(questions())}. ")
     assert "Not answered" not in before
     assert "Not answered: a table" in last
@@ -159,7 +159,7 @@ def test_a_demo_that_is_stopped_leaves_nothing_behind(tmp_path: Path, number: in
         text=True,
         start_new_session=True,
     )
-    # As on a terminal: the whole group gets it, once `fivetran debug` is at work.
+    # To the whole group, as from a terminal, once `fivetran debug` is running.
     while len(processes_of(tmp_path)) < 3:
         assert demo.poll() is None
         time.sleep(0.05)

@@ -1,4 +1,4 @@
-"""What a user gets, through the real `fivetran debug` and real HTTP, compared cell by cell."""
+"""Compares what a user gets with the source, through the real `fivetran debug` and real HTTP."""
 
 import os
 import random
@@ -27,18 +27,18 @@ SMALL = {
     "brand": 14, "audience": 14, "audit_event": 24, "list": 14, "message": 60,
     "notification": 14, "tenant": 14,
 }  # fmt: skip
-# Kept by fingerprint: only changes are sent, and deletes are seen.
+# Streams kept by fingerprint: only changes are sent, and deletes are seen.
 KEPT = ("brand", "audience", "list", "notification", "tenant")
 
 
 def connector(tmp_path: Path, fake: FakeCourierThread, **settings: str) -> DebugFolder:
-    """A project that reads from the fake as fast as it can, and gives up at once."""
+    """Returns a project that reads from the fake as fast as it can, without retries."""
     fast = {"requests_per_second": "1000", "max_retries": "0"}
     return DebugFolder(tmp_path, {"api_key": fake.key, "base_url": fake.url} | fast | settings)
 
 
 def error_of(run: Run) -> str:
-    """The sentence that a failed run ends with."""
+    """Returns the error message that a failed run ends with."""
     assert run.status == 1, run.output
     return run.output.partition("Error: ")[2].partition("Traceback")[0]
 
@@ -76,7 +76,7 @@ def test_three_syncs_land_each_row_cell_for_cell(
 
         change_everything(fake)
         succeeded(folder.sync())
-        # A change of a message is looked for by its age, and a delete takes a second reading.
+        # Changes of messages are looked for by age, and deletes take a second reading.
         told = differences(folder, fake, "message")
         assert told
         assert [line for line in told if not line.endswith("is not in the source")] == []
@@ -91,12 +91,12 @@ def test_three_syncs_land_each_row_cell_for_cell(
         if not orders:
             asked = fake.stats()["by_stream"]
             assert asked["message"] <= pages_since(fake, "message", "enqueued", 0, 10)
-            # Of 60 events in a year: one page, and one to see that it is enough.
+            # Of 60 events in a year: one page, and one more to see that it is enough.
             assert asked["audit_event"] <= 3
 
 
 def change_everything(fake: FakeCourierThread) -> None:
-    """Rows added, touched, edited and deleted, and messages that have come further."""
+    """Adds, touches, edits and deletes rows, and progresses messages."""
     for stream in KEYS:
         fake.change("add", stream=stream, n=3)
     for stream in KEPT:
@@ -111,12 +111,12 @@ def change_everything(fake: FakeCourierThread) -> None:
 def pages_since(
     fake: FakeCourierThread, stream: str, field: str, span_ms: int, page_size: int
 ) -> int:
-    """Pages of the rows as young as the span says, an hour of disorder more, and two to stop."""
+    """Returns the pages of rows within the span, plus an hour of disorder and two to stop."""
     times = sorted(int(record[field]) for record in fake.truth(stream))
     # The watermark stays ten minutes behind the sync that set it.
     newest = max(time for time in times if time < times[-1] - 10 * 60_000)
     young = sum(time >= newest - span_ms - HOUR_MS for time in times)
-    # Every ninth page comes behind an empty one.
+    # Every ninth page follows an empty one.
     return (young // page_size + 2) * 9 // 8 + 1
 
 
@@ -163,7 +163,7 @@ def test_five_requests_and_more_are_in_flight_at_once(tmp_path: Path) -> None:
 def test_killed_again_and_again_it_completes_without_starting_over(tmp_path: Path) -> None:
     sizes = SMALL | {"message": 2000}
     with FakeCourierThread(sizes=sizes, latency_ms=5) as fake:
-        # So slow that no run before the last can come to the end.
+        # Slow enough that only the last run can finish.
         folder = connector(
             tmp_path,
             fake,
@@ -235,7 +235,7 @@ def test_a_state_of_another_account_or_of_a_newer_version_fails_the_sync_and_is_
         assert folder.state == newer
         assert fake.stats()["requests"] == asked
         assert differences(folder, fake) == []
-        # Once the setting is right again, nothing has been lost and nothing is sent twice.
+        # With the right setting again, nothing has been lost and nothing is sent twice.
         folder.state = saved
         assert sum(succeeded(folder.sync()).counts("sent").values()) == 0
 
@@ -249,7 +249,7 @@ def test_a_bookmark_that_the_api_has_forgotten_costs_no_row(tmp_path: Path) -> N
         assert "message" in error_of(folder.sync())
         assert folder.state["streams"]["message"]["lanes"][0]["cursor"]
         for status in (404, 410):
-            # The first sync has tried that place from the head already, as is done once a day.
+            # The first sync already tried that place from the head, which happens once a day.
             fake.change("advance", ms=25 * HOUR_MS)
             fake.change_options(denied={}, forgotten_status=status)
             fake.forget_cursors()
@@ -289,7 +289,7 @@ def test_a_refused_key_ends_the_sync_with_a_sentence_without_the_key(
     with FakeCourierThread(sizes=SMALL, options={"bad_key_status": status}) as fake:
         folder = connector(tmp_path, fake, api_key=secret, max_retries="3")
         run = folder.sync()
-        # Not tried again: once for each stream, and once more to see whether it is the key.
+        # No retries: once per stream, and once more to see whether it is the key.
         assert fake.stats()["requests"] <= 2 * len(KEYS)
     error = error_of(run)
     assert "api_key" in error
@@ -297,7 +297,7 @@ def test_a_refused_key_ends_the_sync_with_a_sentence_without_the_key(
     assert folder.files_with(secret) == []
 
 
-# Each other bad value has its test in tests/unit/test_settings.py.
+# tests/unit/test_settings.py tests all other bad values.
 BAD_SETTINGS = [
     ("api_key", "<YOUR_COURIER_API_KEY>"),
     ("api_key", "pk_test_SECRET0123 and a note"),
@@ -407,7 +407,7 @@ def test_only_changes_are_sent_and_deletes_are_seen(tmp_path: Path) -> None:
         assert deleted(folder) == {stream: set() for stream in KEPT}
         fake.change("advance", ms=2 * HOUR_MS)
         succeeded(folder.sync())
-        # The id of an archived template still answers, so templates take a day.
+        # The id of an archived template still answers, so deleting templates takes a day.
         assert deleted(folder) == gone | {"notification": set()}
         fake.change("advance", ms=DAY_MS)
         succeeded(folder.sync())
@@ -423,12 +423,12 @@ def test_only_changes_are_sent_and_deletes_are_seen(tmp_path: Path) -> None:
 
 
 def deleted(folder: DebugFolder) -> dict[str, set[str]]:
-    """Table -> the ids of its rows that are marked deleted."""
+    """Returns the ids of each table's rows that are marked deleted."""
     return {stream: folder.warehouse.deleted(stream) for stream in KEPT}
 
 
 def now_ms(fake: FakeCourierThread) -> int:
-    """The time of the newest message, which is a minute old at most when the fake starts."""
+    """Returns the time of the newest message, which is a minute old at the fake's start."""
     return max(int(record["enqueued"]) for record in fake.truth("message"))
 
 

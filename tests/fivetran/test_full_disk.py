@@ -22,7 +22,7 @@ def mount(folder: Path, options: str) -> bool:
 
 @contextmanager
 def small_disk(folder: Path) -> Iterator[None]:
-    """A file system of 300 kB in place of a folder."""
+    """Mounts a file system of 300 kB as the folder."""
     folder.mkdir(exist_ok=True)
     if not mount(folder, "size=300k"):
         pytest.skip("left out: this user may not mount a file system")

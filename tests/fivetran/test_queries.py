@@ -1,4 +1,4 @@
-"""The first questions of docs/queries.sql, against figures computed from the records alone."""
+"""Compares the answers of docs/queries.sql with figures computed from the records alone."""
 
 import statistics
 from collections import Counter, defaultdict
@@ -32,12 +32,12 @@ Rows = list[tuple[Any, ...]]
 
 UNDELIVERED = ("UNDELIVERABLE", "UNROUTABLE", "UNMAPPED")
 FAILED = (*UNDELIVERED, "FILTERED", "THROTTLED")
-# Half a day ahead of UTC.
+# This time zone is half a day ahead of UTC.
 FAR_AWAY = "Pacific/Auckland"
 
 
 class Warehouse:
-    """A warehouse with the tables of one account, and the records that they came from."""
+    """A warehouse with the tables of one account, and the account's records."""
 
     def __init__(self, path: Path, account: Landed) -> None:
         self.path = path
@@ -245,12 +245,12 @@ EXPECTED: tuple[tuple[str, Callable[[Landed], Rows]], ...] = (
     ("Messages by day and what became of them", by_day),
     ("Failed attempts by channel, provider and error", failed_attempts),
 )
-# The others need the core tables alone.
+# All others need only the core tables.
 NEEDS_A_FURTHER_TABLE = 11
 
 
 def same(landed: Rows, expected: Rows) -> bool:
-    """Whether the rows are the same in any order, rounded figures to within their rounding."""
+    """Returns whether the rows are equal in any order, rounded figures within rounding."""
 
     def text_first(row: tuple[Any, ...]) -> tuple[list[str], list[float]]:
         texts = [str(v) for v in row if v is None or isinstance(v, str | date)]
@@ -277,7 +277,7 @@ def test_there_are_eleven_questions_and_each_is_checked_here() -> None:
 def test_an_answer_is_what_the_records_say(full: Warehouse, number: int) -> None:
     expected = EXPECTED[number - 1][1](full.account)
     landed = full.answer(number)
-    # A question that nothing answers would be no check.
+    # A question without answers would check nothing.
     assert len(expected) >= 3
     assert same(landed, expected), (landed[:5], expected[:5])
 

@@ -1,4 +1,4 @@
-"""The real `fivetran debug`, killed, stopped, and with the API restarted under it."""
+"""The real `fivetran debug`, killed, stopped, and with the API restarted during the run."""
 
 import os
 import random
@@ -59,7 +59,7 @@ def test_the_api_restarted_on_the_same_port_under_a_sync_costs_no_row(tmp_path: 
             wait_for_requests(first, 10)
             asked.append(first.stats()["requests"])
             first.__exit__(None, None, None)
-            # Long enough that a request finds nobody, however busy the machine is.
+            # Long enough that a request finds no server, however busy the machine is.
             time.sleep(1)
             again.__enter__()
 

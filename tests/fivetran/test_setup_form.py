@@ -83,7 +83,7 @@ def test_a_form_filled_in_at_the_terminal_makes_a_configuration_that_works(
     done = project.command("configuration", typed=typed)
     assert done.status == 0, done.output
     assert courier.key not in done.output + saved.read_text()
-    # The form does not ask for an address, so that no person is led to another host.
+    # The form does not ask for an address, so that nobody can be led to another host.
     saved.write_text(json.dumps(json.loads(saved.read_text()) | {"base_url": courier.url}))
     assert project.command("configuration", "--test").status == 0
     assert courier.key not in succeeded(project.sync()).output

@@ -1,4 +1,4 @@
-"""The comparison itself: what it lets pass and what it must not."""
+"""Tests the warehouse comparison: what it must accept and what it must report."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ LIST = {"id": "l1", "name": "007", "created": 5, "preferences": {"a": [True, Non
 
 
 def landed(path: Path, *changes: str) -> Warehouse:
-    """A table as the destination would keep LIST, then changed by SQL."""
+    """Returns a warehouse with a table like the destination's LIST, then changed by SQL."""
     (table,) = schema_of([BY_TABLE["list"]])
     types = {"STRING": "VARCHAR", "UTC_DATETIME": "TIMESTAMPTZ", "JSON": "JSON"}
     columns = ", ".join(f"{name} {types[kind]}" for name, kind in table["columns"].items())

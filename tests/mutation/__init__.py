@@ -1,1 +1,1 @@
-"""`make mutants`: the code is changed in small ways, and the tests must notice each."""
+"""`make mutants`: changes the code in small ways, each of which the tests must notice."""

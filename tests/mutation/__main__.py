@@ -1,6 +1,6 @@
-"""Runs mutmut (settings in setup.cfg), then prints the score by file and what the tests let live.
+"""Runs mutmut (settings in setup.cfg), then prints the score by file and the surviving mutants.
 
-Exit status 1 where fewer than 90 % of the mutants were killed.
+Exits 1 if fewer than 90 % of the mutants were killed.
 """
 
 import subprocess
@@ -10,12 +10,12 @@ from pathlib import Path
 
 MUTMUT = str(Path(sys.executable).with_name("mutmut"))
 LEAST_KILLED = 0.9
-# A test that ran out of time or crashed the process has noticed as well.
+# A test that times out or crashes the process has detected the mutant too.
 KILLED = frozenset({"killed", "timeout", "segfault"})
 
 
 def results() -> dict[str, str]:
-    """Each mutant's name and what became of it, such as "killed" or "survived"."""
+    """Returns each mutant's outcome by name, such as "killed" or "survived"."""
     command = [MUTMUT, "results", "--all", "true"]
     lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     pairs = (line.strip().rpartition(": ") for line in lines.splitlines())
@@ -23,7 +23,7 @@ def results() -> dict[str, str]:
 
 
 def main() -> int:
-    # Two at a time: the tests measure time here and there.
+    # Only two at a time, because some tests measure time.
     subprocess.run([MUTMUT, "run", "--max-children", "2"], check=True)
     outcomes = results()
     counts: dict[str, Counter[str]] = {}

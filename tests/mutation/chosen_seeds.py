@@ -1,10 +1,10 @@
-"""Simulated seeds for the mutation run: few enough for each mutant that the tests leave alive."""
+"""Simulated seeds for the mutation run, few enough to run for each mutant still alive."""
 
 import pytest
 
 from tests.simulation.seed import run_seed
 
-# The first seeds that find the planted bugs (tests/simulation/planted.py).
+# The first seeds that find planted bugs (tests/simulation/planted.py).
 SEEDS = (0, 1, 2, 3, 4, 5, 7, 9, 11, 24, 27, 35, 50, 80)
 
 

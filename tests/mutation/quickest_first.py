@@ -1,11 +1,11 @@
-"""A pytest plugin for the mutation run: the quickest tests first, as most of them kill."""
+"""A pytest plugin for the mutation run: runs the quickest tests first, as most of them kill."""
 
 import json
 from pathlib import Path
 
 import pytest
 
-# mutmut keeps here how long each test took; it runs pytest in the folder of its copy.
+# mutmut stores each test's duration here; it runs pytest in the folder of its copy.
 STATS = Path("mutmut-stats.json")
 
 

@@ -1,4 +1,4 @@
-"""What `make audit` makes of pip-audit's reports, which were recorded from pip-audit 2.10.1."""
+"""How `make audit` reads pip-audit's reports, which were recorded from pip-audit 2.10.1."""
 
 import re
 from pathlib import Path
@@ -15,7 +15,7 @@ CLEAN = (
     '{"dependencies": [{"name": "aiohttp", "version": "3.14.5", "vulns": []}, '
     f'{YARL}, {{"name": "typing-extensions", "version": "4.16.0", "vulns": []}}], "fixes": []}}\n'
 )
-# From a service of our own that knows of one.
+# From a service of our own that reports one advisory.
 VULNERABLE = (
     '{"dependencies": [{"name": "aiohttp", "version": "3.14.5", "vulns": [{"id": "PYSEC-2099-1", '
     '"fix_versions": ["3.99.1"], "aliases": ["CVE-2099-0001"], "description": "A made-up fault"}'

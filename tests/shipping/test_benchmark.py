@@ -1,4 +1,4 @@
-"""The benchmark runs, and what the documentation quotes of it is what it has measured."""
+"""The benchmark runs, and the figures quoted in the documentation are those it measured."""
 
 import json
 import re
@@ -15,7 +15,7 @@ from courier_async.catalog.streams import BY_TABLE
 from tests.support.harness import Sink
 from tests.support.virtual_sync import virtual_api, virtual_sync
 
-# A quoted figure is followed by where it comes from: 8,512<!-- half_core: messages a second -->
+# A quoted figure is followed by its source: 8,512<!-- half_core: messages a second -->
 _QUOTED = re.compile(r"([\d,.]+)<!-- (\w+): (.+?) -->")
 _PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 

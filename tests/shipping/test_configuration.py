@@ -1,4 +1,4 @@
-"""What is taken as a configuration file is what the SDK takes, and a run's files are its own."""
+"""The same files count as configurations as for the SDK, and each run has its own files."""
 
 import os
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What `make debug` understands of the lines that the SDK and the connector print."""
+"""How `make debug` reads the lines that the SDK and the connector print."""
 
 import io
 

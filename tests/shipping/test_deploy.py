@@ -1,4 +1,4 @@
-"""`make deploy`, whole: the real `fivetran deploy` against a fake of Fivetran's API."""
+"""The whole of `make deploy`: the real `fivetran deploy` against a fake of Fivetran's API."""
 
 import base64
 import io
@@ -60,7 +60,7 @@ def fivetran() -> Iterator[FakeFivetran]:
         yield fake
 
 
-# One worker: the fake is deployed to once for the tests that only look at what came of it.
+# One worker, so that tests that only look at the result share one deploy to the fake.
 one_deploy = pytest.mark.xdist_group("deploy")
 one_redeploy = pytest.mark.xdist_group("redeploy")
 
@@ -73,10 +73,10 @@ def configured_checkout(home: Path) -> Path:
 
 
 def deploys_from(folder: Path, fivetran: FakeFivetran, home: Path) -> Deploy:
-    """Deploys as `make deploy` does, with no terminal; keywords change the environment."""
+    """Returns a `make deploy` without a terminal; its keywords change the environment."""
     environment = hermetic_environment(home)
     use_fake_fivetran(home, fivetran.url)
-    environment.pop("CI", None)  # With it the SDK asks less.
+    environment.pop("CI", None)  # With CI set, the SDK asks fewer questions.
     environment |= {
         "FIVETRAN_API_KEY": FIVETRAN_KEY,
         "FIVETRAN_DESTINATION_NAME": "Warehouse",
@@ -94,7 +94,7 @@ def deploys_from(folder: Path, fivetran: FakeFivetran, home: Path) -> Deploy:
             text=True,
             check=False,
         )
-        # Whatever is tested, no key is ever shown, nor the eight characters the SDK would show.
+        # No test may show a key, not even the eight characters that the SDK would show.
         for secret in (FIVETRAN_KEY, FIVETRAN_KEY[:8], COURIER_KEY):
             assert secret not in done.stdout + done.stderr
         return done
@@ -114,7 +114,7 @@ def deploy(folder: Path, fivetran: FakeFivetran, tmp_path: Path) -> Deploy:
 
 @dataclass(frozen=True)
 class Deployed:
-    """What one deploy printed, and the fake that it changed."""
+    """The output of one deploy, and the fake that it changed."""
 
     printed: str
     fivetran: FakeFivetran
@@ -137,7 +137,7 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
 
 @pytest.fixture(scope="module")
 def redeployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
-    """A deploy to the connection conn_1, which was there before."""
+    """A deploy to the existing connection conn_1."""
     home = tmp_path_factory.mktemp("redeployed")
     with fake_fivetran(FIVETRAN_KEY) as fivetran:
         fivetran.add_connection("courier")
@@ -361,7 +361,7 @@ def test_an_unknown_destination_is_named_beside_those_that_are_known(
 
 @pytest.fixture
 def refusing_proxy() -> Iterator[str]:
-    """The address of a proxy that takes neither request nor tunnel."""
+    """Yields the address of a proxy that refuses both requests and tunnels."""
 
     class Handler(BaseHTTPRequestHandler):
         def refuse(self) -> None:
@@ -370,7 +370,7 @@ def refusing_proxy() -> Iterator[str]:
         do_GET = do_CONNECT = refuse
 
         def log_message(self, format: str, *args: object) -> None:
-            """Say nothing."""
+            """Logs nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}).start()
@@ -741,7 +741,7 @@ def test_a_state_of_another_connector_is_not_deployed_over(
 def test_a_rollback_can_be_rehearsed_as_the_document_says(
     deploy: Deploy, fivetran: FakeFivetran
 ) -> None:
-    """An older version over a newer state, each time from the same checkout."""
+    """Deploys an older version over a newer state, each time from the same checkout."""
 
     def patch(path: str, change: dict[str, Any]) -> None:
         request = urllib.request.Request(
@@ -804,7 +804,7 @@ def test_the_fake_can_be_started_and_deployed_to_as_it_says(folder: Path, tmp_pa
     assert "Traceback" not in changes
 
 
-@pytest.mark.timeout(300)  # It installs packages.
+@pytest.mark.timeout(300)  # It installs packages
 @one_deploy
 def test_the_uploaded_archive_syncs_in_an_environment_of_its_own_pins(
     first: Deployed, tmp_path: Path

@@ -1,4 +1,4 @@
-"""The README stays short, and what the documents point to is there."""
+"""The README stays short, and everything that the documents point to exists."""
 
 import re
 from pathlib import Path
@@ -10,7 +10,7 @@ from tools.stage import ROOT
 
 README = ROOT / "README.md"
 DOCUMENTS = [README, ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
-# The community repository asks for these, in this order.
+# The community repository requires these, in this order.
 HEADINGS = [
     "Connector overview", "Requirements", "Getting started", "Features", "Configuration file",
     "Requirements file", "Authentication", "Pagination", "Data handling", "Error handling",
@@ -59,7 +59,7 @@ def test_every_file_that_contributing_names_exists() -> None:
     for line in table.splitlines():
         folder = ROOT
         for name in re.findall(r"`([\w./]+\.(?:py|md))`", line):
-            # A bare name lies beside the one before it.
+            # A bare name is in the same folder as the one before it.
             path = ROOT / name if "/" in name or folder == ROOT else folder / name
             named.append(path if path.exists() else ROOT / name)
             folder = named[-1].parent

@@ -1,4 +1,4 @@
-"""The linter of imports finds an import that goes against the layers or past a boundary."""
+"""The import linter reports imports that go against the layers or cross a boundary."""
 
 import shutil
 import subprocess
@@ -24,7 +24,7 @@ def lint(folder: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def package(tmp_path: Path) -> Path:
-    """A copy of the package, beside the contracts that `make lint` holds it to."""
+    """Returns a copy of the package with the contracts that `make lint` checks."""
     shutil.copy(ROOT / "setup.cfg", tmp_path)
     ignored = shutil.ignore_patterns("__pycache__")
     return shutil.copytree(ROOT / PACKAGE, tmp_path / PACKAGE, ignore=ignored)

@@ -1,4 +1,4 @@
-"""docs/operations.md: every text has its row, every row a text, and what it says to do works."""
+"""docs/operations.md: every text has a row, every row a text, and the actions work."""
 
 import re
 from pathlib import Path
@@ -14,7 +14,7 @@ from tools.stage import ROOT
 
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
 
-# Said of what goes well, or as a question.
+# Texts about success, or questions.
 NO_TROUBLE = {
     ", back to ……",
     "(… of the way to …)",
@@ -37,7 +37,7 @@ NO_TROUBLE = {
     "name of the Fivetran destination",
     "name of the connection, e.g. courier",
 }
-# Said only behind a text that has a row, in the last table beside one, or by somebody else.
+# These only follow a text with a row, are in the last table beside one, or are said elsewhere.
 BEHIND_ANOTHER = (
     "Put a key from Courier's Settings > API Keys there",
     "Allowed: https://api.courier.com,",
@@ -54,7 +54,7 @@ BEHIND_ANOTHER = (
 
 
 def rows() -> list[list[str]]:
-    """The messages of each row of the tables of messages."""
+    """Returns the messages in each row of the message tables."""
     tables = re.findall(
         r"^\| message \| meaning \| action \|\n\|[-|]+\n((?:\|.*\n)+)", OPERATIONS, re.MULTILINE
     )
@@ -66,11 +66,11 @@ def rows() -> list[list[str]]:
 
 
 def stands_for(message: str, text: str) -> bool:
-    """Whether a row's message is a text of the code, or a beginning of it."""
+    """Returns whether a row's message equals a text of the code, or is its beginning."""
     message, text = (re.sub(r"…+", "…", words).removesuffix(" …") for words in (message, text))
     if message == text:
         return True
-    # A beginning must be more than what many texts share.
+    # A beginning must be long enough to be distinctive.
     return text.startswith(message) and len(message.replace("…", "")) >= 20
 
 
@@ -153,7 +153,7 @@ def test_one_stream_can_be_synced_again_as_the_document_says(tmp_path: Path) -> 
         assert sent["brand"] == len(list(courier.truth("brand")))
         assert sent["audit_event"] == len(list(courier.truth("audit_event")))
         assert sent["list"] == 0
-        # The delete of that time is not lost: it lands once a second read, later, agrees.
+        # The delete from that time is not lost: it lands once a second, later read confirms it.
         courier.change("advance", ms=2 * 3_600_000)
         succeeded(project.sync())
     assert project.warehouse.answer("SELECT count(*) FROM brand WHERE _fivetran_deleted") == [(1,)]

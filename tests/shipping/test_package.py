@@ -1,4 +1,4 @@
-"""`make package`: the real `fivetran package`, on what runs and nothing else."""
+"""`make package`: the real `fivetran package`, for the files that run and no others."""
 
 import ast
 import io
@@ -16,14 +16,14 @@ from tests.support.checkout import LEFT_LYING_ABOUT, checkout, shipped_names
 from tests.support.hermetic import hermetic_environment
 from tests.support.spellings import KEY, found
 
-# One worker: the checkout is packaged once for those that only look at the archive.
+# One worker, so that tests that only look at the archive share one package.
 pytestmark = pytest.mark.xdist_group("package")
 
 Package = Callable[[], subprocess.CompletedProcess[str]]
 
 
 def imports(source: str) -> set[str]:
-    """The top-level names that a module imports, anywhere in it, from outside its package."""
+    """Returns the top-level names from outside its package that a module imports anywhere."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
@@ -35,7 +35,7 @@ def imports(source: str) -> set[str]:
 
 @dataclass(frozen=True)
 class Packaged:
-    """A checkout that was packaged as `make package` does, and what that printed."""
+    """A checkout packaged as by `make package`, and the output of that."""
 
     folder: Path
     done: subprocess.CompletedProcess[str]
@@ -58,7 +58,7 @@ def package_in(folder: Path, environment: dict[str, str]) -> subprocess.Complete
 
 @pytest.fixture(scope="module")
 def packaged(tmp_path_factory: pytest.TempPathFactory) -> Packaged:
-    """The checkout as it is, packaged once."""
+    """The unchanged checkout, packaged once."""
     home = tmp_path_factory.mktemp("packaged")
     (home / "checkout").mkdir()
     folder = checkout(home / "checkout")
@@ -75,8 +75,8 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def package(folder: Path, tmp_path: Path) -> Package:
-    """Packages the folder as `make package` does."""
-    # Made once: a test may put a pipreqs of its own there.
+    """Returns a function that packages the folder as `make package` does."""
+    # Made once, because a test may replace its pipreqs.
     environment = hermetic_environment(tmp_path)
     return lambda: package_in(folder, environment)
 

@@ -1,4 +1,4 @@
-"""`make release` tags what it has checked, and one version number is told everywhere."""
+"""`make release` tags what it has checked, and the version number is the same everywhere."""
 
 import re
 import subprocess

@@ -1,4 +1,4 @@
-"""What ships is pinned to the last digit."""
+"""Everything that ships is pinned to an exact version."""
 
 import re
 from pathlib import Path

@@ -1,6 +1,6 @@
-"""Machines and checkouts that have broken `make`: each is set up here, without a network.
+"""Machines and checkouts that have broken `make`, each reproduced here without a network.
 
-The environment is made from an empty requirements-dev.txt, so pip asks no index.
+The environment is made from an empty requirements-dev.txt, so pip contacts no index.
 """
 
 import os
@@ -17,7 +17,7 @@ from tools.stage import ROOT
 
 Make = Callable[..., subprocess.CompletedProcess[str]]
 
-# Set by a person, a distribution or an image; each has made the first command fail.
+# Set by users, distributions or images; each has made the first command fail.
 HARMFUL = {
     "PIP_USER": "1",
     "PYTHONSAFEPATH": "1",
@@ -26,11 +26,11 @@ HARMFUL = {
     "PYTHONOPTIMIZE": "2",
     "PYTHONPATH": "/nowhere",
 }
-# A recipe of the tests' own: what a recipe's Python finds.
+# A recipe for these tests that shows what a recipe's Python finds.
 SHOW = "show:;@$(BIN)/python -c 'import tools, sys; print(sys.stdout.encoding, __debug__)'"
 MADE = "Making the virtual environment in .venv"
 
-# One worker: the environment is made once for all of these tests.
+# One worker, so that the environment is made once for all of these tests.
 pytestmark = pytest.mark.xdist_group("setups")
 
 
@@ -47,7 +47,7 @@ def make(folder: Path, *arguments: str, **changes: str) -> subprocess.CompletedP
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkout whose environment was made under everything harmful at once."""
+    """Returns a checkout whose environment was made under all harmful settings at once."""
     folder = tmp_path_factory.mktemp("made") / "checkout"
     shutil.copytree(ROOT / "tools", folder / "tools")
     shutil.copy(ROOT / "Makefile", folder)
@@ -92,7 +92,7 @@ def test_an_environment_is_made_anew_where_its_python_is_gone(made: Path) -> Non
     for python in (made / ".venv" / "bin").glob("python*"):
         python.unlink()
         python.symlink_to("/nowhere/python")
-    # Whole again, for the other tests too.
+    # Makes it whole again, also for the other tests.
     assert MADE in make(made, ".venv/.ready").stdout
     assert MADE not in make(made, ".venv/.ready").stdout
 

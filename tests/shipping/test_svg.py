@@ -1,4 +1,4 @@
-"""The pictures show what was recorded, in light and dark mode."""
+"""The pictures show the recorded data, in light and dark mode."""
 
 import re
 from xml.etree import ElementTree
@@ -47,7 +47,7 @@ def test_a_dot_a_sync_and_the_older_the_higher() -> None:
     drawn = rereads(log)
     ElementTree.fromstring(drawn)
     heights = [float(y) for y in re.findall(r'cy="([\d.]+)" r="2"', drawn)]
-    assert len(heights) == 4  # The first sync, which reads everything, is left out.
+    assert len(heights) == 4  # leaves out the first sync, which reads everything
     assert heights[2] < heights[1] < heights[0] == heights[3]
 
 

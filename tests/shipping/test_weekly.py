@@ -1,4 +1,4 @@
-"""The figures of the weekly runs are written down with date and commit, failures too."""
+"""The weekly runs record their figures with date and commit, and their failures too."""
 
 import sys
 from datetime import UTC, date, datetime

@@ -1,4 +1,4 @@
-"""The workflows do what a person does: they call make."""
+"""The workflows do what people do: they call make."""
 
 import json
 import os
@@ -23,7 +23,7 @@ WEEKLY = ROOT / ".github" / "workflows" / "weekly.yml"
 def run(
     workflow: Path, step: str, folder: Path, **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    """A step's script, run as GitHub runs it."""
+    """Runs a step's script as GitHub would."""
     _, _, below = workflow.read_text().partition(f"- name: {step}\n")
     script = re.split(r"\n(?=      - |\n)", below.partition("run: |\n")[2])[0]
     return subprocess.run(
@@ -52,7 +52,7 @@ def test_a_workflow_runs_little_but_make() -> None:
     commands = re.findall(r"run: (?!\|)(.*)", text)
     assert commands
     assert [command for command in commands if not command.startswith("make ")] == []
-    # A tag is compared, a configuration is written, and figures are committed.
+    # They compare a tag, write a configuration, and commit figures.
     assert text.count("run: |") == 3
 
 
@@ -94,7 +94,7 @@ def test_the_configuration_is_the_settings_and_the_key(tmp_path: Path, settings:
 
 @pytest.fixture
 def clones(tmp_path: Path) -> tuple[Path, Path]:
-    """Two clones of one repository that holds docs/reliability.md."""
+    """Returns two clones of one repository that contains docs/reliability.md."""
     subprocess.run(["git", "init", "-q", "--bare", "-b", "main", "origin"], cwd=tmp_path)
     for name in ("ours", "theirs"):
         subprocess.run(["git", "clone", "-q", "origin", name], cwd=tmp_path, check=True)

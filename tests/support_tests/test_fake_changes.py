@@ -1,4 +1,4 @@
-"""The fake account changes as it is told to, and tells the truth about it."""
+"""The fake account applies changes as told, and its truth follows them."""
 
 from collections.abc import Callable
 from random import Random

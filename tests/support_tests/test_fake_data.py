@@ -1,4 +1,4 @@
-"""The account of the fake API: seeded, in order, of every known shape."""
+"""The account of the fake API: seeded, in order, with every known shape."""
 
 import gc
 import time
@@ -182,7 +182,7 @@ def test_plain_names_are_those_that_people_recognise() -> None:
 
 
 def leaves(value: Any) -> Iterator[Any]:
-    """The values in an object or a list, at any depth."""
+    """Yields the values in an object or a list, at any depth."""
     if isinstance(value, dict):
         value = list(value.values())
     if not isinstance(value, list):

@@ -18,7 +18,7 @@ def get(api: FakeApi, path: str, **query: str) -> dict[str, Any]:
 
 
 def log(api: FakeApi, **query: str) -> list[list[dict[str, Any]]]:
-    """The pages of the preference log."""
+    """Returns the pages of the preference log."""
     pages: list[list[dict[str, Any]]] = []
     cursor: dict[str, str] = {}
     while True:

@@ -1,4 +1,4 @@
-"""The fake Courier API over real HTTP, and in a process of its own."""
+"""The fake Courier API over real HTTP, and in a separate process."""
 
 import asyncio
 import dataclasses
@@ -68,7 +68,7 @@ async def test_a_walk_over_http_reads_exactly_the_truth(http: aiohttp.ClientSess
 
 
 async def test_faults_reach_the_wire(http: aiohttp.ClientSession) -> None:
-    # Two drops: aiohttp's client asks once more by itself after the first.
+    # Two drops, because aiohttp's client retries once by itself after the first.
     kinds = (
         "drop",
         "drop",

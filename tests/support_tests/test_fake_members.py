@@ -22,7 +22,7 @@ def path(stream: str, parent: str) -> str:
 
 
 def read(api: FakeApi, stream: str, parent: str) -> list[dict[str, Any]]:
-    """Every page of one parent's rows, the parent's id added where they lack it."""
+    """Returns every page of one parent's rows, with the parent's id added if missing."""
     rows: list[dict[str, Any]] = []
     query: dict[str, str] = {}
     while True:

@@ -1,4 +1,4 @@
-"""Rules of the fake API: any answer to any request, at the moment that a test needs."""
+"""Rules of the fake API: any answer to any request, at any moment that a test needs."""
 
 import gzip
 import json

@@ -1,4 +1,4 @@
-"""Every test that runs the `fivetran` command stands on this environment."""
+"""The environment on which every test of the `fivetran` command depends."""
 
 import subprocess
 from pathlib import Path

@@ -1,8 +1,8 @@
 """Courier's own client reads every endpoint of the fake API, and agrees with its truth.
 
-The client comes as it is, without strict validation, since that refuses even real rows. What a
-strict reading refuses in the fake's rows stands in REFUSED with its reason; anything else that
-it refuses is a bug of the fake.
+The client is used without strict validation, which refuses even real rows. REFUSED lists what
+strict validation refuses in the fake's rows, with the reason; any other refusal is a bug of the
+fake.
 """
 
 import time
@@ -27,7 +27,7 @@ REFUSED = {
     ("message", "notification"): "lacking in real rows",
     ("notification", "topic_id"): "lacking where a template never had a topic",
 }
-# The serializer warns where a value is kept as it came, which is what is tested here.
+# The serializer warns if a value was kept unchanged, which is what these tests check.
 pytestmark = pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")
 
 Row = dict[str, Any]
@@ -37,7 +37,7 @@ Call = Callable[..., Awaitable[Any]]
 @pytest.fixture
 async def server() -> AsyncIterator[FakeServer]:
     options = Options(metrics_per_second=0)
-    # Today's metrics grow while the clock runs; what is read and the truth are of one moment.
+    # A fixed clock: today's metrics grow with time, and the reading must match the truth.
     account = Account(sizes={"message": 120}, now_ms=time.time_ns() // 1_000_000)
     async with serve(account, options) as running:
         yield running
@@ -51,7 +51,7 @@ async def client(server: FakeServer) -> AsyncIterator[Any]:
 
 
 async def paged(call: Call, **query: Any) -> list[Any]:
-    """The records of all pages."""
+    """Returns the records of all pages."""
     found: list[Any] = []
     while True:
         page = await call(**query)
@@ -67,7 +67,7 @@ def row(model: Any) -> Row:
 
 
 def check(stream: str, models: list[Any], truth: Iterable[Row]) -> None:
-    """The client has read the truth, and refuses strictly what is known to be refused."""
+    """Checks that the client read the truth, and that strict validation refuses what is known."""
     expected = list(truth)
     assert [row(model) for model in models] == expected
     assert expected

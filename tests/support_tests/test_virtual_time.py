@@ -1,4 +1,4 @@
-"""The clock that the tests of time rest on."""
+"""The virtual clock on which tests of time depend."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""Walks over the fake API in process, for the tests of it."""
+"""In-process walks over the fake API, for its tests."""
 
 import json
 from base64 import b64encode
@@ -32,7 +32,7 @@ def body(reply: Reply) -> dict[str, Any]:
 
 
 def page(stream: str, data: dict[str, Any]) -> Page:
-    """Records, next cursor, whether there is more: by the rules of the two envelope families."""
+    """Returns records, next cursor, and whether more follows, for both envelope families."""
     records = data[STREAMS[stream].array]
     if stream == "tenant":
         return records, data.get("cursor"), data["has_more"]
@@ -41,7 +41,7 @@ def page(stream: str, data: dict[str, Any]) -> Page:
 
 
 def pages(api: FakeApi, stream: str, **query: str) -> list[Page]:
-    """Every page of a walk; in process."""
+    """Returns every page of a walk, read in process."""
     found: list[Page] = []
     while not found or found[-1][2]:
         cursor = {"cursor": found[-1][1] or ""} if found else {}

@@ -1,4 +1,4 @@
-"""An account and the tables that sync after sync makes of it, in virtual time."""
+"""An account and the tables that successive syncs make of it, in virtual time."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -35,7 +35,7 @@ SMALL = {
     "notification": 12,
 }
 PAGES = {table: 7 for table in TABLES if table != "message"}
-# One table alone keeps a test short.
+# A single table keeps a test short.
 MESSAGES = (BY_TABLE["message"],)
 
 
@@ -52,16 +52,16 @@ def small_account(**changes: Any) -> Account:
 
 
 def messages_account(count: int, *, days: float, **changes: Any) -> Account:
-    """An account of which messages are the matter; of all else there is one row."""
+    """Returns an account for tests of messages; every other table has one row."""
     sizes = dict.fromkeys(SMALL, 1) | {"message": count}
     return small_account(sizes=sizes, span_days=days, **changes)
 
 
 class House:
-    """Syncs one after another into the same tables, each from the state that the last one saved.
+    """Runs successive syncs into the same tables, each from the last saved state.
 
-    options: of the fake API, for all syncs. settings: of the connector, likewise.
-    error: why the last sync failed, or "".
+    options: of the fake API, for all syncs. settings: of the connector, for all syncs. error: why
+    the last sync failed, or "".
     """
 
     def __init__(
@@ -90,9 +90,9 @@ class House:
         fails: bool = False,
         **changes: Any,
     ) -> Sink:
-        """One sync, `after_ms` later. Its rows land also where it dies at an operation.
+        """Runs one sync, `after_ms` later. Its rows land even if it dies at an operation.
 
-        Raises AssertionError where a sync fails that was not told to.
+        Raises AssertionError if a sync fails unless `fails`, or does not fail although `fails`.
         """
         self.account.advance(after_ms)
         self.api = FakeApi(self.account, Options(**(self.options | (options or {}))))
@@ -122,14 +122,14 @@ class House:
         return sink
 
     def syncs(self, count: int, **given: Any) -> Sink:
-        """Several alike; the last one's sink."""
+        """Runs several such syncs; returns the last one's sink."""
         for _ in range(count - 1):
             self.sync(**given)
         return self.sync(**given)
 
     @property
     def wrong(self) -> dict[str, tuple[int, int, int]]:
-        """Table -> rows that are missing, stale, or still there though they have gone."""
+        """Table -> the numbers of rows that are missing, stale, or still there though deleted."""
         found = {}
         for stream in self.settings.get("streams", STREAMS):
             table = stream.table
@@ -142,11 +142,11 @@ class House:
         return found
 
     def of(self, table: str) -> dict[str, Any]:
-        """What the state holds of a table."""
+        """Returns the saved state of a table."""
         return dict(self.state["streams"].get(table, {}))
 
     def requests(self, table: str = "message") -> int:
-        """Pages that the last sync has asked for."""
+        """Returns how many pages the last sync requested."""
         return self.api.traffic.by_stream[table]
 
     def missing(self, table: str = "message") -> int:
@@ -154,7 +154,7 @@ class House:
 
 
 def ready(account: Account | None = None, **given: Any) -> House:
-    """A house whose first sync has read everything."""
+    """Returns a house whose first sync has read everything."""
     house = House(account, **given)
     house.sync()
     assert house.wrong == {}

@@ -1,4 +1,4 @@
-"""A further listing of Courier's is an entry in the catalog, and not a line of code besides."""
+"""Adding one of Courier's other listings takes an entry in the catalog, and no code."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -55,7 +55,7 @@ def webhook(number: int) -> dict[str, Any]:
 
 @asynccontextmanager
 async def serving(records: list[dict[str, Any]]) -> AsyncIterator[str]:
-    """A server of that one listing; its cursors are numbers of records."""
+    """Serves that one listing; its cursors are record numbers."""
 
     async def page(request: web.Request) -> web.Response:
         begin = int(request.query.get("cursor", "0"))

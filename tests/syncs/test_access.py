@@ -1,4 +1,4 @@
-"""A key that is refused, a stream that is denied, and access that is lost."""
+"""A refused key, a denied stream, and lost access."""
 
 import pytest
 
@@ -18,7 +18,7 @@ def test_a_stream_that_was_never_readable_is_skipped_with_a_warning(
     assert house.wrong.keys() == {table}
     assert house.of(table) == {}
     house.sync()
-    # Once the plan includes it, all of it lands.
+    # Once the plan includes the stream, all of it lands.
     house.options = {"page_sizes": {}}
     house.sync()
     assert house.wrong == {}

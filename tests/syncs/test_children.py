@@ -1,4 +1,4 @@
-"""Children of a parent's rows, over several syncs: rounds, what is owed, and what has gone."""
+"""Children of a parent's rows, over several syncs: rounds, what is owed, and what is deleted."""
 
 import contextlib
 from collections.abc import Callable
@@ -22,7 +22,7 @@ CHILD = {"list": "list_subscription", "tenant": "tenant_user"}
 
 
 class House:
-    """An account with one table of parents and one of children, and what has landed of it."""
+    """An account with one table of parents and one of children, and the tables landed so far."""
 
     def __init__(self, parent: str = "list", **changes: Any) -> None:
         self.parent, self.child = parent, CHILD[parent]
@@ -44,7 +44,7 @@ class House:
         return BY_TABLE[self.child].key[at]
 
     async def sync(self, hours: float = 2.0, sink: Sink | None = None, **changes: Any) -> Sink:
-        """One sync so many hours later. What it sends lands, also where it fails."""
+        """Runs one sync this many hours later. Its rows land even if it fails."""
         self.account.advance(int(hours * HOUR_MS))
         self.sink = sink or Sink()
         streams = (BY_TABLE[self.parent], BY_TABLE[self.child])
@@ -132,7 +132,7 @@ async def test_the_children_of_new_parents_land_next_though_the_listing_failed()
     await house.sync()
     for new in house.account.add(house.parent, 10):
         house.account.members.add_members(house.child, new, 3)
-    # New ones stand on the pages before it, too.
+    # The pages before it hold new parents too.
     house.rules({"stream": house.parent, "page": 8, "status": 500})
     await house.fails(house.parent)
     assert house.sink.sent(house.parent)
@@ -206,7 +206,7 @@ async def test_a_known_parent_that_the_walk_of_the_first_round_misses_is_read_al
 ):
     house = House(children_refresh_hours=720.0)
     await house.sync(streams=(BY_TABLE["list"],))
-    # It has moved to a page that the walk had read.
+    # As if it had moved to a page that the walk had already read.
     missed = house.parent_with_children()
     others = [record for record in house.account.truth("list") if record["id"] != missed]
     body = {"items": others, "paging": {"more": False}}
@@ -248,7 +248,7 @@ async def test_a_child_goes_at_the_second_whole_reading_that_lacks_it(house: Hou
 async def test_the_hour_between_two_readings_counts_from_when_the_parent_was_read() -> None:
     house = House()
     await house.sync()
-    # Read two hours after the walk over the lists began.
+    # The parent is read two hours after the walk over the lists began.
     parent = house.parent_with_children()
     house.account.members.remove_members(house.child, parent)
     house.rules({"stream": house.child, "date_shift_seconds": 7_200.0})
@@ -289,7 +289,7 @@ async def test_a_child_that_is_seen_before_a_reading_fails_is_not_half_way_to_de
 
 
 async def test_a_tenant_whose_members_have_no_user_id_fails_no_sync() -> None:
-    """Courier documents them, and without a key they cannot be stored."""
+    """Courier documents such members, which cannot be stored without a key."""
     house = House("tenant")
     await house.sync()
     parent = house.parent_with_children()
@@ -403,10 +403,10 @@ async def test_children_of_a_parent_that_nobody_remembers_stay_until_it_is_read(
     await house.sync()
     missed = house.parent_with_children()
     if forgotten == "all":
-        # As where the state of the parents could not be read.
+        # As if the state of the parents could not be read.
         del house.state["streams"]["list"]
     else:
-        # As where no sync has come to its row, though one has read its children.
+        # As if no sync had reached its row, though one had read its children.
         parents = house.state["streams"]["list"]
         rows = parents["sent"].split("\n")
         parents["sent"] = "\n".join(row for row in rows if not row.endswith(missed))
@@ -426,7 +426,7 @@ async def test_children_of_a_parent_that_went_between_rounds_go_and_nothing_fail
     gone = house.parent_with_children()
     house.account.delete(house.parent, gone)
     house.rules({"stream": house.child, "parent": gone, "status": status})
-    # The parent's row stays, and so do its children until two readings have not held them.
+    # The parent's row stays, and its children stay until two readings have missed them.
     await house.sync(capture_deletes=False)
     await house.sync()
     await house.sync()
@@ -444,7 +444,7 @@ async def test_a_cursor_that_is_refused_does_not_pass_for_a_parent_that_has_gone
     await house.sync()
     house.rules(
         {"stream": house.child, "parent": parent, "cursor": "given", "status": status},
-        # The parent is answered by its id, but no longer listed.
+        # The parent answers by its id, but is no longer listed.
         {"stream": house.parent, "kind": "listing", "body": EMPTY_LISTING},
     )
     for _ in range(3):
@@ -539,7 +539,7 @@ async def test_a_round_whose_last_parents_have_gone_is_over(house: House) -> Non
     house.account.members.remove_members(house.child, last, users=house.of(last))
     for _ in range(2):
         await house.sync()
-    # As a sync leaves it that dies when all parents but the last are done.
+    # The state that a sync leaves if it dies when all parents but the last are done.
     current = house.state["streams"][house.child]["round"]
     house.state["streams"][house.child]["round"] = {"began": current["began"], "done_to": before}
     house.account.delete(house.parent, last)
@@ -575,7 +575,7 @@ def test_a_thousand_parents_are_read_at_the_rate_that_is_set() -> None:
     streams = (BY_TABLE["tenant"], BY_TABLE["tenant_user"])
     synced = virtual_sync(api, streams=streams, requests_per_second=200.0)
     assert synced.error is None
-    # Once their ten pages have been read: nobody knows before which parents there are.
+    # Measured once their ten pages have been read, since parents are unknown before that.
     assert synced.seconds - synced.last_answer["/tenants"] <= 1.2 * 1_000 / 200
 
 
@@ -623,7 +623,7 @@ async def test_no_day_of_metrics_leaves_the_window_before_it_is_read_to_its_end(
         sink = await sync(api, state, streams=streams, children_refresh_hours=720.0)
         tables.apply(sink)
         state = sink.last_state()
-        # Of days that a later round has left behind.
+        # Rows of days that a later round no longer covers.
         last = account.now_ms() - 27 * 24 * HOUR_MS
         for key, row in expected_of(api, "notification_metric").items():
             if row["period"].timestamp() * 1000 < last:
@@ -646,7 +646,7 @@ def test_one_parent_that_is_always_limited_does_not_slow_the_others_down(
         synced.error
     )
     *_, last, _ = sorted(synced.last_answer.values())
-    # Two thousand at fifty a second, and what the first refusals cost.
+    # Two thousand at fifty a second, plus the cost of the first refusals.
     assert last < 200
     assert synced.seconds < 800
 
@@ -665,7 +665,7 @@ async def test_rounds_that_die_anywhere_end_with_the_tables_of_the_source(seed: 
         unsaved |= sent_after_the_last_checkpoint(house)
     for _ in range(5):
         await house.sync(hours=25)
-    # Such a row that goes before a later sync has seen it stays (docs/reliability.md).
+    # Such a row stays if it is deleted before a later sync sees it (docs/reliability.md).
     for key in unsaved - expected(house.account, house.child).keys():
         house.tables.rows[house.child].pop(key, None)
     assert house.is_equal()
@@ -674,7 +674,7 @@ async def test_rounds_that_die_anywhere_end_with_the_tables_of_the_source(seed: 
 
 
 def sent_after_the_last_checkpoint(house: House) -> set[str]:
-    """The keys of children that a sync which died sent without having saved that."""
+    """Returns the keys of children that a dying sync sent after its last checkpoint."""
     rows: set[str] = set()
     for name, data in house.sink.operations:
         if name == "checkpoint":
@@ -686,7 +686,7 @@ def sent_after_the_last_checkpoint(house: House) -> set[str]:
 
 
 def changes_of(house: House) -> list[Callable[[], Any]]:
-    """Children that come, go and move; parents that come and go between their children's pages."""
+    """Returns changes that add, remove and move children, and add and delete parents meanwhile."""
     account, members, child = house.account, house.account.members, house.child
 
     def delete_during_reading() -> None:

@@ -1,4 +1,4 @@
-"""A sync that dies at whatever operation claims nothing that has not been handed over."""
+"""A sync that dies at any operation claims nothing that has not been handed over."""
 
 import asyncio
 import random
@@ -35,7 +35,7 @@ TINY = {
 @pytest.mark.parametrize("lanes", [1, 8])
 @pytest.mark.parametrize("rows", ["lost", "kept"])
 def test_a_first_sync_that_dies_at_any_operation_loses_nothing(lanes: int, rows: str) -> None:
-    """Rows after the last checkpoint have landed or have not."""
+    """Rows after the last checkpoint may have landed or not."""
     whole = House(small_account(sizes=TINY), message_lanes=lanes).sync()
     for crash_at in range(0, len(whole.operations), 7 if rows == "lost" else 9):
         house = House(small_account(sizes=TINY), message_lanes=lanes)
@@ -71,11 +71,11 @@ def test_deaths_at_random_operations_while_everything_changes_lose_nothing(seed:
             house.account.delete(table, id_)
         for age in (0.1, 5, 25):
             change_at_age(house.account, round(age * DAY_MS), status="OPENED")
-    # A lane that was renewed a moment ago is left alone for a day, a template for two walks.
+    # A lane that was just renewed is left alone for a day, and a template for two walks.
     house.syncs(8, after_ms=26 * HOUR_MS)
     house.syncs(2, after_ms=10 * DAY_MS)
     wrong = house.wrong
-    # A row of a sync that died may stay if it went before a later one saw it (reliability.md).
+    # A row of a sync that died may stay if it was deleted before a later sync (reliability.md).
     assert all(missing == stale == 0 for missing, stale, _ in wrong.values()), wrong
     assert sum(extra for _, _, extra in wrong.values()) <= 3
 
@@ -197,5 +197,5 @@ async def test_a_slow_destination_holds_the_reading_up() -> None:
     asked = house.api.traffic.requests
     quick.set()
     await task
-    # Two queues full of pages may wait, and what was written: not all four hundred.
+    # Two full queues may wait, plus what was written, but not all four hundred pages.
     assert asked < 250

@@ -1,4 +1,4 @@
-"""Rows are deleted once they have surely gone, and at no time before."""
+"""Rows are deleted once they are certainly gone, and never before."""
 
 from typing import Any
 from urllib.parse import quote
@@ -72,7 +72,7 @@ def test_rows_hidden_from_the_listing_but_answered_by_id_stay(table: str) -> Non
         house.account.hide(table, id_)
     for _ in range(6):
         assert deleted(house, table, after_ms=10 * HOUR_MS) == []
-    # One that answered 200 is asked again after a day, not in each sync.
+    # An id that answered 200 is requested again after a day, not in each sync.
     assert house.api.traffic.by_id[table] <= 7
     for id_ in hidden:
         house.account.restore(table, id_)
@@ -95,7 +95,7 @@ def test_a_row_that_is_seen_again_is_not_half_way_to_deletion() -> None:
 
 @pytest.mark.parametrize("status", [400, 404, 410])
 def test_any_refusal_of_an_id_says_that_its_row_has_gone(status: int) -> None:
-    """400 is all that Courier documents for an unknown tenant."""
+    """Courier documents only 400 for an unknown tenant."""
     house = ready()
     (gone,) = house.account.pick("tenant", 1)
     house.account.delete("tenant", gone)
@@ -108,14 +108,14 @@ def test_any_refusal_of_an_id_says_that_its_row_has_gone(status: int) -> None:
 def test_where_no_id_is_answered_moved_rows_stay_and_gone_ones_go_after_a_day(
     status: int,
 ) -> None:
-    """A gateway that does not have the routes by id."""
+    """As behind a gateway without the routes by id."""
     gateway = {"rules": [{"kind": "by_id", "status": status}]}
     house = ready(options=gateway)
     (gone,) = house.account.pick("list", 1)
     house.account.delete("list", gone)
     assert deleted(house, "list") == []
     assert deleted(house, "list", after_ms=22 * HOUR_MS) == []
-    # One that moves to the head while the listing is read is found there.
+    # A row that moves to the head while the listing is read is found there.
     *_, moved = [row["id"] for row in house.account.truth("list")]
     change = {"do": "move", "stream": "list", "id": moved, "to": "head"}
     result = house.sync(

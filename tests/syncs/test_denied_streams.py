@@ -1,4 +1,4 @@
-"""402 and 403 on every stream mean the key, also where tables of children are among them."""
+"""402 or 403 on every stream means the key, even with tables of children among them."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""An empty listing of messages that had rows proves nothing and costs nothing."""
+"""If a listing of messages that had rows is empty, this proves nothing and costs nothing."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Envelopes that are not as documented: an error with a name, or read as they are meant."""
+"""Undocumented envelopes: either an error that names the stream, or read as intended."""
 
 from typing import Any
 

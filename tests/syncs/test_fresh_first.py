@@ -1,4 +1,4 @@
-"""What is new lands in every sync, whatever is wrong further back."""
+"""New records land in every sync, whatever is wrong further back."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ STATUSES = [400, 402, 403, 404, 405, 409, 410, 412, 422, 500]
 
 
 def failing_page(days_back: float, **answer: Any) -> dict[str, Any]:
-    """Pages that hold a message of that hour are answered with a failure."""
+    """Makes pages that hold a message of that hour fail."""
     at = NOW_MS - round(days_back * DAY_MS)
     rule = {"stream": "message", "holds_from_ms": at, "holds_until_ms": at + HOUR_MS}
     return {"rules": [rule | (answer or {"status": 500})]}

@@ -1,4 +1,4 @@
-"""Rows that only seem to have gone: none of them may be deleted."""
+"""Rows that only seem to be gone: none of them may be deleted."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ SIZES = {
 
 
 class House:
-    """An account with one table, and what has landed of it."""
+    """An account with one table, and the rows landed so far."""
 
     def __init__(self, table: str, **options: Any) -> None:
         self.table = table
@@ -42,7 +42,7 @@ class House:
         return sink
 
     async def deleted(self, syncs: int = 4) -> list[str]:
-        """What some syncs a day apart delete, also where they fail."""
+        """Returns what some syncs, a day apart, delete, even if they fail."""
         keys = []
         for _ in range(syncs):
             try:
@@ -91,7 +91,7 @@ async def test_a_row_that_answers_to_its_id_stays_though_the_first_listed_one_go
     first, hidden, *_ = sorted(row["id"] for row in house.account.truth("list"))
     house.account.hide("list", hidden)
     assert await house.deleted(2) == []
-    # Whether ids tell anything is tried with the first, which the walk has held.
+    # The first row, which the walk has held, shows whether ids tell anything.
     pages = 6
     house.api.change_after("list", pages, {"do": "delete", "stream": "list", "id": first})
     assert await house.deleted(1) == []
@@ -124,7 +124,7 @@ async def test_a_head_that_cannot_be_read_on_proves_no_row_gone() -> None:
     key = next(iter(house.account.truth("notification")))["id"]
     house.account.archive(key)
     await house.sync()
-    # It is back at the head, though only when the walk has passed, and behind an empty page.
+    # It returns to the head, but only after the walk has passed, and behind an empty page.
     pages = 6
     house.api.change_after(
         "notification", pages, {"do": "restore", "stream": "notification", "id": key}

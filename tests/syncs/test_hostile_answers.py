@@ -1,4 +1,4 @@
-"""Whole syncs in which one stream gets a hostile answer: what lands, what is told, how soon."""
+"""Whole syncs in which one stream gets a hostile answer: what lands, the messages, the time."""
 
 import asyncio
 import gzip
@@ -24,20 +24,20 @@ from tests.support.harness import Sink, Tables, expected, settings, sync
 
 TABLES = [stream.table for stream in STREAMS]
 SMALL = dict.fromkeys(TABLES, 12)
-# Of a record in every hostile answer: no log line and no error may hold it.
+# Part of a record in every hostile answer: no log line and no error may contain it.
 PERSON = "ana.hostile@acme.example"
 MOST_SECONDS = 5.0
 
 
 def page(stream: str, *records: Any, **more: Any) -> dict[str, Any]:
-    """The last page of a stream, in its own envelope."""
+    """Returns the last page of a stream, in its own envelope."""
     kind = BY_TABLE[stream]
     end = {"has_more": False} if kind.family is Family.LIST else {"paging": {"more": False}}
     return {kind.arrays[0]: list(records)} | end | more
 
 
 def reply(body: Any, **headers: str) -> Reply:
-    """A 200; text and bytes are sent as they are, all else as JSON."""
+    """Returns a 200; sends text and bytes as they are, and everything else as JSON."""
     if isinstance(body, str):
         body = body.encode("utf-8", "surrogatepass")
     if not isinstance(body, bytes):
@@ -46,14 +46,14 @@ def reply(body: Any, **headers: str) -> Reply:
 
 
 def with_raw(stream: str, name: str, raw: str) -> str:
-    """A page of one record with a person in it and a field as it is written here."""
+    """Returns a page of one record with a person and a field of raw JSON."""
     key = BY_TABLE[stream].key[0]
     record = f'{{"{key}": "x1", "who": "{PERSON}", "{name}": {raw}}}'
     return json.dumps(page(stream, "@")).replace('"@"', record)
 
 
 class Outcome:
-    """What came of one sync: the rows by table, its error or None, and every log line."""
+    """The outcome of one sync: the rows by table, its error or None, and every log line."""
 
     def __init__(self, sink: Sink, error: str | None, lines: list[str]) -> None:
         self.sink, self.error, self.lines = sink, error, lines
@@ -67,7 +67,7 @@ class Outcome:
 
 @pytest.fixture
 def logged() -> Any:
-    """Every record of every logger from DEBUG up, as text."""
+    """Collects every record of every logger, from DEBUG up, as text."""
     lines: list[str] = []
 
     class Keep(logging.Handler):
@@ -95,7 +95,7 @@ async def sync_from(url: str, lines: list[str], state: Any = None, **changes: An
 async def after(
     stream: str, hostile: Reply, lines: list[str], *, times: int = 1, **changes: Any
 ) -> Outcome:
-    """A sync whose first answers to a stream are hostile, checked for all that always holds."""
+    """Runs a sync whose first answers to a stream are hostile, and checks what always holds."""
     account = Account(seed=3, sizes=SMALL)
     api = FakeApi(account)
     api.script(stream, *[hostile] * times)
@@ -103,13 +103,13 @@ async def after(
         began, worked = time.monotonic(), time.process_time()
         outcome = await sync_from(fake.url, lines, **changes)
         assert time.process_time() - worked < MOST_SECONDS
-        # By the clock too, so that no wait is without end; another process may have the machine.
+        # Wall-clock time too, so that no wait is endless; other processes may delay the sync.
         assert time.monotonic() - began < 6 * MOST_SECONDS
         for table in TABLES:
             if table != stream:
                 assert outcome.rows[table] == expected(account, table), table
         assert PERSON not in outcome.told()
-        # The next sync finds the API as it was, and lands what the answer has kept from it.
+        # The next sync finds a healthy API, and lands what the answer withheld.
         tables = Tables()
         tables.apply(outcome.sink)
         again = await sync_from(fake.url, lines, outcome.sink.last_state())
@@ -198,7 +198,7 @@ async def test_redirects_in_a_loop_end_at_the_first(logged: list[str]) -> None:
 
 
 def let_the_fake_drip(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The fake sends an answer whose fault is "drip" byte by byte, without end."""
+    """Makes the fake send any answer with the fault "drip" byte by byte, without end."""
     usual = server._send
 
     async def send(request: web.BaseRequest, answer: Reply) -> web.StreamResponse:
@@ -285,7 +285,7 @@ ODD = [1, PERSON, None, [PERSON], {"who": PERSON}, True, 0.5]
 
 
 def odd_records(stream: str) -> list[Any]:
-    """What is no record, or is one without a usable key."""
+    """Returns values that are not records, or lack a usable key."""
     key = BY_TABLE[stream].key[0]
     return [*ODD, {key: None}, {key: [PERSON]}]
 
@@ -376,7 +376,7 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(ALL_TEXT, inner, max_size=3),
     max_leaves=8,
 )
-# Never earned, or of no row: a time between would be a claim that no reader can refute.
+# Never legitimate, or of no row: no reader could refute a time in between.
 TIMES = st.sampled_from([-(2**53) + 1, -1, 0, 1, 10**12, NOW_MS + DAY_MS, 2**53 - 1])
 CURSORS = ALL_TEXT | st.sampled_from([message_cursor_at(NOW_MS + 1), "x" * 8_192, "\ud800"])
 HASHES = st.sampled_from(["QUJDREVG", "QUJDREVGR0hJSktM", "x", "\ud800"])
@@ -438,7 +438,7 @@ def test_no_state_whatever_hides_a_row(state: Any) -> None:
     try:
         asyncio.run(sync(FakeApi(TINY, Options()), state, sink=sink))
     except SyncFailed as failed:
-        # A lane that only the state knows of may hold its refused cursor against an end.
+        # A lane known only to the state may let its refused cursor contradict an end.
         if ": Courier answered 400" not in str(failed) or "lanes" not in str(state):
             raise
     tables.apply(sink)
@@ -446,5 +446,5 @@ def test_no_state_whatever_hides_a_row(state: Any) -> None:
         landed = tables.rows[table]
         missing = [key for key, row in expected(TINY, table).items() if landed.get(key) != row]
         assert missing == [], table
-    # What no database stores must not be carried on either.
+    # The state must not keep anything that a database cannot store.
     json.dumps(sink.last_state(), ensure_ascii=False).encode()

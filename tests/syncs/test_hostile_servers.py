@@ -1,7 +1,7 @@
-"""Whole syncs against servers that are broken below HTTP, too large or not who they say they are.
+"""Whole syncs against servers that are broken below HTTP, send too much, or are impostors.
 
-One sync in each: what it costs in time and memory, what is told, what lands. What single answers
-do to a sync is in test_hostile_answers.py; a single request in test_transport.py.
+Each test runs one sync and checks its time and memory, its messages, and what lands.
+test_hostile_answers.py covers single answers in a sync; test_transport.py a single request.
 """
 
 import asyncio
@@ -43,15 +43,15 @@ async def update(
     monkeypatch: pytest.MonkeyPatch,
     state: Mapping[str, Any] | None = None,
 ) -> Outcome:
-    """One sync through connector.update beside this event loop, on which the server runs."""
+    """Runs one sync through connector.update beside this event loop, which runs the server."""
     for name in ("op", "_forward_logs"):
-        # Put back after the test: sync_once sets its own.
+        # Restored after the test, because sync_once sets its own.
         monkeypatch.setattr(connector, name, getattr(connector, name))
     return await asyncio.to_thread(sync_once, configuration, state or {})
 
 
 def assert_landed(outcome: Outcome, truth: Account, *, but: frozenset[str] = frozenset()) -> None:
-    """Every row of all other streams has landed and is claimed; of these, none."""
+    """Checks that exactly the streams other than `but` have landed whole and are claimed."""
     for table in TABLES:
         assert outcome.rows[table] == ({} if table in but else expected(truth, table)), table
         done = outcome.state["streams"].get(table, {})
@@ -59,7 +59,7 @@ def assert_landed(outcome: Outcome, truth: Account, *, but: frozenset[str] = fro
 
 
 def assert_told(error: str | None, tables: Collection[str], reason: str) -> None:
-    """These streams failed and no others, all for one reason."""
+    """Checks that exactly these streams failed, all for one reason."""
     head = f"{len(tables)} of 7 streams could not be read to the end. "
     assert error is not None
     assert error.startswith(head)
@@ -76,7 +76,7 @@ def at(case: str, tables: list[str], send: Send | bytes) -> dict[str, Send | byt
 
 
 def pour(*, chunked: bool) -> Send:
-    """A hundred megabytes, whose length is told ahead or not."""
+    """Sends a hundred megabytes, with or without announcing the length."""
 
     async def send(writer: asyncio.StreamWriter) -> None:
         length = b"Transfer-Encoding: chunked" if chunked else b"Content-Length: 104857600"
@@ -90,17 +90,17 @@ def pour(*, chunked: bool) -> Send:
 
 
 def bomb(encoding: str, window_bits: int) -> bytes:
-    """An answer of a megabyte that unpacks to a gigabyte."""
+    """Returns an answer of one megabyte that unpacks to one gigabyte."""
     packer = zlib.compressobj(9, zlib.DEFLATED, window_bits)
     first, again = (
         packer.compress(bytes(2**20)) + packer.flush(zlib.Z_FULL_FLUSH) for _ in range(2)
     )
-    # After a full flush the same megabyte packs to the same bytes, whatever came before.
+    # After a full flush, the same megabyte packs to the same bytes, whatever came before.
     return by_size(first + again * 1023, headers=f"Content-Encoding: {encoding}\r\n".encode())
 
 
 def dense(table: str, megabytes: int) -> bytes:
-    """A page of one record that takes thirty times its size in memory once it is parsed."""
+    """Returns a page of one record that takes thirty times its size in memory once parsed."""
     stream = BY_TABLE[table]
     lists = b"[]," * (megabytes * 2**20 // 3) + b"[]"
     name, key = stream.arrays[0].encode(), stream.key[0].encode()
@@ -130,7 +130,7 @@ async def test_no_body_fills_the_memory_in_one_stream_or_in_all_at_once() -> Non
         assert_told(outcome.error, tables, reason)
         assert_landed(outcome, server.account, but=tables)
         assert outcome.seconds < 30, case
-        # Of all the syncs before it as well.
+        # The peak includes all syncs before it.
         assert outcome.peak_mb < 512, case
 
 
@@ -143,11 +143,11 @@ async def test_of_large_pages_in_several_streams_at_once_one_is_in_memory() -> N
     assert outcome.error is None
     for table in tables:
         (row,) = outcome.rows[table].values()
-        # Of such a value the sink keeps the length.
+        # The sink keeps only the length of such a value.
         assert row["additional_fields"] > 2_000_000
-    # Mostly the parsing of 700,000 lists a page, five seconds on a machine of its own.
+    # Mostly for parsing 700,000 lists a page, which takes five seconds on an idle machine.
     assert outcome.seconds < 60
-    # One takes 190 MB in all, and each further one 90.
+    # One page takes 190 MB in all, and each further one 90 MB.
     assert outcome.peak_mb < 275
 
 
@@ -202,7 +202,7 @@ async def test_a_certificate_that_is_not_valid_is_told_and_gets_no_key(
         assert "api_key" not in outcome.error
         assert server.heads == []
         assert_landed(outcome, truth, but=frozenset(TABLES))
-        # Not tried again, and no wait for a time-out of 30 s.
+        # No retries, and no waiting for a timeout of 30 s.
         assert outcome.seconds < 10
 
 
@@ -215,7 +215,7 @@ async def test_a_server_that_never_ends_its_handshake_gets_no_key(
         outcome = await update(configuration, monkeypatch)
     assert "no connection to 127.0.0.1 within 1 s" in (outcome.error or "")
     assert server.heads == []
-    # Far from the usual time-out of 30 s, whatever else the machine does.
+    # Far below the usual timeout of 30 s, however busy the machine is.
     assert outcome.seconds < 10
 
 
@@ -226,7 +226,7 @@ Resolve = Callable[..., Any]
 
 
 def resolve_by(resolve: Resolve, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every name of this process is looked up by `resolve`, which gets the real way as well."""
+    """Makes `resolve` look up every name in this process; it also gets the real function."""
     real = socket.getaddrinfo
     monkeypatch.setattr(socket, "getaddrinfo", lambda *asked, **how: resolve(real, *asked, **how))
 
@@ -269,7 +269,7 @@ async def test_a_name_that_never_resolves_is_told_once_for_all_streams(
     assert outcome.error is not None
     assert "Check region and base_url in the configuration, and whether" in outcome.error
     assert "api_key" not in outcome.error
-    # The one wait between two tries is at most 1.5 s: the streams wait it side by side.
+    # The only wait, between two tries, is at most 1.5 s, and the streams wait at the same time.
     assert outcome.seconds < 4
 
 
@@ -287,7 +287,7 @@ async def test_a_name_server_that_does_not_answer_is_given_up_after_the_time_out
     quick = {"max_retries": "0", "request_timeout_seconds": "1"}
     outcome = await update(configuration | quick, monkeypatch)
     assert "no connection to api.courier.example within 1 s" in (outcome.error or "")
-    # The system's own look-up cannot be broken off, but it ends by itself.
+    # The system's own look-up cannot be interrupted, but it ends by itself.
     assert outcome.seconds < 10
 
 
@@ -361,7 +361,7 @@ async def test_streams_that_hang_drip_or_break_end_in_time_and_keep_none_of_the_
         told = next(text for text in outcome.error.split("; ") if table in text)
         assert f"no usable answer after 1 try: {reason}" in told
     assert_landed(outcome, server.account, but=frozenset(broken))
-    # Five times the time-out for the one that drips; the others end long before.
+    # Five times the timeout for the stream that drips; the others end long before.
     assert 4.5 < outcome.seconds < 20
     assert again.error is None
     for table in TABLES:

@@ -1,4 +1,4 @@
-"""Long readings in several places at once: all rows land, for few requests more."""
+"""Long readings in several places at once: all rows land, with few extra requests."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ PAGES = 300
 RATE = 200.0
 MESSAGES = (BY_TABLE["message"],)
 
-# What a server does with cursors that it never gave out.
+# How a server may treat cursors that it never gave out.
 REFUSALS: dict[str, dict[str, Any]] = {
     mode: {"made_up_cursors": mode}
     for mode in ("honoured", "refused", "not_found", "gone", "head", "partly", "gaps", "newer")
@@ -64,7 +64,7 @@ def test_the_other_lanes_go_on_while_an_end_is_confirmed(after: int) -> None:
     synced = virtual_sync(api, streams=MESSAGES, requests_per_second=RATE)
 
     assert _landed_all(api, synced), synced.error
-    # One lane alone would take 90 seconds.
+    # A single lane would take 90 seconds.
     assert synced.seconds < 20
 
 
@@ -87,7 +87,7 @@ def test_lanes_keep_the_rate_in_use_without_being_set() -> None:
     synced = virtual_sync(api, streams=MESSAGES, requests_per_second=RATE)
 
     assert _landed_all(api, synced), synced.error
-    # The start and the end, when there is less to do at once, weigh more here than in 6,000 pages.
+    # The start and end, which have less parallel work, weigh more here than in 6,000 pages.
     assert api.traffic.requests >= 0.8 * RATE * synced.seconds
     assert api.traffic.requests <= 1.06 * 1_500
 
@@ -98,7 +98,7 @@ def test_a_server_slower_than_the_rate_does_not_get_ever_more_lanes() -> None:
         count.answered(per_second=RATE, seconds=0.05)
     unhurried = count.wanted
 
-    # It answers 100 a second, so the more lanes ask at once, the longer each waits.
+    # The server answers 100 a second, so the more lanes ask at once, the longer each waits.
     for _ in range(1_000):
         count.answered(per_second=RATE, seconds=max(0.05, count.wanted / 100))
 
@@ -119,7 +119,7 @@ def test_lanes_land_messages_beyond_those_that_the_state_remembers(
 def test_lanes_that_begin_close_to_each_other_are_still_met(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # With this many lanes, some begin where the lane above has read on when they are answered.
+    # With this many lanes, the lane above may have read past a new one before it is answered.
     monkeypatch.setattr(lane_count, "_SPARE_SHARE", 0.12)
     api = virtual_api({"message": 60_000}, account={"cluster_share": 0.98}, latency_ms=300.0)
 

@@ -1,4 +1,4 @@
-"""What only shows after years: growth, and clocks that leap. `make soak` runs it for longer."""
+"""Problems that show only after years: growth, and clock jumps. `make soak` runs longer."""
 
 import asyncio
 import gc
@@ -68,7 +68,7 @@ def test_a_leap_of_this_machines_clock_changes_nothing(monkeypatch: pytest.Monke
 
 
 class Forgetful(Sink):
-    """Keeps the last checkpoint alone."""
+    """Keeps only the last checkpoint."""
 
     def _note(self, operation: tuple[str, Any]) -> None:
         if operation[0] == "checkpoint":
@@ -78,7 +78,7 @@ class Forgetful(Sink):
 async def test_the_memory_of_a_walk_does_not_grow_with_the_account(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # What is remembered of messages grows to a bound of its own.
+    # The entries of messages grow up to their own bound.
     monkeypatch.setattr("courier_async.state.sent_rows.MOST_MESSAGES", 500)
     peaks = []
     for size in (1_000, 6_000):

@@ -1,4 +1,4 @@
-"""What a process with 128 lanes takes of the memory, measured in one of its own."""
+"""Measures the memory of a process with 128 lanes."""
 
 import asyncio
 import gzip
@@ -11,7 +11,7 @@ from aiohttp import web
 
 STATUS = Path("/proc/self/status")
 LANES = 128
-# One round of all lanes; every further page only takes longer.
+# One round of all lanes; more pages would only take longer.
 PAGES = LANES + 8
 
 # Reads pages in all lanes through a queue of 64, and prints its peak in MB.
@@ -100,6 +100,6 @@ async def peak_mb(body: bytes, *, packed: bool, chunked: bool) -> float:
 async def test_large_pages_of_128_lanes_take_little_more_than_one(
     packed_and_chunked: bool,
 ) -> None:
-    # Pages of 1 MB: 10 MB of objects each. All of them at once take more than 1 GB.
+    # Pages of 1 MB become 10 MB of objects each. All of them at once take more than 1 GB.
     body = page(2**20)
     assert await peak_mb(body, packed=packed_and_chunked, chunked=packed_and_chunked) < 150

@@ -23,7 +23,7 @@ CHILDREN = ("message_provider", "message_event")
 
 
 class House:
-    """An account of messages with both tables of their children, and what has landed of it."""
+    """An account of messages with both tables of their children, and the rows landed so far."""
 
     def __init__(self, messages: int = 60, **changes: Any) -> None:
         self.account = Account(seed=7, sizes={"message": messages}, now_ms=NOW_MS)
@@ -34,7 +34,7 @@ class House:
         self.changes = changes
 
     async def sync(self, hours: float = 1.0, sink: Sink | None = None, **changes: Any) -> Sink:
-        """One sync so many hours later. What it sends lands, also where it fails."""
+        """Runs one sync this many hours later. Its rows land even if it fails."""
         self.account.advance(int(hours * HOUR_MS))
         self.sink = sink or Sink()
         streams = tuple(BY_TABLE[table] for table in ("message", *CHILDREN))
@@ -60,7 +60,7 @@ class House:
         return all(self.tables.rows[table] == expected_of(self.api, table) for table in CHILDREN)
 
     def with_events(self) -> set[str]:
-        """The messages of which some event has landed."""
+        """Returns the messages of which at least one event has landed."""
         return {key.split("\t")[0] for key in self.tables.rows["message_event"]}
 
     def rules(self, *rules: dict[str, Any]) -> None:
@@ -87,7 +87,7 @@ async def test_messages_that_landed_without_their_children_get_them_when_sent_ag
     for _ in range(4):
         await house.sync(hours=24)
     assert house.with_events() == {*moved}
-    # As docs/deploying.md has a table synced again.
+    # Re-syncs a table as docs/deploying.md describes.
     del house.state["streams"]["message"]
     await house.sync()
     assert house.is_equal()
@@ -100,7 +100,7 @@ async def test_children_that_are_due_land_also_where_sync_since_has_moved_past_t
         await house.sync()
     house.rules()
     await house.sync(sync_since_ms=house.account.now_ms())
-    # Nobody would ask for them later: the messages have landed, and do not change.
+    # No later sync would ask for them: the messages have landed, and do not change.
     await house.sync()
     assert house.is_equal()
 
@@ -110,7 +110,7 @@ async def test_pages_that_wait_for_children_keep_no_memory_that_children_need(
 ) -> None:
     monkeypatch.setattr(children_due, "MOST_DUE", 20)
     house = House(400)
-    # Larger than a share: of such answers only one is held at a time.
+    # Larger than a share, so only one such answer is held at a time.
     house.rules({"stream": "*", "pad_bytes": 80_000})
     await house.sync(message_lanes=8)
     assert house.is_equal()
@@ -168,9 +168,9 @@ async def test_a_table_that_the_plan_lacks_costs_little_in_the_long_run() -> Non
 
 
 async def with_missed_children(monkeypatch: pytest.MonkeyPatch) -> House:
-    """After a first sync in which events failed for some seconds.
+    """Returns a house after a first sync in which events failed for some seconds.
 
-    Most messages can neither be noted as due nor remembered.
+    Most of its messages could neither be noted as due nor remembered.
     """
     monkeypatch.setattr(children_due, "MOST_DUE", 20)
     monkeypatch.setattr(sent_rows, "MOST_MESSAGES", 50)
@@ -189,7 +189,7 @@ async def test_a_table_that_fails_amid_a_long_first_sync_is_complete_once_it_ans
     for _ in range(4):
         await house.sync(hours=12)
     assert house.is_equal()
-    # And then nothing of it is read again.
+    # After that, none of it is read again.
     before = house.api.traffic.by_stream["message_event"]
     for _ in range(3):
         await house.sync(hours=12)
@@ -202,7 +202,7 @@ async def test_missed_children_are_looked_for_once_though_each_walk_down_there_i
 ) -> None:
     house = await with_missed_children(monkeypatch)
     for _ in range(12):
-        # No sync comes further than so many pages.
+        # Every sync fails after this many pages.
         house.rules({"stream": "message", "status": 500, "after": 25})
         with contextlib.suppress(SyncFailed):
             await house.sync(hours=12)
@@ -398,7 +398,7 @@ async def test_messages_that_always_fail_do_not_keep_new_ones_from_being_read() 
 async def test_a_message_that_fails_is_named_and_stays_due(status: int) -> None:
     house = House()
     await house.sync()
-    # The first that is asked.
+    # The first message whose children are requested.
     (bad,) = house.account.add("message")
     house.state = {}
     house.rules({"stream": "message_event", "parent": bad, "status": status})

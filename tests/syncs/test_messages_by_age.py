@@ -1,4 +1,4 @@
-"""Late changes of messages land in time, at a cost that is a small part of the log."""
+"""Late changes of messages land in time, and cost little compared with reading the whole log."""
 
 import random
 from datetime import datetime
@@ -22,7 +22,7 @@ from tests.syncs.house import (
 
 
 def test_a_day_of_syncs_every_quarter_of_an_hour_asks_for_at_most_a_thousand_pages() -> None:
-    """Twenty pages of messages a day."""
+    """With twenty pages of messages a day."""
     house = ready(messages_account(3_000, days=15), streams=MESSAGES)
     asked = 0
     for number in range(96):
@@ -56,7 +56,7 @@ def test_forty_days_of_syncs_every_six_hours_miss_no_change_at_any_age(seed: int
                 landed += 1
     assert landed > 60
     assert worst <= 0.25
-    # What has not landed yet is not late yet.
+    # Changes that have not landed yet must not be late yet.
     for id_, changed_at in waiting.items():
         record = house.account.get("message", id_)
         assert record is not None
@@ -68,7 +68,7 @@ def test_nothing_older_than_the_lookback_is_read_again() -> None:
     house = ready(messages_account(900, days=90), streams=MESSAGES, message_lookback_days=3.0)
     for _ in range(20):
         house.sync(after_ms=6 * HOUR_MS)
-        # Ten a day.
+        # There are ten messages a day.
         assert house.requests() <= 8
 
 
@@ -101,7 +101,7 @@ def test_what_sync_since_left_out_lands_once_it_moves_back(
             key = str(record.get("id") or record.get("auditEventId"))
             is_wanted = moved_to is None or _ms(record[name]) >= moved_to
             assert (key in house.tables.rows[table]) == is_wanted
-    # Once: the next sync reads little again.
+    # Only once: the next sync reads little again.
     house.sync(sync_since_ms=moved_to)
     assert house.requests() < 12
 
@@ -116,7 +116,7 @@ def test_a_sync_since_newer_than_the_newest_message_costs_a_few_pages_a_sync() -
     account = messages_account(600, days=30)
     account.advance(20 * DAY_MS)
     house = House(account, streams=MESSAGES, sync_since_ms=NOW_MS + 19 * DAY_MS)
-    # That messages come newest first is only presumed until it has been seen once.
+    # Messages are only presumed to come newest first until a sync has seen it.
     assert house.sync().sent("message") == []
     for _ in range(4):
         assert house.sync().sent("message") == []
@@ -129,7 +129,7 @@ def test_a_sync_since_newer_than_the_newest_message_costs_a_few_pages_a_sync() -
 def test_a_burst_is_not_read_again_in_each_sync_of_the_quiet_days_that_follow(
     monkeypatch: pytest.MonkeyPatch, remembered: int
 ) -> None:
-    """Also where it is too large to be remembered."""
+    """Also if it is too large to be remembered."""
     monkeypatch.setattr(sent_rows, "MOST_MESSAGES", remembered)
     listing = MessageListing()
     listing.add(300, span_ms=60 * DAY_MS)
@@ -143,7 +143,7 @@ def test_a_burst_is_not_read_again_in_each_sync_of_the_quiet_days_that_follow(
         listing.now_ms += 15 * MINUTE_MS
         destination.sync(message_lanes=None)
     assert not destination.missing
-    # What is two days old is due once in twelve hours.
+    # Messages two days old are due once in twelve hours.
     assert listing.pages < 200
 
 

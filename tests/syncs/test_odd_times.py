@@ -1,4 +1,4 @@
-"""Messages whose own time is far from where they stand in the listing lose nothing."""
+"""Messages whose times do not match their places in the listing cause no loss."""
 
 import pytest
 
@@ -18,7 +18,7 @@ def test_back_dated_messages_in_an_unfinished_lane_do_not_hide_what_it_has_not_r
     listing.add(300, span_ms=DAY_MS)
     for number in range(5, 5 + back_dated):
         listing.newest(number)["enqueued"] -= 40 * DAY_MS
-    # Fifteen pages are read: everything below is still to come.
+    # Fifteen pages are read; everything below is still to come.
     destination.sync(crash_at=165)
     assert destination.stream["lanes"]
     assert len(destination.missing) > 100

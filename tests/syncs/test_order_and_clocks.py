@@ -1,4 +1,4 @@
-"""Order is learned and judged by pages; a wrong clock costs pages and no row."""
+"""Order is learned, and judged by pages; a wrong clock costs pages but no rows."""
 
 import pytest
 
@@ -55,7 +55,7 @@ def test_neighbours_out_of_order_cost_nothing_more() -> None:
 
 @pytest.mark.parametrize("odd_days", [40, 400, -3, 9_000])
 def test_one_message_with_an_odd_time_at_the_head_costs_a_page_or_two(odd_days: int) -> None:
-    """Back-dated, or ahead of the clock."""
+    """Whether it is back-dated or ahead of the clock."""
     house, plain = (ready(messages_account(1_500, days=30), streams=MESSAGES) for _ in range(2))
     house.account.add_late(1, odd_days * DAY_MS, behind_ms=-odd_days * DAY_MS)
     for _ in range(4):
@@ -82,7 +82,7 @@ def test_a_clock_behind_the_watermark_costs_pages_and_not_the_whole_log(minutes:
     house.account.add("message", 5)
     sink = house.sync(options={"date_shift_seconds": -60 * minutes})
     assert house.missing() == 0
-    # Thirty days are three hundred messages.
+    # Thirty days hold three hundred messages.
     assert house.requests() <= 40
     assert len(sink.sent("message")) == 5
 

@@ -1,4 +1,4 @@
-"""The shared rate by the machine's own clock."""
+"""The shared rate, measured by the machine's own clock."""
 
 import asyncio
 import time
@@ -12,7 +12,7 @@ SECONDS = 1.5
 
 
 async def most_late_seconds() -> float:
-    """The longest that a short sleep has lasted too long, until this is cancelled."""
+    """Returns, once cancelled, the most seconds by which a short sleep was late."""
     most = 0.0
     try:
         while True:
@@ -26,13 +26,13 @@ async def most_late_seconds() -> float:
 @pytest.mark.parametrize("per_second", [200, 1000])
 async def test_the_rate_holds_in_real_time(per_second: int) -> None:
     counts = []
-    # Another process may take the machine for a while: such a try does not count.
+    # If another process takes the machine for a while, the try does not count.
     for _ in range(8):
         watch = asyncio.create_task(most_late_seconds())
         spent_before = time.process_time()
         moments = await let_go(Pacer(per_second=per_second), seconds=SECONDS)
         assert time.process_time() - spent_before < SECONDS, "waiting is not spinning"
-        # The moments are read after the limiter let go, so scheduling may add one in a hundred.
+        # The moments are read after the limiter lets go, so scheduling may add one in a hundred.
         assert most_in_a_window(moments, seconds=1) <= per_second * 1.01
         watch.cancel()
         late_seconds = await watch

@@ -1,4 +1,4 @@
-"""What a person reads of a sync: where it resumes, how complete and how fresh the tables are."""
+"""What a sync reports: where it resumes, and how complete and how fresh the tables are."""
 
 import asyncio
 import logging

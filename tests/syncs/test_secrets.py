@@ -1,4 +1,4 @@
-"""What a sync may tell, however it ends: never the key, never what a record holds."""
+"""However a sync ends, its output never contains the key or any record's content."""
 
 import asyncio
 import base64
@@ -49,7 +49,7 @@ def fake() -> Iterator[FakeCourierProcess]:
 
 
 class Everything(logging.Handler):
-    """Every record of every logger from DEBUG up, with tracebacks, as text."""
+    """Collects every record of every logger, from DEBUG up, with tracebacks, as text."""
 
     def __init__(self) -> None:
         super().__init__(logging.DEBUG)
@@ -60,7 +60,7 @@ class Everything(logging.Handler):
 
 
 async def telling_each_callback(*arguments: Any) -> None:
-    """A sync of whose every step asyncio would tell in its debug mode, as it does of slow ones."""
+    """Runs a sync in which asyncio's debug mode reports every step as slow."""
     asyncio.get_running_loop().slow_callback_duration = 0.0
     await sync(*arguments)
 
@@ -75,7 +75,7 @@ def logged(monkeypatch: pytest.MonkeyPatch) -> Iterator[Everything]:
     package_log.handlers = []
     root.addHandler(handler)
     root.setLevel(logging.DEBUG)
-    # Else the package's lines would go to the SDK alone, from INFO up.
+    # Otherwise the package's lines would go only to the SDK, from INFO up.
     monkeypatch.setattr(connector, "_forward_logs", lambda: None)
     monkeypatch.setenv("PYTHONASYNCIODEBUG", "1")
     monkeypatch.setattr(connector, "sync", telling_each_callback)
@@ -87,7 +87,7 @@ def logged(monkeypatch: pytest.MonkeyPatch) -> Iterator[Everything]:
 
 
 def rendered(error: BaseException) -> str:
-    """The traceback with locals of all frames but this test's own."""
+    """Returns the traceback, with the locals of all frames except this test's own."""
     assert error.__traceback__ is not None
     own = error.__traceback__.tb_next
     lines = traceback.TracebackException(type(error), error, own, capture_locals=True).format(
@@ -97,15 +97,15 @@ def rendered(error: BaseException) -> str:
 
 
 def at_once() -> Generator[float, Any, None]:
-    """No wait before a further try."""
+    """Yields no wait before a retry."""
     while True:
         yield 0.0
 
 
 def update(url: str, sink: Any, monkeypatch: pytest.MonkeyPatch) -> str:
-    """One sync through connector.update; what left it, with locals, or nothing.
+    """Runs one sync through connector.update; returns its error with locals, or "".
 
-    What asyncio says only when a task is collected has been said by then.
+    By then asyncio has also logged what it says only when a task is collected.
     """
     monkeypatch.setattr(connector, "op", sink)
     monkeypatch.setattr("courier_async.api.client._delays", at_once)
@@ -120,7 +120,7 @@ def update(url: str, sink: Any, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 class PersonalCrash(Sink):
-    """A destination whose own error shows the row that it did not take."""
+    """A destination whose own error shows the row that it refused."""
 
     def upsert(self, table: str, data: dict[str, Any]) -> None:
         if PERSON in str(data):
@@ -204,7 +204,7 @@ def test_a_crash_inside_tells_neither_key_nor_record(
 
 @contextmanager
 def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
-    """The address of a server of its own."""
+    """Serves with this handler and yields the address."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
@@ -232,7 +232,7 @@ def test_an_answer_that_hands_the_key_back_makes_no_sync_tell_it(
             self.wfile.write(json.dumps(body).encode())
 
         def log_message(self, format: str, *args: object) -> None:
-            """Say nothing."""
+            """Logs nothing."""
 
     asked: list[str] = []
     sink = Sink()
@@ -332,7 +332,7 @@ def _forward_logs():
 
 
 def assert_kept_nowhere(folder: DebugFolder) -> None:
-    """Neither in a file as bytes, nor in a cell as it is read: the destination packs its texts."""
+    """Checks files as bytes and cells as read, because the destination packs its texts."""
     assert [folder.files_with(spelling) for spelling in spellings(KEY)] == [[]] * 7
     assert found(KEY, folder.warehouse.text()) == []
     assert found(PERSON, json.dumps(folder.state)) == []
@@ -342,7 +342,7 @@ def assert_kept_nowhere(folder: DebugFolder) -> None:
 def loud(
     tmp_path: Path, fake: FakeCourierProcess, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[DebugFolder]:
-    """A project whose real runs log all there is to log, against a fake that is changed back."""
+    """Yields a project whose runs log everything; changes the fake back at the end."""
     monkeypatch.setenv("PYTHONASYNCIODEBUG", "1")
     folder = DebugFolder(tmp_path, {"api_key": KEY, "base_url": fake.url, "max_retries": "0"})
     folder.append("connector.py", LOUD)

@@ -1,4 +1,4 @@
-"""What is kept is never replaced by mistake: another account, a newer version, a broken state."""
+"""Another account, a newer version or a broken state never replaces the state by mistake."""
 
 import copy
 from typing import Any
@@ -32,7 +32,7 @@ def test_a_sync_with_a_setting_of_another_account_asks_and_saves_nothing(name: s
     for part in ("127.0.0.1 pk_test", "correct region, base_url or api_key", "new connection"):
         assert part in house.error
     assert house.state == before
-    # And with the right setting again, nothing is sent twice and nothing is left behind.
+    # With the right setting again, nothing is sent twice and no delete is missed.
     first, second = house.sync(), house.sync()
     assert not first.sent("list")
     assert gone in first.deleted("list") + second.deleted("list")
@@ -133,7 +133,7 @@ def test_a_stream_that_was_left_open_and_then_left_out_is_sent_whole_once_it_is_
 
 
 def test_the_last_state_of_a_sync_holds_nothing_that_another_account_could_not() -> None:
-    """No more of the key than its kind, and no record."""
+    """Of the key only its kind, and no record."""
     house = ready(Account(seed=5, now_ms=NOW_MS))
     text = str(house.state)
     assert "FAKE0123456789" not in text

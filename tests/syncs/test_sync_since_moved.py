@@ -1,4 +1,4 @@
-"""What `sync_since` leaves out is not due, whatever was read of it before it was set."""
+"""Messages that `sync_since` leaves out are not due, even if they were read before it was set."""
 
 from courier_async.catalog.stream import DAY_MS, HOUR_MS
 from tests.support.message_listing import Destination, MessageListing

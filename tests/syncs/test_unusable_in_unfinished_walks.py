@@ -1,4 +1,4 @@
-"""Records that cannot be stored when they are first met land once they can."""
+"""Records that are unusable when first met land once they are usable."""
 
 from typing import Any
 

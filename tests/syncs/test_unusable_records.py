@@ -1,4 +1,4 @@
-"""Records that cannot be stored are looked for again; nothing is deleted because of them."""
+"""Unusable records are looked for again, and nothing is deleted because of them."""
 
 from typing import Any
 
@@ -65,7 +65,7 @@ def test_a_page_with_an_unusable_record_is_asked_for_once_more() -> None:
     house = House()
     house.sync(options=spoilt("null", 1.0, "tenant", page=2, times=1))
     assert house.wrong == {}
-    # A hundred a page.
+    # At a hundred a page.
     assert house.requests("tenant") == 2 + 1
 
 

@@ -1,4 +1,4 @@
-"""A row is sent when it is new or has changed, and not otherwise."""
+"""A row is sent if and only if it is new or has changed."""
 
 import pytest
 
@@ -25,7 +25,7 @@ def test_a_second_sync_sends_nothing_but_the_events_of_the_overlap() -> None:
     assert {table: len(sink.sent(table)) for table in [*KEPT, "message"]} == dict.fromkeys(
         [*KEPT, "message"], 0
     )
-    # Events are not compared: three pages.
+    # Events are not compared, so three pages of them are sent.
     assert len(sink.sent("audit_event")) <= 21
 
 
