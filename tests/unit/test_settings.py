@@ -1,4 +1,4 @@
-"""The configuration: every key, its default, its range, and the sentence about a bad value."""
+"""The configuration: every key, its default, its range, and the error for a bad value."""
 
 import re
 import time
@@ -21,7 +21,7 @@ def settings(**texts: Any) -> Settings:
 
 
 def sentence(**texts: Any) -> str:
-    """What is said about a bad configuration."""
+    """Returns the error message of a bad configuration."""
     with pytest.raises(ValueError, match=r".") as caught:
         settings(**texts)
     return str(caught.value)
@@ -278,7 +278,7 @@ def test_a_configuration_that_is_no_object_is_refused(configuration: Any) -> Non
 
 
 def test_a_bad_value_never_brings_the_key_into_the_error() -> None:
-    """A key pasted into the wrong field is still a key."""
+    """A key pasted into the wrong field is still a secret."""
     for name in OPTIONS:
         with pytest.raises(ValueError, match=name) as caught:
             Settings.from_configuration({"api_key": KEY if name != "api_key" else "", name: "<>"})

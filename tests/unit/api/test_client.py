@@ -1,4 +1,4 @@
-"""What a request comes to: what is retried, when, how often, and what is said of a failure."""
+"""How requests are sent: what is retried, when, how often, and how failures are reported."""
 
 import asyncio
 import json
@@ -32,7 +32,7 @@ from courier_async.errors import (
 )
 from tests.support.virtual_time import run_virtual
 
-# Long enough that no text holds it by chance.
+# Long enough that no text contains it by chance.
 SECRET = "personal-data-of-a-record"
 OK = Answer(200, {"date": "Fri, 14 Aug 2026 09:31:22 GMT"}, b'{"results": []}')
 OK_MS = 1786699882000
@@ -44,7 +44,7 @@ def status(code: int, body: bytes = b"", **headers: str) -> Answer:
 
 @dataclass
 class Script:
-    """A transport that gives one outcome after another; the last one for ever."""
+    """A transport that gives one outcome after another, and repeats the last one."""
 
     outcomes: Sequence[Answer | Exception]
     asked: list[str] = field(default_factory=list)
@@ -61,7 +61,7 @@ class Script:
 
     @property
     def waits(self) -> list[float]:
-        """Seconds from each answer to the next request."""
+        """The seconds from each answer to the next request."""
         return [later - earlier - 0.04 for earlier, later in pairwise(self.asked_at)]
 
 
@@ -85,7 +85,7 @@ class Outcome:
 def ask(
     *outcomes: Answer | Exception, max_retries: int = 3, arrays: tuple[str, ...] = ()
 ) -> Outcome:
-    """One GET over a transport that answers as told, in virtual time."""
+    """Sends one GET over a transport with these outcomes, in virtual time."""
 
     async def main() -> Outcome:
         script, counts = Script(outcomes), Counts("message")
@@ -228,7 +228,7 @@ def test_a_key_that_was_never_accepted_ends_it_at_once(code: int, body: bytes) -
 
 
 def ask_twice(*outcomes: Answer | Exception) -> Outcome:
-    """A request that is answered with a page, and then another, with `outcomes`."""
+    """Sends a request that is answered with a page, and then another, answered with `outcomes`."""
 
     async def main() -> Outcome:
         script, counts = Script([OK, *outcomes]), Counts("message")
@@ -284,11 +284,11 @@ def test_an_error_inside_a_200_is_tried_again_and_named_where_it_stays(
     [
         ({"results": [], "message": "x"}, ("results",)),
         ({"results": None, "type": "api_error"}, ("items", "results")),
-        # An envelope that has changed is for parse_page to name.
+        # parse_page reports a changed envelope.
         ({"rows": [], "paging": {}}, ("results",)),
         ({"type": "list", "rows": []}, ("items",)),
         ({"rows": [], "error": None}, ("results",)),
-        # A row by its id.
+        # A row requested by its id.
         ({"id": "x", "type": "EMAIL", "message": "Hello"}, ()),
     ],
 )
@@ -333,7 +333,7 @@ def test_waits_double_from_a_second_with_jitter() -> None:
 
 
 def after_ok(seconds: int) -> str:
-    """An HTTP date so long after that of OK."""
+    """Returns an HTTP date this many seconds after OK's."""
     return formatdate(OK_MS / 1000 + seconds, usegmt=True)
 
 
@@ -428,7 +428,7 @@ def test_a_stream_gives_up_after_ten_minutes_of_nothing_but_429(headers: dict[st
 
 
 class ByPath:
-    """A transport that answers each path in its own way; the rest with an empty page."""
+    """A transport that answers each path in its own way, and any other with an empty page."""
 
     def __init__(self, **answers: Callable[[float], Answer]) -> None:
         self._answers = answers
@@ -468,7 +468,7 @@ def test_a_limit_of_one_path_fails_its_stream_and_does_not_starve_the_others(aft
     error, failed_at, done = run_virtual(main())
     assert isinstance(error, Limited)
     assert 600 <= failed_at <= 900
-    # Eighty seconds of work and, at most, the first time that the server asked for.
+    # Eighty seconds of work, plus at most the first wait that the server asked for.
     assert done < (100 if after == "1" else 400)
 
 
@@ -520,7 +520,7 @@ def test_a_page_of_a_firewall_for_one_request_alone_fails_it_and_holds_nobody_up
     assert isinstance(error, Unavailable)
     assert str(error) == "a firewall answered 403 again and again, to this request alone"
     assert "ask its owner" in error.advice
-    # Two thousand answers of 40 ms, one after another, and the throttle's minute.
+    # Two thousand answers of 40 ms in sequence, plus the throttle's minute.
     assert done < 150
 
 
@@ -554,7 +554,7 @@ def test_one_request_that_is_always_limited_fails_and_does_not_hold_the_others_u
     text = "Courier answered nothing but 429 for ten minutes"
     assert str(error) == (text if table == "other" else f"{text}, to this request alone")
     assert isinstance(error, Limited if table == "other" else Unavailable)
-    # Ten thousand answers of 40 ms, one after another, and what the first refusals cost.
+    # Ten thousand answers of 40 ms in sequence, plus the cost of the first refusals.
     assert done < (550 if retry_after is None else 1_100)
     assert 600 <= failed < 1_200
 
@@ -649,7 +649,7 @@ def test_any_header_is_a_time_to_wait_and_a_date_or_neither(after: str, date: st
     assert outcome.seconds <= 301
 
 
-# Over aiohttp itself, as aioresponses answers.
+# Over aiohttp itself, with answers from aioresponses.
 
 
 def over_http(

@@ -1,4 +1,4 @@
-"""Bodies as Python objects: to the last digit and letter, or a ValueError."""
+"""Bodies become Python objects, exact to the last digit and letter, or raise ValueError."""
 
 import json
 import sys
@@ -159,5 +159,5 @@ def test_any_bytes_are_json_or_a_value_error(body: bytes) -> None:
         value = decode(body)
     except ValueError:
         return
-    # Only what a database can store: no NaN, no infinity, no half of a surrogate pair.
+    # Only what a database can store: no NaN, no infinity, no lone surrogate.
     json.dumps(value, allow_nan=False, ensure_ascii=False).encode()

@@ -1,4 +1,4 @@
-"""What answers may take of the memory: bounded, given back once, and never a deadlock."""
+"""The memory for answers is bounded, released exactly once, and never causes a deadlock."""
 
 import asyncio
 import random
@@ -18,7 +18,7 @@ LARGE = SHARE_BYTES + 1
 
 
 async def is_free(budget: MemoryBudget) -> bool:
-    """Whether all shares and the large place can be taken at once, without a wait."""
+    """Returns whether all shares and the large place can be taken at once, without a wait."""
     holds: list[Hold] = []
     try:
         async with asyncio.timeout(0.001):
@@ -139,7 +139,7 @@ def test_a_place_passes_by_a_waiter_that_was_cancelled_before_it_came_free(
 
 
 class RandomWire:
-    """Answers of any size, some of which fail midway."""
+    """Gives answers of any size, some of which fail midway."""
 
     def __init__(self, chance: random.Random) -> None:
         self._chance = chance
@@ -196,7 +196,7 @@ def test_nothing_is_lost_or_deadlocked_whatever_fails_or_is_cancelled(seed: int)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        # Long enough for all that is on the queue.
+        # Long enough to empty the queue.
         await asyncio.sleep(10)
         assert queue.empty()
         writer.cancel()

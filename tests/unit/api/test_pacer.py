@@ -1,4 +1,4 @@
-"""The shared rate: never above the setting, all of it where there is work, slower when refused."""
+"""The shared rate: never above the setting, fully used, and slower after refusals."""
 
 import asyncio
 import random
@@ -98,7 +98,7 @@ def test_a_refusal_holds_everyone_and_then_they_do_not_start_together(per_second
     moments = run_virtual(main())
     assert moments[0] >= 10
     assert len(moments) > 1
-    # In a hundredth of a second, no more than a hundredth of the setting, and one.
+    # In a hundredth of a second, at most a hundredth of the setting, plus one.
     assert most_in_a_window(moments, seconds=0.01) <= per_second / 100 + 1
 
 
@@ -120,7 +120,7 @@ def test_a_long_hold_does_not_save_up_a_burst() -> None:
         first, second = await pacer.wait_for_turn(), await pacer.wait_for_turn()
         pacer.refused(sent_at=first, retry_after_seconds=1)
         await pacer.wait_for_turn()
-        # This one was under way already: it slows nothing down, but it holds everyone again.
+        # This one was already in flight: it does not slow the rate, but it holds everyone again.
         pacer.refused(sent_at=second, retry_after_seconds=5)
         return [await pacer.wait_for_turn() for _ in range(5)]
 
@@ -130,7 +130,7 @@ def test_a_long_hold_does_not_save_up_a_burst() -> None:
 
 
 def test_one_throttle_is_one_cut() -> None:
-    """Those under way, and the probes after each hold, only lengthen it."""
+    """Requests in flight, and the probes after each hold, only lengthen it."""
 
     async def main() -> tuple[float, float, float]:
         pacer = Pacer(per_second=40)
@@ -240,7 +240,7 @@ def test_lanes_give_way_to_all_other_requests() -> None:
         return seen
 
     seen = run_virtual(main())
-    # The second lane was already in the limiter when the others came.
+    # The second lane was already in the limiter when the others arrived.
     assert seen == ["lane 0", "lane 1", "other 0", "other 1", "other 2", "lane 2", "lane 3"]
 
 
@@ -313,7 +313,7 @@ def test_a_refusal_at_any_time_leaves_no_window_above_the_setting() -> None:
 
 
 class TokenBucket:
-    """A server that lets `per_second` through, `burst` of them at once; the rest is refused."""
+    """A server that accepts `per_second` requests, `burst` at once, and refuses the rest."""
 
     def __init__(self, *, per_second: float, burst: float) -> None:
         self._per_second = per_second
@@ -333,7 +333,7 @@ class TokenBucket:
 async def read_from(
     server: TokenBucket, *, seconds: float, retry_after_seconds: float | None, seed: int
 ) -> tuple[list[float], int]:
-    """Eight workers at a setting of 50, 40 ms away: when each was served, and the refusals."""
+    """Runs eight workers at a setting of 50, 40 ms away; returns times served, and refusals."""
     loop = asyncio.get_running_loop()
     chance = random.Random(seed)
     pacer = Pacer(per_second=50)
@@ -380,7 +380,7 @@ def test_a_server_of_ten_a_second_is_used_well_and_refuses_little(
 
 
 def test_a_refusal_now_and_then_does_not_bring_a_fast_server_to_a_crawl() -> None:
-    """One request in a hundred is refused whatever the rate."""
+    """If one request in a hundred is refused whatever the rate."""
 
     async def main() -> int:
         loop = asyncio.get_running_loop()

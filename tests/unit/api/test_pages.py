@@ -1,4 +1,4 @@
-"""The two families of envelopes, each odd form that was seen, and what no page can be."""
+"""The two families of envelopes: every odd form seen so far, and what cannot be a page."""
 
 import functools
 from typing import Any
@@ -43,7 +43,7 @@ def page(table: str, body: Any, *, base_url: str = BASE) -> Page:
 
 
 def trouble(table: str, body: Any, *, base_url: str = BASE) -> str:
-    """Why the way to the next page cannot be told; its records come through all the same."""
+    """Returns why the next page cannot be found; checks that the records come through anyway."""
     found = page(table, body, base_url=base_url)
     assert found.records == (body.get(BY_TABLE[table].arrays[0]) or [])
     assert found.next_cursor is None
@@ -228,7 +228,7 @@ def test_an_empty_page_that_says_there_is_more_is_read_past() -> None:
     assert page("message", {"results": [], "paging": {"more": True, "cursor": "c"}}) == Page(
         [], "c"
     )
-    # As a real answer of /tenants once was.
+    # Like a real answer of /tenants.
     body = {
         "type": "list",
         "items": [],

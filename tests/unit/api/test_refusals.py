@@ -1,4 +1,4 @@
-"""Ten minutes of limits a stream, and limits that only one stream meets."""
+"""Ten minutes of rate limits on a stream, and limits that only one stream meets."""
 
 from courier_async.api.refusals import Refusals
 
@@ -26,7 +26,7 @@ def test_a_limit_that_others_do_not_meet_makes_its_stream_wait_alone() -> None:
     refusals = Refusals()
     assert refusals.refused("brand", sent_at=0, now=0, told=2.0) == 0
     refusals.answered("message")
-    # Let go before the wait was over: nothing new.
+    # Sent before the wait was over, so it adds nothing.
     assert refusals.refused("brand", sent_at=1, now=1, told=2.0) == 0
     assert refusals.refused("brand", sent_at=10, now=10, told=7.0) == 7
     assert refusals.refused("brand", sent_at=20, now=20, told=None) == 4

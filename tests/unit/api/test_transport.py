@@ -1,4 +1,4 @@
-"""One request over real sockets: what a hostile or broken server can cost, and what is told."""
+"""One request over real sockets: what a hostile or broken server can cost, and the errors."""
 
 import asyncio
 import contextlib
@@ -35,7 +35,7 @@ from tests.support.still_clock import StillClock
 KEY = "pk_prod_8H4JF2N1A94WJ2MZQ0X3T5V7"
 CURSOR = "MTU4OTQ5NTI1ODY4Nyw%2B%3D%3D"
 PATH = f"/messages?cursor={CURSOR}"
-# Of a body, in every test where one is sent and fails.
+# Part of the body in every test that sends one and fails.
 PERSON = "ana@acme.example"
 
 Send = Callable[[asyncio.StreamWriter], Awaitable[None]]
@@ -43,7 +43,7 @@ Send = Callable[[asyncio.StreamWriter], Awaitable[None]]
 
 @dataclass
 class Server:
-    """A server that reads a request's head, then sends what it is told to."""
+    """A server that reads a request's head, then sends what the test says."""
 
     url: str = ""
     heads: list[str] = field(default_factory=list)
@@ -84,11 +84,11 @@ async def get(base_url: str, *, path: str = PATH, timeout_seconds: float = 5) ->
 
 
 async def trouble(base_url: str, *, timeout_seconds: float = 5) -> str:
-    """What is told of a failure; that it tells no more than it may is checked on the way."""
+    """Returns the message of a failure; checks that it reveals no secret."""
     with pytest.raises((ConnectionTrouble, BodyTooLarge)) as caught:
         await get(base_url, timeout_seconds=timeout_seconds)
     error: BaseException | None = caught.value
-    # As a crash report would show it, with the locals of each frame of ours.
+    # As in a crash report, with the locals of each of our frames.
     told = "".join(
         traceback.TracebackException.from_exception(caught.value, capture_locals=True).format()
     )
@@ -148,7 +148,7 @@ async def test_a_redirect_is_an_answer_and_takes_the_key_nowhere(status: int) ->
 
 async def test_cookies_of_one_answer_do_not_come_with_the_next() -> None:
     async with serving(answer(b"{}", headers=b"Set-Cookie: a=b\r\n")) as server:
-        # By name: aiohttp keeps no cookies of a bare address anyway.
+        # By host name, because aiohttp keeps no cookies for a bare IP address.
         base_url = server.url.replace("127.0.0.1", "localhost")
         async with HttpTransport(base_url=base_url, api_key=KEY, timeout_seconds=5) as transport:
             hold = await MemoryBudget().take("message", lane=False)
@@ -177,11 +177,11 @@ async def test_proxies_and_netrc_of_the_environment_are_let_be(
     assert "Basic" not in server.heads[0]
 
 
-# Connections that fail.
+# Failing connections.
 
 
 def silence(clock: StillClock) -> Send:
-    """Sends nothing while a minute passes."""
+    """Returns a sender that sends nothing for a minute."""
 
     async def send(writer: asyncio.StreamWriter) -> None:
         await clock.forward(60)
@@ -367,7 +367,7 @@ async def test_names_that_are_forgotten_while_another_task_looks_one_up_are_a_fa
         await get("https://courier.example")
 
 
-# What is said to help.
+# Advice in errors.
 
 
 async def advice(base_url: str) -> str:
@@ -464,7 +464,7 @@ async def test_longer_headers_are_told_as_that(headers: bytes, text: str) -> Non
         assert await trouble(server.url) == f"the answer could not be read: {text}"
 
 
-# Packed bodies.
+# Compressed bodies.
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "raw deflate"])
@@ -507,7 +507,7 @@ async def test_a_badly_packed_body_is_told_as_that(encoding: str, packed: bytes)
 
 @pytest.fixture
 def asked_for_memory(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
-    """Set once an answer has asked for more than its share."""
+    """Returns an event that is set once an answer has asked for more than its share."""
     asked, grow_to = asyncio.Event(), Hold.grow_to
 
     async def noted(hold: Hold, size_bytes: int) -> None:
@@ -581,7 +581,7 @@ async def test_a_server_may_pause_while_an_answer_waits_for_memory(
             await again
 
 
-# Bodies that are too large.
+# Oversized bodies.
 
 
 @contextlib.contextmanager
@@ -647,7 +647,7 @@ async def test_a_body_that_unpacks_to_a_gigabyte_is_refused(packed_at_once: bool
     first, again = (
         packer.compress(bytes(2**20)) + packer.flush(zlib.Z_FULL_FLUSH) for _ in range(2)
     )
-    # After a full flush the same megabyte packs to the same bytes, whatever came before.
+    # After a full flush, the same megabyte packs to the same bytes, whatever came before.
     packed = first + again * 1023
 
     async def drop_by_drop(writer: asyncio.StreamWriter) -> None:

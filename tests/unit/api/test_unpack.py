@@ -1,4 +1,4 @@
-"""Packed bodies, unpacked piece by piece."""
+"""Compressed bodies, decompressed piece by piece."""
 
 import zlib
 

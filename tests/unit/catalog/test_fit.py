@@ -1,4 +1,4 @@
-"""What a value becomes in a column of each type, and what fits none."""
+"""How values are converted for each column type, and which values do not fit."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

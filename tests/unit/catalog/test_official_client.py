@@ -1,4 +1,4 @@
-"""The catalog beside the types of Courier's official Python client, which it calls the SDK."""
+"""Compares the catalog with the types of Courier's official Python client ("the SDK")."""
 
 import inspect
 import types
@@ -28,7 +28,7 @@ from courier_async.catalog.streams import BY_TABLE
 
 Path = tuple[str, ...]
 
-# message_provider and message_event are free-form objects there.
+# Without message_provider and message_event, which are free-form objects there.
 RECORDS = {
     "brand": [client.Brand],
     "audience": [client.Audience],
@@ -46,12 +46,12 @@ RECORDS = {
     "notification_metric": [SeriesData],
 }
 EVERY_RECORD = pytest.mark.parametrize(("table", "records"), RECORDS.items(), ids=list(RECORDS))
-# Of the bucket that holds the counts.
+# Fields of the bucket that holds the counts.
 ELSEWHERE = {"notification_metric": {("period",)}}
 
 
 def fields(record: Any, path: Path = ()) -> Iterator[Path]:
-    """The paths of a model's fields, through the objects in it."""
+    """Yields the paths of a model's fields, including nested ones."""
     if isinstance(record, typing.ForwardRef):
         record = MessageRouting
     if typing.get_origin(record) in (typing.Union, types.UnionType):

@@ -19,7 +19,7 @@ def test_a_made_up_cursor_holds_its_time() -> None:
         ("1794657600000,", None),
         ("later,1-abc", None),
         (f"{'9' * 15},1-abc", 999_999_999_999_999),
-        # No state could hold it.
+        # Too large for any state.
         (f"{'9' * 16},1-abc", None),
     ],
 )

@@ -1,4 +1,4 @@
-"""A record as a row: every value lands in its column, or in additional_fields under its path."""
+"""A record as a row: every value lands in its column, or by its path in additional_fields."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final

@@ -1,4 +1,4 @@
-"""docs/schema.md says what the catalog says."""
+"""docs/schema.md matches the catalog."""
 
 import re
 

@@ -75,7 +75,7 @@ def test_secrets_land_where_the_configuration_says_so() -> None:
 
 
 def test_no_documented_column_is_redacted() -> None:
-    """`recipient` and `error` are what analysts come for; no column has a secret's name."""
+    """Analysts need `recipient` and `error`, and no column has a secret's name."""
     mapper = RowMapper(BY_TABLE["message"], redact_secrets=True)
     assert mapper.row({"recipient": "token", "error": "password"}) == {
         "recipient": "token",

@@ -1,4 +1,4 @@
-"""The catalog says one thing about each table, and holds together."""
+"""The catalog is consistent about each table."""
 
 from dataclasses import replace
 from typing import Any
@@ -14,7 +14,7 @@ from tests.support.fake_courier import Account
 
 CORE = ("brand", "audience", "audit_event", "list", "message", "notification", "tenant")
 EVERY_TABLE = pytest.mark.parametrize("stream", BY_TABLE.values(), ids=list(BY_TABLE))
-# What the fake's records hold beyond what Courier documents by name.
+# Fields of the fake's records that Courier does not document by name.
 UNDOCUMENTED = {"brand": {"settings"}}
 
 

@@ -1,4 +1,4 @@
-"""Pages as judge.py makes them, by the ids and times of their records alone."""
+"""Pages as judge.py makes them, from only the ids and times of their records."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ def judged(
     unusable: int = 0,
     ends_unusable: bool = False,
 ) -> JudgedPage:
-    """A page of records that hold their ids alone; without times where none are given."""
+    """Returns a page of records with only their ids; without `times`, they have none."""
     own_times: list[int | None] = [None] * len(ids) if times is None else list(times)
     known = sorted([time for time in own_times if time is not None])
     return JudgedPage(

@@ -1,4 +1,4 @@
-"""A walk's parts without a server: requests that are only noted, and a probe that has held."""
+"""Parts of a walk without a server: requests that are only recorded, and a held probe."""
 
 from dataclasses import dataclass
 
@@ -19,7 +19,7 @@ class Request:
 
 
 class NotedFetches(Fetches):
-    """Makes no request."""
+    """Makes no requests, but records them."""
 
     def __init__(self) -> None:
         super().__init__(_never)
@@ -42,7 +42,7 @@ async def _never(cursor: str | None, yields: bool) -> Asked:
 
 
 def read_probe(*, pages: int = 2) -> Probe:
-    """A probe that has seen so many pages of the lane from the head: two are enough to ask."""
+    """Returns a probe that has seen some pages of the head lane; two are enough to ask."""
     api, head, probe = PagedApi(evenly(200)), LiveLane(Lane(started_at=NOW)), Probe(MESSAGE)
     for number in range(pages):
         page = api.page_from(number * api.per_page)

@@ -1,4 +1,4 @@
-"""A paged listing in memory, and walks over it in virtual time into a table of their own."""
+"""A paged listing in memory, and walks over it in virtual time into their own table."""
 
 import asyncio
 import base64
@@ -30,27 +30,26 @@ MESSAGE, AUDIT_EVENT, LIST = BY_TABLE["message"], BY_TABLE["audit_event"], BY_TA
 MINUTE_MS = 60_000
 
 Record = dict[str, Any]
-# A cursor's kind ("head", "own", "made_up") and the cursor -> what fails, or None.
+# Takes a cursor's kind ("head", "own", "made_up") and the cursor; returns its error or None.
 Fails = Callable[[str, str | None], CourierError | None]
 
 
 def evenly(
     count: int, *, every_ms: int = 10 * MINUTE_MS, newest: int = NOW - HOUR_MS
 ) -> list[int]:
-    """Times, newest first."""
+    """Returns evenly spaced times, newest first."""
     return [newest - number * every_ms for number in range(count)]
 
 
 @dataclass
 class PagedApi:
-    """Records newest first at cursors that are positions, as Courier has them.
+    """Lists records newest first, with cursors that are positions, as Courier's are.
 
-    made_up: how a cursor is answered that was not given out: honoured, refused, head, thin
-    (every third record), empty (no record and no more), newer (a page too high), silent (as
-    though the oldest page were the last).
-    false_ends: cursors of the server's own that are answered as though nothing were older.
-    false_end_page: the same of whatever such cursor leads on from a place on this page.
-    head_ends: the first page says that nothing is older.
+    made_up: how a cursor that was never given out is answered: honoured, refused, head, thin
+    (every third record), empty (no record and no more), newer (a page too high), silent (as if the
+    oldest page were the last). false_ends: cursors of the server's own answered as if nothing were
+    older. false_end_page: the same for all own cursors for places on this page. head_ends: the
+    first page says that nothing is older.
     """
 
     times: list[int]
@@ -73,16 +72,16 @@ class PagedApi:
         self._at_once = 0
         self._places: dict[str, int] = {}
         self.records: list[Record] = []
-        # Where a record stands, which need not be where its time says.
+        # Each record's place, which may differ from its time.
         self.positions: list[int] = []
         for time in self.times:
             self.insert(time)
 
     def insert(self, time: int, *, position: int | None = None) -> str:
-        """Adds a record in its place; returns its id."""
+        """Adds a record in its place, and returns its id."""
         id_ = f"1-{len(self.records):08x}"
         position = time if position is None else position
-        # Of one time the one added first stands first, so that ids are in the order of `times`.
+        # Of equal times, the one added first stands first, so ids follow the order of `times`.
         at = bisect_right(self.positions, -position, key=lambda own: -own)
         name = self.stream.key[0]
         field_ = self.stream.time_field or "created"
@@ -101,7 +100,7 @@ class PagedApi:
         return {self.id_of(record) for record in self.records}
 
     def _index(self, id_: str) -> int | None:
-        """Where a record stands; None where the server has never heard of it."""
+        """Returns a record's index, or None if the server does not know it."""
         if len(self._places) != len(self.records):
             self._places = {self.id_of(record): n for n, record in enumerate(self.records)}
         return self._places.get(id_)
@@ -115,7 +114,7 @@ class PagedApi:
         return base64.b64encode(f"{self.positions[index]},{self.id_of(record)}".encode()).decode()
 
     def cursor_of_page(self, number: int) -> str:
-        """The cursor that the server gives out for a page; the head is number 0."""
+        """Returns the cursor that the server gives out for a page; the head is number 0."""
         return self.cursor_behind(number * self.per_page - 1)
 
     def kind(self, cursor: str | None) -> str:
@@ -189,10 +188,10 @@ class PagedApi:
 
 @dataclass
 class Reader:
-    """Walks of a listing, one after another, from the state that each one has left.
+    """Runs successive walks of a listing, each from the state that the last one left.
 
-    landed: what the table holds. blocks: what waits for a full queue, at random.
-    batches: of the last walk, as they were written. shown: its counts as each was handed over.
+    landed: what the table holds. blocks: possible waits for a full queue, drawn at random.
+    batches: of the last walk, as written. shown: its counts as each batch was handed over.
     """
 
     api: PagedApi
@@ -217,7 +216,7 @@ class Reader:
         self.shown: list[Counts] = []
 
     def walk(self, *, die_after: int | None = None, resumed: Lane | None = None) -> "Reader":
-        """One walk to its end; or to the death of the sync after so many batches."""
+        """Runs one walk to its end, or until the sync dies after `die_after` batches."""
         self.api.asked.clear()
         self.sent_ids, self.states, self.notices, self.batches = [], [], [], []
         self.shown = []
@@ -265,7 +264,7 @@ class Reader:
                         continue
                     assert output.stream is stream
                     if output.state is not None:
-                        # A lane without a cursor could not be gone on with.
+                        # A lane without a cursor could not continue.
                         assert all(lane.cursor for lane in output.state.lanes)
                     if output.release is not None:
                         output.release()
@@ -281,7 +280,7 @@ class Reader:
             except CourierError as error:
                 self.error = error
             else:
-                # The last batch, and it alone, tells that the walk has come to its end.
+                # Only the last batch says that the walk has ended.
                 assert [batch for batch in self.batches if batch.ends_walk] == self.batches[-1:]
                 assert self.state == walk.state
 
@@ -306,5 +305,5 @@ class Reader:
 
 
 def is_whole(reader: Reader) -> bool:
-    """Whether the last walk has ended well and all that there is has landed."""
+    """Returns whether the last walk ended without error and every record has landed."""
     return reader.error is None and not reader.missing and not reader.state.lanes

@@ -1,4 +1,4 @@
-"""What of a page must be sent: what is new or has changed, and nothing twice."""
+"""Which records of a page must be sent: new and changed ones, and none twice."""
 
 from typing import Any
 
@@ -38,14 +38,14 @@ def sent(selected: Selected) -> list[str]:
 
 
 def message(id_: str, age_ms: int, **fields: Any) -> Record:
-    """A message that was delivered at once."""
+    """Returns a message that was delivered at once."""
     time = NOW - age_ms
     usual = {"id": id_, "enqueued": time, "status": "DELIVERED", "delivered": time + 1_000}
     return usual | fields
 
 
 def recent_above(time_ms: int) -> SentByHour:
-    """Entries that have given way up to a time."""
+    """Returns entries of which the hours up to a time have been given up."""
     recent = SentByHour()
     recent.given_up = time_ms // HOUR_MS
     return recent
@@ -170,7 +170,7 @@ def test_a_settled_message_whose_entry_has_given_way_is_not_sent_again() -> None
     assert (sent(selected), selected.unchanged) == ([], 1)
 
 
-# Of what was read two hours ago, what had changed more than three days before that.
+# The last reading was two hours ago; changes more than three days before it are settled.
 SETTLED_MS = NOW - 2 * HOUR_MS - 3 * DAY_MS
 
 
@@ -242,7 +242,7 @@ def test_the_children_of_a_message_that_is_sent_are_due() -> None:
 
 @pytest.mark.parametrize(("age_ms", "may_owe"), [(DAY_MS, False), (60_000, True)])
 def test_a_message_whose_children_must_wait_is_sent_once_more(age_ms: int, may_owe: bool) -> None:
-    """Since some table can note no more as due, or since its history may not show yet."""
+    """Because some table can note no more as due, or because its history may not show yet."""
     changes = changes_of(MESSAGE, recent=SentByHour(), may_owe=lambda: may_owe)
     record = message("a", age_ms)
     for _ in range(2):
@@ -265,7 +265,7 @@ def test_where_children_were_missed_a_message_that_has_not_changed_owes_them() -
     for age_ms, due in ((2 * DAY_MS, ["a"]), (2 * DAY_MS + 1, [])):
         settled = message("a", age_ms)
         assert list(select(changes, MESSAGE, settled, state=state).due) == due
-        # While some table takes no more, nobody looks for them.
+        # While some table cannot note more, missed children are not looked for.
         assert not select(changes_of(MESSAGE, **given), MESSAGE, settled, state=state).due
 
 
@@ -273,7 +273,7 @@ def test_the_history_of_a_message_that_is_not_read_again_is_not_waited_for() -> 
     changes = changes_of(MESSAGE, recent=SentByHour(), reread_ms=HOUR_MS, may_owe=lambda: True)
     for age_ms, due in ((HOUR_MS, []), (HOUR_MS + 1, ["a"])):
         record = message("a", age_ms, clicked=NOW)
-        # Where it is met again all the same, its children are read again.
+        # If it is met again anyway, its children are read again.
         for _ in range(2):
             assert list(select(changes, MESSAGE, record).due) == due
 
@@ -291,7 +291,7 @@ def test_a_message_that_is_not_remembered_owes_children_only_if_it_has_changed()
     changes = changes_of(MESSAGE, recent=recent_above(NOW), may_owe=lambda: True)
     unchanged = message("a", 2 * DAY_MS)
     assert select(changes, MESSAGE, unchanged, state=READ).due == {}
-    # What shows up to ten minutes after its own time may not have been read two hours ago.
+    # Events may show ten minutes late, so the reading two hours ago may not have seen them.
     seen = NOW - 2 * HOUR_MS - 600_000
     for clicked, due in ((seen - 1, {}), (seen, {"b": NOW - 2 * DAY_MS})):
         record = message("b", 2 * DAY_MS, clicked=clicked)
@@ -319,7 +319,7 @@ def test_the_children_of_a_message_without_a_readable_time_are_due() -> None:
     record = {"id": "a", "enqueued": "soon"}
     changes = changes_of(MESSAGE, recent=SentByHour(), may_owe=lambda: True)
     assert list(select(changes, MESSAGE, record).due) == ["a"]
-    # Where no message has one, those of all would be read in each sync.
+    # If no message has a time, the children of all would be read in each sync.
     assert select(changes, MESSAGE, record, state=StreamState(timeless=True)).due == {}
     changes = changes_of(MESSAGE, recent=SentByHour())
     assert select(changes, MESSAGE, record).due == {}

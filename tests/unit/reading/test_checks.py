@@ -1,4 +1,4 @@
-"""When the probe is made, and when an end is believed only after asking what lies below it."""
+"""When the probe is made, and when an end is believed only after asking below it."""
 
 from collections import deque
 from collections.abc import Callable
@@ -25,7 +25,7 @@ def read_one_page() -> Probe:
 
 
 class Checked:
-    """A head that has come to its end after two pages, and perhaps a lane below it."""
+    """A head that has reached its end after two pages, with or without a lane below it."""
 
     def __init__(self, probe: Probe, *, pages: int = 2, is_alone: bool = True) -> None:
         self.head = LiveLane(Lane(started_at=NOW, cursor="c"), medians=deque([END_MS]))

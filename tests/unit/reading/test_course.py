@@ -22,7 +22,7 @@ DEPTH: Final = Depth(lookback_ms=30 * DAY_MS, overlap_ms=HOUR_MS)
 
 
 def page_of_hours(first: int) -> JudgedPage:
-    """Ten messages, an hour between each two."""
+    """Returns a page of ten messages an hour apart."""
     hours = range(first, first + 10)
     return judged([f"m{hour}" for hour in hours], [NOW - hour * HOUR_MS for hour in hours])
 

@@ -1,4 +1,4 @@
-"""Cursors of the server's own that live no longer than the sync that was given them."""
+"""The server's own cursors that expire with the sync that received them."""
 
 from dataclasses import dataclass, field
 
@@ -12,7 +12,7 @@ from tests.unit.reading.paged import MINUTE_MS, PagedApi, Reader, evenly, is_who
 
 @dataclass
 class ShortLived(PagedApi):
-    """`expire` makes it refuse all that it has given out."""
+    """`expire` makes it refuse all cursors given out so far."""
 
     given: set[str] = field(default_factory=set)
 
@@ -45,5 +45,5 @@ def test_a_backlog_gets_through_where_syncs_die_and_cursors_expire(
         api.now_ms += HOUR_MS
         api.insert(api.now_ms)
         reader.walk(die_after=60 if number < deaths else None)
-    # The first sync that nothing interrupts reads the rest.
+    # The first uninterrupted sync reads the rest.
     assert is_whole(reader), reader.error

@@ -1,4 +1,4 @@
-"""Which rows have gone: only those that whole walks miss and whose ids do not answer."""
+"""Which rows are gone: only those that whole walks miss and whose ids do not answer."""
 
 import asyncio
 from collections.abc import Iterable
@@ -18,7 +18,7 @@ from courier_async.state.position import Missing
 NOW = 1_794_657_600_000
 BRAND = BY_TABLE["brand"]
 NOT_FOUND = Refused(404, "")
-# The row that the walk has just held is not found by its id either.
+# Even the row that the walk has just held is not found by its id.
 NO_IDS: dict[str, CourierError | None] = {
     "/brands/here": NOT_FOUND,
     "/brands/gone": NOT_FOUND,
@@ -31,7 +31,7 @@ def keys(*ids: str) -> set[Key]:
 
 @dataclass
 class Source:
-    """says: path -> how it is answered, by default with 200. head: the pages of the listing."""
+    """says: path -> its error, otherwise 200. head: the pages of the listing."""
 
     says: dict[str, CourierError | None] = field(default_factory=dict)
     head: list[list[Any]] = field(default_factory=lambda: [[]])
@@ -78,7 +78,7 @@ def since(age_ms: int, **more: Any) -> dict[str, Missing]:
 
 
 def find(source: Source, missing: dict[str, Missing] | None, **more: Any) -> Gone:
-    """What has gone where of two rows the walk has not held the row `gone`."""
+    """Runs the check on two rows, of which the walk has not held `gone`."""
     return source.find(known=keys("here", "gone"), seen=keys("here"), missing=missing, **more)
 
 
@@ -148,14 +148,14 @@ def test_rows_go_by_their_ids_and_by_the_listing_in_one_walk() -> None:
 
 
 def test_where_ids_tell_nothing_a_row_goes_after_a_day() -> None:
-    # The row that the walk has just held is not found by its id either.
+    # Even the row that the walk has just held is not found by its id.
     source = Source(NO_IDS)
     assert find(source, since(DAY_MS - 1)).keys == []
     assert find(source, since(DAY_MS)) == Gone(keys=[("gone",)])
 
 
 def test_an_empty_listing_counts_only_where_the_last_one_was_empty_too() -> None:
-    """One alone may be a fault, and another row may have been missing for its own reason."""
+    """A single empty listing may be an error, and a row may be missing for another reason."""
     both, one = keys("here", "gone"), since(DAY_MS)
     template = BY_TABLE["notification"]
     source = Source()
@@ -214,7 +214,7 @@ def test_one_row_whose_id_always_fails_does_not_keep_the_others_from_being_tried
     stay = keys("a", *[f"b{number}" for number in range(5)])
     found = source.find(known=stay | keys("gone"), seen=stay, missing=since(HOUR_MS))
     assert found.keys == [("gone",)]
-    # Nor do many such rows cost many requests.
+    # Many such rows do not cost many requests either.
     source = Source({f"/brands/b{number}": Unavailable("503") for number in range(9)})
     stay = keys(*[f"b{number}" for number in range(9)])
     source.find(known=stay | keys("gone"), seen=stay, missing=since(HOUR_MS))
@@ -235,7 +235,7 @@ def test_where_no_row_of_the_walk_can_be_asked_for_an_unknown_id_tells_nothing()
     for age_ms, gone in ((DAY_MS - 1, []), (DAY_MS, [("gone",)])):
         found = source.find(known=keys("..", "gone"), seen=keys(".."), missing=since(age_ms))
         assert found.keys == gone
-    # Only before it is deleted, when an answer would keep it.
+    # Only before the delete, when a 200 would prevent it.
     assert source.asked == ["/brands/gone"]
 
 
@@ -289,7 +289,7 @@ def test_a_sync_asks_for_so_many_ids_and_first_for_those_asked_longest_ago() -> 
         id_: Missing(NOW - HOUR_MS, asked_at=NOW - number, **asks)
         for number, id_ in enumerate(ids)
     }
-    missing[ids[1]] = Missing(NOW - HOUR_MS)  # never asked for
+    missing[ids[1]] = Missing(NOW - HOUR_MS)  # never requested by id
     source = Source({f"/brands/{id_}": NOT_FOUND for id_ in ids})
     found = source.find(known=keys(*ids) | stay, seen=stay, missing=missing)
     assert found.keys == [(id_,) for id_ in (ids[1], *ids[:1:-1])]

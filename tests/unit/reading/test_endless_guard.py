@@ -1,4 +1,4 @@
-"""Listings that say there is more and never get anywhere."""
+"""Listings that always say there is more without getting anywhere."""
 
 import pytest
 
@@ -47,7 +47,7 @@ def test_a_page_is_compared_with_the_last_thousand() -> None:
 
     for content in range(MOST_STALE_PAGES + 1):
         assert read(content, content) is None
-    # The first is forgotten, and so new; with it the second is forgotten, but not the third.
+    # The first is forgotten, so it is new; it pushes out the second, but not the third.
     assert read(0, 2_000) is None
     for number in range(1, MOST_STALE_PAGES):
         assert read(2, 2_000 + number) is None

@@ -1,4 +1,4 @@
-"""An end that the lane from the head comes to, while lanes below it show that there is more."""
+"""The head lane comes to an end, although lanes below it show that there is more."""
 
 import asyncio
 
@@ -13,7 +13,7 @@ from tests.unit.reading.paged import AUDIT_EVENT, NOW, PagedApi, Reader, evenly,
 
 
 def unfinished_messages(*, lanes: int, made_up: str = "honoured") -> Reader:
-    """A reader whose first walk has died."""
+    """Returns a reader whose first walk died."""
     api = PagedApi(evenly(900, every_ms=2 * HOUR_MS), made_up=made_up)
     return Reader(api, lanes=lanes, blocks=(0.0,)).walk(die_after=30)
 
@@ -23,7 +23,7 @@ def unfinished_messages(*, lanes: int, made_up: str = "honoured") -> Reader:
 def test_a_first_page_that_says_it_is_the_last_does_not_end_a_lane_of_an_earlier_sync(
     lanes: int, made_up: str
 ) -> None:
-    """A single page is too little to try a made-up cursor by."""
+    """A single page is too little to probe a made-up cursor."""
     reader = unfinished_messages(lanes=lanes, made_up=made_up)
     api = reader.api
     api.head_ends, api.now_ms = True, api.now_ms + HOUR_MS
@@ -64,7 +64,7 @@ def test_a_false_end_among_audit_events_does_not_end_a_lane_that_reads_older_one
 
 @pytest.mark.parametrize("lanes", [1, 8])
 def test_an_end_is_believed_once_the_lane_below_it_has_come_to_nothing_older(lanes: int) -> None:
-    """What that lane was to read has gone in the meantime."""
+    """The records that the lane was to read have been deleted meanwhile."""
     reader = unfinished_messages(lanes=lanes)
     api = reader.api
     del api.records[5:], api.positions[5:]
@@ -73,7 +73,7 @@ def test_an_end_is_believed_once_the_lane_below_it_has_come_to_nothing_older(lan
 
 
 def expire(api: PagedApi, cursors: set[str | None]) -> None:
-    """From now on these are refused, once all others have been answered."""
+    """Refuses these cursors from now on, after all others have been answered."""
     ask = api.ask
 
     async def answer(cursor: str | None, yields: bool) -> Asked:
@@ -86,7 +86,7 @@ def expire(api: PagedApi, cursors: set[str | None]) -> None:
 
 
 def unfinished(*, new: int, die_after: int) -> Reader:
-    """A reader of audit events whose second walk has died; its cursor is refused from now on."""
+    """Returns a reader of audit events whose second walk died, and whose cursor is refused now."""
     api = PagedApi(evenly(100), stream=AUDIT_EVENT)
     reader = Reader(api).walk()
     for number in range(1, new + 1):
@@ -102,10 +102,10 @@ def unfinished(*, new: int, die_after: int) -> Reader:
 def test_a_lane_whose_cursor_has_expired_does_not_doubt_an_end_that_lies_below_it(
     new: int, die_after: int
 ) -> None:
-    """The lane from the head has read what it was to read, and has come to the end."""
+    """The head lane has read its part, and has reached the end."""
     reader = unfinished(new=new, die_after=die_after)
     api = reader.api
-    # No whole page, so that no cursor is given out again.
+    # Less than a page, so that no cursor is given out again.
     for number in range(7):
         api.insert(api.now_ms - DAY_MS + number * HOUR_MS)
     reader.walk(die_after=1)
@@ -117,9 +117,9 @@ def test_a_lane_whose_cursor_has_expired_does_not_doubt_an_end_that_lies_below_i
 def test_an_end_above_what_a_lane_had_read_is_believed_after_a_day(
     renewed_ago_ms: int | None,
 ) -> None:
-    """The lane's cursor has expired, and what it had read may have gone from the listing.
+    """The lane's cursor has expired, and the records it read may have left the listing.
 
-    That the lane was renewed before, for another reason, does not count for the day.
+    An earlier renewal of the lane, for another reason, does not count towards the day.
     """
     reader = unfinished(new=900, die_after=30)
     api = reader.api
@@ -142,7 +142,7 @@ def test_an_end_above_what_a_lane_had_read_is_believed_after_a_day(
 
 
 def test_a_lane_that_had_read_nothing_holds_nothing_against_an_end() -> None:
-    """Such as a state may name, whoever has written it."""
+    """Such a lane can come from a state of any origin."""
     api = PagedApi(evenly(5), stream=AUDIT_EVENT)
     reader = Reader(api)
     reader.state = StreamState(newest_first=True, lanes=(Lane(started_at=NOW, cursor="x"),))
@@ -154,7 +154,7 @@ def test_a_lane_that_had_read_nothing_holds_nothing_against_an_end() -> None:
 def test_an_end_that_is_asked_below_while_the_head_is_read_anew_does_not_end_the_walk(
     below_seconds: int,
 ) -> None:
-    """A lane below has failed in the meantime, and another is read again from the head."""
+    """Meanwhile, a lane below has failed, and another is read again from the head."""
     reader = unfinished_messages(lanes=1)
     api = reader.api
     for number in range(200):

@@ -1,4 +1,4 @@
-"""What lies below an end is asked for by a made-up cursor, and its answer may tell nothing."""
+"""A made-up cursor asks what lies below an end, and its answer may tell nothing."""
 
 import pytest
 
@@ -10,7 +10,7 @@ from tests.unit.reading.paged import PagedApi, Reader, evenly, is_whole
 
 @pytest.mark.parametrize("times", [1, 3])
 def test_an_empty_page_that_leads_on_confirms_no_end(times: int) -> None:
-    """It is asked for again, and followed in the end."""
+    """The page is requested again, and finally followed."""
     api = PagedApi(evenly(600), false_end_page=40)
     lead_on_empty(api, times=times)
     reader = Reader(api)
@@ -22,7 +22,7 @@ def test_an_empty_page_that_leads_on_confirms_no_end(times: int) -> None:
 def test_an_empty_page_that_leads_on_does_not_pass_for_a_made_up_cursor_that_is_honoured(
     times: int,
 ) -> None:
-    """What it leads to is a cursor of the server's own, and others are answered with gaps."""
+    """It leads to one of the server's own cursors; other made-up ones are answered with gaps."""
     api = PagedApi(evenly(600), made_up="thin")
     lead_on_empty(api, times=times, cursors=1)
     expired = api.cursor_of_page(30)
@@ -40,7 +40,7 @@ def test_an_empty_page_that_leads_on_does_not_pass_for_a_made_up_cursor_that_is_
 
 
 def lead_on_empty(api: PagedApi, *, times: int, cursors: int = 1_000) -> None:
-    """The first answers to made-up cursors are empty, and lead to a cursor of the server's."""
+    """Makes the first answers to made-up cursors empty pages that lead to an own cursor."""
     made_up, asked = api._made_up, dict[int, int]()
 
     def often_empty(time: int) -> Page:
@@ -57,7 +57,7 @@ def lead_on_empty(api: PagedApi, *, times: int, cursors: int = 1_000) -> None:
 def test_an_end_is_confirmed_though_a_record_comes_unusable_where_made_up_cursors_are_tried(
     is_read: bool,
 ) -> None:
-    """Be it that it had been read by the server's own cursor, or had come unusable then too."""
+    """Whether it was read by the server's own cursor, or was unusable then too."""
     api = PagedApi(evenly(200), false_end_page=2)
     page_from = api.page_from
 

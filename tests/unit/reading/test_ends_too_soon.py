@@ -1,4 +1,4 @@
-"""A listing that ends above rows of the last week that it held before, and nothing confirms it."""
+"""A listing ends above known rows of the last week, and nothing confirms the end."""
 
 import pytest
 
@@ -18,7 +18,7 @@ from tests.unit.reading.paged import (
 
 
 def with_new(stream: Stream, count: int) -> Reader:
-    """A reader of a listing in which `count` rows are new since its walk."""
+    """Returns a reader of a listing that has `count` new rows since its walk."""
     api = PagedApi(evenly(100), stream=stream)
     reader = Reader(api, lookback_days=0).walk()
     assert is_whole(reader)
@@ -32,7 +32,7 @@ def with_new(stream: Stream, count: int) -> Reader:
 def test_the_rows_between_the_end_and_the_newest_known_one_land_in_the_next_sync(
     stream: Stream, page: int
 ) -> None:
-    """Where made-up cursors are not honoured, so that nothing confirms an end."""
+    """Made-up cursors are not honoured, so nothing confirms an end."""
     reader = with_new(stream, 400)
     before = reader.state
     reader.api.false_end_page, reader.api.made_up = page, "refused"
@@ -96,7 +96,7 @@ def test_a_row_that_is_dated_back_says_nothing_against_an_end_below_it(ends_fals
 def test_a_first_page_of_messages_is_not_all_where_older_ones_answer_below_it(
     made_up: str,
 ) -> None:
-    """Too little to try a made-up cursor by, but what it brings is there."""
+    """The page is too short to probe a made-up cursor, but the records it returns exist."""
     api = PagedApi(evenly(600, every_ms=2 * HOUR_MS), made_up=made_up, head_ends=True)
     reader = Reader(api).walk()
     assert "older ones follow" in str(reader.error)

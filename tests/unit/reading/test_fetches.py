@@ -1,4 +1,4 @@
-"""Requests under way leave nothing behind, and their answers are taken one by one."""
+"""Requests in flight leave nothing behind, and their answers are taken one by one."""
 
 import asyncio
 import random
@@ -20,7 +20,7 @@ def live(cursor: str | None = "c") -> LiveLane:
 
 
 class Server:
-    """Answers after a while, or fails, and counts what is held and under way."""
+    """Answers after a while, or fails, and counts what is held and in flight."""
 
     def __init__(self, seed: int) -> None:
         self.chance = random.Random(seed)

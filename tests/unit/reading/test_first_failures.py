@@ -1,4 +1,4 @@
-"""What failures before the first success say of a table of children."""
+"""What failures before the first success mean for a table of children."""
 
 import pytest
 

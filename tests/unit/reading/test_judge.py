@@ -1,4 +1,4 @@
-"""What a page says: times in every form, and the order of pages against a brute force."""
+"""How a page is judged: times in every form, and page order checked by brute force."""
 
 import random
 import time
@@ -125,7 +125,7 @@ def test_only_a_page_of_which_nothing_can_be_stored_is_an_error() -> None:
 
 
 def longest_row(medians: list[int]) -> int:
-    """Of the longest row in which no page is over an hour newer than the oldest before it."""
+    """Returns the length of the longest row without a page over an hour newer than one before."""
 
     def descends(row: tuple[int, ...]) -> bool:
         return all(page <= min(row[:at]) + HOUR_MS for at, page in enumerate(row) if at)
@@ -138,7 +138,7 @@ def test_pages_in_order_are_those_of_the_longest_row(seed: int) -> None:
     draw = random.Random(seed)
     for _ in range(1_000):
         span = draw.choice([2, 6, 20])
-        # Half hours, so that pages lie exactly an hour apart too.
+        # In half hours, so that some pages lie exactly an hour apart.
         medians = [NOW + draw.randint(0, span) * HOUR_MS // 2 for _ in range(draw.randint(0, 8))]
         order = PageOrder()
         for median in medians:

@@ -36,7 +36,7 @@ def test_an_odd_time_on_one_page_does_not_move_a_lane_down() -> None:
 def test_a_lane_shortly_above_the_end_of_another_is_not_beyond_it_whatever_its_last_record() -> (
     None
 ):
-    """That may stand alone on the last page, with an odd time."""
+    """The last record may stand alone on the last page, with an odd time."""
 
     def read(keys: list[str], hours: list[int]) -> LiveLane:
         lane = live()
@@ -85,7 +85,7 @@ def test_a_cursor_of_this_sync_is_renewed_while_that_gets_further_down() -> None
     assert not lane.may_renew(NOW)
     lane.saved = replace(lane.saved, cursor=message_cursor_at(NOW - 1))
     assert lane.may_renew(NOW)
-    # The next sync knows of it.
+    # The next sync knows about it.
     lane.is_saved_cursor = True
     assert lane.may_renew(NOW + HOUR_MS)
 

@@ -1,4 +1,4 @@
-"""How many lanes are under way: as many as keep the rate in use."""
+"""How many lanes are active: as many as keep the rate in use."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Where lanes are begun at made-up cursors, how many at once, and when none is."""
+"""Where lanes begin at made-up cursors, how many at once, and when none does."""
 
 import pytest
 
@@ -21,12 +21,12 @@ from tests.unit.reading.noted import NotedFetches, Request, held_probe, read_pro
 from tests.unit.reading.paged import MESSAGE, NOW
 
 START = NOW + 1_000
-# What the head has read: an hour a page.
+# The head has read down to here, at an hour per page.
 TOP_MS = NOW - 1_000 * HOUR_MS
 
 
 class Opened:
-    """A head that has read a thousand pages, above a bound so many pages below it."""
+    """A head that has read a thousand pages, with `pages_left` pages down to the bound."""
 
     def __init__(self, pages_left: int | None, *, room: int = 1, probe: Probe | None = None):
         self.head = LiveLane(Lane(started_at=START, cursor="c", newest=NOW))
@@ -63,13 +63,13 @@ class Opened:
         return judged(["a", "b"], [newest, oldest])
 
     def open(self, *, pages: int = 1_000) -> list[int | None]:
-        """Where lanes are begun, in hours below the head's place."""
+        """Opens lanes; returns where they begin, in hours below the head's place."""
         del self.fetches.requests[:]
         self.opener.open(pages=pages)
         return [begun(request) for request in self.fetches.requests]
 
     def add_useful(self, count: int) -> None:
-        """Lanes that have read a page each, spread evenly down to the bound."""
+        """Adds lanes that have read a page each, spread evenly down to the bound."""
         step_ms = (TOP_MS - self.lanes.bound) // (count + 1)
         for number in range(1, count + 1):
             begins_at = TOP_MS - number * step_ms
@@ -147,7 +147,7 @@ def test_a_lane_is_begun_only_where_its_gap_is_worth_it(
 
 def test_where_no_gap_is_wide_enough_the_next_look_comes_later_for_many_lanes() -> None:
     opened = Opened(pages_left=5, room=100)
-    # With the head twenty lanes, so the next look comes ten pages later.
+    # Twenty lanes including the head, so the next look comes ten pages later.
     opened.add_useful(19)
     assert opened.open(pages=100) == []
     opened.course.lanes_begun = 1

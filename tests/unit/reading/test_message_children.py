@@ -1,4 +1,4 @@
-"""The reader of children of messages, on its own: what it gives back, and when it is done."""
+"""The reader of message children on its own: what it releases, and when it is done."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -25,7 +25,7 @@ EMPTY = JudgedPage(records=[], keys=[], times=[], unusable=0, next_cursor=None)
 
 
 class Pages(ChildPages):
-    """Messages of the same page of children. held: pages whose memory is not given back."""
+    """Gives every message the same page of children. held: pages whose memory is not released."""
 
     def __init__(self, before: Callable[[str], None], page: JudgedPage = EMPTY) -> None:
         self.now_ms = NOW
@@ -54,7 +54,7 @@ def reader_of(due: ChildrenDue, pages: Pages) -> MessageChildrenReader:
 
 
 async def write_slowly(reader: MessageChildrenReader) -> None:
-    """So that what has been read waits."""
+    """Writes slowly, so that read pages wait."""
     async for _ in reader.batches():
         await asyncio.sleep(0.001)
 
@@ -100,12 +100,12 @@ async def test_a_message_that_changes_while_its_last_batch_waits_for_the_queue_s
     done: list[list[str]] = []
     async for batch in reader_of(due, Pages(lambda _: None)).batches():
         if len(done) == put_before:
-            # Its new row gets the place on the queue for which this batch waits.
+            # Its new row takes the place on the queue for which this batch waits.
             due.add({"a": 2})
             due.end()
         assert isinstance(batch, Batch)
         done.append([*batch.done])
-    # A page and an end each time that it is read.
+    # A page and an end for each time it is read.
     assert done == [[], [], [], ["a"]]
 
 
@@ -113,7 +113,7 @@ async def test_a_message_that_changes_while_its_last_batch_waits_for_the_queue_s
 async def test_a_history_is_cut_short_where_it_begins_late_and_with_another_event(
     first: str, lands: bool
 ) -> None:
-    """A message may be dated back, hours before its history."""
+    """A message may be dated hours before its history."""
     record = {"message_id": "a", "position": 0, "type": first, "ts": NOW}
     page = judge_page(EVENT, Page([record], None), now_ms=NOW)
     due = ChildrenDue({"a": NOW - 2 * HOUR_MS})

@@ -1,4 +1,4 @@
-"""An outage amid a walk says nothing of made-up cursors: it costs no lane, nor a week of them."""
+"""An outage during a walk says nothing about made-up cursors, and costs no lanes."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from tests.unit.reading.paged import PagedApi, Reader, evenly, is_whole
 
 
 def outage_from(api: PagedApi, request: int) -> None:
-    """Each request fails once so many have been made."""
+    """Makes every request fail after the first `request` ones."""
 
     def fails(kind: str, cursor: str | None) -> CourierError | None:
         return Unavailable("Courier answered 503") if len(api.asked) >= request else None
@@ -36,7 +36,7 @@ def test_what_lanes_of_an_earlier_sync_have_read_outlives_an_outage(request_: in
     api.now_ms += HOUR_MS
     reader.walk()
     assert is_whole(reader)
-    # Of 600 pages 450 had been read.
+    # 450 of 600 pages had been read.
     assert len(api.asked) < 350
 
 

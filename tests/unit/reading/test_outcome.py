@@ -1,4 +1,4 @@
-"""What a walk leaves in the state: how far it has read, in what order, and what was unusable."""
+"""What a walk leaves in the state: how far it read, in what order, and what was unusable."""
 
 from typing import Any
 
@@ -35,7 +35,7 @@ DOWNWARDS = tuple(NOW - day * DAY_MS for day in range(8))
 def head(
     *medians: int, newest: int | None = NOW - 1, reached: int = 0, ended: bool = True
 ) -> LiveLane:
-    """A lane that has come down to `reached`, over pages of such median times."""
+    """Returns a lane that has read down to `reached`, with pages of these median times."""
     lane = LiveLane(Lane(started_at=NOW, newest=newest), reached=reached, ended=ended)
     for median in medians:
         lane.order.add(median)
@@ -108,7 +108,7 @@ def test_the_order_is_learned_only_from_pages_that_tell_it(before: bool | None) 
 def test_a_listing_whose_newest_come_last_is_not_newest_first() -> None:
     pages = [NOW - DAY_MS] * 100 + [NOW]
     assert ended(head(*pages)).newest_first is False
-    # Down to a bound it has not shown its end.
+    # A walk down to a bound has not shown the end.
     assert ended(head(*pages, ended=False)).newest_first is True
 
 
@@ -148,7 +148,7 @@ def test_a_page_that_ends_below_all_that_was_ever_wanted_need_not_be_read_that_f
     depth = Depth(lookback_ms=LOOKBACK, overlap_ms=HOUR_MS, floor=MET.time + 1)
     assert left_unusable(depth.floor, None, depth=depth) == ()
     assert left_unusable(depth.floor + 1, None, depth=depth) == (MET,)
-    # What was wanted once may be so again, and then it has been read.
+    # A place that was once wanted may be wanted again, and then counts as read.
     before = StreamState(readings=(Reading(MET.met_at, MET.time),))
     assert left_unusable(depth.floor, None, before, depth=depth) == (MET,)
 
@@ -157,7 +157,7 @@ def test_a_walk_that_still_meets_some_keeps_where_and_since_when() -> None:
     met_again = NOW - DAY_MS
     assert left_unusable(MET.time, met_again) == (Unusable(met_again, MET.met_at),)
     assert left_unusable(MET.time - 1, MET.time - 1) == (MET,)
-    # What it has not reached may be unusable still.
+    # Records that it has not reached may still be unusable.
     assert left_unusable(MET.time + 1, met_again) == (MET,)
 
 
@@ -185,9 +185,9 @@ def test_children_that_were_missed_are_looked_for_until_a_walk_down_there_has_no
     assert left(known.time) is None
     assert left(known.time + 1) == known
     assert left(known.time, NOW - DAY_MS) == known._replace(time=NOW - DAY_MS)
-    # Where nobody has looked for them, nothing is known of them.
+    # If nobody has looked for them, nothing is known about them.
     assert left(known.time, depth=DEPTH) == known
-    # Of a walk that an earlier sync began, that sync may have met some.
+    # An earlier sync that began the walk may have met some.
     assert left(known.time, is_resumed=True) is None
     met_on_the_way = known._replace(met_at=NOW)
     assert left(known.time, known=met_on_the_way, is_resumed=True) == met_on_the_way
@@ -213,14 +213,14 @@ def test_the_oldest_place_is_kept_and_the_first_time_they_were_met() -> None:
 
 @pytest.mark.parametrize("time", [MET.met_at + 1, MET.time - 1], ids=["younger", "deeper"])
 def test_one_that_came_long_after_the_others_were_met_has_days_of_its_own(time: int) -> None:
-    """A deeper one is met where `sync_since` has moved back."""
+    """A deeper record is met after `sync_since` has moved back."""
     first = StreamState(unusable=(MET,))
     after, later = MET.met_at + 15 * DAY_MS, MET.met_at + 15 * DAY_MS + 1
     assert with_unusable(first, time, after).unusable[1:] == ()
     assert with_unusable(first, MET.met_at, later) == first
     second = with_unusable(first, time, later)
     assert second.unusable == (MET, Unusable(time, later))
-    # Those of the first days do not get further ones.
+    # The first ones do not get more days.
     assert with_unusable(second, MET.time, later + DAY_MS) == second
 
 

@@ -10,7 +10,7 @@ from tests.unit.reading.paged import MESSAGE, NOW, PagedApi, evenly
 
 
 def test_a_second_probe_is_compared_with_pages_that_followed_one_another() -> None:
-    """Not with a page left out between them, since a record of it is dated ahead."""
+    """Not with pages around a skipped one, whose record is dated ahead."""
     api = PagedApi(evenly(200))
     api.insert(NOW + 5 * DAY_MS, position=api.times[25] - 1)
     head, probe = LiveLane(Lane(started_at=NOW)), Probe(MESSAGE)
@@ -38,7 +38,7 @@ def test_a_second_probe_is_compared_with_pages_that_followed_one_another() -> No
 def test_where_a_lane_of_an_earlier_sync_goes_on_the_pages_above_it_still_tell_what_to_ask() -> (
     None
 ):
-    """It may come to an end before its own pages are enough to try a cursor by."""
+    """The lane may end before its own pages are enough to probe a cursor."""
     api, probe = PagedApi(evenly(200)), Probe(MESSAGE)
     probe.begin(StreamState(), NOW)
     head, lower = LiveLane(Lane(started_at=NOW)), LiveLane(Lane(started_at=NOW - DAY_MS))

@@ -1,4 +1,4 @@
-"""Which other cursor a lane's part is read on by, once its own has failed."""
+"""Which other cursor continues a lane whose own cursor failed."""
 
 import pytest
 
@@ -23,7 +23,7 @@ GONE = Refused(410, "")
 
 
 class Renewed:
-    """A head that goes on, and lanes of earlier syncs a day below each other."""
+    """A head that continues, and lanes of earlier syncs a day apart below it."""
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class Renewed:
         ]
         self.lanes.begin(Plan(lanes=tuple(saved), due=(None,) * below, bound=0))
         self.lower = list(self.lanes)[1:]
-        # What walks start with: those lanes' requests are under way.
+        # As when a walk starts: those lanes' requests are in flight.
         while self.lanes.next_resting():
             pass
         self.probe, self.fetches, clock = probe, NotedFetches(), ServerClock()
@@ -98,7 +98,7 @@ def test_a_lane_waits_for_a_probe_that_can_be_made_and_then_goes_on() -> None:
     assert not first.stuck
     assert time_in_cursor(first.saved.cursor or "") == NOW - DAY_MS
     assert second.stuck
-    # And only once.
+    # This happens only once.
     first.stuck = True
     assert renewed.renewals.take_up() == []
     assert first.stuck
@@ -178,7 +178,7 @@ def test_a_lane_below_one_that_goes_nowhere_is_read_again_from_the_head(state: s
     head = request.lane
     assert list(renewed.lanes) == [head, upper, lane]
     assert head.saved == Lane(started_at=NOW, renewed=Renewal(NOW, lane.place))
-    # Nothing of it is saved before it has read a page, and the lane is kept until then.
+    # None of it is saved before it has read a page, and the lane is kept until then.
     assert renewed.lanes.saved() == (upper.saved, lane.saved)
     assert lane.stuck
     assert not lane.dropped
@@ -219,7 +219,7 @@ def test_a_lane_that_was_replaced_and_goes_on_or_is_no_more_is_left_alone(state:
     assert list(renewed.lanes) == before
 
 
-# -- where none helps ----------------------------------------------------------------------------
+# -- where nothing helps --------------------------------------------------------------------------
 
 
 def test_a_made_up_lane_that_fails_waits_until_a_cursor_of_the_servers_own_is_answered() -> None:
@@ -245,7 +245,7 @@ def test_a_failure_that_no_other_cursor_makes_good_leaves_the_lane_where_it_is(w
     assert first.stuck
     assert first.saved.cursor == "saved 1"
     assert renewed.renewals.error is error
-    # The first such failure is told.
+    # Only the first such failure is reported.
     renewed.fail(second, Unavailable("down"), may_renew=False)
     assert renewed.renewals.error is error
 

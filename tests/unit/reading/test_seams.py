@@ -1,4 +1,4 @@
-"""Where made-up cursors are tried, where two lanes meet, and where another lane is of use."""
+"""Where made-up cursors are probed, where two lanes meet, and where another lane helps."""
 
 from base64 import b64encode
 
@@ -123,7 +123,7 @@ def test_a_probe_holds_where_a_few_records_have_become_visible_since() -> None:
     assert expected is not None
     assert holds(expected, judged([*ids(9, 4), "late", *ids(13, 5)]))
     assert holds(expected, judged(["late", *ids(9, 9)]))
-    # Others altogether, or every third one.
+    # Entirely different records, or every third one.
     assert not holds(expected, judged([*ids(9, 4), *ids(500, 6)]))
     assert not holds(expected, judged(ids(9, 30)[::3]))
 
@@ -144,12 +144,12 @@ def test_a_probe_does_not_hold_where_anything_else_comes(
 def test_a_probe_holds_where_some_of_its_records_come_unusable() -> None:
     expected = probe_of(trail_of(20))
     assert expected is not None
-    # They had been read, or had come unusable then as well.
+    # The missing records had been read, or were unusable then too.
     assert holds(expected, judged([*ids(9, 4), *ids(14, 5)], unusable=1))
     assert holds(expected, judged(ids(9, 9), unusable=1))
     assert holds(expected, judged(ids(9, 5), unusable=5))
     assert holds(expected, judged([*ids(9, 10)], unusable=1, next_cursor="n"))
-    # Too few, more of them left out than came unusable, or nearly all unusable.
+    # Too few, more records missing than unusable, or nearly all unusable.
     assert not holds(expected, judged(ids(9, 8), unusable=1))
     assert not holds(expected, judged([*ids(9, 4), *ids(15, 5)], unusable=1))
     assert not holds(expected, judged(ids(9, 4), unusable=6))
@@ -160,7 +160,7 @@ def test_a_probe_holds_where_some_of_its_records_come_unusable() -> None:
 
 
 def lower_lane() -> LiveLane:
-    """A lane that was made up to begin at the record m50."""
+    """Returns a lane from a cursor made up for the record m50."""
     first = first_names(judged(ids(50, 10)), ())
     begins_at = NOW - 50 * MINUTE_MS
     return LiveLane(Lane(started_at=NOW, begins_at=begins_at, newest=begins_at, first=first))
@@ -217,7 +217,7 @@ def test_a_lane_has_been_passed_once_a_page_lies_an_hour_below_its_beginning() -
 
 
 def lane_at(top_days: float, bottom_days: float, *, begins: bool = False) -> LiveLane:
-    """A lane that has read a page an hour from one age down to another."""
+    """Returns a lane that has read from one age down to another, an hour a page."""
     top, bottom = NOW - round(top_days * DAY_MS), NOW - round(bottom_days * DAY_MS)
     begins_at = top if begins else None
     lane = LiveLane(

@@ -1,4 +1,4 @@
-"""Syncs that all die within so many pages."""
+"""Syncs that all die after a number of pages."""
 
 import pytest
 
@@ -11,7 +11,7 @@ from tests.unit.reading.paged import MINUTE_MS, PagedApi, Reader, evenly, is_who
 def test_syncs_that_die_soon_get_through_a_pause_amid_a_first_reading(
     pages: int, away_days: int
 ) -> None:
-    """Though what is due again lies below where the lane since the pause stands."""
+    """Although what is due again lies below the place of the lane begun after the pause."""
     api = PagedApi(evenly(2_880, every_ms=30 * MINUTE_MS))
     reader = Reader(api, lanes=1, blocks=(0.0,)).walk(die_after=200)
     for number in range(away_days * 48):

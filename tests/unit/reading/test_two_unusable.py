@@ -1,4 +1,4 @@
-"""Records that come unusable weeks apart: each is looked for in its own time."""
+"""Records that become unusable weeks apart: each is looked for during its own days."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from tests.unit.reading.paged import AUDIT_EVENT, NOW, PagedApi, Reader, evenly
 
 
 class House:
-    """Audit events, twelve more each day, of which some come as null."""
+    """Audit events, twelve more each day, some of which come as null."""
 
     def __init__(self, *spoilt: int, since_ms: int = 0) -> None:
         self.api = api = PagedApi(evenly(200, every_ms=2 * HOUR_MS), stream=AUDIT_EVENT)
@@ -54,7 +54,7 @@ def test_one_that_never_becomes_usable_does_not_keep_a_later_one_away(days: int)
 
 
 def test_a_later_one_does_not_keep_those_away_that_were_met_before() -> None:
-    """Be it that the walk that meets it dies before it comes to them."""
+    """Even if the walk that meets it dies before it reaches them."""
     house = House(50)
     never = set(house.spoilt)
     house.syncs(10)
@@ -70,7 +70,7 @@ def test_a_later_one_does_not_keep_those_away_that_were_met_before() -> None:
 
 
 def test_a_later_one_does_not_keep_those_away_that_stand_deeper() -> None:
-    """As where `sync_since` had moved back shortly before."""
+    """As after `sync_since` has moved back shortly before."""
     house = House(50, since_ms=NOW - 8 * DAY_MS)
     never = set(house.spoilt)
     house.syncs(13)

@@ -1,4 +1,4 @@
-"""How far down records that cannot be stored may stand, by what stands around them."""
+"""How far down unusable records may stand, judged by the records around them."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ READ = StreamState(read_at=1)
 
 
 def page(*ages_hours: int, unusable: int = 0, **more: Any) -> JudgedPage:
-    """A page of records of such ages, newest first."""
+    """Returns a page of records of these ages, newest first."""
     times = [NOW - age * HOUR_MS for age in ages_hours]
     ids = [str(age) for age in ages_hours]
     return judged(ids, times, unusable=unusable, **{"next_cursor": OPAQUE, **more})
@@ -47,9 +47,9 @@ def test_one_among_others_is_as_old_as_the_oldest_of_its_page() -> None:
     state = unusable.note(lane, page(1, 5, 3, unusable=1), READ, NOW)
     assert state == StreamState(read_at=1, unusable=(Unusable(hours(5), NOW),))
     assert unusable.oldest == hours(5)
-    # What comes next has nothing to bound.
+    # The next page has nothing to bound.
     assert not unusable.concern(lane, page(9))
-    # The oldest is kept, and when the first was met.
+    # The oldest time is kept, and the time when the first was met.
     for age in (6, 4):
         state = unusable.note(lane, page(age, unusable=1), state, NOW + 1)
     assert state.unusable == (Unusable(hours(6), NOW),)
@@ -72,7 +72,7 @@ def test_one_at_the_end_of_the_listing_may_be_of_any_age() -> None:
 def test_one_that_comes_last_is_else_bounded_by_the_next_page_of_its_lane() -> None:
     unusable, lane, other = records(), a_lane(), a_lane()
     state = unusable.note(lane, page(2, unusable=1, ends_unusable=True), READ, NOW)
-    # A sync that died now would know no bound.
+    # If the sync died now, its state would have no bound.
     assert state.unusable == (Unusable(0, NOW),)
     assert not unusable.concern(other, page(3))
     assert not unusable.concern(lane, page())
@@ -90,7 +90,7 @@ def test_while_one_lane_waits_for_its_next_page_no_bound_is_known() -> None:
     state = unusable.note(other, ends, state, NOW)
     state = unusable.note(lane, page(5), state, NOW)
     assert state.unusable == (Unusable(0, NOW),)
-    # A walk that ends waits for none of them any more.
+    # A walk that has ended no longer waits for any of them.
     assert unusable.bounded(state).unusable == (Unusable(hours(5), NOW),)
     state = unusable.note(other, page(4), state, NOW)
     assert state.unusable == (Unusable(hours(5), NOW),)

@@ -166,7 +166,7 @@ def test_records_with_odd_times_cost_lanes_little(every: int, days: int) -> None
     reader = Reader(api, lanes=8).walk()
     assert is_whole(reader)
     assert reader.state.no_lanes_until is None
-    # Where one record in twenty looks 40 days older, lanes meet late.
+    # If one record in twenty looks 40 days older, lanes meet late.
     most = 1.7 if every == 20 and days < 0 else 1.2
     assert len(api.asked) < most * len(api.records) / 10
 
@@ -185,10 +185,10 @@ def test_a_server_that_does_not_honour_made_up_cursors_is_read_one_page_after_an
     reader = Reader(PagedApi(evenly(600), made_up=made_up), lanes=lanes).walk()
     assert is_whole(reader)
     assert len(reader.api.made_up_asked) <= 3
-    # One answer alone proves nothing, and a single lane asks for no other.
+    # One answer alone proves nothing, and a single lane asks for no second one.
     is_sure = lanes > 1 or made_up in ("refused", "empty")
     assert (reader.state.no_lanes_until is not None) == is_sure
-    # And it is not tried again for a week.
+    # It is not tried again for a week.
     reader.api.now_ms += 6 * DAY_MS
     assert is_whole(reader.walk())
     assert is_sure == (reader.api.made_up_asked == [])
@@ -212,7 +212,7 @@ def test_the_log_says_once_why_a_long_reading_goes_on_in_one_place_alone(
 def test_any_failure_of_a_lane_ends_the_lane_and_costs_no_record(
     error: CourierError, after: int, lanes: int, seed: int
 ) -> None:
-    """Whatever lane it is, and while the walk waits for a full queue."""
+    """Whichever lane fails, and while the walk waits for a full queue."""
     requests = 0
 
     def fails(kind: str, cursor: str | None) -> CourierError | None:
@@ -224,7 +224,7 @@ def test_any_failure_of_a_lane_ends_the_lane_and_costs_no_record(
     reader = Reader(api, lanes=lanes, seed=seed).walk()
     assert reader.missing == set()
     if isinstance(error, Unavailable | BadAnswer) and reader.error is not None:
-        # It was the end itself that could not be confirmed, which the next sync makes good.
+        # The end itself could not be confirmed; the next sync makes up for it.
         api.fails = lambda kind, cursor: None
         api.now_ms += 25 * HOUR_MS
         reader.walk()
@@ -261,7 +261,7 @@ def test_an_outage_in_which_one_lane_is_still_answered_costs_the_others_nothing(
     reader = Reader(api, lanes=8, blocks=(0.0,)).walk()
     assert isinstance(reader.error, Unavailable)
     assert reader.state.no_lanes_until is None
-    # Those that are answered come to their end, and may become one.
+    # Lanes that get answers read to their ends, where two may join.
     assert len(reader.state.lanes) >= 7
 
 
@@ -291,7 +291,7 @@ def test_lanes_whose_saved_cursors_have_expired_do_not_end_lanes_for_a_week() ->
 def test_a_lane_refused_while_the_head_lanes_join_waits_for_the_queue_costs_no_record(
     lanes: int, page: int, seed: int
 ) -> None:
-    """The lane becomes the head lane by that join: once it was then dropped with all below it."""
+    """That join makes the lane the head lane, which once dropped it and all lanes below."""
     refused: list[str] = []
     api = PagedApi(evenly(1_200), seconds=(0.2, 1.0), seed=seed)
     spoilt = api.cursor_of_page(page)
@@ -333,7 +333,7 @@ def test_random_walks_that_die_and_fail_land_everything_in_the_end(seed: int) ->
             api.insert(api.now_ms)
             api.now_ms += draw.randint(1, 600) * MINUTE_MS
         api.fails = lambda kind, cursor: None
-        # A lane that was renewed a moment ago is left alone for a day.
+        # A lane that was just renewed is left alone for a day.
         for _ in range(3):
             api.now_ms += 25 * HOUR_MS
             reader.walk()
@@ -374,7 +374,7 @@ def test_a_false_end_is_found_out_though_a_message_shows_late_where_the_probe_is
 
 @pytest.mark.parametrize("at_once", [9, 25, 35, 60])
 def test_a_false_end_amid_messages_of_one_time_is_not_believed(at_once: int) -> None:
-    """A made-up cursor leads to the first of them again, so the way down is barred."""
+    """A made-up cursor leads to the first of them again, so it cannot get past them."""
     times = evenly(300)
     times[40 : 40 + at_once] = [times[40]] * at_once
     api = PagedApi(times, false_end_page=5)
@@ -432,7 +432,7 @@ def test_a_false_end_is_found_out_though_what_lies_below_it_comes_broken(below: 
     api._made_up = broken  # type: ignore[method-assign]
     reader = Reader(api)
     reader.walk()
-    # Nothing is claimed, or it is looked for again.
+    # Either nothing is claimed, or the unusable record is looked for again.
     assert reader.state.readings == () or reader.state.unusable
     api._made_up = made_up  # type: ignore[method-assign]
     api.false_end_page, api.now_ms = None, api.now_ms + 25 * HOUR_MS
@@ -468,7 +468,7 @@ def test_a_record_below_the_very_end_that_comes_unusable_once_is_asked_for_once_
     reader = Reader(api).walk()
     assert is_whole(reader)
     assert reader.state.unusable == ()
-    # The probe, and twice what lies below the end.
+    # The probe, and two requests below the end.
     assert len(api.made_up_asked) == 3
     assert len(set(api.made_up_asked)) == 2
 
@@ -484,7 +484,7 @@ def test_a_sync_that_dies_behind_a_false_end_goes_on_below_it() -> None:
 
 
 def test_an_end_that_a_lower_lane_has_come_to_leaves_the_lanes_above_it_reading() -> None:
-    """By then neither the lanes begun below the oldest record have answered nor the upper ones."""
+    """Neither the lanes below the oldest record nor the upper ones have answered by then."""
     api = PagedApi(evenly(2_000))
     ask = api.ask
 
@@ -497,7 +497,7 @@ def test_an_end_that_a_lower_lane_has_come_to_leaves_the_lanes_above_it_reading(
     api.ask = ask_slowly  # type: ignore[method-assign]
     reader = Reader(api, lanes=8, blocks=(0.0,)).walk()
     assert is_whole(reader), len(reader.missing)
-    # The end was asked about when that lane came to it, and not once more.
+    # The end was checked when that lane reached it, and not again.
     assert api.kind(api.asked[-1]) == "own"
 
 
@@ -524,7 +524,7 @@ def test_a_false_end_is_found_out_though_lanes_have_failed(page: int) -> None:
 
 @pytest.mark.parametrize("page", [20, 60, 140, 340, 460, 540])
 def test_a_false_end_is_found_out_though_asking_below_it_is_refused(page: int) -> None:
-    """Once, while lanes below it show that there is more."""
+    """Refused once, while lanes below it show that there is more."""
     api = PagedApi(evenly(6_000), false_end_page=page, seconds=(0.1, 2.0), seed=1)
     refused: list[str] = []
 
@@ -546,7 +546,7 @@ def test_a_false_end_is_found_out_though_asking_below_it_is_refused(page: int) -
 
 @pytest.mark.parametrize("lanes", [1, 8])
 def test_one_refusal_below_a_false_end_does_not_speak_for_it(lanes: int) -> None:
-    """Also where no lane below it shows that there is more."""
+    """Even if no lane below it shows that there is more."""
     api = PagedApi(evenly(600), false_end_page=55)
     refused: list[str] = []
 
@@ -606,7 +606,7 @@ def test_that_a_server_answers_made_up_cursors_with_newer_records_is_saved_at_on
     assert is_whole(reader)
     states = [batch.state for batch in reader.batches]
     is_refused = [state is not None and state.no_lanes_until is not None for state in states]
-    # Not only with the next page of another lane.
+    # Saved at once, and not only with the next page of another lane.
     assert reader.batches[is_refused.index(True)].rows == []
 
 
@@ -621,7 +621,7 @@ def test_an_end_is_confirmed_once_by_asking_below_the_last_record() -> None:
 
 
 def complete(count: int = 600, **options: object) -> Reader:
-    """A listing that has been read whole."""
+    """Returns a reader of a listing that has been read whole."""
     reader = Reader(PagedApi(evenly(count, newest=NOW), **options)).walk()  # type: ignore[arg-type]
     assert is_whole(reader)
     return reader
@@ -631,7 +631,7 @@ def test_a_walk_stops_after_two_pages_that_lie_wholly_below_its_bound() -> None:
     reader = complete()
     reader.api.now_ms += MINUTE_MS
     reader.api.insert(reader.api.now_ms)
-    # An hour below the watermark are six records and some; two pages more show the end.
+    # An hour below the watermark holds just over six records; two more pages show the end.
     assert is_whole(reader.walk())
     assert 3 <= len(reader.api.asked) <= 4
     assert len(reader.sent_ids) == 1
@@ -711,7 +711,7 @@ def test_a_page_of_back_dated_records_at_the_head_hides_nothing_new() -> None:
 
 
 def test_two_pages_of_records_from_below_the_floor_at_the_head_hide_nothing_new() -> None:
-    """They are neither news nor known, so they do not tell that what follows is known."""
+    """They are neither new nor known, so they do not show that what follows is known."""
     reader = Reader(PagedApi(evenly(600, newest=NOW)), since_ms=NOW - 20 * DAY_MS).walk()
     reader.api.now_ms += 5 * MINUTE_MS
     new = [reader.api.insert(NOW + number) for number in range(5)]
@@ -723,7 +723,7 @@ def test_two_pages_of_records_from_below_the_floor_at_the_head_hide_nothing_new(
 
 @pytest.mark.parametrize("lanes", [1, 8])
 def test_a_walk_stops_at_its_bound_though_nothing_below_it_is_remembered(lanes: int) -> None:
-    """As where many messages are sent at once, once a week."""
+    """As when many messages are sent at once, once a week."""
     at_once = evenly(64, every_ms=20_000, newest=NOW)
     times = [time - week * 7 * DAY_MS for week in range(12) for time in at_once]
     reader = Reader(PagedApi(times), lanes=lanes)
@@ -768,7 +768,7 @@ def test_messages_are_presumed_newest_first_until_their_order_has_been_seen() ->
 
 
 def test_what_is_only_presumed_stops_no_walk_before_a_record_at_its_bound_was_met() -> None:
-    """The head itself is older than the bound, so the order may be another one."""
+    """The head itself is older than the bound, so the order may be a different one."""
     api = PagedApi([NOW - 300 * DAY_MS + n * DAY_MS for n in range(100)], made_up="refused")
     api.records.reverse()
     api.positions.reverse()
@@ -804,7 +804,7 @@ def shuffled(seed: int, count: int = 400) -> PagedApi:
 
 
 def test_a_part_of_a_walk_without_order_is_no_reading() -> None:
-    """A few pages may come in order by chance, and what is younger stand behind them."""
+    """A few pages may be in order by chance, with younger records behind them."""
     reader = Reader(PagedApi(evenly(400)), state=StreamState(newest_first=False))
     reader.walk(die_after=4)
     reader.last._lanes.given_up.append(Reading(NOW, NOW - DAY_MS))
@@ -824,7 +824,7 @@ def test_a_listing_in_no_order_is_read_to_its_end_each_time(seed: int) -> None:
 
 
 def died(count: int = 400, batches: int = 15, **options: object) -> Reader:
-    """A first walk that died with a lane on its way."""
+    """Returns a reader whose first walk died with one unfinished lane."""
     reader = Reader(PagedApi(evenly(count, newest=NOW), **options))  # type: ignore[arg-type]
     reader.walk(die_after=batches)
     assert len(reader.state.lanes) == 1
@@ -844,7 +844,7 @@ def test_a_saved_cursor_that_is_refused_in_whatever_way_is_replaced(
     reader.walk()
     assert reader.missing == set()
     assert reader.error is None or made_up == "refused"
-    # Where the page itself is at fault, it is at fault again; else all is well.
+    # If the page itself is at fault, it fails again; otherwise all is well.
     reader.api.fails = lambda kind, cursor: None
     reader.api.now_ms += HOUR_MS
     assert is_whole(reader.walk())
@@ -878,7 +878,7 @@ def test_a_lane_that_is_read_again_from_above_is_told_and_is_no_longer_saved() -
     assert is_whole(reader.walk())
     [notice] = reader.notices
     assert notice.startswith("message: Courier no longer accepts the cursor")
-    # Before the next page, so that a sync that dies does not ask for it once more.
+    # Before the next page, so that a sync that dies does not request it again.
     told = next(batch for batch in reader.batches if not batch.rows)
     assert told.state is not None
     [lane] = told.state.lanes
@@ -927,7 +927,7 @@ def test_a_page_that_always_fails_lets_new_records_land_and_is_tried_in_every_wa
 
 @pytest.mark.parametrize("lanes", [1, 4])
 def test_a_backlog_gets_through_where_cursors_serve_for_a_few_requests_only(lanes: int) -> None:
-    """Each place is asked for by a cursor made up for it, once a cursor has expired."""
+    """Once a cursor has expired, a cursor made up for its place replaces it."""
     given: dict[str, int] = {}
     api = PagedApi(evenly(900, newest=NOW))
 
@@ -935,7 +935,7 @@ def test_a_backlog_gets_through_where_cursors_serve_for_a_few_requests_only(lane
         if kind != "own" or cursor is None:
             return None
         expired = len(api.asked) - given.setdefault(cursor, len(api.asked)) > 3
-        # Every ninth place is met too late.
+        # The cursor of every ninth place has always expired.
         return Refused(410, "") if expired or hash_of(cursor) % 9 == 0 else None
 
     api.fails = fails
@@ -961,10 +961,10 @@ def test_a_page_that_always_fails_costs_no_lane_more_in_each_sync() -> None:
             api.insert(api.now_ms - age * MINUTE_MS)
         reader.walk()
         assert isinstance(reader.error, Unavailable)
-        # What is new lands all the same.
+        # New records land all the same.
         assert not reader.missing
         assert len(reader.state.lanes) < 10
-    # From the head to that place and, as its cursor might be at fault, once more.
+    # From the head to that place, and once more because its cursor might be at fault.
     assert len(api.asked) < 2 * 48 + 20
     api._answer = answer  # type: ignore[method-assign]
     assert is_whole(reader.walk())
@@ -1015,7 +1015,7 @@ def test_a_cursor_that_fails_is_renewed_whatever_a_wrong_clock_has_noted(
 
 
 class Endless(PagedApi):
-    """Repeats its last page for ever, each time at a cursor for an older place."""
+    """Repeats its last page for ever, each time with a cursor for an older place."""
 
     repeated = 0
 
@@ -1069,7 +1069,7 @@ def test_a_walk_whose_requests_are_lost_is_not_taken_for_a_complete_one(
         Reader(PagedApi(evenly(95))).walk()
 
 
-# -- walks that are not finished -----------------------------------------------------------------
+# -- unfinished walks ----------------------------------------------------------------------------
 
 
 def test_new_records_land_first_and_then_the_rest(seed: int) -> None:
@@ -1083,7 +1083,7 @@ def test_new_records_land_first_and_then_the_rest(seed: int) -> None:
 
 
 def test_a_lane_that_goes_on_shortly_before_its_end_has_that_end_confirmed_all_the_same() -> None:
-    """The pages of the head tell of made-up cursors, though they do not lead to the lane's."""
+    """The head's pages are enough for a probe, although they do not lead to the lane's pages."""
     reader = died(batches=38)
     assert reader.state.lanes[0].cursor == reader.api.cursor_of_page(38)
     reader.api.now_ms += MINUTE_MS
@@ -1123,9 +1123,9 @@ def test_walks_that_die_one_after_another_are_stacked_and_all_are_read(seed: int
     reader.walk()
     assert is_whole(reader), (reader.error, len(reader.missing))
     assert len(reader.landed) - before > 800
-    # The newest walk read a part of the time, the oldest all the rest.
+    # The newest walk read part of the time span, the oldest all the rest.
     assert len(reader.api.asked) < 140
-    # What the head lanes read stays as readings of their own.
+    # What the head lanes read remains as separate readings.
     assert len(reader.state.readings) >= 2
     assert reader.state.readings[-1].reached == 0
 
@@ -1143,7 +1143,7 @@ def test_a_backlog_gets_through_though_every_sync_dies_before_it_meets_the_last(
         reader.walk(die_after=15)
     assert len(reader.state.lanes) == min(unfinished, 9)
     assert len(reader.missing) == 150 * unfinished
-    # From now on each comes down to where the one before began, and a few pages further.
+    # From now on, each reaches the place where the last one began, and a few pages more.
     for _ in range(20 * unfinished):
         reader.api.now_ms += 15 * MINUTE_MS
         reader.walk(die_after=15)
@@ -1184,7 +1184,7 @@ def test_a_walk_with_lanes_that_died_resumes_them_all(seed: int) -> None:
 
 
 def half_read() -> Reader:
-    """A listing in whatever order, of which the first pages have landed."""
+    """Returns a reader whose first walk died after five pages, whatever their order."""
     reader = Reader(PagedApi(evenly(200), stream=AUDIT_EVENT)).walk(die_after=5)
     assert len(reader.landed) == 50
     return reader
@@ -1199,7 +1199,7 @@ def test_the_rest_of_a_walk_is_read_from_where_its_lane_stands_and_proves_no_mor
     assert reader.missing == set()
     assert reader.state == StreamState()
     assert not reader.last.complete
-    # What is left of the rest keeps the time at which its walk began.
+    # The rest keeps the time at which its walk began.
     assert {lane.started_at for state in reader.states for lane in state.lanes} == {NOW + 1_000}
 
 
@@ -1211,12 +1211,12 @@ def test_the_rest_of_a_walk_is_asked_for_by_no_other_cursor() -> None:
     assert isinstance(reader.error, Refused)
     assert reader.api.asked == [before.lanes[0].cursor]
     assert reader.state == before
-    # The head had answered once: this is no stream to which the key has no access.
+    # The head answered in an earlier sync, so the key has access to this stream.
     assert reader.last.head_answered
 
 
 def test_the_page_at_a_cursor_of_an_earlier_sync_is_not_what_a_probe_is_held_against() -> None:
-    """That cursor may have been made up, and so prove nothing of the server's own."""
+    """That cursor may have been made up, so it says nothing about the server's own cursors."""
     api = PagedApi(evenly(600))
     reader = Reader(api, state=StreamState(newest_first=False))
     rest = Lane(started_at=NOW, cursor=api.cursor_of_page(58))
@@ -1410,7 +1410,7 @@ def test_a_record_that_came_unusable_may_be_as_old_as_its_cursor_tells() -> None
 
 
 class Opaque(PagedApi):
-    """Gives out cursors that do not tell the place to which they lead."""
+    """Gives out cursors that do not show their place."""
 
     def cursor_behind(self, index: int) -> str:
         return f"~{super().cursor_behind(index)}"

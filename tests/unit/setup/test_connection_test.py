@@ -1,4 +1,4 @@
-"""What the setup form's connection tests say of the answers to one request a stream."""
+"""What the setup form's connection tests report for one request per stream."""
 
 import dataclasses
 
@@ -22,7 +22,7 @@ def test_a_wrong_setting_is_told_without_asking_anything() -> None:
 
 
 class Answers:
-    """A transport that answers by path: a status, a body, or trouble to raise."""
+    """A transport that answers by table: a status, a body, or an error to raise."""
 
     def __init__(self, **by_table: int | bytes | Exception) -> None:
         self._by_table = by_table
@@ -43,7 +43,7 @@ SETTINGS = Settings(api_key="k", requests_per_second=1000.0)
 
 
 def ask(settings: Settings, transport: Transport) -> Findings:
-    """What is found, in virtual time: the waits between two tries cost a test nothing."""
+    """Returns the findings, in virtual time, so that waits between tries cost nothing."""
     return run_virtual(connection_test.ask(settings, transport))
 
 

@@ -1,4 +1,4 @@
-"""The fields of the setup form, against the settings that they fill."""
+"""The fields of the setup form match the settings that they fill."""
 
 import dataclasses
 
@@ -7,7 +7,7 @@ from courier_async.setup.form import FIELDS, Kind
 
 
 def test_the_form_asks_for_every_setting_and_for_nothing_else() -> None:
-    # An address of one's own is for tests and proxies, not for a form.
+    # A custom address is for tests and proxies, not for a form.
     assert sorted(field.name for field in FIELDS) == sorted(OPTIONS.keys() - {"base_url"})
     assert [field.name for field in FIELDS if field.required] == ["api_key"]
     assert [field.name for field in FIELDS if field.kind is Kind.PASSWORD] == ["api_key"]

@@ -1,4 +1,4 @@
-"""What the state remembers stays small, also where one hour holds more than is remembered."""
+"""The state stays small even if one hour holds more messages than it may remember."""
 
 from courier_async.catalog.stream import HOUR_MS
 from courier_async.state.sent_rows import SentByHour

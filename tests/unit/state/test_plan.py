@@ -1,4 +1,4 @@
-"""How far down a sync reads, against an executable model of the rule, over months of syncs."""
+"""How deep a sync reads, compared with an executable model of the rule over months."""
 
 import random
 from bisect import bisect_right
@@ -24,15 +24,15 @@ from courier_async.state.position import Lane, MissedChildren, Reading, StreamSt
 NOW = 1_794_657_600_000
 LOOKBACK = 30 * DAY_MS
 DEPTH = Depth(lookback_ms=LOOKBACK, overlap_ms=HOUR_MS)
-# As much of a message's age as its change may wait for, beyond the next sync.
+# The share of a message's age that a change may wait, beyond the next sync.
 SHARE = 0.25
 
 
-# -- the rule, written down a second time --------------------------------------------------------
+# -- an independent model of the rule ------------------------------------------------------------
 
 
 def modelled_due(readings: list[Reading], now: int, lookback: int, closed: int) -> int | None:
-    """The deepest place that is due and the rest of its octave of age."""
+    """Returns the deepest place that is due, with the rest of its octave of age."""
     down_to, top = None, now
     for began, reached in readings:
         owed_from = max(reached, began - lookback, closed)
@@ -61,7 +61,7 @@ def modelled_reading(
 
 
 def modelled_syncs(every: int, days: int) -> list[Reading]:
-    """The first sync reads all; what each further one reads down to."""
+    """Returns what each sync reads down to; the first one reads everything."""
     readings, closed, now = [Reading(NOW, 0)], NOW - LOOKBACK, NOW
     log = [*readings]
     while now < NOW + days * DAY_MS:
@@ -78,7 +78,7 @@ def modelled_syncs(every: int, days: int) -> list[Reading]:
 
 
 class Syncs:
-    """Syncs of a stream that is read to its bound each time; `log` holds what they have read."""
+    """Syncs of a stream that each read to their bound; `log` holds what they read."""
 
     def __init__(self, depth: Depth = DEPTH) -> None:
         self.depth = depth
@@ -89,7 +89,7 @@ class Syncs:
         self.sync()
 
     def sync(self, *, clock_error: int = 0) -> Reading:
-        """One sync now, by a clock that may be wrong."""
+        """Runs one sync now, with a clock that may be wrong."""
         started_at = self.now + clock_error
         bound = plan_walk(self.state, started_at, self.depth).bound
         reading = Reading(started_at, bound)
@@ -112,7 +112,7 @@ class Syncs:
 def delays(
     log: list[Reading], changes: Iterator[tuple[int, int]], *, every: int
 ) -> tuple[float, int]:
-    """(the worst delay beyond a sync as a share of the age at landing, changes never landed)."""
+    """Returns (the worst delay beyond a sync as a share of the age, changes never landed)."""
     times = [began for began, _ in log]
     worst, never = 0.0, 0
     for enqueued, changed in changes:
@@ -135,7 +135,7 @@ def random_changes(
         yield changed - age, changed
 
 
-# Beyond the lookback, and so long that each interval makes some thousand syncs at most.
+# Longer than the lookback, and at most some thousand syncs per interval.
 @pytest.mark.parametrize(("hours", "days"), [(0.25, 35), (1, 90), (6, 90), (24, 90)])
 def test_months_of_syncs_read_what_the_model_reads(hours: float, days: int) -> None:
     every = round(hours * HOUR_MS)
@@ -173,7 +173,7 @@ def test_syncs_at_odd_times_and_after_pauses_miss_no_change(seed: int) -> None:
 
 
 def test_a_steady_month_costs_little_more_than_its_own_pages() -> None:
-    """20 pages a day, a sync every quarter of an hour: a walk to the bound each time."""
+    """Walks to the bound every quarter of an hour, with 20 pages a day."""
     log = Syncs().every(HOUR_MS // 4, days=45).log
     month = [reading for reading in log if reading.began > NOW + 30 * DAY_MS]
     pages = sum((began - reached) / DAY_MS * 20 + 0.5 for began, reached in month)
@@ -182,7 +182,7 @@ def test_a_steady_month_costs_little_more_than_its_own_pages() -> None:
 
 @st.composite
 def histories(draw: st.DrawFn) -> list[Reading]:
-    """Readings without holes, newest first, the last one to the end."""
+    """Draws readings without holes, newest first, the last one to the end."""
     began = draw(st.lists(st.integers(0, 2_000), min_size=1, max_size=6, unique=True))
     began.sort(reverse=True)
     depths = draw(st.lists(st.integers(0, 1_000), min_size=len(began), max_size=len(began)))
@@ -191,7 +191,7 @@ def histories(draw: st.DrawFn) -> list[Reading]:
         older = began[index + 1] if index + 1 < len(began) else 0
         reached = older - depths[index] if index + 1 < len(began) else -3_000
         readings.append(Reading(NOW + time * HOUR_MS, NOW + reached * HOUR_MS))
-    # One that a later one has covered tells nothing any more.
+    # A reading that a later one has covered is dropped.
     kept = [
         r for at, r in enumerate(readings) if all(r.reached < q.reached for q in readings[:at])
     ]
@@ -224,7 +224,7 @@ def test_nothing_below_the_floor_is_due() -> None:
 def test_the_rest_of_an_octave_is_read_along_as_far_as_its_reading_had_reached() -> None:
     reached = NOW - 5 * HOUR_MS
     readings = [Reading(NOW - 66 * 60_000, reached), Reading(NOW - 72 * 60_000, 0)]
-    # Of the octave from four to eight hours only the upper part was read as long ago as is due.
+    # Only the upper part of the octave from four to eight hours was read long enough ago.
     assert due_down_to(readings, now=NOW, lookback_ms=LOOKBACK, closed=0) == reached
 
 
@@ -307,7 +307,7 @@ def test_what_no_reading_has_covered_is_read_to_its_end() -> None:
     since = replace_depth(floor=NOW - 90 * DAY_MS)
     assert plan_walk(StreamState(), NOW, since).bound == since.floor
     assert plan_walk(StreamState(watermark=NOW), NOW, since).bound == since.floor
-    # Only a part of a walk has been read, though as deep as is wanted now.
+    # Only part of a walk has been read, though as deep as wanted now.
     part = StreamState(readings=(Reading(NOW, NOW - 99 * DAY_MS),))
     assert plan_walk(part, NOW, since).bound == since.floor
 
@@ -336,7 +336,7 @@ def test_what_came_between_two_readings_that_do_not_meet_is_read_once() -> None:
     state = read_whole(readings=readings, closed=NOW - 99 * DAY_MS)
     gap = NOW - 10 * DAY_MS - INDEX_LAG_MS - HOUR_MS
     assert plan_walk(state, NOW, depth).bound == gap
-    # Readings that meet, or part below sync_since, leave nothing between them.
+    # Readings that meet, or whose gap is below sync_since, leave nothing to read between.
     met = (Reading(NOW, gap), readings[1])
     assert plan_walk(replace(state, readings=met), NOW, depth).bound == NOW - HOUR_MS
     since = replace_depth(lookback_days=0, floor=NOW - 5 * DAY_MS)
@@ -347,7 +347,7 @@ def test_where_nothing_has_come_for_days_a_day_and_the_overlap_are_read() -> Non
     state = read_whole(watermark=NOW - 9 * DAY_MS, readings=(Reading(NOW - HOUR_MS, 0),))
     now = NOW - 45 * 60_000
     assert plan_walk(state, now, DEPTH).bound == NOW - HOUR_MS - DAY_MS - HOUR_MS
-    # Not past what no reading has covered.
+    # But not if it would skip what no reading has covered.
     parted = (Reading(NOW - HOUR_MS, NOW - 2 * HOUR_MS), Reading(NOW - 9 * DAY_MS, 0))
     state = replace(state, readings=parted)
     assert plan_walk(state, now, DEPTH).bound <= NOW - 9 * DAY_MS - HOUR_MS
@@ -387,7 +387,7 @@ def test_a_lookback_that_has_grown_is_read_in_the_next_sync() -> None:
 
 
 def test_a_lookback_that_has_grown_is_not_forgotten_where_the_next_sync_reads_less_deep() -> None:
-    """As where `sync_since` keeps it from what is open once more."""
+    """As when `sync_since` keeps that sync from what has become open again."""
     state = read_whole(readings=(Reading(NOW, 0),), closed=NOW)
     now = NOW + 5 * DAY_MS
     readings, closed = with_reading(state, Reading(now, NOW + DAY_MS), lookback_ms=LOOKBACK)
@@ -456,7 +456,7 @@ def test_times_from_the_future_are_taken_to_be_the_watermark() -> None:
     )
     assert [lane.started_at for lane in trusted.lanes] == [NOW - HOUR_MS, NOW - DAY_MS]
     assert plan.trusted(state, ahead) == state
-    # Of a first walk, which has no watermark yet, the newest time that it has seen.
+    # A first walk has no watermark yet, so its newest time is used.
     first = plan.trusted(replace(state, watermark=None), NOW)
     assert [lane.started_at for lane in first.lanes] == [NOW - 5, NOW - DAY_MS]
 
@@ -534,7 +534,7 @@ def lane(began_hours_ago: float, oldest_hours_ago: float | None, **fields: objec
 
 
 def head_target(planned: Plan) -> int:
-    """How far down the lane from the head reads before it meets the next one from a head."""
+    """Returns how far down the head lane reads before it meets the next lane from a head."""
     for kept, due in zip(planned.lanes, planned.due, strict=True):
         if kept.begins_at is None and kept.newest is not None:
             overlap = kept.newest - HOUR_MS
@@ -548,7 +548,7 @@ def head_target(planned: Plan) -> int:
 def test_a_lane_from_a_made_up_cursor_goes_on_unless_what_it_has_read_is_due_again(
     began: int, age: int, stays: bool
 ) -> None:
-    """The lane above, which would have to read that, stops where it meets this one."""
+    """The lane above would have to read that, but it stops where it meets this one."""
     above = lane(began, 50)
     made_up = lane(began, age, begins_at=NOW - age * HOUR_MS, newest=NOW - age * HOUR_MS)
     planned = plan_walk(StreamState(lanes=(above, made_up)), NOW, DEPTH)
@@ -568,7 +568,7 @@ def test_the_head_lane_ends_an_overlap_beyond_where_the_next_lane_began() -> Non
 def test_the_head_lane_reads_on_to_what_is_due_above_the_next_lanes_cursor() -> None:
     older = lane(10, 24 * 20)
     planned = plan_walk(StreamState(lanes=(older,)), NOW, DEPTH)
-    # Ten hours are more than a quarter of 32 hours of age, and less than one of 64.
+    # Ten hours are more than a quarter of an age of 32 hours, and less than one of 64.
     assert head_target(planned) == NOW - 64 * HOUR_MS
     assert planned.lanes == (older,)
 
@@ -593,7 +593,7 @@ def test_the_last_lane_goes_on_to_what_is_due_now_and_not_to_the_bound_it_began_
     )
     planned = plan_walk(state, NOW, DEPTH)
     assert planned.bound == NOW - 256 * HOUR_MS
-    # The lane reads that itself, so the head lane only has to meet it.
+    # The lane reads that part itself, so the head lane only has to meet it.
     assert planned.lanes == state.lanes
     assert head_target(planned) == state.lanes[0].started_at - HOUR_MS
     later = NOW + 3 * DAY_MS
@@ -620,7 +620,7 @@ def test_a_lane_goes_on_through_what_is_due_below_it_where_it_began_late_enough_
     recent, deeper = lane(1, 24 * 3), lane(24 * 10, 24 * 45)
     planned = plan_walk(StreamState(lanes=(recent, deeper)), NOW, DEPTH)
     assert planned.lanes == (recent, deeper)
-    # Of the first what is younger than four hours; of the other all that is owed.
+    # For the first lane, what is younger than four hours; for the other, all that is owed.
     assert planned.due == (NOW - 4 * HOUR_MS, NOW - 40 * DAY_MS)
 
 
@@ -655,7 +655,7 @@ def test_the_last_reading_of_a_place_is_the_newest_that_reached_it() -> None:
     readings = (Reading(NOW, NOW - HOUR_MS), Reading(NOW - DAY_MS, 0))
     assert plan.last_read(readings, NOW) == plan.last_read(readings, NOW - HOUR_MS) == NOW
     assert plan.last_read(readings, NOW - DAY_MS - 1) == NOW - DAY_MS
-    # What is younger than a reading was not there to be read.
+    # A reading cannot have covered what is younger than itself.
     assert plan.last_read(readings, NOW + 1) is None
     assert plan.last_read(readings[:1], NOW - DAY_MS) is None
 

@@ -1,4 +1,4 @@
-"""What a checkpoint saves comes back as it was; what cannot be used costs its stream alone."""
+"""A checkpoint's state loads unchanged; an unusable part affects only its own stream."""
 
 import copy
 import json
@@ -66,7 +66,7 @@ stream_states = st.builds(
 
 
 def again(state: State) -> tuple[State, list[str]]:
-    """The state as the next sync finds it."""
+    """Returns the state as the next sync loads it."""
     return load(json.loads(json.dumps(state.as_json())), source=state.source)
 
 
@@ -142,7 +142,7 @@ def test_the_rows_of_a_stream_found_open_are_blank_and_their_keys_stay(stream: A
     state.open.add(stream.table)
     back, _ = again(state)
     assert back.rows_of(stream.table).marks == {key: sent_rows.BLANK}
-    # Blank rows say all that the mark said, so it need not be kept.
+    # Blank rows say the same as the mark, so the mark need not be kept.
     assert back.open == set()
 
 
@@ -328,7 +328,7 @@ WHOLE.rows_of("list").set(("a",), b"123456")
 
 
 def replaced(whole: Any, path: list[int], value: Any) -> Any:
-    """A copy with the part at a path replaced; a path goes down by index, modulo what is there."""
+    """Returns a copy with the part at a path replaced; the path has indexes, modulo the size."""
     if not path or not isinstance(whole, dict | list) or not whole:
         return value
     if isinstance(whole, dict):
@@ -347,7 +347,7 @@ def test_any_json_in_place_of_any_part_is_a_state_or_is_refused(
         state, _ = load(raw, source=SOURCE)
     except StateRefused:
         return
-    # What was loaded can be saved, as UTF-8 too, and loaded again without a warning.
+    # A loaded state can be saved, also as UTF-8, and loaded again without a warning.
     saved = json.dumps(state.as_json(), ensure_ascii=False).encode()
     back, warnings = load(json.loads(saved), source=SOURCE)
     assert warnings == []
@@ -402,7 +402,7 @@ def test_a_full_state_stays_below_the_ten_megabytes_that_fivetran_takes() -> Non
     assert state.keep_within_bounds() == []
     size = len(json.dumps(state.as_json()))
     assert 4_000_000 < size < 6_000_000
-    # And where all of them are missing at once, and as many messages are due as can be.
+    # Even if all of them are missing at once, and as many messages are due as possible.
     everything = {key_text(key): Missing(NOW, NOW, NOW, 10) for key in state.rows["list"].marks}
     state.streams["list"] = StreamState(missing=everything)
     for child in ("message_provider", "message_event"):

@@ -1,4 +1,4 @@
-"""Fingerprints, and what is remembered of rows that have been sent."""
+"""Fingerprints, and what the state remembers of rows that have been sent."""
 
 import json
 from typing import Any
@@ -108,7 +108,7 @@ def test_the_size_is_what_the_rows_take_in_the_state(
             rows.set(key, MARK)
         else:
             rows.forget(key)
-    # As JSON a line's end takes two bytes, and the text its quotes.
+    # In JSON, a newline takes two bytes, and the text its quotes.
     size = len(json.dumps(rows.as_json()))
     assert size - 2 <= rows.size_bytes <= size + 2 + 4 * len(rows)
 

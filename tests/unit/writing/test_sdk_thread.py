@@ -139,7 +139,7 @@ async def test_a_job_whose_wait_was_cancelled_before_it_began_does_not_run() -> 
 
 
 def run_script(script: str) -> tuple[str, float]:
-    """What a process of its own prints, and the seconds it took."""
+    """Runs a script in a separate process; returns its output and the seconds it took."""
     began = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(script)],
@@ -200,7 +200,7 @@ def test_a_job_that_ends_after_its_loop_is_closed_says_nothing() -> None:
 
 
 def test_no_job_begins_once_the_context_has_been_left() -> None:
-    """The SDK must not be called by a thread that was left behind."""
+    """An abandoned thread must not call the SDK."""
     printed, _ = run_script(
         """
         import asyncio, contextlib, threading, time

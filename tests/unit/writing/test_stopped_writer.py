@@ -1,4 +1,4 @@
-"""A sync that is told to stop while the destination is busy: what its last checkpoint claims."""
+"""What the last checkpoint claims if a sync is told to stop while the destination is busy."""
 
 import asyncio
 import contextlib

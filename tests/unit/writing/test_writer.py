@@ -1,4 +1,4 @@
-"""The writer alone, in virtual time: in which order, when, and what it does not do."""
+"""The writer alone, in virtual time: what it does, in which order and when, and what not."""
 
 import asyncio
 import logging
@@ -28,7 +28,7 @@ MARK = b"123456"
 
 @dataclass
 class Bench:
-    """A writer with a destination that notes what it is told, and when by the loop's clock."""
+    """A writer with a destination that records its calls, with times by the loop's clock."""
 
     interval_seconds: float = 60.0
     write_seconds: float = 0.0
@@ -66,7 +66,7 @@ class Bench:
         await asyncio.sleep(self.write_seconds)
         return result
 
-    # -- what came of it ------------------------------------------------------------------------
+    # -- results --------------------------------------------------------------------------------
 
     @property
     def names(self) -> list[str]:
@@ -76,7 +76,7 @@ class Bench:
         return [data for _, told, data in self.told if told == name]
 
     def at(self, name: str) -> list[float]:
-        """When, to a hundredth of a second."""
+        """Returns when it was called, to a hundredth of a second."""
         return [round(time, 2) for time, told, _ in self.told if told == name]
 
     def writer(self) -> Writer:
@@ -112,13 +112,13 @@ class Bench:
 
 
 def messages(*ids: str, **more: Any) -> Batch:
-    """A page of messages, and where the stream stands behind it."""
+    """Returns a page of messages, and the state of the stream after it."""
     fields = {"state": StreamState(watermark=1)} | more
     return Batch(stream=MESSAGE, rows=[{"id": id_} for id_ in ids], **fields)
 
 
 def lists(*ids: str, **more: Any) -> Batch:
-    """A page of lists with an entry a row."""
+    """Returns a page of lists with an entry per row."""
     entries = [Entry((id_,), b"", MARK) for id_ in ids]
     rows = [{"id": id_} for id_ in ids]
     return Batch(stream=LIST, rows=rows, entries=entries, **more)
@@ -202,7 +202,7 @@ def test_checkpoints_come_at_the_interval_also_while_no_page_comes() -> None:
         await asyncio.sleep(300.0)
 
     bench = Bench().write(feed)
-    # A page found the interval over twice; then a pause saves what it has, once; then the end.
+    # Pages twice find the interval over; then a pause saves the rest, once; then the end.
     assert bench.at("checkpoint") == [60.0, 120.0, 180.0, 460.03, 760.0]
 
 
@@ -258,7 +258,7 @@ def test_enough_pages_do_not_wait_for_more() -> None:
             await writer.queue.put(messages(f"n{number}"))
         await asyncio.sleep(1.0)
 
-    # One is taken, and eight more are enough; seven are not.
+    # One is taken, and eight more are enough for the next hop; seven are not.
     assert Bench().write(feed).at("upsert") == [0.0] * 9 + [1.03] * 8
 
 
@@ -286,7 +286,7 @@ def test_pages_that_wait_are_bounded_and_a_slow_destination_slows_the_reading() 
             done.append(asyncio.get_running_loop().time())
 
     Bench(interval_seconds=0.0, write_seconds=5.0).write(feed)
-    # One queue full is being written, and one more waits.
+    # One queue full is being written, and another one waits.
     assert sum(time < 1.0 for time in done) == 2 * QUEUE_PAGES
     assert done[-1] == pytest.approx(5.0, abs=0.01)
 
@@ -363,7 +363,7 @@ def test_nothing_is_called_after_a_checkpoint_that_raised() -> None:
 
 
 class Blocking:
-    """A destination of which each operation blocks until it is let go, on a real thread."""
+    """A destination whose operations block until released, on a real thread."""
 
     def __init__(self) -> None:
         self.names: list[str] = []
@@ -413,7 +413,7 @@ class Blocking:
 def test_the_operation_during_which_a_writer_is_cancelled_is_the_last(
     item: Batch | Notice, told: list[str]
 ) -> None:
-    """The thread is in an operation that blocks, and outlives the writer."""
+    """The thread is in a blocking operation, and outlives the writer."""
     destination = Blocking()
 
     async def scenario() -> None:
@@ -470,7 +470,7 @@ def test_nothing_follows_the_operation_for_which_a_last_checkpoint_waited_too_lo
         await destination.writer(state).save()
         destination.go_on.set()
 
-    # What blocks is the warning that the rows are too many; the checkpoint would come next.
+    # The warning about too many rows blocks; the checkpoint would come next.
     asyncio.run(scenario())
     assert destination.names == ["warning"]
 
@@ -564,7 +564,7 @@ def test_a_stream_that_grows_too_large_is_told_once_and_remembered_no_more(
     last = bench.of("checkpoint")[-1]["streams"]["list"]
     assert last == {"sent_whole": True}
     assert len(bench.of("upsert")) == 6
-    # And in the next sync nothing is told again.
+    # The next sync does not warn again.
     again = Bench(state=bench.state, interval_seconds=0.0).write_at_once(lists("a", "b", "c"))
     assert again.of("warning") == []
     assert len(again.state.rows_of("list")) == 0
