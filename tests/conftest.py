@@ -48,7 +48,7 @@ _LONG = [Path(__file__).parent / name for name in ("fivetran", "shipping", "simu
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Runs long tests first where there are several workers, so that none is left at the end."""
+    """Runs long tests first if there are several workers, so that they finish together."""
     if hasattr(config, "workerinput"):
         items.sort(key=lambda item: not any(item.path.is_relative_to(folder) for folder in _LONG))
 

@@ -1,4 +1,4 @@
-"""The same files count as configurations as for the SDK, and each run has its own files."""
+"""The tools accept the same configuration files as the SDK, and each run has its own files."""
 
 import os
 from collections.abc import Callable

@@ -804,7 +804,7 @@ def test_the_fake_can_be_started_and_deployed_to_as_it_says(folder: Path, tmp_pa
     assert "Traceback" not in changes
 
 
-@pytest.mark.timeout(300)  # It installs packages
+@pytest.mark.timeout(300)  # installs packages
 @one_deploy
 def test_the_uploaded_archive_syncs_in_an_environment_of_its_own_pins(
     first: Deployed, tmp_path: Path

@@ -35,7 +35,7 @@ def imports(source: str) -> set[str]:
 
 @dataclass(frozen=True)
 class Packaged:
-    """A checkout packaged as by `make package`, and the output of that."""
+    """A checkout packaged as `make package` does it, and the output."""
 
     folder: Path
     done: subprocess.CompletedProcess[str]

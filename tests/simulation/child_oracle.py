@@ -208,7 +208,7 @@ class ChildOracle:
                 self._check_landed_of(table, message.id, since)
 
     def check_all_messages(self) -> None:
-        """Checks at the end that each unchanged message has its children, in the state or not."""
+        """Checks at the end that each unchanged message has its children, remembered or not."""
         if self._claims.ahead_ms:
             return
         for message in self._source.past["message"].values():

@@ -96,7 +96,7 @@ class Claims:
         self._previous = state["streams"]
 
     def saved(self) -> None:
-        """The checkpoint that was checked last has been saved."""
+        """Records that the checkpoint that was checked last has been saved."""
         for past, version in self._promises:
             past.promised = max(past.promised or 0, version)
         self._promises.clear()

@@ -79,7 +79,7 @@ class Destination:
             )
 
     def settle(self) -> int:
-        """After a sync that died: lands the first few unsaved rows of each table."""
+        """Lands the first few unsaved rows of each table, after a sync that died."""
         landed = 0
         for table in sorted({operation.table for operation in self._pending}):
             mine = [operation for operation in self._pending if operation.table == table]

@@ -94,7 +94,7 @@ def stray_401(random: Random, plan: Plan, weather: Weather, table: str) -> None:
 
 
 def eager_retry_after(random: Random, plan: Plan, weather: Weather, table: str) -> None:
-    """Lasts some seconds: a client that trusts the header returns too soon too often."""
+    """For some seconds; a client that trusts the header retries too soon, too often."""
     weather.settings["max_retries"] = 3
     weather.latency_seconds = 0.05
     header = random.choice(({"Retry-After": "0"}, {"retry-after-ms": "50"}))

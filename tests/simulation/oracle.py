@@ -1,4 +1,4 @@
-"""What must hold after every sync, of every delete, and once all is quiet."""
+"""Checks what must hold after every sync, for every delete, and at the quiet end."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tests.simulation.destination import Destination
 
 State = dict[str, Any]
-# What becomes visible so long after its own time lands in the next sync that ends.
+# A record that becomes visible this long after its own time lands in the next sync that ends.
 FRESH_MS = {"message": HOUR_MS + 9 * 60_000, "audit_event": DAY_MS + 9 * 60_000}
 # The Date header has no milliseconds.
 _DATE_MS = 2_000
@@ -31,17 +31,17 @@ _SILENT = (401, 429)
 
 @dataclass(slots=True)
 class Missed:
-    """A row that whole walks have missed: when the first of them began."""
+    """A row that whole walks have missed. since_ms: when the first of them began."""
 
     since_ms: int
 
 
 @dataclass(slots=True)
 class SyncFacts:
-    """What one sync was, for the judgement of it.
+    """The facts about one sync that its checks need.
 
     complete: streams that it says were read to the end. blind: streams whose listings told it
-    nothing. fails_below: of messages, where pages fail: above it all lands all the same.
+    nothing. fails_below: the message time below which pages fail; everything above it still lands.
     bad_parent: a table of children, and the one parent whose children fail.
     """
 
@@ -55,7 +55,7 @@ class SyncFacts:
 
 
 class Oracle:
-    """Judges one account's syncs. Times are epoch ms of the simulated clock.
+    """Checks one account's syncs. Times are epoch ms of the simulated clock.
 
     off_ms: how far the server's clock has been wrong in any sync so far.
     """
@@ -69,7 +69,7 @@ class Oracle:
         self.off_ms = 0
         self._began_ms = 0
         self._missed: dict[tuple[str, str], Missed] = {}
-        # When each sync began, and how long it looked for late changes.
+        # When each sync began, and its lookback for late changes.
         self._lookbacks: list[tuple[int, int]] = []
 
     # -- one sync ----------------------------------------------------------------------------
@@ -110,7 +110,7 @@ class Oracle:
             raise Broken(f"{table}: {key!r} deleted, though no walk missed it long enough ago")
 
     def after(self, facts: SyncFacts) -> None:
-        """Judges a sync that is over."""
+        """Checks a sync that has ended."""
         state = msgspec.json.decode(self.destination.saved)
         self._check_state(state, facts.source_name)
         self._lookbacks.append((self._began_ms, facts.lookback_ms))
@@ -127,9 +127,9 @@ class Oracle:
                 self.children.check_all_but(table, streams, self.answers, bad)
 
     def _note_missed(self, *, died: bool) -> None:
-        """Which rows whole walks have missed, and since when no walk has held them.
+        """Updates which rows whole walks have missed, and since when no walk has held them.
 
-        What a sync that died has held, no later one knows of.
+        A sync that died passes on nothing that it held.
         """
         for table, held in self.answers.held.items() if not died else ():
             for key in held:
@@ -154,8 +154,8 @@ class Oracle:
             self._check_lateness()
 
     def _check_fresh(self, table: str, above_ms: int | None) -> None:
-        """What became visible soon after its own time lands in the next sync that ends."""
-        # A clock that was ahead hides how old the newest record was, and costs the slack for it.
+        """Checks that records visible soon after their own times have landed."""
+        # A clock that was ahead hides the newest record's age, which costs the slack for it.
         fresh_ms = FRESH_MS[table] - (INDEX_LAG_MS if self.claims.ahead_ms else 0)
         for past in self.source.past[table].values():
             if not past.listed or past.placed_ms >= self._began_ms - self.off_ms:
@@ -168,7 +168,7 @@ class Oracle:
                 self._check_landed(table, past, 0)
 
     def _check_lateness(self) -> None:
-        """A change lands before its delay passes a quarter of the message's age."""
+        """Checks that a change lands before its delay passes a quarter of the message's age."""
         began, landed = self._began_ms, self.destination.landed["message"]
         for past in self.source.past["message"].values():
             if not past.listed or not self.claims.is_wanted("message", past):
@@ -186,7 +186,7 @@ class Oracle:
                     )
 
     def _is_owed(self, past: Past, since_ms: int) -> bool:
-        """Whether a change was within the lookback of every sync since."""
+        """Returns whether a change was within the lookback of every sync since."""
         age = since_ms - past.place_ms
         spans = [span for began, span in self._lookbacks if began > since_ms]
         return all(age < span - 60_000 - self.off_ms for span in spans)
@@ -215,10 +215,10 @@ class Oracle:
             raise Broken(f"the state does not come back as it was: {warnings}")
 
     def check_pages_landed(self) -> None:
-        """Whatever a page held has landed, whatever was wrong with the page."""
+        """Checks that everything a page held has landed, whatever was wrong with the page."""
         for table, held in self.answers.held.items():
-            # Of messages, pages of lanes that came to nothing are thrown away.
-            # So are pages that were asked for once more, as records of them were unusable.
+            # Excludes messages, as pages of unproved lanes are discarded, and tables with unusable
+            # records, as their pages were requested again.
             for key in held if table not in {"message"} | self.answers.spoilt else ():
                 past = self.source.past[table][key]
                 is_new = past.placed_ms >= self._began_ms
@@ -241,7 +241,7 @@ class Oracle:
             raise Broken(f"message: {self.answers.pages} pages read though nothing has changed")
 
     def tables_equal(self, tables: tuple[str, ...]) -> None:
-        """Alive exactly if in the source; what has gone of messages and audit events stays."""
+        """Checks that exactly the source's rows are alive; messages and audit events may stay."""
         given_up = self.given_up()
         self.children.check_nothing_invented()
         self.children.check_all_messages()
@@ -266,7 +266,7 @@ class Oracle:
 
     def _answers_by_id(self, table: str, key: str) -> bool:
         if table in MEMBERS:
-            # Nobody asks for the children of a parent that is listed no more but answers.
+            # Children of a parent that is no longer listed but answers by id are never requested.
             parent = self.source.kin.parent_of(table, key)
             return not parent.listed and self._answers_by_id(PARENT[table], parent.id)
         return table != "notification" and self.source.get(table, key) is not None

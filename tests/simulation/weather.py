@@ -98,7 +98,7 @@ def weather_for(
 
 
 def calm(random: Random, plan: Plan) -> Weather:
-    """Returns a weather in which nothing happens to the API or the sync."""
+    """Returns weather in which nothing happens to the API or the sync."""
     weather = Weather(_settings(random, plan), quiet=True)
     _set_pace(random, plan, weather)
     weather.settings |= {"capture_deletes": True, "message_lookback_days": 30.0}

@@ -67,7 +67,7 @@ def row(model: Any) -> Row:
 
 
 def check(stream: str, models: list[Any], truth: Iterable[Row]) -> None:
-    """Checks that the client read the truth, and that strict validation refuses what is known."""
+    """Checks that the client read the truth, and strictly refuses only what REFUSED lists."""
     expected = list(truth)
     assert [row(model) for model in models] == expected
     assert expected

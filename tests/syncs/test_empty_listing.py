@@ -1,4 +1,4 @@
-"""If a listing of messages that had rows is empty, this proves nothing and costs nothing."""
+"""An empty listing of messages that had rows proves nothing and costs nothing."""
 
 from typing import Any
 

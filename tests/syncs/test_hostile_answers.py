@@ -1,4 +1,4 @@
-"""Whole syncs in which one stream gets a hostile answer: what lands, the messages, the time."""
+"""Whole syncs in which one stream gets a hostile answer: what lands, what is told, how soon."""
 
 import asyncio
 import gzip

@@ -97,7 +97,7 @@ def rendered(error: BaseException) -> str:
 
 
 def at_once() -> Generator[float, Any, None]:
-    """Yields no wait before a retry."""
+    """Yields delays of zero before retries."""
     while True:
         yield 0.0
 

@@ -131,7 +131,7 @@ async def _run(account: Account, options: Options, port: int, parent: int | None
         await stop.wait()
         if watch is not None:
             watch.cancel()
-    # During the loop's closing, a second signal would make asyncio report its closed pipe.
+    # While the loop closes, a second signal would make asyncio complain of a closed pipe.
     for number in (signal.SIGTERM, signal.SIGINT):
         with contextlib.suppress(NotImplementedError):
             loop.remove_signal_handler(number)

@@ -1,7 +1,7 @@
 """A Courier account: seeded records of every stream, and the changes that can happen to them.
 
-Knows nothing of HTTP. Message i of a million is computed from (seed, i); only changes take memory.
-The same arguments and clock give the same account, and the same changes.
+Nothing here knows about HTTP. Message i of a million is computed from (seed, i); only changes
+take memory. The same arguments and clock give the same account, and the same changes.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence

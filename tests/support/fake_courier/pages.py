@@ -179,7 +179,7 @@ class Pages:
         return reply
 
     def _made_up_rows(self, after: Place, size: int) -> list[Row]:
-        """Returns a page and a row after a cursor that was never given out, as the option says."""
+        """Returns up to one row more than a page after a made-up cursor, as the option says."""
         mode = self.options.made_up_cursors
         if mode == "empty":
             return []

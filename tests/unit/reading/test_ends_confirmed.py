@@ -40,7 +40,7 @@ def test_an_empty_page_that_leads_on_does_not_pass_for_a_made_up_cursor_that_is_
 
 
 def lead_on_empty(api: PagedApi, *, times: int, cursors: int = 1_000) -> None:
-    """Makes the first answers to made-up cursors empty pages that lead to an own cursor."""
+    """At first answers made-up cursors with empty pages that lead to the server's own cursors."""
     made_up, asked = api._made_up, dict[int, int]()
 
     def often_empty(time: int) -> Page:

@@ -291,7 +291,7 @@ def test_lanes_whose_saved_cursors_have_expired_do_not_end_lanes_for_a_week() ->
 def test_a_lane_refused_while_the_head_lanes_join_waits_for_the_queue_costs_no_record(
     lanes: int, page: int, seed: int
 ) -> None:
-    """That join makes the lane the head lane, which once dropped it and all lanes below."""
+    """The join makes it the head lane; an earlier bug then dropped it and all lanes below."""
     refused: list[str] = []
     api = PagedApi(evenly(1_200), seconds=(0.2, 1.0), seed=seed)
     spoilt = api.cursor_of_page(page)

@@ -1,4 +1,4 @@
-"""The writer alone, in virtual time: what it does, in which order and when, and what not."""
+"""The writer alone, in virtual time: its order, its timing, and what it never does."""
 
 import asyncio
 import logging
