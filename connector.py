@@ -1,4 +1,4 @@
-"""What Fivetran imports: the schema, and one sync. All else is in courier_async."""
+"""Fivetran's entry point: the schema and one sync. Everything else is in courier_async."""
 
 import asyncio
 import json
@@ -24,30 +24,30 @@ from courier_async.sync import sync
 
 
 def validate_configuration(configuration: dict[str, Any]) -> Settings:
-    """The checked settings. Raises ValueError with a sentence that names the setting."""
+    """Returns the validated settings. Raises ValueError with a text that names the setting."""
     return Settings.from_configuration(configuration)
 
 
 def schema(configuration: dict[str, Any]) -> list[dict[str, Any]]:
-    """The tables that the configuration names, their keys, and every column with its type."""
+    """Returns the configured tables, their keys, and every column with its type."""
     try:
         return schema_of(validate_configuration(configuration).streams)
     except ValueError:
-        # Asked for before a sync too, which then says what is wrong.
+        # Fivetran asks for the schema before a sync; the sync then reports what is wrong.
         return schema_of(STREAMS)
 
 
 def update(configuration: dict[str, Any], state: dict[str, Any]) -> None:
-    """One sync. Leaves by returning, or by one RuntimeError that says what to do."""
+    """Runs one sync. Raises only RuntimeError, with a text that says what to do."""
     trouble = _sync(configuration, state)
-    # Raised here, where no local and no chained exception holds the key: tracebacks are kept.
+    # Raise here, where no local or chained exception holds the key: tracebacks are saved.
     configuration = {}
     if trouble:
         raise RuntimeError(trouble)
 
 
 def _sync(configuration: dict[str, Any], state: dict[str, Any]) -> str | None:
-    """What went wrong, in sentences; None when all went well."""
+    """Returns what went wrong, in sentences, or None if all went well."""
     _forward_logs()
     try:
         settings = validate_configuration(configuration)
@@ -61,7 +61,7 @@ def _sync(configuration: dict[str, Any], state: dict[str, Any]) -> str | None:
     try:
         for warning in unknown_settings(configuration):
             sdk_log.warning(warning)
-        # Whatever the environment says: asyncio's debug mode logs what a task has raised.
+        # Overrides the environment: asyncio's debug mode logs what a task has raised.
         asyncio.run(sync(settings, state, op), debug=False)
     except SyncFailed as error:
         return str(error)
@@ -89,7 +89,7 @@ def _runs_in_event_loop() -> bool:
 
 
 def configuration_form() -> ConfigurationForm:
-    """The setup form and its two connection tests. Asks nothing of the network."""
+    """Returns the setup form and its two connection tests. Makes no network requests."""
     form = ConfigurationForm()
     for field in FIELDS:
         form.add_field(_form_field(field))
@@ -115,12 +115,12 @@ def _form_field(field: Field) -> Any:
 
 
 def key_is_accepted(configuration: dict[str, Any]) -> Any:
-    """The setup form's first test."""
+    """Runs the setup form's first test."""
     return _verdict(key_trouble, configuration)
 
 
 def streams_are_readable(configuration: dict[str, Any]) -> Any:
-    """The setup form's second test: its failure lists what can be read, and what not and why."""
+    """Runs the setup form's second test. A failure lists what can and cannot be read, and why."""
     return _verdict(streams_trouble, configuration)
 
 
@@ -130,13 +130,13 @@ def _verdict(
     try:
         text = trouble(configuration)
     except Exception as error:
-        # Its own text might hold what no form may show.
+        # The error's own text might hold something that the form must not show.
         text = f"The test was stopped by {type(error).__name__}. If it comes again, report it."
     return Test().failure(text) if text else Test().success()
 
 
 class _ToFivetran(logging.Handler):
-    """Hands the package's log lines to the SDK, which it does not know."""
+    """Forwards the package's log lines to the SDK, which the package does not import."""
 
     def emit(self, record: logging.LogRecord) -> None:
         text = record.getMessage()
@@ -159,15 +159,15 @@ connector = Connector(update=update, schema=schema, configuration_form=configura
 
 
 def _beside(*names: str) -> dict[str, Any]:
-    """The first of these JSON files that lies beside this one; {} where none does."""
+    """Reads the first of these JSON files that exists next to this one; {} if none does."""
     paths = [Path(__file__).resolve().parent / name for name in names]
     found = next((path for path in paths if path.exists()), None)
     return dict(json.loads(found.read_text(encoding="utf-8"))) if found else {}
 
 
 if __name__ == "__main__":
-    # An IDE runs this file; `fivetran debug` would read the same files by itself.
-    # The SDK runs pipreqs, which lies beside the interpreter.
+    # For running this file in an IDE; `fivetran debug` reads the same files by itself.
+    # The SDK runs pipreqs, which is installed next to the interpreter.
     os.environ["PATH"] = f"{os.environ.get('PATH', '')}{os.pathsep}{Path(sys.executable).parent}"
     connector.debug(
         project_path=str(Path(__file__).resolve().parent),

@@ -1,4 +1,4 @@
-"""`python -m benchmark`: measure, tell, and keep the figures in benchmark/results."""
+"""`python -m benchmark`: measures, prints the figures, and saves them in benchmark/results."""
 
 import argparse
 import time

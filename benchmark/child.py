@@ -1,6 +1,6 @@
-"""One sync in a process of its own: a job as JSON on standard input, its figures on the output.
+"""Runs one sync in its own process: reads a job as JSON from stdin, writes its figures to stdout.
 
-A fresh process, so that memory, CPU and imports of one run are not those of another.
+A fresh process keeps the memory, CPU and imports of one run separate from those of another.
 """
 
 import asyncio
@@ -41,7 +41,7 @@ def _run(
 
 
 def _peak_mb() -> float:
-    """The peak memory of this process in MB (10**6 bytes); 0 where /proc does not tell.
+    """Returns the peak memory of this process in MB (10**6 bytes), or 0 if /proc lacks it.
 
     Not getrusage: its peak is inherited from the parent across fork and exec.
     """

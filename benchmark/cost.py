@@ -35,18 +35,18 @@ _RETENTION_DAYS: Final = 30
 _LOOKBACK_MS: Final = 30 * DAY_MS
 _PAGE: Final = 10
 _SAMPLE: Final = 2_000
-# The other six streams, in requests a sync and rows; the example's tenant pages hold twenty.
+# The other six streams: requests per sync, and rows. The example's tenant pages hold twenty.
 _OTHER_REQUESTS: Final = {"connector": 28, "example": 108}
 _OTHER_ROWS: Final = 2_245
 _OTHER_CHANGES_A_DAY: Final = 29
-# At 100 ms an answer, the example, which waits for each, asks for ten a second.
+# At 100 ms per response, the example, which waits for each one, makes ten requests a second.
 _EXAMPLE_PER_SECOND: Final = 10.0
-# The default but for the largest account.
+# The default, except for the largest account.
 _RATES: Final = {1_000_000: 200.0}
 
 
 class Sync(NamedTuple):
-    """bound: down to which time it read. pages: of messages. ends: when the last one landed."""
+    """bound: the time back to which it read. pages: of messages. ends: when the last landed."""
 
     starts: int
     bound: int
@@ -63,7 +63,7 @@ class Message(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Of thirty days; the delays from a change of a message until its row has landed."""
+    """The cost of thirty days. Delays run from a message's change until its row has landed."""
 
     requests_a_day: float
     rows_sent: float
@@ -73,7 +73,7 @@ class Cost:
 
 
 def connector_syncs(per_day: int, interval_ms: int) -> list[Sync]:
-    """Every sync from the first one on, as the plan has it for an even flow of messages."""
+    """Returns every sync from the first on, as planned for an even flow of messages."""
     depth = Depth(lookback_ms=_LOOKBACK_MS, overlap_ms=HOUR_MS)
     state, now, syncs = StreamState(), _RETENTION_DAYS * DAY_MS, list[Sync]()
     end = now + (_BEFORE_DAYS + _DAYS) * DAY_MS
@@ -91,7 +91,7 @@ def connector_syncs(per_day: int, interval_ms: int) -> list[Sync]:
 
 
 def example_syncs(per_day: int, interval_ms: int) -> list[Sync]:
-    """The example connector reads every message that Courier keeps, one page after another."""
+    """Returns the example connector's syncs, which read every message that Courier keeps."""
     pages = ceil(per_day * _RETENTION_DAYS / _PAGE)
     took_ms = int((pages + _OTHER_REQUESTS["example"]) / _EXAMPLE_PER_SECOND * 1000)
     now, syncs = _RETENTION_DAYS * DAY_MS, list[Sync]()
@@ -103,9 +103,9 @@ def example_syncs(per_day: int, interval_ms: int) -> list[Sync]:
 
 
 def messages(seed: int = 1) -> list[Message]:
-    """A sample: sent and delivered at once, 40 % opened, some clicked or opened again later.
+    """Draws a sample: sent and delivered at once, 40 % opened, some clicked or reopened later.
 
-    The time to an opening has a median of four hours and a tail of weeks, none above the lookback.
+    The time to the first open has a median of four hours and a tail of weeks, up to the lookback.
     """
     chance = random.Random(seed)
     drawn = []
@@ -124,7 +124,7 @@ def messages(seed: int = 1) -> list[Message]:
 
 
 def cost(who: str, syncs: list[Sync], per_day: int, sample: list[Message]) -> Cost:
-    """What the syncs of the last thirty days cost."""
+    """Returns what the syncs of the last thirty days cost."""
     begins = _first_ms() + _BEFORE_DAYS * DAY_MS
     counted = [sync for sync in syncs if sync.starts >= begins]
     starts = [sync.starts for sync in syncs]
@@ -145,7 +145,7 @@ def cost(who: str, syncs: list[Sync], per_day: int, sample: list[Message]) -> Co
     changed = _OTHER_CHANGES_A_DAY * _DAYS
     rows, monthly = sent * scale + changed, active * scale + changed
     if who == "example":
-        # It sends whatever it reads, and so each row that Courier kept at some time of the month.
+        # It sends whatever it reads, so every row that Courier kept at any time in the month.
         rows = len(counted) * (per_day * _RETENTION_DAYS + _OTHER_ROWS)
         monthly = per_day * (_RETENTION_DAYS + _DAYS) + _OTHER_ROWS
     return Cost(requests / _DAYS, rows, monthly, *(_quantile(delays, q) for q in (0.5, 0.95)))
@@ -156,7 +156,7 @@ def _first_ms() -> int:
 
 
 def _readings(syncs: list[Sync], starts: list[int], message: Message) -> list[Sync]:
-    """The syncs that read a message, while it may change and once after that."""
+    """Returns the syncs that read a message while it may change, and for two days after."""
     last = bisect_left(starts, message.time + _LOOKBACK_MS + 2 * DAY_MS)
     return [
         sync
@@ -166,7 +166,7 @@ def _readings(syncs: list[Sync], starts: list[int], message: Message) -> list[Sy
 
 
 def _sending(readings: list[Sync], message: Message, per_day: int) -> list[Sync]:
-    """Those of its readings that send it: it is new, has changed, or may have (changes.py)."""
+    """Returns the readings that send it: it is new, has changed, or may have (changes.py)."""
     times = [message.time, *sorted(message.changes)]
     sending = readings[:1]
     for before, sync in pairwise(readings):
@@ -183,7 +183,7 @@ def _quantile(values: list[float], share: float) -> float:
 
 
 def rows_of(per_day: int, interval: str) -> dict[str, dict[str, float]]:
-    """Both costs of one account at one interval, rounded as they are kept."""
+    """Returns both costs of one account at one interval, rounded for saving."""
     interval_ms, sample = INTERVALS_MS[interval], messages()
     costs = {
         "connector": cost("connector", connector_syncs(per_day, interval_ms), per_day, sample),
@@ -196,7 +196,7 @@ def rows_of(per_day: int, interval: str) -> dict[str, dict[str, float]]:
 
 
 def table(figures: dict[str, Any]) -> str:
-    """The table of docs/cost.md."""
+    """Returns the table of docs/cost.md."""
     lines = [
         "| messages a day | a sync every | connector | requests a day | rows sent a month "
         "| monthly active rows | delay p50 | delay p95 |",
@@ -221,7 +221,7 @@ def _duration(minutes: float) -> str:
 
 
 def document(text: str, figures: dict[str, Any]) -> str:
-    """docs/cost.md with its table renewed."""
+    """Returns docs/cost.md with its table replaced."""
     lines = text.splitlines()
     rows = [at for at, line in enumerate(lines) if line.startswith("|")]
     return "\n".join([*lines[: rows[0]], table(figures), *lines[rows[-1] + 1 :], ""])

@@ -1,4 +1,4 @@
-"""CPU a record, over what any reader of the same pages in Python spends."""
+"""CPU time per record, over what any Python reader of the same pages spends."""
 
 import asyncio
 import time
@@ -43,7 +43,7 @@ def measure(plan: Plan) -> Result:
 
 
 def _bodies(messages: int) -> Bodies:
-    """Every page of the listing, by its cursor."""
+    """Returns every page of the listing, by its cursor."""
     account = Account(
         sizes=dict.fromkeys(STREAMS, 0) | {"message": messages}, now_ms=_NOW_MS, span_days=300.0
     )
@@ -85,7 +85,7 @@ def _sync_seconds(bodies: Bodies) -> float:
 
 
 class _Replay:
-    """A transport that answers from memory; cursors that it never gave out are refused."""
+    """A transport that answers from memory, and refuses cursors that it never gave out."""
 
     def __init__(self, bodies: Bodies) -> None:
         self._bodies = bodies

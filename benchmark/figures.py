@@ -15,7 +15,7 @@ RESULTS: Final = ROOT / "benchmark" / "results"
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How much to measure. quick: tiny runs, which show that it works, and no figure."""
+    """How much to measure. quick: tiny runs, which only show that the benchmark works."""
 
     repeats: int = 5
     quick: bool = False
@@ -23,7 +23,7 @@ class Plan:
 
 @dataclass(slots=True)
 class Result:
-    """One measurement: a name a figure, and its value in each repetition."""
+    """One measurement: the name of each figure, and its value in each repetition."""
 
     name: str
     note: str
@@ -64,12 +64,12 @@ class Result:
 
 
 def machine() -> str:
-    """The cores that the figures were taken on, and the Python that ran on them."""
+    """Describes the cores that the figures were measured on, and the Python version."""
     return f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
 
 
 def commit() -> str:
-    """The commit that was measured; with + where files differ from it."""
+    """Returns the commit that was measured, with a + if files differ from it."""
     git = ["git", "-C", str(ROOT)]
     head = subprocess.run(
         [*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False

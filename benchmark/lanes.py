@@ -1,4 +1,4 @@
-"""How much of its rate a long reading uses with nothing else set, in virtual time: exact."""
+"""How much of its rate a long reading uses by default, measured exactly in virtual time."""
 
 from typing import Any, Final
 
@@ -19,7 +19,7 @@ _OTHERS: Final = {
 
 
 class Landed(Sink):
-    """Keeps the ids of messages: one that two lanes meet is sent twice, and is one row."""
+    """Keeps the ids of messages: one that two lanes read is sent twice, but is one row."""
 
     def __init__(self) -> None:
         super().__init__()

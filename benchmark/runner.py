@@ -13,13 +13,13 @@ from benchmark.figures import ROOT
 from tests.support.fake_courier.process import FakeCourierProcess
 from tests.support.fake_courier.streams import STREAMS
 
-# As Linux does where a container may use half a core: 50 ms of every 100 ms.
+# As Linux does if a container may use half a core: 50 ms of every 100 ms.
 _PERIOD_SECONDS: Final = 0.1
 _LOOK_SECONDS: Final = 0.005
 
 
 def account(sizes: dict[str, int], **changes: Any) -> FakeCourierProcess:
-    """A fake account, empty but for `sizes`, with pages of ten and a year of messages."""
+    """Returns a fake account, empty except for `sizes`: pages of ten and a year of messages."""
     options = {"page_sizes": dict.fromkeys(STREAMS, 10)} | changes.pop("options", {})
     changes.setdefault("span_days", 365.0)
     full = dict.fromkeys(STREAMS, 0) | sizes
@@ -33,9 +33,9 @@ def connector(
     quota: float | None = None,
     **settings: Any,
 ) -> dict[str, Any]:
-    """The figures of one sync of the real connector (see child.py).
+    """Returns the figures of one sync of the real connector (see child.py).
 
-    quota: the share of one core that it may use, as in production. Raises RuntimeError where
+    quota: the share of one core that it may use, as in production. Raises RuntimeError if
     the sync fails.
     """
     job = {"url": fake.url, "key": fake.key, "settings": settings, "state": state}
@@ -60,13 +60,13 @@ def connector(
 
 
 def _govern(pid: int, quota: float, ended: threading.Event) -> None:
-    """Keeps a process to one core and a share of it, as a CPU quota of a control group does.
+    """Limits a process to one core and a share of it, as a control group's CPU quota does.
 
-    It is stopped for the rest of each period of 100 ms in which it has used up its share.
-    (Control groups need rights that a developer's machine and a container do not give.)
+    The process is stopped for the rest of each 100 ms period in which it has used up its share.
+    (Control groups need permissions that developers' machines and containers do not grant.)
     """
     os.sched_setaffinity(pid, {max(os.sched_getaffinity(0))})
-    clock = (~pid << 3) | 2  # the process's CPU clock, as clock_getcpuclockid has it
+    clock = (~pid << 3) | 2  # the process's CPU clock, computed as clock_getcpuclockid does
     while not ended.is_set():
         began, used = time.monotonic(), time.clock_gettime(clock)
         while (left := began + _PERIOD_SECONDS - time.monotonic()) > 0:

@@ -1,4 +1,4 @@
-"""A destination of our own in place of the SDK's `op`, which only counts."""
+"""A destination that only counts, in place of the SDK's `op`."""
 
 from collections import Counter
 from typing import Any

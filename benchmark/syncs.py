@@ -11,7 +11,7 @@ _SMALL: Final = dict.fromkeys(STREAMS, 200)
 
 
 def first_sync(plan: Plan) -> Result:
-    """By rate and latency, with nothing else set."""
+    """Measures a first sync by rate and latency, with defaults otherwise."""
     messages = 300 if plan.quick else 20_000
     result = Result(
         "first_sync",
@@ -31,7 +31,7 @@ def first_sync(plan: Plan) -> Result:
 
 
 def second_sync(plan: Plan) -> Result:
-    """What it costs where nothing, or one row in a hundred, has changed."""
+    """Measures what it costs if nothing, or one row in a hundred, has changed."""
     messages = 1_000 if plan.quick else 20_000
     result = Result(
         "second_sync",
@@ -57,7 +57,7 @@ def second_sync(plan: Plan) -> Result:
 
 
 def half_core(plan: Plan) -> Result:
-    """Production gives half a core and 1 GB."""
+    """Measures a sync on half a core. Production gives half a core and 1 GB."""
     messages = 600 if plan.quick else 120_000
     result = Result(
         "half_core",
@@ -74,7 +74,7 @@ def half_core(plan: Plan) -> Result:
 
 
 def memory(plan: Plan) -> Result:
-    """By the size of the source and of its pages, for the whole process."""
+    """Measures the whole process, by the size of the source and of its pages."""
     result = Result(
         "memory",
         "The highest memory of the whole process, interpreter included, in MB (10^6 bytes). "

@@ -1,4 +1,4 @@
-"""What is counted of a stream in one sync."""
+"""What a sync counts for each stream."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -8,13 +8,13 @@ NOT_READ: Final = "not read"
 
 @dataclass(slots=True)
 class Counts:
-    """The counts of one stream in one sync; report.py makes lines of them.
+    """The counts of one stream in one sync; report.py formats them.
 
-    complete_to_ms, stalest_ms: at the end, up to when the stream is complete, and when the
-    place that was longest not read again was last read.
-    reached_ms, newest_ms, bound_ms: where a newest-first walk stands, began and means to end.
-    lanes: places further back in the history at which a long reading goes on as well.
-    outcome: how the reading of the stream has ended.
+    complete_to_ms: set at the end, the time up to which the stream is complete.
+    stalest_ms: set at the end, when the least recently read place was last read.
+    reached_ms, newest_ms, bound_ms: where a newest-first walk is, where it began, where it ends.
+    lanes: how many places further back in the history are being read at the same time.
+    outcome: how the reading of the stream ended.
     """
 
     table: str

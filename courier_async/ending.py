@@ -1,4 +1,4 @@
-"""How a sync ends: what was skipped or left out, and what a person has to know and do."""
+"""How a sync ends: what was skipped or left out, and what the user must know and do."""
 
 from collections.abc import Collection, Mapping
 
@@ -6,16 +6,16 @@ from courier_async.catalog.streams import BY_TABLE
 from courier_async.counts import Counts
 from courier_async.errors import KEY_ADVICE, CourierError, Denied, KeyRefused, NotInRegion
 
-# Table -> why its stream was not read to the end, or None where it was.
+# Table -> why its stream was not read to the end, or None if it was.
 Endings = dict[str, CourierError | None]
 
 
 class SyncFailed(Exception):
-    """How a sync failed, in sentences for the person who has to act."""
+    """A failed sync, explained in sentences to the person who has to act."""
 
 
 def notices(endings: Endings, counts: Collection[Counts]) -> list[str]:
-    """A sentence for each stream that was skipped, and for records that were left out."""
+    """Returns a sentence for each stream that was skipped or had records left out."""
     texts = [_skipped(table, denial) for table, denial in _denied(endings).items()]
     return texts + [
         f"{stream.table}: {stream.unusable:,} records came without their key or are no objects, "
@@ -40,21 +40,21 @@ def _skipped(table: str, denial: Denied) -> str:
 
 
 def _denied(endings: Endings) -> dict[str, Denied]:
-    """The streams that are skipped; none where all are denied, which says that it is the key."""
+    """Returns the skipped streams; none if all are denied, since then the key is the problem."""
     if _all_denied(endings):
         return {}
     return {table: ending for table, ending in endings.items() if isinstance(ending, Denied)}
 
 
 def _all_denied(endings: Endings) -> list[Denied]:
-    """The denials where every stream is denied. A child of such a stream asks nothing."""
+    """Returns the denials if every stream is denied. Ignores children: they request nothing."""
     own = [ending for table, ending in endings.items() if BY_TABLE[table].parent is None]
     denials = [ending for ending in own if isinstance(ending, Denied)]
     return denials if len(denials) == len(own) else []
 
 
 def raise_if_failed(endings: Endings, refusal: KeyRefused | None) -> None:
-    """Raises SyncFailed with what a person has to know and to do."""
+    """Raises SyncFailed with what the user must know and do, if the sync failed."""
     if refusal is not None:
         raise SyncFailed(f"{refusal}. {refusal.advice}")
     if denials := _all_denied(endings):
@@ -77,7 +77,7 @@ def raise_if_failed(endings: Endings, refusal: KeyRefused | None) -> None:
 
 
 def _by_reason(failures: Mapping[str, CourierError]) -> list[str]:
-    """A text a reason, led by the streams that it concerns: one fault often concerns them all."""
+    """Returns a text per reason, prefixed with its streams: one fault often affects them all."""
     streams: dict[str, list[str]] = {}
     for name, error in failures.items():
         streams.setdefault(str(error), []).append(name)

@@ -1,7 +1,7 @@
-"""What can go wrong, named by what follows from it, and what the reader can do about it.
+"""What can go wrong, named by its consequence, and what the user can do about it.
 
-Every text here is read by a person. It says what happened, never what a record held,
-never a header, never a cursor, never the key.
+Users read every text here. It says what happened, and never shows the contents of a record,
+a header, a cursor or the key.
 """
 
 from collections.abc import Mapping
@@ -27,9 +27,9 @@ CONTRACT_ADVICE: Final = "Look for a newer version of this connector; if there i
 
 
 class CourierError(Exception):
-    """Anything about Courier's answers that ends the reading of a stream.
+    """Any problem with Courier's responses that ends the reading of a stream.
 
-    advice: what the person who reads the error can do, in whole sentences.
+    advice: what the user can do, in whole sentences.
     """
 
     @property
@@ -50,7 +50,7 @@ class KeyRefused(CourierError):
 
 
 class Refused(CourierError):
-    """An answer that no retry can change. `status` decides what follows."""
+    """A response that no retry can change. `status` decides what happens next."""
 
     def __init__(self, status: int, kind: str) -> None:
         super().__init__(f"Courier answered {status}{kind}")
@@ -62,7 +62,7 @@ class Refused(CourierError):
 
 
 class Denied(CourierError):
-    """402, 403 or 404 before anything of the stream could be read: plan or permission."""
+    """402, 403 or 404 for a stream that has never been read: a question of plan or permission."""
 
     def __init__(self, status: int) -> None:
         super().__init__(f"Courier answered {status}")
@@ -74,14 +74,14 @@ class Denied(CourierError):
 
 
 class NotInRegion(Denied):
-    """The EU region does not have the endpoint, so it is not asked."""
+    """The EU region does not have the endpoint, so the connector does not request it."""
 
     def __init__(self) -> None:
         super().__init__(404)
 
 
 class AccessLost(CourierError):
-    """402, 403 or 404 to a stream that has been read before."""
+    """402, 403 or 404 for a stream that has been read before."""
 
     def __init__(self, status: int) -> None:
         super().__init__(
@@ -97,7 +97,7 @@ class AccessLost(CourierError):
 class ParentsFailed(CourierError):
     """The children of some rows could not be read.
 
-    errors: the row's id -> why; ids are the customer's own, and only one is named.
+    errors: row id -> reason. The ids are the customer's own, so the text names only one.
     """
 
     def __init__(self, parent: str, errors: Mapping[str, CourierError]) -> None:
@@ -112,7 +112,7 @@ class ParentsFailed(CourierError):
 
 
 class Limited(CourierError):
-    """Nothing but refusals for too many requests, for as long as a stream bears with them."""
+    """A stream got nothing but refusals for too many requests until it gave up."""
 
     @property
     def advice(self) -> str:
@@ -120,7 +120,7 @@ class Limited(CourierError):
 
 
 class Unavailable(CourierError):
-    """Still no usable answer after every retry."""
+    """No usable response after all retries."""
 
     def __init__(self, text: str, advice: str = COURIER_ADVICE) -> None:
         super().__init__(text)
@@ -132,7 +132,7 @@ class Unavailable(CourierError):
 
 
 class BadAnswer(CourierError):
-    """A well-formed answer that breaks the API's own contract; a retry would not help."""
+    """A well-formed response that breaks the API's own contract; a retry would not help."""
 
     @property
     def advice(self) -> str:

@@ -1,4 +1,4 @@
-"""What reading hands to writing: batches of rows with the state that they lead to, and notices."""
+"""What reading hands to writing: batches of rows with the resulting state, and notices."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,12 +9,12 @@ from courier_async.catalog.stream import Key, Stream
 from courier_async.state.position import StreamState
 
 Row = dict[str, Any]
-# Gives the memory of a page back; again does nothing.
+# Gives a page's memory back; calling it again does nothing.
 Release = Callable[[], None]
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """What to remember of a row once it has been sent; time_ms of messages alone."""
+    """What to remember about a row once it has been sent. time_ms: for messages only."""
 
     key: Key
     name: bytes
@@ -23,13 +23,13 @@ class Entry(msgspec.Struct, frozen=True):
 
 
 class Batch(msgspec.Struct, kw_only=True):
-    """What one page brings, to be written in this order: rows, deletes, then the state.
+    """The result of one page, written in this order: rows, deletes, then the state.
 
-    rows: as op.upsert takes them. entries: one for each row that is remembered.
-    deletes: keys of rows that have gone. forgotten: keys of which nothing is remembered any more.
-    due: of messages, id -> time of those whose children are to be read; due_in: the tables that
-    note it. done: of children of messages, the ids of messages whose children have been read.
-    state: the stream's whole next state, adopted once the rows are out; None: it stays.
+    rows: as op.upsert takes them. entries: one for each row to remember.
+    deletes: keys of rows that are gone. forgotten: keys of rows to forget.
+    due: for messages, id -> time of those whose children must be read; due_in: the tables that
+    record it. done: for children of messages, the ids of messages whose children were read.
+    state: the stream's whole next state, adopted once the rows are sent; None: no change.
     ends_walk: a checkpoint is worth its cost now.
     release: gives the page's memory back.
     """

@@ -1,4 +1,4 @@
-"""What a person reads of a sync: where it resumes, a line now and then, a last table."""
+"""The log lines of a sync: where it resumes, regular progress, and a final table."""
 
 import asyncio
 import logging
@@ -16,12 +16,12 @@ from courier_async.state.saved import State
 log = logging.getLogger(__name__)
 
 PROGRESS_INTERVAL_SECONDS: Final = 10.0
-# Sooner than that, so that a sync is seen to have begun.
+# Sooner than the others, to show that the sync has begun.
 FIRST_PROGRESS_SECONDS: Final = 2.0
 
 
 def start_lines(streams: Collection[Stream], state: State) -> list[str]:
-    """Where the reading of each stream resumes; those that begin alike share a line."""
+    """Returns where each stream resumes; streams that start the same way share a line."""
     tables: dict[str, list[str]] = {}
     for stream in streams:
         tables.setdefault(_start(stream, state), []).append(stream.table)
@@ -44,12 +44,12 @@ def _start(stream: Stream, state: State) -> str:
 
 
 def counted(number: int, noun: str) -> str:
-    """A number with its noun: "1 page", "2 pages"."""
+    """Returns a number with its noun: "1 page", "2 pages"."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 async def report_progress(counts: Collection[Counts]) -> None:
-    """A line a stream that has moved or ended, now and then: slow can be told from stuck."""
+    """Regularly logs a line per stream that has moved or ended, to tell slow from stuck."""
     started_at = time.monotonic()
     told = {stream.table: (0, NOT_READ) for stream in counts}
     await asyncio.sleep(FIRST_PROGRESS_SECONDS)
@@ -63,7 +63,7 @@ async def report_progress(counts: Collection[Counts]) -> None:
 
 
 def progress_line(counts: Counts, elapsed_seconds: float) -> str:
-    """Records, pages, rate, and how far back a newest-first stream has been read; or its end."""
+    """Returns records, pages, rate and how far back a newest-first stream is, or its outcome."""
     line = f"{counts.table}: {counted(counts.read, 'record')}, {counted(counts.pages, 'page')}"
     if counts.outcome != NOT_READ:
         return f"{line}, {'done' if counts.outcome == 'complete' else counts.outcome}"
@@ -77,7 +77,7 @@ def progress_line(counts: Counts, elapsed_seconds: float) -> str:
 
 
 def _share(counts: Counts) -> str:
-    """How much of the time between newest and bound is read, where there is a bound."""
+    """Returns how much of the time from newest to bound has been read; "" without a bound."""
     if counts.newest_ms is None or counts.bound_ms is None or counts.reached_ms is None:
         return ""
     span = counts.newest_ms - counts.bound_ms
@@ -88,7 +88,7 @@ def _share(counts: Counts) -> str:
 
 
 def utc(epoch_ms: int) -> str:
-    """Epoch milliseconds as "2026-08-14 09:31 UTC"."""
+    """Formats epoch milliseconds as "2026-08-14 09:31 UTC"."""
     try:
         return datetime.fromtimestamp(epoch_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")
     except (ValueError, OverflowError, OSError):
@@ -108,9 +108,9 @@ _NUMBERS: Final = (
 
 
 def end_table(counts: Collection[Counts], *, elapsed_seconds: float) -> list[str]:
-    """The last lines of a sync: remarks, then a row a stream.
+    """Returns the last lines of a sync: remarks, then one row per stream.
 
-    complete_to is the time up to which everything that was visible has been read.
+    complete_to is the time up to which everything visible has been read.
     """
     width = max((len(stream.table) for stream in counts), default=0) + 1
     heading = "stream".ljust(width) + "".join(name.rjust(size) for name, size in _NUMBERS)

@@ -1,4 +1,4 @@
-"""The configuration, checked and typed before anything is asked of the network."""
+"""The configuration, validated and typed before any network request."""
 
 import math
 import re
@@ -16,14 +16,14 @@ from courier_async.catalog.streams import ALL, BY_TABLE, STREAMS
 PLACEHOLDER: Final = "<YOUR_COURIER_API_KEY>"
 # Presets of Courier's own client SDKs.
 REGIONS: Final = {"us": "https://api.courier.com", "eu": "https://api.eu.courier.com"}
-# Stand for several tables in `streams`.
+# Values of `streams` that stand for several tables.
 CORE: Final = "core"
 EVERY: Final = "all"
-# The only part of a key that may ever be told: which environment it opens (docs, API keys).
+# The only part of a key that may ever be shown: which environment it opens (docs, API keys).
 KEY_PREFIXES: Final = ("pk_prod", "dk_prod", "pk_test", "dk_test")
 
 
-# What files of examples and templates that were not filled in hold in place of a key.
+# What example files and unfilled templates hold in place of a key.
 _PLACEHOLDER: Final = re.compile(
     r"<.*>|.*(\.{3}|…|\$\{|\{\{|change.?me|your[ _-]).*|your.*", re.IGNORECASE | re.DOTALL
 )
@@ -32,7 +32,7 @@ _HOST: Final = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """One sync's configuration. Every field has a default but the key, which no repr shows."""
+    """One sync's configuration. Every field but the key has a default; no repr shows the key."""
 
     api_key: str = field(repr=False)
     base_url: str = REGIONS["us"]
@@ -58,7 +58,7 @@ class Settings:
 
     @property
     def is_us(self) -> bool:
-        """Whether endpoints that only the US region has can be asked."""
+        """Whether endpoints that exist only in the US region can be requested."""
         return self.base_url != REGIONS["eu"]
 
     @property
@@ -70,10 +70,10 @@ class Settings:
 
     @classmethod
     def from_configuration(cls, configuration: Mapping[str, Any]) -> "Settings":
-        """Settings from Fivetran's configuration, whose values are all strings.
+        """Returns the settings in Fivetran's configuration, whose values are all strings.
 
         A missing key, "" and blanks all mean the default.
-        Raises ValueError, naming the setting, its value (never the key's) and what is allowed.
+        Raises ValueError with the setting's name, its value (never the key) and what is allowed.
         """
         if not isinstance(configuration, Mapping):
             raise ValueError("The configuration must be a JSON object of text values.")
@@ -97,7 +97,7 @@ class Settings:
 
 
 def unknown_settings(configuration: Mapping[str, Any]) -> list[str]:
-    """A sentence for each key of the configuration that nothing reads."""
+    """Returns a sentence for each unknown setting in the configuration."""
     key = str(configuration.get("api_key") or "")
     unknown = [str(name) for name in configuration if name not in OPTIONS]
     return [
@@ -108,14 +108,14 @@ def unknown_settings(configuration: Mapping[str, Any]) -> list[str]:
 
 
 def _did_you_mean(names: Iterable[str], known: Iterable[str]) -> str:
-    """A question that names the nearest of those that are known, or ""."""
+    """Returns a question that suggests the closest known names, or ""."""
     known = list(known)
     near = [match for name in names for match in get_close_matches(name.lower(), known, n=1)]
     return f" Did you mean {', '.join(dict.fromkeys(near))}?" if near else ""
 
 
 def _refuse_keys_elsewhere(configuration: Mapping[str, Any], key: str) -> None:
-    """Settings that are not known too: only api_key is shown nowhere."""
+    """Refuses a key in any other setting, known or not: only api_key is never shown."""
     for name, text in configuration.items():
         if name != "api_key" and isinstance(text, str) and _holds_key(text, key):
             raise ValueError(
@@ -124,12 +124,12 @@ def _refuse_keys_elsewhere(configuration: Mapping[str, Any], key: str) -> None:
 
 
 def _shown(name: str, key: str) -> str:
-    """A setting's name, unless it is a key that stands in the wrong place."""
+    """Returns a setting's name, unless the name itself holds a key."""
     return "(not shown)" if _holds_key(name, key) else name
 
 
 def _refuse_misspelled(configuration: Mapping[str, Any]) -> None:
-    """A name that differs by case, a separator or one letter would silently be left out."""
+    """Refuses near misses (case, a separator, one letter), which would have no effect."""
     for name in map(str, configuration):
         if name in OPTIONS:
             continue
@@ -149,7 +149,7 @@ def _is_misspelled(name: str, known: str) -> bool:
 
 
 def _key(text: Any) -> str:
-    """The key, or an error that tells what is wrong with it without showing any of it."""
+    """Returns the key. Raises ValueError that says what is wrong without showing any of it."""
     where = "Put a key from Courier's Settings > API Keys there, as one line of text."
     if not isinstance(text, str) or not text.strip():
         raise ValueError(f"api_key is missing from the configuration. {where}")
@@ -161,7 +161,7 @@ def _key(text: Any) -> str:
 
 
 def _holds_key(text: str, key: str = "") -> bool:
-    """Whether a value that is no key's place holds one; a short key may be there by chance."""
+    """Whether a text holds a key where none belongs; a short key could match by chance."""
     return (len(key) >= 8 and key in text) or any(f"{p}_" in text for p in KEY_PREFIXES)
 
 
@@ -201,7 +201,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def _streams(name: str, text: str) -> tuple[Stream, ...]:
-    """The tables that `text` names, in the catalog's order."""
+    """Returns the tables that `text` names, in the catalog's order."""
     names = {table.strip() for table in text.split(",") if table.strip()}
     unknown = names - {CORE, EVERY, *BY_TABLE}
     if unknown or not names:
@@ -252,9 +252,9 @@ def _yes_or_no(name: str, text: str) -> bool:
 
 
 def _date(name: str, text: str) -> int:
-    """Epoch milliseconds of an ISO date or time; without an offset it is UTC."""
+    """Returns the epoch milliseconds of an ISO date or time; without an offset it is UTC."""
     try:
-        if re.fullmatch(r"[0-9]{9,}", text):  # epoch time, which would be read as some old year
+        if re.fullmatch(r"[0-9]{9,}", text):  # epoch time, which would parse as some old year
             raise ValueError
         moment = datetime.fromisoformat(text)
         moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
@@ -271,7 +271,7 @@ def _example(name: str) -> str:
     return texts.get(name, '"10"')
 
 
-# Configuration key -> the field of Settings, and how its text is read.
+# Configuration key -> the field of Settings, and the parser of its text.
 OPTIONS: Final[dict[str, tuple[str, Callable[[str, str], Any]]]] = {
     "api_key": ("api_key", lambda name, text: text),
     "region": ("region", _region),

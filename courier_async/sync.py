@@ -1,4 +1,4 @@
-"""The orchestrator: a reader a stream, one queue, one writer, and how a sync ends."""
+"""Orchestrates a sync: one reader per stream, one queue, one writer, and the ending."""
 
 import asyncio
 import gc
@@ -24,13 +24,13 @@ from courier_async.writing.writer import OperationFailed, Operations, Writer
 
 log = logging.getLogger(__name__)
 
-# Python looks for cycles whenever there are 700 objects more, as the pages under way have at any
-# time: a twelfth of the CPU, for next to nothing found.
+# Python's garbage collector runs after every 700 new objects, a number that pages in flight
+# always reach: that takes a twelfth of the CPU and finds next to nothing.
 _OBJECTS_A_LOOK_FOR_CYCLES: Final = 10_000
 
 
 async def sync(settings: Settings, raw_state: Any, op: Operations) -> None:
-    """One sync over HTTP. Raises SyncFailed, or what a checkpoint of the SDK raised."""
+    """Runs one sync over HTTP. Raises SyncFailed, or whatever the SDK's checkpoint raised."""
     asyncio.get_running_loop().set_exception_handler(_tell_kind)
     gc.set_threshold(_OBJECTS_A_LOOK_FOR_CYCLES)
     async with (
@@ -45,7 +45,7 @@ async def sync(settings: Settings, raw_state: Any, op: Operations) -> None:
 
 
 def _tell_kind(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """In place of asyncio's own lines, which show what was raised: a row, perhaps, or a header."""
+    """Replaces asyncio's own log lines, which show what was raised: perhaps a row or a header."""
     error = context.get("exception")
     if isinstance(error, Exception):
         log.warning("Outside of any stream: %s", type(error).__name__)
@@ -54,7 +54,7 @@ def _tell_kind(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
 async def run(
     settings: Settings, raw_state: Any, op: Operations, *, transport: Transport, worker: Worker
 ) -> None:
-    """One sync over any transport and worker."""
+    """Runs one sync over any transport and worker."""
     try:
         state, warnings = saved.load(raw_state, source=settings.source)
     except StateRefused as refusal:
@@ -80,7 +80,7 @@ async def run(
     try:
         await _read_and_write(readers, writer, counts, warnings)
     except asyncio.CancelledError:
-        # Told to stop, as by Ctrl-C: what has been written is saved first.
+        # Told to stop, for example by Ctrl-C: first save what has been written.
         await writer.save()
         raise
     finally:
@@ -92,7 +92,7 @@ async def run(
 async def _read_and_write(
     readers: Readers, writer: Writer, counts: Mapping[str, Counts], warnings: list[str]
 ) -> None:
-    """All readers and the one writer, until everything that was read is written and saved."""
+    """Runs all readers and the one writer until everything read is written and saved."""
     try:
         async with asyncio.TaskGroup() as group:
             group.create_task(writer.run())
@@ -105,7 +105,7 @@ async def _read_and_write(
                 await writer.queue.put(Notice(text))
             await writer.queue.put(None)
     except* Exception as group_error:
-        # One of ours raised; the group has ended the rest. The first is the reason.
+        # One of our tasks raised, and the group cancelled the rest. The first error is the cause.
         raise _as_failure(_first(group_error)) from None
 
 
@@ -114,7 +114,7 @@ def _as_failure(error: BaseException) -> BaseException:
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The first leaf: users otherwise read "unhandled errors in a TaskGroup"."""
+    """Returns the first leaf; users would otherwise read "unhandled errors in a TaskGroup"."""
     error: BaseException = group
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]

@@ -1,8 +1,8 @@
-"""`make audit`: is there a known advisory against what ships, or against what that needs?
+"""`make audit`: looks for known advisories against what ships and its dependencies.
 
-Asks pip-audit, which asks PyPI. More than `pip-audit --strict`, which ends at the first package
-that it cannot look up, and so hides an advisory against another: here each is looked up, and
-only if all were is it said to have passed.
+Runs pip-audit, which asks PyPI. `pip-audit --strict` stops at the first package that it cannot
+look up, and so hides advisories against others. This looks up every package, and passes only if
+every lookup succeeds.
 """
 
 import json
@@ -23,16 +23,16 @@ _LONGEST_SECONDS: Final = 600
 
 
 class Verdict(NamedTuple):
-    """status: PASSED, ADVISORY or LEFT_OUT, which is the process's. lines: what to print."""
+    """status: PASSED, ADVISORY or LEFT_OUT, also the exit status. lines: what to print."""
 
     status: int
     lines: list[str]
 
 
 def verdict(status: int, report: str, errors: str, *, pins: Sequence[str]) -> Verdict:
-    """What an exit status of pip-audit, its report in JSON and its stderr come to.
+    """Returns the verdict on pip-audit's exit status, its JSON report and its stderr.
 
-    pins: lines `name==version`, names as PyPI has them, each of which must have been looked up.
+    pins: lines `name==version`, with names as on PyPI, each of which must have been looked up.
     """
     packages = _packages(report)
     if packages is None:
@@ -56,7 +56,7 @@ def verdict(status: int, report: str, errors: str, *, pins: Sequence[str]) -> Ve
 
 
 def _packages(report: str) -> list[dict[str, Any]] | None:
-    """The report's packages; None where it is no report."""
+    """Returns the report's packages, or None if it is not a report."""
     try:
         packages = json.loads(report)["dependencies"]
     except (ValueError, TypeError, KeyError):
@@ -66,7 +66,7 @@ def _packages(report: str) -> list[dict[str, Any]] | None:
 
 
 def _name(package: dict[str, Any]) -> str:
-    """As PyPI spells names alike (PEP 503)."""
+    """Returns the package's name, normalized as on PyPI (PEP 503)."""
     return re.sub(r"[-_.]+", "-", str(package.get("name"))).lower()
 
 
@@ -86,7 +86,7 @@ def _advisory(package: dict[str, Any], found: dict[str, Any]) -> str:
 
 
 def audit() -> Verdict:
-    """The verdict on requirements.txt."""
+    """Returns the verdict on requirements.txt."""
     command = [str(PIP_AUDIT), "--requirement", str(REQUIREMENTS), "--format", "json"]
     try:
         done = subprocess.run(

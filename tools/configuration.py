@@ -1,4 +1,4 @@
-"""Which configuration a command uses, and what is wrong with it before the SDK reads it."""
+"""Chooses the configuration that a command uses, and checks it before the SDK reads it."""
 
 import json
 import re
@@ -22,7 +22,7 @@ class BadConfiguration(Exception):
 
 
 def chosen(environment: Mapping[str, str]) -> Path:
-    """The file that CONFIGURATION names, or the profile's, the local one, the tracked placeholder.
+    """Returns the file that CONFIGURATION names, else the profile's, the local or the tracked one.
 
     A profile never falls back to the local file: that holds the key of another environment.
     """
@@ -36,9 +36,9 @@ def chosen(environment: Mapping[str, str]) -> Path:
 
 
 def environment_name(path: Path) -> str:
-    """What sets a configuration apart: "eu" for configuration.eu.json, "" for the usual one.
+    """Returns a configuration's short name: "eu" for configuration.eu.json, "" for the usual one.
 
-    A file outside of the project carries a hash of its path, so that no two share a name.
+    The name of a file outside the project includes a hash of its path, so that it is unique.
     """
     if path.parent.resolve() != ROOT:
         digest = sha256(str(path.resolve()).encode()).hexdigest()[:8]
@@ -49,7 +49,7 @@ def environment_name(path: Path) -> str:
 
 
 def load(path: Path) -> dict[str, Any]:
-    """The configuration, read by the SDK's own rules. Raises BadConfiguration."""
+    """Reads the configuration by the SDK's own rules. Raises BadConfiguration."""
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
@@ -84,7 +84,7 @@ def load(path: Path) -> dict[str, Any]:
 
 
 def checked(path: Path) -> tuple[dict[str, Any], Settings]:
-    """The configuration and the settings it comes to. Raises BadConfiguration."""
+    """Returns the configuration and the settings it contains. Raises BadConfiguration."""
     configuration = load(path)
     try:
         return configuration, Settings.from_configuration(configuration)
@@ -93,5 +93,5 @@ def checked(path: Path) -> tuple[dict[str, Any], Settings]:
 
 
 def _plain(name: str) -> str:
-    """A name that is safe as that of a folder."""
+    """Returns a name that is safe for a folder."""
     return re.sub(r"[^\w-]+", "_", name).strip("_") or "other"

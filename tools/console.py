@@ -1,4 +1,4 @@
-"""What `fivetran debug` prints, line by line: all that depends on its wording stands here."""
+"""Parses what `fivetran debug` prints. Everything that depends on its wording is here."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -11,7 +11,7 @@ _ENTRY: Final = re.compile(
     r"\d\d:\d\d:\d\d\.\d+ (?P<level>[A-Z]+)\s+\S+ (?P<source>sdk|connector)\s+(?P<text>.*)"
 )
 _FAILURE: Final = re.compile(r"\w+\(\) error: (.+)|invalid configuration error: (.+)")
-# update() lets nothing but RuntimeError out, with a sentence; one of these names a bug.
+# update() raises only RuntimeError, with a sentence; _UNEXPECTED matches the one about a bug.
 _ORDERLY: Final = re.compile(r"RuntimeError: ")
 _OTHER_ACCOUNT: Final = re.compile(r"The tables hold rows of ")
 _UNEXPECTED: Final = re.compile(r"was stopped by \w+ at ")
@@ -44,9 +44,9 @@ class Line:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a stream has come. share: of the way back to where its reading ends, 0 to 1.
+    """How far a stream has got. share: of the way back to where its reading ends, 0 to 1.
 
-    ended: how, once it has.
+    ended: how it ended; "" while it runs.
     """
 
     stream: str
@@ -57,7 +57,7 @@ class Progress:
     ended: str = ""
 
     def line(self, elapsed_seconds: float) -> str:
-        """The stream, its rows, its rate, how far back it has read, and the time left."""
+        """Formats the stream, its rows, its rate, how far back it has read, and the time left."""
         text = f"{self.stream:<18} {counted(self.records, 'row'):>15}"
         if self.ended:
             return f"{text}  {self.ended}"
@@ -73,7 +73,7 @@ class Progress:
 
 
 def lines(printed: Iterable[str]) -> Iterator[Line]:
-    """Each printed line, once, as it comes."""
+    """Yields each printed line once, as it arrives."""
     level = source = ""
     for raw in printed:
         text = raw.rstrip()
@@ -88,7 +88,7 @@ def lines(printed: Iterable[str]) -> Iterator[Line]:
 
 
 def progress(line: Line) -> Progress | None:
-    """What a progress line says; None of any other."""
+    """Parses a progress line; returns None for any other line."""
     found = _PROGRESS.match(line.text) if line.source == "connector" else None
     if found is None:
         return None
@@ -106,7 +106,7 @@ def progress(line: Line) -> Progress | None:
 
 @dataclass
 class Digest:
-    """What matters of a run: warnings, the last table and the remarks above it, the failure."""
+    """What matters about a run: warnings, the last table and the remarks above it, the failure."""
 
     warnings: list[str] = field(default_factory=list)
     table: list[dict[str, str]] = field(default_factory=list)
@@ -118,7 +118,7 @@ class Digest:
     _heading: list[str] = field(default_factory=list)
 
     def take(self, line: Line) -> None:
-        """Remember what a line says."""
+        """Remembers what a line says."""
         if line.source == "connector":
             if line.level == "INFO":
                 self._take_table(line.text)
@@ -154,14 +154,14 @@ class Digest:
         elif _HEADING.match(text):
             self._heading, self.table = text.split(), []
         elif self._heading:
-            # The outcome, which is the last cell, may be of several words.
+            # The outcome, which is the last cell, may have several words.
             cells = text.split(maxsplit=len(self._heading) - 1)
             if len(cells) == len(self._heading):
                 self.table.append(dict(zip(self._heading, cells, strict=True)))
 
 
 def duration(seconds: float) -> str:
-    """Seconds as "40 s", "12 min" or "3.5 h"."""
+    """Formats seconds as "40 s", "12 min" or "3.5 h"."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

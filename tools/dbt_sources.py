@@ -27,7 +27,7 @@ sources:
 
 
 def sources() -> str:
-    """The text of src_courier.yml."""
+    """Returns the text of src_courier.yml."""
     return _HEAD + "".join(f"{line}\n" for line in _tables())
 
 
@@ -43,7 +43,7 @@ def _tables() -> Iterator[str]:
 
 def _description(text: str, *, indent: int) -> Iterator[str]:
     margin = " " * indent
-    # A JSON text is a YAML text.
+    # A JSON string is also a YAML string.
     line = f"{margin}description: {json.dumps(text, ensure_ascii=False)}"
     if len(line) <= _WIDTH:
         yield line

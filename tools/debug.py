@@ -1,6 +1,6 @@
-"""`make debug`: one local sync by the real `fivetran debug`, shown briefly.
+"""`make debug`: runs one local sync with the real `fivetran debug`, and prints a summary.
 
-The tables land in files/warehouse.db of the project, and the next run goes on from there.
+The tables land in the project's files/warehouse.db, and the next run continues from there.
 VERBOSE=1 shows everything that the SDK prints.
 """
 
@@ -23,7 +23,7 @@ STOPPING = "\nStopping after a checkpoint ... (Ctrl-C again: at once)\n"
 
 
 class Stopper:
-    """Passes Ctrl-C and SIGTERM on to the sync once, as SIGINT; the second time it is killed."""
+    """Passes the first Ctrl-C or SIGTERM on to the sync as SIGINT, and kills it on the second."""
 
     def __init__(self, live: Live) -> None:
         self.is_asked = False
@@ -44,13 +44,13 @@ class Stopper:
             self._child.send_signal(signal.SIGINT)
         if not self.is_asked:
             self._live.end()
-            # Not by print(), which a handler must not call while it is in the midst of a line.
+            # Not print(), which a signal handler must not call while another print() is running.
             os.write(sys.stdout.fileno(), STOPPING.encode())
         self.is_asked = True
 
 
 def debug() -> int:
-    """The exit status: 0, 1 after a failure, 130 after Ctrl-C or SIGTERM."""
+    """Returns the exit status: 0, 1 after a failure, 130 after Ctrl-C or SIGTERM."""
     path = chosen(os.environ)
     try:
         checked(path)
@@ -79,7 +79,7 @@ def _sync(run: LocalRun) -> int:
         text=True,
         encoding="utf-8",
         errors="replace",
-        # Of its own group: Ctrl-C on a terminal would end the runner before the last checkpoint.
+        # In its own group: Ctrl-C on a terminal would end the runner before the last checkpoint.
         start_new_session=True,
         umask=PRIVATE_UMASK,
     ) as child:
@@ -100,7 +100,7 @@ def _sync(run: LocalRun) -> int:
 
 
 def _show(line: Line, digest: Digest, live: Live) -> None:
-    """What a person needs to see at once; the summary has the rest."""
+    """Prints what a person needs to see at once; the summary has the rest."""
     if os.environ.get("VERBOSE") == "1":
         live.say(line.text)
     elif found := progress(line):

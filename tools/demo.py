@@ -1,8 +1,8 @@
-"""`make demo`: the real connector and the real `fivetran debug` against a fake Courier API.
+"""`make demo`: runs the real connector and `fivetran debug` against a fake Courier API.
 
 Everything happens on this machine, in a folder that is removed at the end: no account, no key,
-no internet. KEEP=1 keeps its warehouse in files/demo/. STREAMS is the setting `streams`: it
-chooses the tables.
+no internet. KEEP=1 keeps its warehouse in files/demo/. STREAMS chooses the tables, like the
+setting `streams`.
 """
 
 import os
@@ -31,28 +31,28 @@ from tools.questions import run_three
 from tools.stage import ROOT
 
 HOUR_MS = 3_600_000
-# Small enough to be read, with messages enough that a second sync is seen to ask for less.
+# Small enough to read, with enough messages to show that a second sync requests less.
 SIZES = {
     "brand": 6, "audience": 6, "audit_event": 40, "list": 8, "message": 500, "notification": 12,
     "tenant": 10,
 }  # fmt: skip
 
-# What the first questions are asked of.
+# The tables that the first questions need.
 ASKED_TABLES = {"message", "notification"}
-# Its rows stay when Courier no longer tells of their day.
+# Its rows stay after Courier stops reporting their day.
 OUTLIVES_ITS_SOURCE = "notification_metric"
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The tables that STREAMS chooses. text: as it was given, "" where it was not."""
+    """The tables that STREAMS chooses. text: its value, or "" if it is not set."""
 
     text: str
     streams: tuple[Stream, ...]
 
     @classmethod
     def of(cls, text: str) -> "Choice":
-        """Raises ValueError as the setting does."""
+        """Returns the choice. Raises ValueError as the setting does."""
         settings = Settings.from_configuration({"api_key": DEFAULT_KEY, "streams": text})
         return cls(text.strip(), settings.streams)
 
@@ -66,12 +66,12 @@ class Choice:
 
     @property
     def has_rounds(self) -> bool:
-        """Whether children are read that are not a message's."""
+        """Whether any children other than a message's are read."""
         return any(stream.parent not in (None, "message") for stream in self.streams)
 
     @property
     def configuration(self) -> dict[str, str]:
-        """Settings over the defaults: children in each sync, at a rate that is no wait."""
+        """Settings that override the defaults: children in each sync, at a rate without waits."""
         if not self.has_children:
             return {"streams": self.text}
         children = {"children_refresh_hours": "0", "requests_per_second": "200"}
@@ -79,11 +79,11 @@ class Choice:
 
 
 class SyncFailed(Exception):
-    """What a sync that failed has said."""
+    """A sync failed. The text is what it printed."""
 
 
 def main() -> int:
-    """The exit status: 0, 1 after a sync that failed or a wrong STREAMS, 130 after Ctrl-C."""
+    """Returns the exit status: 0, 1 after a failed sync or a wrong STREAMS, 130 after Ctrl-C."""
     # SIGINT too: a process started in the background inherits it as ignored.
     for number in (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
         signal.signal(number, _interrupt)
@@ -131,7 +131,7 @@ def remove(folder: Path, *, seconds: float = 5.0) -> None:
 
 
 def demo(folder: Path, choice: Choice) -> int:
-    """Sync, change, sync again, and once more hours later; what each did is printed."""
+    """Syncs, changes data, syncs again, and once more hours later; prints what each step did."""
     print("A Fivetran connector for Courier, shown on this machine alone: no account, no key.")
     with FakeCourierProcess(sizes=SIZES, hostile_names=False) as fake:
         step(f"1. A fake Courier API with made-up data is up at {fake.url}")
@@ -147,7 +147,7 @@ def demo(folder: Path, choice: Choice) -> int:
 
 
 def show(fake: FakeCourierProcess, connector: DebugFolder, choice: Choice) -> None:
-    """The demo itself. Raises SyncFailed."""
+    """Runs the demo itself. Raises SyncFailed if a sync fails."""
     width = gutter(choice.tables)
     step("2. First sync, by the real 'fivetran debug' ...")
     first = synced(connector)
@@ -186,7 +186,7 @@ def show(fake: FakeCourierProcess, connector: DebugFolder, choice: Choice) -> No
 
 
 def print_truth(fake: FakeCourierProcess, connector: DebugFolder, tables: Sequence[str]) -> None:
-    """Which tables hold, cell by cell, what the fake does."""
+    """Prints how many tables match the fake cell by cell, and where others differ."""
     compared = [table for table in tables if table != OUTLIVES_ITS_SOURCE]
     found = {
         table: connector.warehouse.differences(table, fake.truth(table)) for table in compared
@@ -200,7 +200,7 @@ def print_truth(fake: FakeCourierProcess, connector: DebugFolder, tables: Sequen
 
 
 def synced(connector: DebugFolder) -> Run:
-    """One sync. Raises SyncFailed with what it said where it failed."""
+    """Runs one sync. Raises SyncFailed with what it printed if it fails."""
     run = connector.sync()
     if run.status:
         digest = Digest()
@@ -211,7 +211,7 @@ def synced(connector: DebugFolder) -> Run:
 
 
 def answers(connector: DebugFolder) -> list[str]:
-    """Three of the questions that a data team asks first, answered by the warehouse."""
+    """Answers three of the questions that a data team asks first, from the warehouse."""
     with connector.warehouse.opened() as connection:
         return run_three(connection)
 

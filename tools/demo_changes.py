@@ -8,7 +8,7 @@ from tools.demo_tables import Tables
 
 
 def change_some(fake: FakeCourierProcess, tables: Tables) -> list[str]:
-    """Changes data of these tables in the fake; sentences that say what has happened."""
+    """Changes data of these tables in the fake; returns sentences that say what happened."""
     steps = (_messages, _names, _rows, _members, _preferences)
     return [_sentence(clauses) for step in steps if (clauses := list(step(fake, tables)))]
 
@@ -70,12 +70,12 @@ def _preferences(fake: FakeCourierProcess, tables: Tables) -> Iterator[str]:
 
 
 def _named_row(rows: Mapping[str, Cells], column: str = "name") -> str:
-    """The key of a row with a name and something in the column."""
+    """Returns the key of a row with a name and a value in the column."""
     return next(key for key, row in rows.items() if row.get("name") and row.get(column))
 
 
 def _sentence(clauses: list[str]) -> str:
-    """The clauses as one sentence."""
+    """Joins the clauses into one sentence."""
     *first, last = clauses
     text = f"{', '.join(first)}, and {last}." if first else f"{last}."
     return text[0].upper() + text[1:]

@@ -1,4 +1,4 @@
-"""What `make demo` shows of the tables: rows, counts and changes, at most 99 columns wide."""
+"""Prints the tables of `make demo`: rows, counts and changes, at most 99 columns wide."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -14,8 +14,8 @@ WIDTH = 99
 LONGEST_CELL = 24
 LONGEST_PARENT = 12  # before the rest of a child's key
 SHOWN_ROWS = 3
-SHOWN_CHANGES = 2  # of a kind
-# Table -> the columns that are shown; "/" stands between those of the two shapes of templates.
+SHOWN_CHANGES = 2  # of each kind
+# Table -> columns to show; "/" separates a column's names in the two shapes of templates.
 COLUMNS = {
     "brand": ("id", "name", "settings_colors_primary"),
     "audience": ("id", "name", "filter_path", "filter_value", "updated_at"),
@@ -41,12 +41,12 @@ Tables = dict[str, dict[RowKey, Cells]]
 
 
 def gutter(tables: Iterable[str]) -> int:
-    """The width of the column in which the names of these tables stand."""
+    """Returns the width of the column for the names of these tables."""
     return max(15, *(len(table) + 2 for table in tables))
 
 
 def print_rows(table: str, rows: Mapping[RowKey, Cells], width: int) -> None:
-    """The first of the rows that have most to show, beside the table's name and size."""
+    """Prints the rows that have the most to show, next to the table's name and size."""
     columns = COLUMNS[table]
     full = sorted(
         rows.values(),
@@ -60,7 +60,7 @@ def print_rows(table: str, rows: Mapping[RowKey, Cells], width: int) -> None:
 
 
 def print_comparison(tables: Tables, first: Run, second: Run) -> None:
-    """A line a table: what both syncs asked, and what the second one sent."""
+    """Prints a line per table: how much both syncs requested, and what the second one sent."""
     asked, again = first.counts("requests"), second.counts("requests")
     sent, unchanged = second.counts("sent"), second.counts("unchanged")
     lines = [["table", "requests, 1st", "2nd", "rows sent", "unchanged", "in table"]]
@@ -98,7 +98,7 @@ def print_changes(
 
 
 def _aligned(lines: Sequence[Sequence[str]], *, numbers: bool = False) -> list[str]:
-    """Cells under one another; all but the first to the right where they are numbers."""
+    """Aligns cells in columns; with `numbers`, right-aligns all but the first column."""
     widths = [max(map(terminal_width, column)) for column in zip(*lines, strict=True)]
     aligned = []
     for line in lines:
@@ -111,7 +111,7 @@ def _aligned(lines: Sequence[Sequence[str]], *, numbers: bool = False) -> list[s
 
 
 def terminal_width(text: str) -> int:
-    """Columns on a terminal: letters of East Asia and emojis take two."""
+    """Returns the columns on a terminal: East Asian letters and emojis take two."""
     return sum(2 if east_asian_width(letter) in "WF" else 1 for letter in text)
 
 
@@ -121,8 +121,8 @@ def _cell(row: Cells, columns: str) -> str:
 
 
 def _shown(column: str, value: Any) -> str:
-    """A value as people read it; a time, in epoch ms or (landed as a time) µs, as a date."""
-    # A count is no time, though metrics have counts of the same names.
+    """Formats a value for people; a time, in epoch ms or (landed as a time) µs, as a date."""
+    # Excludes counts: metrics have counts with the same names as times.
     if isinstance(value, int) and column in TIMES and value > 10**11:
         seconds = value / (1_000_000 if value > 10**14 else 1_000)
         return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M")
@@ -130,7 +130,7 @@ def _shown(column: str, value: Any) -> str:
 
 
 def _change(before: Cells, after: Cells) -> str:
-    """The cells of a row that changed; times only where nothing else did."""
+    """Describes the cells of a row that changed; times only if nothing else did."""
     columns = [name for name in before | after if before.get(name) != after.get(name)]
     telling = [name for name in columns if name not in TIMES] or columns
     return ", ".join(
@@ -141,7 +141,7 @@ def _change(before: Cells, after: Cells) -> str:
 
 
 def _key(table: str, key: RowKey) -> str:
-    """A row's key; of a child its parent's id, cut short, and the rest."""
+    """Returns a row's key; for a child, its parent's id, shortened, and the rest."""
     if not isinstance(key, tuple):
         return _cut(key)
     columns = BY_TABLE[table].key_columns
@@ -159,7 +159,7 @@ def _said(what: str, table: str, row: Cells) -> str:
 
 
 def _called(table: str, row: Cells) -> str:
-    """What people call a row; where it has no name, what else is shown of it."""
+    """Returns what people call a row, or, if it has no name, its other shown cells."""
     if "name" in row:
         return str(row["name"])
     if table == "message":

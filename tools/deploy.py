@@ -1,4 +1,4 @@
-"""`make deploy`: the real `fivetran deploy`, on a folder that holds only what runs."""
+"""`make deploy`: runs the real `fivetran deploy` on a folder with only what ships."""
 
 import os
 import re
@@ -30,11 +30,11 @@ PYTHON_VERSION = "3.14"
 # asyncio.TaskGroup needs 3.11; "": the API did not say.
 TOO_OLD = ("", "3.10")
 SWITCHES = ("DRY_RUN", "YES", "RESYNC", "NEW", "VERBOSE")
-# How a key begins that `fivetran configuration` has encrypted.
+# The prefix of a key that `fivetran configuration` has encrypted.
 ENCRYPTED = "fivetran_encrypted:"
-# What the SDK prints before a text: the time, a level, its own name.
+# What the SDK prints before each text: the time, a level, its own name.
 _PREFIX = re.compile(r"^\d\d:\d\d:\d\d\.\d+ [A-Z]+\s+\S+ sdk\s+")
-# What the SDK says before its first step, and what our own lines say already.
+# What the SDK prints before its first step, and what our own lines already say.
 _NOISE = re.compile(
     r"\s*$|\S* ?using custom|\S* ?reading api key|\S* ?resolved options|executing deploy:"
     r"|fivetran deploy |Validation of requirements|profile 'default' not found"
@@ -43,9 +43,9 @@ _NOISE = re.compile(
 
 
 def version() -> str:
-    """Which code this is: its version, its commit, and what ships otherwise than committed.
+    """Returns the code's version, its commit, and the shipped files with uncommitted changes.
 
-    Raises SystemExit in CI, where what ships must be what was committed.
+    Raises SystemExit in CI if there are any, since only committed code may ship there.
     """
     try:
         commit = git(ROOT, "rev-parse", "--short", "HEAD")
@@ -61,7 +61,7 @@ def version() -> str:
 
 
 def python_version(target: Target, existing: Connection | None) -> str:
-    """The Python that the connection will run on."""
+    """Returns the Python version that the connection will run on."""
     if target.python_version:
         return target.python_version
     kept = existing.python_version if existing else PYTHON_VERSION
@@ -69,20 +69,20 @@ def python_version(target: Target, existing: Connection | None) -> str:
 
 
 def python_change(target: Target, existing: Connection) -> list[str]:
-    """A sentence where the connection will run on another Python than now."""
+    """Returns a sentence if the connection's Python version will change."""
     now, then = existing.python_version, python_version(target, existing)
     return [f"Its Python version changes from {now} to {then}."] if now not in ("", then) else []
 
 
 def hidden(line: str, target: Target) -> str:
-    """The line without either key, nor the first characters of Fivetran's that the SDK shows."""
+    """Hides both keys in a line, and the first characters of Fivetran's, which the SDK shows."""
     for secret in (target.api_key, target.courier_key, target.api_key[:8]):
         line = line.replace(secret, "[hidden]")
     return line
 
 
 def plan(target: Target, existing: Connection | None) -> list[str]:
-    """What a deploy would send, without secrets."""
+    """Returns what a deploy would send, without secrets."""
     settings = {
         name: "[hidden]" if name == "api_key" else value
         for name, value in target.configuration.items()
@@ -99,20 +99,20 @@ def plan(target: Target, existing: Connection | None) -> list[str]:
 
 
 def run_deploy(target: Target, existing: Connection | None, *, verbose: bool) -> int:
-    """Run `fivetran deploy`, passing on what it prints less the keys; return its exit status."""
+    """Runs `fivetran deploy`, prints its output without the keys, and returns its exit status."""
     command = [
         *("fivetran", "deploy", str(STAGE)),
         *("--destination", target.destination),
         *("--connection", target.connection),
         *("--configuration", str(target.configuration_path.absolute())),
         *("--python-version", python_version(target, existing)),
-        # A first deploy is cancelled, not made a replacement, if the connection now exists.
+        # If the connection exists by now, this cancels a first deploy instead of replacing it.
         "--yes" if existing else "--non-interactive",
     ]
     if target.options_file is not None:
         command += ["--options-file", str(target.options_file.absolute())]
         command += ["--profile", target.profile]
-    # By the environment: arguments can be read by every user of the machine.
+    # Through the environment: every user of the machine can read arguments.
     environment = sdk_environment() | {"FIVETRAN_API_KEY": target.api_key}
     with subprocess.Popen(
         command,
@@ -131,9 +131,9 @@ def run_deploy(target: Target, existing: Connection | None, *, verbose: bool) ->
 
 
 def resync_notice(target: Target, existing: Connection) -> str:
-    """Why every row will be read and sent again; "" where this code goes on from the state.
+    """Returns why all rows will be read and sent again; "" if this code continues from the state.
 
-    Raises SystemExit where the state is of another account, or not of this connector.
+    Raises SystemExit if the state is another account's or another connector's.
     """
     saved = existing.state
     if not saved:
@@ -165,13 +165,13 @@ def resync_notice(target: Target, existing: Connection) -> str:
 
 def _is_same_source(saved: Any, target: Target) -> bool:
     if target.courier_key.startswith(ENCRYPTED):
-        # Which kind of key it is, only the SDK can tell.
+        # Only the SDK can tell which kind of key it is.
         return str(saved).split(" ")[0] == target.source.split(" ")[0]
     return bool(saved == target.source)
 
 
 def confirm(target: Target, switches: Set[str], notice: str, *, on_terminal: bool) -> None:
-    """Have the replacement confirmed, and its cost; SystemExit if they are not."""
+    """Asks to confirm the replacement and its cost. Raises SystemExit if not confirmed."""
     if notice and "RESYNC" not in switches:
         sys.exit("Nothing was deployed: RESYNC=1 confirms that every row is sent again.")
     if "YES" in switches:
@@ -184,7 +184,7 @@ def confirm(target: Target, switches: Set[str], notice: str, *, on_terminal: boo
 def confirm_new(
     target: Target, switches: Set[str], others: Sequence[str], *, on_terminal: bool
 ) -> None:
-    """Have a new connection confirmed: its name may be a slip. SystemExit if it is not."""
+    """Asks to confirm a new connection: its name may be a typo. Raises SystemExit if not."""
     if "NEW" in switches:
         return
     known = f"There are: {', '.join(others)}." if others else "There is none yet."
@@ -197,13 +197,13 @@ def confirm_new(
 
 
 def ask(question: str) -> None:
-    """Ask; SystemExit for any answer but yes."""
+    """Asks a question. Raises SystemExit for any answer but yes."""
     if input(f"{question} [y/N] ").strip().lower() not in {"y", "yes"}:
         sys.exit("Nothing was deployed.")
 
 
 def describe_existing(target: Target, existing: Connection, notice: str) -> list[str]:
-    """What a redeploy replaces, what stays, and why it may send every row again."""
+    """Says what a redeploy replaces, what stays, and why it may send every row again."""
     return [
         f"Connection {target.connection} ({existing.id}) exists in {target.destination}; "
         f"its last successful sync: {existing.succeeded_at or 'never'}.",
@@ -215,7 +215,7 @@ def describe_existing(target: Target, existing: Connection, notice: str) -> list
 
 
 def main() -> int:
-    """Deploy to the target of the environment; return the exit status."""
+    """Deploys to the target that the environment names; returns the exit status."""
     switches = {name for name in SWITCHES if is_on(os.environ, name)}
     if (url := fivetran_url()) != FIVETRAN_URL:
         print(f"Fivetran: {url} (a rehearsal)")

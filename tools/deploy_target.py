@@ -1,4 +1,4 @@
-"""Where to deploy and with what, checked before anything is asked of Fivetran."""
+"""Where to deploy and with what, checked before any request to Fivetran."""
 
 import os
 import re
@@ -39,7 +39,7 @@ _HOLDS_KEY: Final = re.compile(rf"(?i)api[_-]?key[\"']?\s*=|(?:{'|'.join(KEY_PRE
 class Target:
     """Where to deploy, with which keys; neither key is in its repr.
 
-    `source` is the Courier account as a state names it: the host, and the kind of the key.
+    `source` is the Courier account as the state names it: the host and the kind of key.
     `options_file` is the SDK's file of profiles, or None; `profile` the one in use.
     """
 
@@ -59,9 +59,9 @@ class Target:
 
 
 def target_from(environment: Mapping[str, str], *, on_terminal: bool) -> Target:
-    """The target that environment and profile name; what is missing is asked for on a terminal.
+    """Returns the target that environment and profile name; on a terminal, asks for the rest.
 
-    Raises SystemExit with a sentence where something is missing or could not work.
+    Raises SystemExit with a sentence if something is missing or cannot work.
     """
     named_profile = environment.get("PROFILE", "").strip()
     options_file = _options_file(environment)
@@ -107,9 +107,9 @@ def target_from(environment: Mapping[str, str], *, on_terminal: bool) -> Target:
 
 
 def deployable(path: Path) -> tuple[dict[str, str], str]:
-    """A configuration that Fivetran can sync with, and its source.
+    """Returns a configuration that Fivetran can sync with, and its source.
 
-    Raises SystemExit with a sentence where Fivetran cannot sync with it.
+    Raises SystemExit with a sentence if Fivetran cannot sync with it.
     """
     try:
         configuration, settings = checked(path)
@@ -152,7 +152,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def _options_file(environment: Mapping[str, str]) -> Path | None:
-    """The SDK's options.toml, looked for where the SDK looks."""
+    """Finds the SDK's options.toml, where the SDK looks for it."""
     named = environment.get("FIVETRAN_OPTIONS_FILE", "")
     if named:
         return Path(named).expanduser()
@@ -161,7 +161,7 @@ def _options_file(environment: Mapping[str, str]) -> Path | None:
 
 
 def _profile(options_file: Path | None, name: str) -> dict[str, Any]:
-    """A profile's options; {} where there is no file and no profile was named."""
+    """Returns a profile's options; {} if there is none and no profile was named."""
     if options_file is None:
         if name != DEFAULT_PROFILE:
             sys.exit(f"PROFILE is {name!r}, but there is no options.toml.")

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 
 def is_on(environment: Mapping[str, str], name: str) -> bool:
-    """Whether a switch is on; SystemExit with a sentence where that cannot be told."""
+    """Whether a switch is on. Raises SystemExit with a sentence if its value is not allowed."""
     value = environment.get(name, "").strip().lower()
     if value in ("1", "true", "yes"):
         return True

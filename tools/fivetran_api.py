@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-# Where the SDK's own settings name another API than Fivetran's, as tests and rehearsals do.
+# The SDK's own settings, where tests and rehearsals name another API than Fivetran's.
 SDK_SETTINGS = Path(".fivetran") / "connector_sdk" / "_config.json"
 FIVETRAN_URL = "https://api.fivetran.com"
 TIMEOUT_SECONDS = 30
@@ -31,7 +31,7 @@ class FivetranRefused(Exception):
 class Connection:
     """What a redeploy would replace.
 
-    `succeeded_at` is ISO text, or "" before the first sync; `state` what is saved, if anything.
+    `succeeded_at` is ISO text, or "" before the first sync; `state` is the saved state, if any.
     """
 
     id: str
@@ -42,14 +42,14 @@ class Connection:
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, *_: Any) -> None:
-        """Refuse: urllib would send the key along to wherever it is pointed."""
+        """Refuses: urllib would send the key along to the redirect's target."""
 
 
 def find_connection(api_key: str, destination: str, name: str) -> Connection | None:
-    """The Connector SDK connection of that name in that destination, or None.
+    """Returns the Connector SDK connection of that name in that destination, or None.
 
-    Raises FivetranRefused for a key that is not accepted, a destination that is not there, a
-    connection of another kind and an API that cannot be reached.
+    Raises FivetranRefused if the key is not accepted, the destination does not exist, the
+    connection is of another kind or the API cannot be reached.
     """
     group_id = _group_id(api_key, destination)
     query = urllib.parse.urlencode({"schema": name})
@@ -73,7 +73,7 @@ def find_connection(api_key: str, destination: str, name: str) -> Connection | N
 
 
 def connection_names(api_key: str, destination: str) -> list[str]:
-    """The names of the Connector SDK connections of a destination. Raises FivetranRefused."""
+    """Returns the names of a destination's Connector SDK connections. Raises FivetranRefused."""
     path = f"/v1/groups/{_group_id(api_key, destination)}/connectors"
     found = _items(api_key, path)
     return sorted(item["schema"] for item in found if item["service"] == "connector_sdk")
@@ -88,7 +88,7 @@ def _group_id(api_key: str, destination: str) -> str:
 
 
 def _items(api_key: str, path: str) -> Iterator[dict[str, Any]]:
-    """The items of a listing, of all its pages."""
+    """Yields the items of all pages of a listing."""
     query = {"limit": "500"}
     while True:
         page = _get(api_key, f"{path}?{urllib.parse.urlencode(query)}")
@@ -99,7 +99,7 @@ def _items(api_key: str, path: str) -> Iterator[dict[str, Any]]:
 
 
 def fivetran_url() -> str:
-    """The API that the SDK talks to."""
+    """Returns the address of the API that the SDK talks to."""
     settings = Path.home() / SDK_SETTINGS
     if settings.exists():
         return json.loads(settings.read_text()).get("production_base_url") or FIVETRAN_URL
@@ -136,9 +136,9 @@ def _get(api_key: str, path: str) -> dict[str, Any]:
 
 
 def _proxy_variable(url: str) -> str:
-    """The variable whose proxy a request to the address goes through, or "".
+    """Returns the variable that names the proxy for requests to this address, or "".
 
-    Never its value, which may hold a password.
+    Never returns its value, which may hold a password.
     """
     parts = urllib.parse.urlsplit(url)
     if urllib.request.proxy_bypass(parts.netloc):
@@ -152,7 +152,7 @@ def _refused_by_proxy(status: int | str) -> str:
 
 
 def _cause(error: BaseException) -> str:
-    """Why a request had no answer, in words."""
+    """Says why a request got no response."""
     reason = error.reason if isinstance(error, urllib.error.URLError) else error
     if isinstance(reason, socket.gaierror):
         return "its name cannot be resolved (is this machine offline?)"

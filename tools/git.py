@@ -1,4 +1,4 @@
-"""What git says of a checkout."""
+"""Runs git in a checkout."""
 
 import subprocess
 from pathlib import Path
@@ -9,7 +9,7 @@ class GitFailed(Exception):
 
 
 def git(folder: Path, *arguments: str) -> str:
-    """What a git command prints. Raises GitFailed, also where there is no git or no checkout."""
+    """Returns what a git command prints. Raises GitFailed, also without git or a checkout."""
     try:
         done = subprocess.run(
             ["git", *arguments], cwd=folder, capture_output=True, text=True, check=True
@@ -22,5 +22,5 @@ def git(folder: Path, *arguments: str) -> str:
 
 
 def changed_files(folder: Path, *paths: str) -> list[str]:
-    """The files, below these paths or anywhere, that are not as committed. Raises GitFailed."""
+    """Lists files with uncommitted changes, below these paths or anywhere. Raises GitFailed."""
     return [line[3:] for line in git(folder, "status", "--porcelain", "--", *paths).splitlines()]

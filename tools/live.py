@@ -9,7 +9,7 @@ WIDTH = 99
 
 
 class Live:
-    """Shows where each stream stands. `end` leaves the last picture and the cursor below it."""
+    """Shows where each stream stands. `end` leaves the last lines, with the cursor below them."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
@@ -20,7 +20,7 @@ class Live:
         self._is_over = False
 
     def take(self, progress: Progress) -> None:
-        """Show what has moved."""
+        """Shows new progress."""
         if self._is_over:
             return
         if not self._on_terminal:
@@ -31,13 +31,13 @@ class Live:
         self._draw()
 
     def say(self, text: str) -> None:
-        """A line that stays, above what is redrawn."""
+        """Prints a line that stays, above the lines that are redrawn."""
         self._erase()
         self._print(text)
         self._draw()
 
     def end(self) -> float:
-        """No progress is shown from here on. Returns the seconds since the beginning."""
+        """Stops showing progress. Returns the seconds since the start."""
         self._streams, self._drawn, self._is_over = {}, 0, True
         return self._elapsed_seconds
 

@@ -1,4 +1,4 @@
-"""The files of local runs: a folder a configuration, private to the user.
+"""The files of local runs: one folder per configuration, private to the user.
 
 files/ holds those of the usual configuration, files/eu/ those of configuration.eu.json.
 """
@@ -33,16 +33,16 @@ class LocalRun:
         self.temporary = self.files / "tmp"
 
     def command(self, name: str) -> str:
-        """What a person types to run a command on this configuration."""
+        """Returns what a person types to run a command on this configuration."""
         if self.configuration == chosen({}):
             return f"make {name}"
         path = self.configuration
         return f"CONFIGURATION={shown(path) if path.is_relative_to(ROOT) else path} make {name}"
 
     def prepare(self) -> list[str]:
-        """Make the folders, private, and sweep up after earlier runs; a sentence for each oddity.
+        """Makes the private folders and cleans up after earlier runs; returns any remarks.
 
-        Raises SystemExit where the saved state cannot be read.
+        Raises SystemExit if the saved state cannot be read.
         """
         stage(self.project)
         self.files.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -79,7 +79,7 @@ class LocalRun:
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
-        """No other run of this configuration at the same time. Raises SystemExit where one is."""
+        """Keeps other runs of this configuration out. Raises SystemExit if one is active."""
         self.files.mkdir(mode=0o700, parents=True, exist_ok=True)
         with os.fdopen(os.open(self.files / ".lock", os.O_RDWR | os.O_CREAT, 0o600)) as lock:
             try:
@@ -89,7 +89,7 @@ class LocalRun:
             yield
 
     def reset(self) -> str:
-        """Remove what the runs have landed and saved; a sentence that says so."""
+        """Removes what the runs have landed and saved; returns a sentence that says so."""
         gone = [name for name in OWN_FILES if (self.files / name).exists()]
         for name in gone:
             (self.files / name).unlink()
@@ -101,7 +101,7 @@ class LocalRun:
 
 
 def latest_warehouse() -> Path:
-    """The warehouse of CONFIGURATION, or the newest with rows. Raises SystemExit without one."""
+    """Finds CONFIGURATION's warehouse, or the newest with rows. Raises SystemExit without one."""
     if os.environ.get("CONFIGURATION"):
         found = [_chosen_run().warehouse]
     else:
@@ -113,14 +113,14 @@ def latest_warehouse() -> Path:
 
 
 def taken(path: Path) -> str:
-    """Which warehouse is read, and how to read another."""
+    """Says which warehouse is read, and how to read another."""
     if os.environ.get("CONFIGURATION"):
         return shown(path)
     return f"{shown(path)}, the newest with rows (CONFIGURATION=... chooses another)"
 
 
 def _chosen_run() -> LocalRun:
-    """Raises SystemExit where CONFIGURATION names no file."""
+    """Returns the chosen run. Raises SystemExit if its configuration file does not exist."""
     path = chosen(os.environ)
     if not path.exists():
         sys.exit(f"{path.name}: There is no such file.")
@@ -128,7 +128,7 @@ def _chosen_run() -> LocalRun:
 
 
 def shown(path: Path) -> str:
-    """A path below the project, as people type it."""
+    """Returns a path inside the project, as people type it."""
     return str(path.relative_to(ROOT))
 
 

@@ -1,4 +1,4 @@
-"""`make package`: the archive that Fivetran would get, made by the real `fivetran package`."""
+"""`make package`: builds the archive that Fivetran would get, with the real `fivetran package`."""
 
 import os
 import subprocess
@@ -13,12 +13,12 @@ ARCHIVE = ROOT / "build" / "courier_connector.zip"
 
 
 def sdk_environment() -> dict[str, str]:
-    """The caller's environment, in which the SDK's commands are found and keep to our pins.
+    """Returns the caller's environment, in which SDK commands are found and keep our pins.
 
-    The SDK compares requirements.txt with what pipreqs says, and `--yes` rewrites it by that;
-    but pipreqs does not find aiolimiter, backoff or msgspec where they are installed (they have
-    no top_level.txt) and takes the newest on the index. A pipreqs that says nothing leaves the
-    file alone; that the pins cover the imports is tested here.
+    The SDK compares requirements.txt with the output of pipreqs, and `--yes` rewrites the file
+    to match. But pipreqs does not find the installed aiolimiter, backoff and msgspec (they have
+    no top_level.txt), and takes the newest on the index. A pipreqs that prints nothing leaves
+    the file alone; our tests check that the pins cover the imports.
     """
     stubs = ROOT / "build" / "bin"
     stubs.mkdir(parents=True, exist_ok=True)
@@ -33,10 +33,10 @@ def sdk_environment() -> dict[str, str]:
 
 
 def package(*, quiet: bool = False) -> Path:
-    """Stage and package the connector; return the archive's path.
+    """Stages and packages the connector; returns the archive's path.
 
-    `quiet` shows what the SDK prints only where it fails. Raises SystemExit with the SDK's
-    status where that is not 0.
+    With `quiet`, shows the SDK's output only if it fails. Raises SystemExit with the SDK's
+    status if that is not 0.
     """
     ARCHIVE.unlink(missing_ok=True)
     folder = stage()
@@ -57,23 +57,23 @@ def package(*, quiet: bool = False) -> Path:
 
 
 def _move_without_times(made: Path, archive: Path) -> None:
-    """Make it an archive whose bytes, and so its hash, depend on nothing but the files in it."""
+    """Rewrites the archive so that its bytes, and so its hash, depend only on its files."""
     with zipfile.ZipFile(made) as source, zipfile.ZipFile(archive, "w") as copy:
         for name in sorted(source.namelist()):
-            entry = zipfile.ZipInfo(name)  # of 1980
+            entry = zipfile.ZipInfo(name)  # dated 1980
             entry.external_attr = 0o644 << 16
             copy.writestr(entry, source.read(name), zipfile.ZIP_DEFLATED)
     made.unlink()
 
 
 def size(archive: Path) -> str:
-    """How large the archive is."""
+    """Says how large the archive is."""
     with zipfile.ZipFile(archive) as opened:
         return f"{archive.stat().st_size:,} bytes, {len(opened.namelist())} files"
 
 
 def main() -> None:
-    """Package, and say what came of it; with VERBOSE=1 how, and what is in it."""
+    """Packages, and prints the result; with VERBOSE=1, also the SDK's output and the files."""
     verbose = is_on(os.environ, "VERBOSE")
     archive = package(quiet=not verbose)
     print(f"{archive.relative_to(ROOT)}: {size(archive)}")

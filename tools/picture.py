@@ -1,4 +1,4 @@
-"""`make picture`: docs/sync.svg and docs/reread.svg, drawn from real runs against the fake API."""
+"""`make picture`: draws docs/sync.svg and docs/reread.svg from real runs against the fake API."""
 
 from typing import Final
 
@@ -11,9 +11,9 @@ SYNC: Final = ROOT / "docs" / "sync.svg"
 REREAD: Final = ROOT / "docs" / "reread.svg"
 SIZES: Final = {"message": 900, "audit_event": 90, "tenant": 250}
 LATENCY_MS: Final = 60.0
-ROW_SECONDS: Final = 0.001  # what the destination takes for a row
+ROW_SECONDS: Final = 0.001  # how long the destination takes per row
 SETTINGS: Final = {"requests_per_second": "120", "checkpoint_interval_seconds": "1"}
-# Label -> what is set beside SETTINGS: without message_lanes the number is found by itself.
+# Label -> settings added to SETTINGS. Without message_lanes, the connector finds the number.
 PANELS: Final = {
     "One lane (message_lanes = 1)": {"message_lanes": "1"},
     "As many lanes as the rate allows (the default)": {},
@@ -24,7 +24,7 @@ MESSAGES: Final = 2000
 
 
 def main() -> None:
-    """Both pictures, some two minutes."""
+    """Draws both pictures, in about two minutes."""
     panels = {
         title: record_sync(
             sizes=SIZES,

@@ -1,4 +1,4 @@
-"""docs/queries.sql as data, and its answers for a terminal: all of them in `make questions`."""
+"""docs/queries.sql as data, and its answers for a terminal; `make questions` prints them all."""
 
 import re
 import signal
@@ -28,7 +28,7 @@ class Question(NamedTuple):
 
 
 class Cursor(Protocol):
-    """What is needed of a DuckDB connection: rows, and the names of their columns."""
+    """The part of a DuckDB connection used here: rows, and the names of their columns."""
 
     @property
     def description(self) -> Sequence[Sequence[Any]]: ...
@@ -37,7 +37,7 @@ class Cursor(Protocol):
 
 
 def questions() -> list[Question]:
-    """The questions of docs/queries.sql, in order. Raises ValueError where one is out of turn."""
+    """Returns the questions of docs/queries.sql. Raises ValueError if one is out of order."""
     parts = re.split(r"^-- (\d+)\. (.+)$", QUERIES.read_text(), flags=re.MULTILINE)[1:]
     numbers, titles, bodies = parts[0::3], parts[1::3], parts[2::3]
     if [int(number) for number in numbers] != list(range(1, len(numbers) + 1)):
@@ -51,7 +51,7 @@ def questions() -> list[Question]:
 
 
 def run_three(connection: Cursor) -> list[str]:
-    """Questions 1 and 3 answered as tables and question 2 as a chart, at most 100 columns wide.
+    """Answers questions 1 and 3 as tables and question 2 as a chart, at most 100 columns wide.
 
     `connection` reads the tables by their bare names (in DuckDB after `USE tester`).
     """
@@ -73,7 +73,7 @@ def _answer(connection: Cursor, question: Question) -> tuple[list[str], list[tup
 def table(
     names: Sequence[str], rows: Sequence[Sequence[Any]], *, most_rows: int = MOST_ROWS
 ) -> list[str]:
-    """The first rows under their names, each line at most 100 columns, numbers to the right."""
+    """Formats the first rows as a table of at most 100 columns, with numbers right-aligned."""
     shown = [[_text(value) for value in row] for row in rows[:most_rows]]
     numeric = [all(isinstance(row[at], (int, float)) for row in rows) for at in range(len(names))]
     widths = [
@@ -95,7 +95,7 @@ def table(
 
 
 def bars(values: Sequence[tuple[str, int]]) -> list[str]:
-    """A bar a value, with its label before and its number behind it; at most 100 columns."""
+    """Draws a bar per value, between its label and its number; at most 100 columns."""
     most = max((value for _, value in values), default=0)
     label_width = max((_columns(label) for label, _ in values), default=0)
     room = WIDTH - label_width - len(f"{most:,}") - 2
@@ -117,19 +117,19 @@ def _text(value: Any) -> str:
 
 
 def _columns(text: str) -> int:
-    """How many columns of a terminal a text takes: East Asian letters take two."""
+    """Returns how many columns of a terminal a text takes: East Asian letters take two."""
     return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
 
 
 def _padded(text: str, width: int, *, right: bool) -> str:
-    """The text in so many columns, cut where it is longer."""
+    """Pads the text to `width` columns, or cuts it if it is longer."""
     text = cut(text, width)
     blanks = " " * (width - _columns(text))
     return blanks + text if right else text + blanks
 
 
 def cut(text: str, width: int) -> str:
-    """At most so many columns of a text, with an ellipsis where something is missing."""
+    """Cuts a text to at most `width` columns, with an ellipsis if anything is cut."""
     if _columns(text) <= width:
         return text
     while _columns(text) > width - 1:
@@ -138,8 +138,8 @@ def cut(text: str, width: int) -> str:
 
 
 def main() -> None:
-    """`make questions`: every question answered by the newest local warehouse."""
-    # As other tools: `make questions | head` ends without a traceback.
+    """`make questions`: answers every question from the newest local warehouse."""
+    # As with other tools, `make questions | head` ends without a traceback.
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     path = latest_warehouse()
     print(f"Answered by {taken(path)}")

@@ -1,4 +1,4 @@
-"""Real syncs against a fake API that keeps what it answered and when: what the pictures draw."""
+"""Runs real syncs against a fake API that records its responses and their times, for pictures."""
 
 import asyncio
 import json
@@ -39,7 +39,7 @@ class Reread:
 
 
 class RecordingApi(FakeApi):
-    """The fake API; `answers` are (moment, path, seconds it takes, oldest time in the page)."""
+    """The fake API; `answers` holds (moment, path, seconds taken, oldest time in the page)."""
 
     def __init__(self, account: Account, options: Options) -> None:
         super().__init__(account, options)
@@ -53,7 +53,7 @@ class RecordingApi(FakeApi):
 
 
 class Destination:
-    """Stands in for the SDK's operations; a row takes its time. The last state is kept."""
+    """Replaces the SDK's operations; each row takes `row_seconds`. Keeps the last state."""
 
     def __init__(self, *, row_seconds: float = 0.0) -> None:
         self._row_seconds = row_seconds
@@ -79,7 +79,7 @@ class Destination:
 def record_sync(
     *, sizes: Mapping[str, int], latency_ms: float, row_seconds: float, settings: Mapping[str, str]
 ) -> Run:
-    """A first sync of a small account."""
+    """Records a first sync of a small account."""
     api = RecordingApi(
         Account(seed=4, sizes=sizes, span_days=60.0), Options(latency_ms=latency_ms)
     )
@@ -95,7 +95,7 @@ def record_sync(
 
 
 def record_rereads(*, days: int, hours_between: float, messages: int) -> list[Reread]:
-    """How far back each sync reads messages, `hours_between` apart on the API's clock."""
+    """Records how far back syncs, `hours_between` apart on the API's clock, read messages."""
     api = RecordingApi(Account(seed=4, sizes={"message": messages}, span_days=40.0), Options())
     began_ms = api.account.now_ms()
     rereads: list[Reread] = []
@@ -116,7 +116,7 @@ def record_rereads(*, days: int, hours_between: float, messages: int) -> list[Re
 
 
 def _sync(configuration: dict[str, str], destination: Destination) -> None:
-    # The SDK sets up its operations and its log only for a run of its own.
+    # The SDK sets up its operations and its log only for its own runs.
     module: Any = connector
     real = module.op, module._forward_logs
     module.op, module._forward_logs = destination, lambda: None
@@ -128,7 +128,7 @@ def _sync(configuration: dict[str, str], destination: Destination) -> None:
 
 @contextmanager
 def _served(api: FakeApi) -> Iterator[str]:
-    """The API's address, served beside this thread until the block ends."""
+    """Serves the API in another thread until the block ends; yields its address."""
     ready: list[str] = []
     started = threading.Event()
     loop = asyncio.new_event_loop()
@@ -152,6 +152,6 @@ def _served(api: FakeApi) -> Iterator[str]:
 
 
 def _oldest_ms(body: bytes) -> int | None:
-    """The oldest time of the messages in a page; None where there is none."""
+    """Returns the oldest time of the messages in a page, or None if there is none."""
     records = json.loads(body).get("results") or []
     return min((record["enqueued"] for record in records if "enqueued" in record), default=None)

@@ -1,4 +1,4 @@
-"""`make release VERSION=1.2.3`: check the tree, tag it, print the notes. Nothing is pushed."""
+"""`make release VERSION=1.2.3`: checks and tags the tree, prints the notes, pushes nothing."""
 
 import re
 import sys
@@ -12,7 +12,7 @@ VERSION: Final = re.compile(r"\d+\.\d+\.\d+")
 
 
 def trouble_with(version: str, folder: Path) -> str | None:
-    """What keeps the tree from being released as this version; None where nothing does."""
+    """Says what prevents releasing the tree as this version; None if nothing does."""
     if VERSION.fullmatch(version.removeprefix("v")) and version.startswith("v"):
         return f"Name the version without the v: make release VERSION={version[1:]}"
     if not VERSION.fullmatch(version):
@@ -32,7 +32,7 @@ def trouble_with(version: str, folder: Path) -> str | None:
 
 
 def heading(version: str, folder: Path) -> str | None:
-    """The version's dated heading in CHANGELOG.md; "(unreleased)" is no date."""
+    """Returns the version's dated heading in CHANGELOG.md; "(unreleased)" is not a date."""
     changelog = (folder / "CHANGELOG.md").read_text(encoding="utf-8")
     dated = rf"^## {re.escape(version)} \(\d{{4}}-\d\d-\d\d\)$"
     found = re.search(dated, changelog, re.MULTILINE)
@@ -40,16 +40,16 @@ def heading(version: str, folder: Path) -> str | None:
 
 
 def notes(version: str, folder: Path) -> str:
-    """What CHANGELOG.md says below the version's heading."""
+    """Returns what CHANGELOG.md says below the version's heading."""
     changelog = (folder / "CHANGELOG.md").read_text(encoding="utf-8")
     _, _, below = changelog.partition(heading(version, folder) or "\0")
     return re.split(r"^## ", below, maxsplit=1, flags=re.MULTILINE)[0].strip()
 
 
 def main(version: str) -> None:
-    """Tag the tree.
+    """Tags the tree.
 
-    Raises SystemExit with a sentence where it may not be released, GitFailed where git refuses.
+    Raises SystemExit with a sentence if it may not be released, GitFailed if git refuses.
     """
     if trouble := trouble_with(version, ROOT):
         sys.exit(trouble)

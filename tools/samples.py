@@ -1,4 +1,4 @@
-"""What lies in a local warehouse, briefly: rows a table, and the newest row of each."""
+"""A summary of a local warehouse: rows per table, and the newest row of each."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 import duckdb
 
 SCHEMA: Final = "tester"
-# The columns that tell a row apart, most telling first; a sample shows the first three it has.
+# The columns that identify a row, best first; a sample shows its id and the first two it has.
 TELLING: Final = ("name", "title", "status", "type", "topic_name", "recipient", "user_id",
                   "recipient_id")  # fmt: skip
 TIMES: Final = ("enqueued", "timestamp", "updated", "updated_at", "created", "created_at", "sent")
@@ -16,7 +16,7 @@ MOST_TELLING: Final = 2
 
 
 class Sample(NamedTuple):
-    """A table's rows that are not marked deleted, and its newest row as a few cells."""
+    """A table's number of rows not marked deleted, and a few cells of its newest row."""
 
     table: str
     rows: int
@@ -24,7 +24,7 @@ class Sample(NamedTuple):
 
 
 def samples(warehouse: Path) -> list[Sample]:
-    """One a table, in the order of their names; none where the warehouse cannot be opened."""
+    """Returns one per table, in order of name; none if the warehouse cannot be opened."""
     if not warehouse.exists():
         return []
     try:
@@ -35,7 +35,7 @@ def samples(warehouse: Path) -> list[Sample]:
 
 
 def holds_rows(warehouse: Path) -> bool:
-    """Also where it cannot be opened, as while a sync writes: whoever reads it then says why."""
+    """Whether it has rows. True if it cannot be opened (a sync writes): reading then says why."""
     try:
         with duckdb.connect(str(warehouse), read_only=True) as connection:
             counted = connection.execute(
@@ -75,7 +75,7 @@ def _sample(connection: duckdb.DuckDBPyConnection, table: str) -> Sample:
 
 
 def _texts(row: Sequence[Any], *, has_time: bool) -> list[str]:
-    """The cells that hold something, on one line each; the last is a time in epoch ms."""
+    """Returns the non-empty cells, each on one line; with `has_time`, the last is in epoch ms."""
     texts = [" ".join(str(cell).split()) for cell in row[: len(row) - has_time] if cell]
     if has_time and row[-1] is not None:
         texts.append(datetime.fromtimestamp(row[-1] / 1000, UTC).strftime("%Y-%m-%d %H:%M"))

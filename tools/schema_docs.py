@@ -1,6 +1,6 @@
-"""docs/schema.md, written from the catalog.
+"""Generates docs/schema.md from the catalog.
 
-`make schema` writes it; a test holds the file to the catalog.
+`make schema` writes the file; a test checks that it matches the catalog.
 """
 
 from collections.abc import Iterable
@@ -88,7 +88,7 @@ _MERMAID_TYPES: Final = {
 
 
 def document() -> str:
-    """The whole text of docs/schema.md."""
+    """Returns the whole text of docs/schema.md."""
     left_out = [
         f"| `{stream.table}` | {_code(stream.left_out)} |"
         for stream in BY_TABLE.values()
@@ -122,7 +122,7 @@ def _overview(streams: Iterable[Stream]) -> str:
 
 
 def _diagram(streams: tuple[Stream, ...]) -> str:
-    """How the tables refer to each other and to others; of their columns, the keys."""
+    """Draws how the tables refer to each other and to others, with their key columns only."""
     lines = ["```mermaid", "erDiagram"]
     for stream in streams:
         lines += [

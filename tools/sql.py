@@ -10,15 +10,15 @@ DUCKDB = Path(sys.executable).parent / "duckdb"
 
 
 def main() -> None:
-    """Become the prompt. It changes nothing, and no other process is kept out."""
+    """Becomes the prompt, which changes nothing and keeps no other process out."""
     path = latest_warehouse()
-    # On a terminal alone: queries may come through a pipe.
+    # On a terminal only: queries may come through a pipe.
     if sys.stdin.isatty():
         print(f"Reads {taken(path)}.")
         print("'show tables;' lists the tables, '.quit' ends.", flush=True)
     if not DUCKDB.exists():
         sys.exit("duckdb-cli is not installed: run 'make clean', then 'make sql' again.")
-    # A pager would wait for a key that nobody names.
+    # A pager would wait for a key press without saying so.
     setup = ["-cmd", ".pager off", "-cmd", "USE tester"]
     os.execv(DUCKDB, [str(DUCKDB), "-readonly", *setup, str(path)])
 

@@ -14,7 +14,7 @@ PACKAGE = "courier_async"
 
 
 def stage(folder: Path = STAGE) -> Path:
-    """Make the staged folder anew and return it."""
+    """Recreates the staged folder and returns it."""
     shutil.rmtree(folder, ignore_errors=True)
     modules = [path.relative_to(ROOT) for path in (ROOT / PACKAGE).rglob("*.py")]
     for name in [*map(Path, FILES), *modules]:
@@ -26,7 +26,7 @@ def stage(folder: Path = STAGE) -> Path:
 
 
 def changed_requirements() -> str:
-    """What the SDK made of the staged requirements.txt, or "" if it is as it was staged."""
+    """Returns what the SDK changed in the staged requirements.txt; "" if nothing."""
     wanted = (ROOT / "requirements.txt").read_text().splitlines()
     staged = (STAGE / "requirements.txt").read_text().splitlines()
     if staged == wanted:

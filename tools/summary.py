@@ -14,12 +14,12 @@ MOST_TABLES: Final = 17
 MOST_SAMPLES: Final = 7
 MOST_WARNINGS: Final = 3
 MOST_REMARKS: Final = 3
-# Column of the connector's last table -> what it is called here.
+# Column of the connector's last table -> its name here.
 COUNTS: Final = {"sent": "sent", "unchanged": "unchanged", "deleted": "deleted"}
 
 
 def summary(run: LocalRun, digest: Digest, *, seconds: float, interrupted: bool) -> list[str]:
-    """At most thirty lines; how it ended alone where it ended early and nothing was read."""
+    """Returns at most thirty lines; only the ending if the run ended early and read nothing."""
     ended_early = interrupted or bool(digest.failure)
     if ended_early and not any(_number(row["read"]) for row in digest.table):
         return ["", *_ending(run, digest, interrupted=interrupted)]
@@ -41,7 +41,7 @@ def summary(run: LocalRun, digest: Digest, *, seconds: float, interrupted: bool)
 def _landed(
     landed: dict[str, Sample], digest: Digest
 ) -> tuple[list[str], Sequence[Sequence[Any]]]:
-    """The names of the columns, and a row a table that this sync read or that holds rows."""
+    """Returns the column names, and a row for each table that this sync read or that has rows."""
     told = {row["stream"]: row for row in digest.table}
     has_times = any("complete_to" in row for row in digest.table)
     names = ["table", "rows", *COUNTS.values()]
@@ -57,7 +57,7 @@ def _landed(
 
 
 def _moment(text: str) -> str:
-    """An ISO minute as "2026-08-14 09:31 UTC"."""
+    """Formats an ISO minute as "2026-08-14 09:31 UTC"."""
     return text.replace("T", " ").replace("Z", " UTC")
 
 

@@ -20,7 +20,7 @@ _MOST_TICKS: Final = 12
 
 
 def syncs(panels: Mapping[str, Run], paths: Mapping[str, str]) -> str:
-    """A panel a run below one another on one time scale: a row a stream, a bar a request.
+    """Draws one panel per run, stacked on one time scale: a row per stream, a bar per request.
 
     paths: table -> the path of its listing.
     """
@@ -37,7 +37,7 @@ def syncs(panels: Mapping[str, Run], paths: Mapping[str, str]) -> str:
 
 
 def _panel(run: Run, paths: Mapping[str, str], top: float, end: float) -> tuple[list[str], float]:
-    """The rows of one run, and where they end."""
+    """Draws the rows of one run; returns them and where they end."""
     parts = []
     for number, (table, path) in enumerate(paths.items()):
         y = top + number * ROW
@@ -55,7 +55,7 @@ def _panel(run: Run, paths: Mapping[str, str], top: float, end: float) -> tuple[
 def _bars(
     spans: Sequence[tuple[float, float]], top: float, scale: float, colour: str
 ) -> list[str]:
-    """A bar a request; what is under way at once lies side by side."""
+    """Draws a bar per request; concurrent requests lie side by side."""
     free: list[float] = []
     placed = []
     for began, ended in spans:
@@ -72,9 +72,9 @@ def _bars(
 
 
 def rereads(log: Sequence[Reread]) -> str:
-    """A dot a sync: when it ran, and how old the oldest message was that it read again.
+    """Draws a dot per sync: when it ran, and how old the oldest message was that it read again.
 
-    The first sync reads everything and is left out. The ages stand on a scale of doublings.
+    The first sync reads everything and is left out. The age scale doubles at each line.
     """
     later = log[1:]
     end_hours = max(reread.at for reread in later)
@@ -111,7 +111,7 @@ def _octaves(most_hours: float) -> list[float]:
 
 
 def _level(age_hours: float, levels: Sequence[float]) -> float:
-    """Where an age lies among the levels, in steps of a doubling."""
+    """Returns where an age lies among the levels, each of which doubles the one before."""
     level = next((n for n, hours in enumerate(levels) if hours >= age_hours), len(levels) - 1)
     if level == 0:
         return 0.0
@@ -125,7 +125,7 @@ def _age(hours: float) -> str:
 
 
 def _seconds_axis(top: float, seconds: float, end: float) -> list[str]:
-    """Ticks from 0 to the end of the run, whose own second is the last."""
+    """Draws ticks from 0 to the end of the run; the last one shows the run's duration."""
     step = next((step for step in _STEPS if end / step <= _MOST_TICKS), _STEPS[-1])
     ticks = [n * step for n in range(int(seconds / step) + 1) if seconds - n * step > step / 3]
     axis = (

@@ -1,4 +1,4 @@
-"""`make weekly`: the long runs, and their figures in docs/reliability.md with date and commit."""
+"""`make weekly`: the long runs; writes their figures, date and commit to docs/reliability.md."""
 
 import platform
 import re
@@ -20,7 +20,7 @@ LONGEST_OUTCOME: Final = 160
 
 
 class Outcome(NamedTuple):
-    """How a long run ended; said: the last line that it printed."""
+    """How a long run ended. said: the last line that it printed."""
 
     command: str
     status: int
@@ -29,7 +29,7 @@ class Outcome(NamedTuple):
 
 
 def commands(today: date) -> list[list[str]]:
-    """The long runs. The seeds move on each week, so that no two weeks repeat one another."""
+    """Returns the long runs. The seeds advance each week, so that no two weeks run the same."""
     week = today.toordinal() // 7 % 10_000
     first = week * SEEDS_A_WEEK
     python = sys.executable
@@ -43,7 +43,7 @@ def commands(today: date) -> list[list[str]]:
 
 
 def run(command: Sequence[str]) -> Outcome:
-    """One long run, whose output is passed on."""
+    """Does one long run, and prints its output as it comes."""
     began, said = time.monotonic(), ""
     with subprocess.Popen(
         command, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
@@ -56,7 +56,7 @@ def run(command: Sequence[str]) -> Outcome:
 
 
 def table(outcomes: Sequence[Outcome], *, when: datetime, commit: str) -> str:
-    """The figures as they stand in docs/reliability.md."""
+    """Formats the figures for docs/reliability.md."""
     lines = [
         f"{when:%Y-%m-%d %H:%M} UTC, commit {commit}, Python {platform.python_version()}.",
         "",
@@ -71,7 +71,7 @@ def table(outcomes: Sequence[Outcome], *, when: datetime, commit: str) -> str:
 
 
 def written_into(document: str, figures: str) -> str:
-    """The document with the figures between its two marks. Raises ValueError without them."""
+    """Puts the figures between the document's two marks. Raises ValueError if it lacks them."""
     pattern = re.compile(f"{re.escape(BEGIN)}.*?{re.escape(END)}", re.DOTALL)
     if not pattern.search(document):
         raise ValueError(f"the document lacks the marks {BEGIN} and {END}")
@@ -79,7 +79,7 @@ def written_into(document: str, figures: str) -> str:
 
 
 def main(path: Path = RELIABILITY) -> int:
-    """1 where a run failed."""
+    """Returns 1 if a run failed, else 0."""
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"],
         cwd=ROOT,

@@ -1,1 +1,1 @@
-"""Courier's REST API: requests, their rate and retries, and what an answer says."""
+"""Courier's REST API: requests, their rate and retries, and what a response says."""

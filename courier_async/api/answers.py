@@ -1,4 +1,4 @@
-"""What an answer means: a body, a passing failure, a limit, or a refusal."""
+"""What a response means: a body, a temporary failure, a limit, or a refusal."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,11 +8,11 @@ from courier_async.api.decode import decode
 from courier_async.api.headers import retry_after_seconds
 from courier_async.errors import COURIER_ADVICE, Refused
 
-# Beside every 5xx but those two.
+# Retried in addition to every 5xx except the two lasting ones.
 _RETRIED_STATUSES: Final = frozenset({408, 409, 425})
 _LASTING_STATUSES: Final = frozenset({501, 505})
-# Error types that the documentation names; any other text of an error body is not shown,
-# since nobody knows what it may hold.
+# Error types that the documentation names. No other text of an error body is shown, since it
+# could hold anything.
 _KNOWN_KINDS: Final = frozenset(
     {
         "invalid_request_error",
@@ -35,7 +35,7 @@ class Body:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """A try that another may heal. reason says how it failed, advice what helps if it stays."""
+    """A failure that a retry may fix. reason: what failed. advice: what to do if it persists."""
 
     reason: str
     retry_after_seconds: float | None = None
@@ -44,7 +44,7 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class TooMany:
-    """A refusal for too many requests. is_wall: it may be a firewall's page instead."""
+    """A refusal for too many requests. is_wall: it may instead be a firewall's page."""
 
     status: int
     retry_after_seconds: float | None
@@ -53,7 +53,7 @@ class TooMany:
 
 @dataclass(frozen=True, slots=True)
 class BadKey:
-    """401, or a 403 that means it."""
+    """401, or a 403 that means the same."""
 
     status: int
 
@@ -64,7 +64,7 @@ Meaning = Body | Failed | TooMany | BadKey | Refused
 def meaning_of(
     status: int, headers: Mapping[str, str], body: bytes, *, arrays: tuple[str, ...]
 ) -> Meaning:
-    """arrays: where the records may stand; empty where any JSON will do."""
+    """Classifies a response. arrays: keys that may hold the records; empty: any JSON will do."""
     if status == 200:
         return _of_ok(body, arrays)
     if status == 401:
@@ -112,7 +112,7 @@ def _of_forbidden(headers: Mapping[str, str], body: bytes, told: float | None) -
 
 
 def _error_of(body: bytes) -> dict[str, Any] | None:
-    """The body of an error, or None where it is not this API's (a firewall's page)."""
+    """Returns the body of an error, or None if it is not this API's (a firewall's page)."""
     try:
         value = decode(body)
     except ValueError:
@@ -121,6 +121,6 @@ def _error_of(body: bytes) -> dict[str, Any] | None:
 
 
 def _kind_of(error: dict[str, Any] | None) -> str:
-    """The documented type of an error, as " (type)", or nothing."""
+    """Returns the documented type of an error as " (type)", or ""."""
     kind = (error or {}).get("type")
     return f" ({kind})" if isinstance(kind, str) and kind in _KNOWN_KINDS else ""

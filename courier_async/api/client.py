@@ -1,4 +1,4 @@
-"""What a request to Courier comes to: paced, retried, and its failures named."""
+"""Sends requests to Courier: waits for the rate limiter, retries, and maps failures to errors."""
 
 import asyncio
 import random
@@ -25,18 +25,18 @@ from courier_async.errors import (
 )
 
 _FIRST_DELAY_SECONDS: Final = 1.0
-# So often may one request meet a limit while others of its stream are answered; then it is no
-# limit of theirs.
+# How often one request may meet a limit while others of its stream are answered. Beyond that,
+# the limit affects this request alone.
 _MOST_LONE_LIMITS: Final = 5
 
 
 class Reply(msgspec.Struct, frozen=True):
     """A 200 and its decoded JSON.
 
-    server_ms: the answer's Date in epoch milliseconds; where it has none, when it was asked for,
+    server_ms: the response's Date in epoch milliseconds, or, without one, when it was requested,
         since a walk must not be dated too late.
-    seconds: from when the request was let go.
-    hold: the memory that it takes, released by whoever ends the page's way.
+    seconds: since the request was sent.
+    hold: the memory that it takes, released by the last user of the page.
     """
 
     body: Any
@@ -55,16 +55,16 @@ class _Request(msgspec.Struct, frozen=True):
 
 
 class _Limit(msgspec.Struct, frozen=True):
-    """A limit was met by a request that was let go at `sent_at`."""
+    """A limit met by a request that was sent at `sent_at`."""
 
     refusal: TooMany
     sent_at: float
 
 
 class _Met(msgspec.Struct):
-    """The limits that one request has met in a row, since when, by the loop's clock.
+    """The limits that one request has met in a row, and since when on the loop's clock.
 
-    lone: those while others of its stream were answered.
+    lone: how many it met while others of its stream were answered.
     """
 
     since: float | None = None
@@ -72,7 +72,7 @@ class _Met(msgspec.Struct):
 
 
 class _Retry(Exception):
-    """One try failed in a way that another may not."""
+    """One attempt failed in a way that a retry may fix."""
 
     def __init__(self, failed: Failed) -> None:
         super().__init__(failed.reason)
@@ -80,7 +80,7 @@ class _Retry(Exception):
 
 
 class CourierClient:
-    """GETs over one transport, one pacer and one rule of retries for all streams."""
+    """Sends GETs over one transport, one pacer and one retry policy for all streams."""
 
     def __init__(
         self,
@@ -96,7 +96,7 @@ class CourierClient:
         self._budget = budget or MemoryBudget()
         self._refusals = Refusals()
         self._key_accepted = False
-        # Made once: making it costs more than parsing a page.
+        # Created once: creating it costs more than parsing a page.
         self._try = backoff.on_exception(
             _delays,
             _Retry,
@@ -115,15 +115,15 @@ class CourierClient:
         own_pacer: Pacer | None = None,
         arrays: tuple[str, ...] = (),
     ) -> Reply:
-        """The answer to one request, whose `hold` the caller releases.
+        """Returns the response to one request. The caller releases its `hold`.
 
-        lane: one of many requests of one stream at once, which give way to all others.
-        own_pacer: of a table with a rate of its own, which waits there alone.
-        arrays: where the records may stand; a 200 with none of them and with an error is tried
-            again. Empty: any JSON will do.
-        Raises KeyRefused, Refused on a status that no retry changes, Limited on a limit that
-        stayed ten minutes, Unavailable when the retries are used up or that limit was this
-        request's alone, BadAnswer on a body that is too large.
+        lane: one of many concurrent requests of one stream, which yield to all others.
+        own_pacer: the pacer of a table with a rate of its own; no other table waits for it.
+        arrays: the keys that may hold the records; a 200 with none of them and with an error is
+            retried. Empty: any JSON will do.
+        Raises KeyRefused, Refused for a status that no retry can change, Limited for a limit that
+        lasts ten minutes, Unavailable if the retries are used up or the limit affects this
+        request alone, and BadAnswer for a body that is too large.
         """
         try:
             return await self._try(_Request(path_and_query, counts, lane, own_pacer, arrays))
@@ -134,8 +134,8 @@ class CourierClient:
         raise Unavailable(text, failed.advice)
 
     async def _try_once(self, request: _Request) -> Reply:
-        # Raised here, where no local holds the body: a traceback lives while a retry waits, and
-        # that of a refusal until Python looks for cycles.
+        # Raise here, where no local holds the body: the traceback lives as long as a retry waits,
+        # and that of a refusal until the garbage collector runs.
         outcome = await self._reply_or_failure(request)
         if isinstance(outcome, Refused):
             raise outcome
@@ -144,7 +144,7 @@ class CourierClient:
         return outcome
 
     async def _reply_or_failure(self, request: _Request) -> Reply | Failed | Refused:
-        """Asks until the answer is no limit, and once more after a 401 that may be a stray one."""
+        """Repeats the request while it meets a limit, and once after a 401 that may be a stray."""
         asked_again, met, answers = False, _Met(), self._refusals.answers
         while True:
             answered_before = answers[request.counts.table]
@@ -152,7 +152,7 @@ class CourierClient:
             if isinstance(outcome, Reply | Failed | Refused):
                 return outcome
             if isinstance(outcome, _Limit):
-                is_lone = met.lone > _MOST_LONE_LIMITS  # also once the others have ended
+                is_lone = met.lone > _MOST_LONE_LIMITS  # stays true once the others have ended
                 met.lone += is_lone or answers[request.counts.table] > answered_before
                 await asyncio.sleep(self._limited(request, outcome, met))
                 continue
@@ -164,7 +164,7 @@ class CourierClient:
     async def _ask_within_budget(
         self, request: _Request
     ) -> Reply | Failed | Refused | BadKey | _Limit:
-        """One request; what it holds of the memory is kept by a reply alone."""
+        """Sends one request. Only a reply keeps its share of the memory."""
         hold = await self._budget.take(request.counts.table, lane=request.lane)
         is_kept = False
         try:
@@ -204,11 +204,11 @@ class CourierClient:
         return Reply(meaning.value, moment_ms, answer.headers, hold, seconds)
 
     async def _turn_of(self, request: _Request) -> float:
-        """Returns the time on the loop's clock at which the request was let go."""
+        """Waits for the rate limiter. Returns the loop's time at which the request may be sent."""
         counts = request.counts
         asked_at = asyncio.get_running_loop().time()
         if request.own_pacer is not None:
-            # Too few to give way to lanes, and one that waited long would hold up the next.
+            # These are too few to yield to lanes, and a long wait of one would delay the next.
             sent_at = await request.own_pacer.wait_for_turn(then=self._pacer)
         else:
             sent_at = await self._pacer.wait_for_turn(lane=request.lane)
@@ -217,9 +217,9 @@ class CourierClient:
         return sent_at
 
     def _limited(self, request: _Request, limit: _Limit, met: _Met) -> float:
-        """Slows down whom a limit concerns; returns how long this request alone is to wait.
+        """Slows down whatever a limit affects. Returns how long this request alone must wait.
 
-        It costs no retry. Raises Limited or Unavailable in the end.
+        A limit uses up no retry. Raises Limited or Unavailable if it lasts too long.
         """
         now = asyncio.get_running_loop().time()
         table, refusal, sent_at = request.counts.table, limit.refusal, limit.sent_at
@@ -242,7 +242,7 @@ class CourierClient:
 
 
 def _raise_if_hopeless(refusal: TooMany, *, seconds: float) -> None:
-    """Gives up a request that has met limits for so long while others were answered."""
+    """Raises Unavailable if a request keeps meeting limits while others are answered."""
     if refusal.is_wall:
         text = "a firewall answered 403 again and again, to this request alone"
         raise Unavailable(text, LIMIT_ADVICE)
@@ -259,14 +259,14 @@ def _count_retry(details: Any) -> None:
 
 
 def _delays() -> Generator[float, Any, None]:
-    """Seconds before each further try: 1, 2, 4 … and up to half as much again.
+    """Yields the seconds before each retry: 1, 2, 4 … plus up to half as much again.
 
-    What the server asks for lengthens them and never shortens them.
+    A wait that the server asks for can lengthen them, but never shortens them.
     """
     retry: _Retry = yield 0.0  # backoff primes the generator and drops this
     seconds = _FIRST_DELAY_SECONDS
     while True:
-        # Jitter, so that streams that failed together do not come back together.
+        # Jitter, so that streams that failed together do not retry together.
         own = seconds * random.uniform(1.0, 1.5)  # noqa: S311
         retry = yield max(own, retry.failed.retry_after_seconds or 0.0)
         seconds = min(seconds * 2, LONGEST_WAIT_SECONDS)

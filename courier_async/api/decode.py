@@ -1,7 +1,7 @@
-"""JSON from Courier as Python objects, exact to the last digit, and back to bytes.
+"""Decodes Courier's JSON to Python objects, exact to the last digit, and encodes it again.
 
-msgspec reads all that it can. The standard library reads the rest once: half of a surrogate pair,
-numbers that are none, integers of thousands of digits.
+The standard library decodes what msgspec cannot: lone surrogates, NaN and Infinity, and integers
+of thousands of digits.
 """
 
 import json
@@ -11,15 +11,15 @@ from typing import Any, Final
 
 import msgspec
 
-# So many characters hold at most fifteen digits, which a double always keeps.
+# A float this long has at most fifteen digits, which a double always keeps.
 _SURE_LENGTH: Final = 16
 
 
 def decode(body: bytes) -> Any:
-    """The parsed body. Raises ValueError on what is not JSON or is nested too deeply.
+    """Returns the parsed body. Raises ValueError if it is not JSON or is nested too deeply.
 
-    Integers keep every digit. What a double cannot hold (more digits, 1e400) and what is no
-    number (NaN, Infinity) becomes text; half of a surrogate pair becomes U+FFFD.
+    Integers keep every digit. Numbers that a double cannot hold (more digits, 1e400) and NaN
+    and Infinity become text; a lone surrogate becomes U+FFFD.
     """
     try:
         return _DECODER.decode(body)
@@ -38,9 +38,9 @@ def decode(body: bytes) -> Any:
 
 
 def encode_sorted(value: Any) -> bytes:
-    """The same bytes for the same JSON, whatever the order of its keys.
+    """Returns the same bytes for the same JSON, whatever the order of its keys.
 
-    Raises ValueError on half of a surrogate pair and where it is nested too deeply.
+    Raises ValueError if it holds a lone surrogate or is nested too deeply.
     """
     try:
         return _ENCODER.encode(value)
@@ -49,7 +49,7 @@ def encode_sorted(value: Any) -> bytes:
 
 
 def _float_or_text(number: str) -> float | str:
-    """The number, or its text where a double would change it."""
+    """Returns the number, or its text if a double would change it."""
     value = float(number)
     if len(number) <= _SURE_LENGTH and "e" not in number and "E" not in number:
         return value
@@ -59,19 +59,19 @@ def _float_or_text(number: str) -> float | str:
         return number
     try:
         return value if Decimal(number) == Decimal(repr(value)) else number
-    except InvalidOperation:  # an exponent beyond what Decimal knows
+    except InvalidOperation:  # an exponent beyond Decimal's range
         return number
 
 
 def _int_or_text(number: str) -> int | str:
     try:
         return int(number)
-    except ValueError:  # beyond 4,300 digits, Python's bound
+    except ValueError:  # beyond 4,300 digits, Python's limit
         return number
 
 
 def _without_surrogates(value: Any) -> Any:
-    """The same JSON with each half of a broken pair, which no database stores, replaced."""
+    """Returns the same JSON with lone surrogates, which no database stores, replaced."""
     if isinstance(value, str):
         return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""What the headers of an answer say: when it was given, and how long to wait."""
+"""Reads a response's headers: when it was sent, and how long to wait."""
 
 import time
 from collections.abc import Mapping
@@ -15,12 +15,12 @@ def now_ms() -> int:
 
 
 def server_ms(headers: Mapping[str, str]) -> int | None:
-    """The moment of the answer by the server's clock, or None where it does not say."""
+    """Returns when the response was sent, by the server's clock, or None if it does not say."""
     return _epoch_ms(headers.get("date", ""))
 
 
 def retry_after_seconds(headers: Mapping[str, str]) -> float | None:
-    """How long the server asks to wait, at most five minutes; None where it does not say."""
+    """Returns how long the server asks to wait, at most five minutes, or None if it does not."""
     seconds = _number(headers.get("retry-after-ms", ""), scale=0.001)
     if seconds is None:
         seconds = _number(headers.get("retry-after", ""))
@@ -35,7 +35,7 @@ def retry_after_seconds(headers: Mapping[str, str]) -> float | None:
     return min(seconds, LONGEST_WAIT_SECONDS)
 
 
-# The answers of one second all carry the same text.
+# All responses sent within one second carry the same text.
 @lru_cache(maxsize=8)
 def _epoch_ms(http_date: str) -> int | None:
     try:

@@ -1,4 +1,4 @@
-"""What of this machine stands between it and Courier: proxy settings, trusted certificates."""
+"""What can keep this machine from reaching Courier: proxy settings, trusted certificates."""
 
 import os
 import ssl
@@ -14,7 +14,7 @@ _TRUST_ADVICE: Final = (
 
 
 def network_advice(host: str) -> str:
-    """What helps where `host` cannot be reached."""
+    """Returns what to do if `host` cannot be reached."""
     proxies = [
         name
         for upper in _PROXY_VARIABLES
@@ -35,7 +35,7 @@ def network_advice(host: str) -> str:
 
 
 def certificate_advice(host: str) -> str:
-    """What helps where the certificate of `host` is not trusted."""
+    """Returns what to do if the certificate of `host` is not trusted."""
     if not _has_trusted_certificates():
         return _TRUST_ADVICE
     return (
@@ -48,6 +48,6 @@ def certificate_advice(host: str) -> str:
 def _has_trusted_certificates() -> bool:
     if ssl.create_default_context().cert_store_stats()["x509_ca"] > 0:
         return True
-    # A folder's certificates are loaded when they are needed, and so not counted.
+    # Certificates in a folder are loaded on demand, so they are not counted.
     folder = ssl.get_default_verify_paths().capath
     return folder is not None and any(Path(folder).iterdir())

@@ -1,7 +1,7 @@
-"""An answer's body as a page: its records, and the cursor of the next one.
+"""Parses a response body into a page: its records and the cursor of the next page.
 
-Three families of envelopes exist (stream.Family). A body that fits none is an error with a name,
-since an empty page in its place would lose rows without a word.
+There are three families of envelopes (stream.Family). A body that does not fit is a named error,
+since taking it for an empty page would silently lose rows.
 """
 
 from typing import Any, Final
@@ -13,14 +13,14 @@ from courier_async.catalog.stream import Family, Stream
 from courier_async.errors import BadAnswer
 
 _DEFAULT_PORTS: Final = {"https": 443, "http": 80}
-# Of a list, the fields that tell of a next page: an envelope with none of them has lost them.
+# The fields of a list that point to a next page. An envelope without any of them is malformed.
 _LEADING_ON: Final = frozenset({"has_more", "cursor", "next_url"})
 
 
 class Page(msgspec.Struct, frozen=True):
-    """records as they came (anything JSON); next_cursor None on the last page.
+    """records: as received, any JSON. next_cursor: None on the last page.
 
-    trouble: why the way to the next page cannot be told; raised once the records are written.
+    trouble: why the next page cannot be determined; raised once the records are written.
     """
 
     records: list[Any]
@@ -29,7 +29,7 @@ class Page(msgspec.Struct, frozen=True):
 
 
 def parse_page(stream: Stream, body: Any, *, base_url: str) -> Page:
-    """The page in `body`. Raises BadAnswer where it holds no records as the stream has them."""
+    """Returns the page in `body`. Raises BadAnswer if it has no list of the stream's records."""
     if not isinstance(body, dict):
         raise BadAnswer("the answer is JSON, but not an object")
     records = _records(stream, body)
@@ -40,7 +40,7 @@ def parse_page(stream: Stream, body: Any, *, base_url: str) -> Page:
             return Page(records, _next_of_paging(body))
         if stream.family is Family.LIST:
             return Page(records, _next_of_list(body, base_url + stream.path))
-        # Neither envelope is documented here, but an API that grows may come to use one.
+        # Neither envelope is documented for this family, but the API may come to use one.
         has_paging = "paging" in body and _next_of_paging(body) is not None
         if has_paging or body.get("has_more") is True:
             raise BadAnswer("the answer says that there is another page; has the API changed?")
@@ -51,14 +51,14 @@ def parse_page(stream: Stream, body: Any, *, base_url: str) -> Page:
 
 def _records(stream: Stream, body: dict[str, Any]) -> list[Any]:
     names = [name for name in stream.arrays if name in body]
-    # Without that field it may be an error that fills the array's place with null.
+    # Without that field, it may be an error with null in place of the array.
     may_lack_array = stream.empty_has is not None and stream.empty_has in body
     if not names and may_lack_array:
         return []
     if not names:
         texts = " or ".join(repr(name) for name in stream.arrays)
         raise BadAnswer(f"the answer has no {texts}; has the API changed?")
-    # An API that renames its array may for a while leave an empty one under the other name.
+    # After renaming its array, an API may keep an empty one under the other name for a while.
     name = max(names, key=lambda name: (bool(body[name]), body[name] is not None))
     records = body[name]
     if records is None and may_lack_array:
@@ -91,14 +91,14 @@ def _next_of_list(body: dict[str, Any], url: str) -> str | None:
 
 
 def _checked(cursor: str | None, more: bool | None, name: str) -> str | None:
-    """The cursor; without a word on more, a cursor says that there is."""
+    """Returns the cursor. If the flag `name` is missing, a cursor implies another page."""
     if more and cursor is None:
         raise BadAnswer(f"{name!r} says that there is another page, but there is no cursor to it")
     return cursor
 
 
 def _flag(holder: dict[str, Any], name: str) -> bool | None:
-    """None where it is missing."""
+    """Returns the flag, or None if it is missing."""
     value = holder.get(name)
     if value is not None and not isinstance(value, bool):
         raise BadAnswer(f"{name!r} is neither true nor false")
@@ -115,7 +115,7 @@ def _cursor(holder: dict[str, Any]) -> str | None:
 
 
 def _cursor_of_url(next_url: Any, url: str) -> str | None:
-    """The cursor that a next_url carries; the address itself is never followed."""
+    """Returns the cursor in a next_url. The URL itself is never followed."""
     if not isinstance(next_url, str):
         return None
     try:
@@ -128,11 +128,11 @@ def _cursor_of_url(next_url: Any, url: str) -> str | None:
     for pair in target.query.split("&"):
         name, _, value = pair.partition("=")
         if name == "cursor" and value:
-            # Not unquote_plus: a real next_url carries base64 as it is, "+" included.
+            # Not unquote_plus: a real next_url carries unescaped base64, "+" included.
             return unquote(value)
     return None
 
 
 def _origin(url: SplitResult) -> tuple[str, str | None, int | None]:
-    """Scheme, host and port, a default port written out or not. Raises ValueError on no port."""
+    """Returns scheme, host and port (or its default). Raises ValueError if the port is invalid."""
     return url.scheme, url.hostname, url.port or _DEFAULT_PORTS.get(url.scheme)

@@ -1,4 +1,4 @@
-"""Whom a refusal for too many requests concerns: every stream or one, and for how long."""
+"""Whom a refusal for too many requests affects: every stream or one, and for how long."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -6,15 +6,15 @@ from typing import Final
 
 from courier_async.api.pacer import wait_seconds
 
-# So long may a stream's every request be refused before it gives up.
+# A stream gives up once all its requests have been refused for this long.
 GIVE_UP_SECONDS: Final = 600.0
-# After so many refusals in a row, others answered meanwhile, a stream waits alone.
+# After this many refusals in a row, while other streams are answered, a stream waits alone.
 _SHARED_REFUSALS: Final = 2
 
 
 @dataclass(slots=True)
 class _Row:
-    """One stream's refusals since its last answer of another kind."""
+    """One stream's refusals since its last response of another kind."""
 
     since: float
     waits_until: float
@@ -23,15 +23,15 @@ class _Row:
 
 
 class Refusals:
-    """The limits that each stream has met. Times are of the loop's clock."""
+    """The limits that each stream has met. Times are on the loop's clock."""
 
     def __init__(self) -> None:
         self._rows: dict[str, _Row] = {}
-        # Of each stream, how many requests were answered with anything but a limit.
+        # For each stream, how many requests were answered with anything but a limit.
         self.answers: Counter[str] = Counter()
 
     def answered(self, table: str) -> None:
-        """A request of this stream was answered with anything but a limit."""
+        """Records that a request of this stream was answered with anything but a limit."""
         self.answers[table] += 1
         if self._rows:
             self._rows.pop(table, None)
@@ -39,15 +39,15 @@ class Refusals:
                 row.others_answered = True
 
     def refused(self, table: str, *, sent_at: float, now: float, told: float | None) -> float:
-        """Seconds for which this stream alone should wait; 0 where all should.
+        """Returns how many seconds this stream alone should wait; 0 if all streams should.
 
-        A limit that others do not meet is this stream's own, and must not hold them up.
+        A limit that other streams do not meet is this stream's own and must not delay them.
         """
         row = self._rows.get(table)
         if row is None:
             row = self._rows[table] = _Row(since=now, waits_until=now)
         elif sent_at >= row.waits_until:
-            # Those under way at the last refusal tell nothing new.
+            # Requests in flight at the last refusal add no information.
             row.refusals += 1
         wait = wait_seconds(row.refusals - 1, told=told)
         row.waits_until = max(row.waits_until, now + wait)

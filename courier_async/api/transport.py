@@ -1,4 +1,4 @@
-"""One HTTP request and its answer, over aiohttp. What an answer means is answers.py's."""
+"""One HTTP request and its response, over aiohttp. answers.py interprets the response."""
 
 import asyncio
 import ssl
@@ -16,11 +16,11 @@ from courier_async.api.memory import Hold
 from courier_async.api.unpack import BadlyPacked, Unpacker
 from courier_async.errors import COURIER_ADVICE
 
-# Far above any page of the API, whose gateway passes 10 MB (AWS API Gateway quotas).
+# Far above any page of the API, whose gateway allows 10 MB (AWS API Gateway quotas).
 MAX_BODY_BYTES: Final = 16 * 1024 * 1024
-# A whole answer may take this many times the time allowed between two pieces of it.
+# A whole response may take this many times the time allowed between two pieces of it.
 _WHOLE_ANSWER_FACTOR: Final = 5
-# Policies, traces and tokens of gateways pass aiohttp's own 8 KB and 128 headers.
+# Policies, traces and tokens of gateways can exceed aiohttp's own 8 KB and 128 headers.
 _MAX_HEADER_BYTES: Final = 64 * 1024
 _MAX_HEADERS: Final = 4096
 _READ_AHEAD_BYTES: Final = 32 * 1024
@@ -30,7 +30,7 @@ _TIMEOUT_ADVICE: Final = (
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """status, the headers (asked for in lower case), and the body as it was sent, unpacked."""
+    """The status, the headers (look them up in lower case), and the decompressed body."""
 
     status: int
     headers: Mapping[str, str]
@@ -38,7 +38,7 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 class ConnectionTrouble(Exception):
-    """No whole answer came. The text says why and is safe to show; a retry may help."""
+    """No complete response arrived. The text says why and is safe to show; a retry may help."""
 
     def __init__(self, text: str, advice: str = COURIER_ADVICE) -> None:
         super().__init__(text)
@@ -46,17 +46,17 @@ class ConnectionTrouble(Exception):
 
 
 class BodyTooLarge(Exception):
-    """The answer is longer than MAX_BODY_BYTES; a retry would only cost as much again."""
+    """The response is longer than MAX_BODY_BYTES; a retry would only cost as much again."""
 
 
 class Transport(Protocol):
-    """The seam below limiter, retries and the classing of failures."""
+    """The interface below the limiter, the retries and the classification of failures."""
 
     async def get(self, path_and_query: str, hold: Hold) -> Answer:
         """Raises ConnectionTrouble or BodyTooLarge.
 
-        `hold` has a share of the memory. Before more than that of a body is read,
-        hold.grow_to(size_bytes) is awaited.
+        `hold` has a share of the memory. Awaits hold.grow_to(size_bytes) before reading more
+        of a body than that share.
         """
         ...
 
@@ -70,7 +70,7 @@ class HttpTransport:
         self._headers = {
             "Authorization": f"Bearer {api_key}",
             "Accept": "application/json",
-            # What Unpacker knows; aiohttp would ask for more where more is installed.
+            # What Unpacker supports; aiohttp would add encodings whose packages are installed.
             "Accept-Encoding": "gzip, deflate",
             "User-Agent": f"fivetran-courier-connector/{__version__}",
         }
@@ -78,10 +78,10 @@ class HttpTransport:
 
     async def __aenter__(self) -> "HttpTransport":
         seconds = self._timeout_seconds
-        # The limiter and the number of walks bound what is under way, not the pool.
+        # The limiter and the number of walks bound the requests in flight, not the pool.
         self._connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=300)
         self._session = aiohttp.ClientSession(
-            # No total: it would also count the time in which this process did not run.
+            # No total: it would also count the time during which this process was suspended.
             timeout=aiohttp.ClientTimeout(
                 total=None, connect=seconds, sock_connect=seconds, sock_read=seconds
             ),
@@ -89,12 +89,12 @@ class HttpTransport:
             max_line_size=_MAX_HEADER_BYTES,
             max_field_size=_MAX_HEADER_BYTES,
             max_headers=_MAX_HEADERS,
-            # Unpacked here, and little read ahead: 128 lanes may wait for memory at once.
+            # Decompress here and read little ahead: 128 lanes may wait for memory at once.
             auto_decompress=False,
             read_bufsize=_READ_AHEAD_BYTES,
             # Proxy and .netrc settings of the environment must not send the key elsewhere.
             trust_env=False,
-            # No cookie of one answer changes the next.
+            # No cookie of one response affects the next.
             cookie_jar=aiohttp.DummyCookieJar(),
         )
         return self
@@ -108,29 +108,29 @@ class HttpTransport:
         await self._session.close()
 
     async def get(self, path_and_query: str, hold: Hold) -> Answer:
-        """One GET, never redirected: a redirect would take the key to where it points."""
+        """Sends one GET and follows no redirect, which would take the key to its target."""
         url = URL(self._base_url + path_and_query, encoded=True)
         try:
             async with (
                 asyncio.timeout(self._timeout_seconds * _WHOLE_ANSWER_FACTOR) as deadline,
-                # The key travels with the request alone: the session and its repr never hold it.
+                # Only the request carries the key: the session and its repr never hold it.
                 self._session.get(url, headers=self._headers, allow_redirects=False) as response,
             ):
                 body = await _read(response, hold, deadline)
                 return Answer(response.status, response.headers, body)
-        # LookupError: aiohttp's, where the names are forgotten while another task looks one up.
+        # LookupError: aiohttp's, if the DNS cache is cleared while another task looks a name up.
         except (aiohttp.ClientError, OSError, ValueError, LookupError, BadlyPacked) as error:
-            # aiohttp keeps the error, whose frames hold what was read of the body: a cycle.
+            # aiohttp keeps the error, and its traceback would keep the partial body: a cycle.
             trouble = self._trouble(error.with_traceback(None))
-        # The name may lead elsewhere by now.
+        # The host name may resolve to another address by now.
         self._connector.clear_dns_cache()
         raise trouble
 
     def _trouble(self, error: Exception) -> ConnectionTrouble:
-        """The error in words of ours: aiohttp's may name the whole address, and so a cursor."""
+        """Describes the error in our words: aiohttp's may show the whole URL, with a cursor."""
         host, seconds = self._host, f"{self._timeout_seconds:g} s"
         if isinstance(error, aiohttp.ClientConnectorCertificateError):
-            # OpenSSL's words: what is wrong, and at most the name of the host.
+            # OpenSSL's text says what is wrong and names at most the host.
             reason = str(getattr(error.certificate_error, "verify_message", "")).rstrip(".")
             return ConnectionTrouble(
                 f"the certificate of {host} is not valid ({reason})", certificate_advice(host)
@@ -153,10 +153,10 @@ class HttpTransport:
 
 
 def _of_answer(error: Exception) -> str:
-    """What was wrong with an answer that began to come."""
+    """Describes what was wrong with a response that had begun to arrive."""
     if isinstance(error, aiohttp.ClientPayloadError | BadlyPacked):
         return "the answer was cut short or badly packed"
-    # The parser's own words, of which none are shown.
+    # The parser's own text, which is never shown.
     said = error.message if isinstance(error, aiohttp.ClientResponseError) else ""
     if said.startswith("Got more than"):
         return "the answer could not be read: a header of it is longer than 64 KB"
@@ -166,8 +166,8 @@ def _of_answer(error: Exception) -> str:
 
 
 async def _read(response: aiohttp.ClientResponse, hold: Hold, deadline: asyncio.Timeout) -> bytes:
-    """The body, unpacked, in pieces so that its length is known before it fills the memory."""
-    # Of a packed body the length on the wire, which is less.
+    """Reads and decompresses the body in pieces, so its length is known before it fills memory."""
+    # For a compressed body, this is the length on the wire, which is less.
     await _grow(hold, response.content_length or 0, response, deadline)
     unpacker = Unpacker(response.headers.get("Content-Encoding", ""))
     pieces: list[bytes] = []
@@ -184,7 +184,7 @@ async def _read(response: aiohttp.ClientResponse, hold: Hold, deadline: asyncio.
 async def _grow(
     hold: Hold, size_bytes: int, response: aiohttp.ClientResponse, deadline: asyncio.Timeout
 ) -> None:
-    """Waits for the memory with all clocks stopped: it is not the server that keeps us waiting."""
+    """Waits for memory with all timeouts suspended, since the server does not cause this wait."""
     if size_bytes > MAX_BODY_BYTES:
         raise BodyTooLarge
     if hold.fits(size_bytes):

@@ -1,4 +1,4 @@
-"""Places that tasks take in turn: those in a hurry first, else in the order of asking."""
+"""Places that tasks take in turn: urgent tasks first, otherwise first come, first served."""
 
 import asyncio
 from collections import deque
@@ -13,7 +13,7 @@ class Turns:
         self._later: deque[asyncio.Future[None]] = deque()
 
     async def take(self, *, gives_way: bool = False) -> None:
-        """Takes a place. Whoever gives way waits until nobody else does."""
+        """Takes a place. A task that gives way waits until no other task is waiting."""
         if self._free > 0:
             self._free -= 1
             return
@@ -24,12 +24,12 @@ class Turns:
             await granted
         except asyncio.CancelledError:
             if not granted.cancelled():
-                # The place was granted in the same turn of the loop: it goes to the next.
+                # The place was granted in the same iteration of the loop: pass it on.
                 self.give_back()
             raise
 
     def give_back(self) -> None:
-        """Frees a place, or hands it to the next who waits."""
+        """Frees a place, or hands it to the next waiter."""
         for waiters in (self._first, self._later):
             while waiters:
                 granted = waiters.popleft()

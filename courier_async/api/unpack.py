@@ -1,6 +1,6 @@
-"""Packed bodies, unpacked in small pieces: what is not read yet takes no memory.
+"""Decompresses bodies in small pieces, so that what is not read yet takes no memory.
 
-aiohttp unpacks a quarter of a megabyte ahead, which 128 lanes that wait would all hold.
+aiohttp decompresses a quarter of a megabyte ahead, which each of 128 waiting lanes would hold.
 """
 
 import zlib
@@ -8,17 +8,17 @@ from collections.abc import Iterator
 from typing import Final
 
 _PIECE_BYTES: Final = 64 * 1024
-# zlib's names for "a gzip or zlib head tells which" and "no head at all".
+# zlib's values for "detect a gzip or zlib header" and "no header".
 _WITH_HEAD: Final = zlib.MAX_WBITS | 32
 _RAW: Final = -zlib.MAX_WBITS
 
 
 class BadlyPacked(Exception):
-    """The body is not packed as its head says, or not to its end."""
+    """The body is not compressed as its header says, or it is cut short."""
 
 
 class Unpacker:
-    """Unpacks one body. encoding: the answer's Content-Encoding, "" for none."""
+    """Decompresses one body. encoding: the response's Content-Encoding, "" for none."""
 
     def __init__(self, encoding: str) -> None:
         self._encoding = encoding.strip().lower()
@@ -28,7 +28,7 @@ class Unpacker:
         self._unpacking: zlib._Decompress | None = None
 
     def pieces(self, packed: bytes) -> Iterator[bytes]:
-        """What the next bytes of the body unpack to. Raises BadlyPacked."""
+        """Yields the body's next bytes, decompressed. Raises BadlyPacked if they are corrupt."""
         if not self._is_packed:
             yield packed
             return
@@ -41,7 +41,7 @@ class Unpacker:
             except zlib.error:
                 raise BadlyPacked from None
             packed = self._unpacking.unconsumed_tail
-            # After a full piece, output may be left although all input has been consumed.
+            # After a full piece, output may remain although all input has been consumed.
             is_more = bool(packed) or len(piece) == _PIECE_BYTES
             if self._unpacking.eof:
                 # A gzip body may have several parts, one after another.
@@ -52,11 +52,11 @@ class Unpacker:
                 yield piece
 
     def finish(self) -> None:
-        """Raises BadlyPacked where the body ended midway."""
+        """Raises BadlyPacked if the body ended early."""
         if self._unpacking is not None:
             raise BadlyPacked
 
     def _window_bits(self, first_byte: int) -> int:
-        """Some servers leave out the head of "deflate", which is 8 in its lower half."""
+        """Checks for the zlib header (lower half 8), which some servers omit from "deflate"."""
         is_raw = self._encoding == "deflate" and first_byte & 0x0F != 8
         return _RAW if is_raw else _WITH_HEAD

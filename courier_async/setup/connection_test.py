@@ -1,6 +1,6 @@
-"""What the setup form's tests ask of Courier: is the key accepted, and what may it read?
+"""The setup form's tests: does Courier accept the key, and which streams can it read?
 
-One page of each stream, with the sync's own client, but bounded: a person waits for the answer.
+Each reads one page per stream with the sync's own client, but in limited time: a person waits.
 """
 
 import asyncio
@@ -27,11 +27,11 @@ from courier_async.settings import Settings
 
 _MAX_RETRIES: Final = 1
 _TIMEOUT_SECONDS: Final = 10.0
-# Over all tries and whatever wait Courier asks for, so that no test outlasts it but by the time
-# for which the rate that is set holds its requests back.
+# Covers all retries and any wait that Courier asks for. A test exceeds it only by the time for
+# which the configured rate holds its requests back.
 _WHOLE_TEST_SECONDS: Final = 30.0
 
-# Table -> why its stream cannot be read, or None where it can.
+# Table -> why its stream cannot be read, or None if it can.
 Findings = Mapping[str, CourierError | None]
 
 _DENIALS: Final = {
@@ -42,7 +42,7 @@ _DENIALS: Final = {
 
 
 def key_trouble(configuration: Mapping[str, Any]) -> str | None:
-    """Why the key is not accepted and what to do, or None where some stream can be read."""
+    """Returns why the key is not accepted and what to do, or None if it can read some stream."""
     try:
         settings = Settings.from_configuration(configuration)
     except ValueError as error:
@@ -51,7 +51,7 @@ def key_trouble(configuration: Mapping[str, Any]) -> str | None:
 
 
 def streams_trouble(configuration: Mapping[str, Any]) -> str | None:
-    """Which streams can be read, which not, and why; or None where all can."""
+    """Returns which streams can and cannot be read, and why, or None if all can."""
     try:
         settings = Settings.from_configuration(configuration)
     except ValueError as error:
@@ -60,7 +60,7 @@ def streams_trouble(configuration: Mapping[str, Any]) -> str | None:
 
 
 def trouble_with_streams(settings: Settings, findings: Findings) -> str | None:
-    """The sentences on streams that cannot be read; None where there is none."""
+    """Describes the streams that cannot be read, in sentences; None if there are none."""
     readable = [table for table, error in findings.items() if error is None]
     if not readable:
         return trouble_with_key(settings, findings)
@@ -81,14 +81,14 @@ def trouble_with_streams(settings: Settings, findings: Findings) -> str | None:
 
 
 def trouble_with_key(settings: Settings, findings: Findings) -> str | None:
-    """The sentences on a key that can read nothing; None where some stream can be read."""
+    """Describes a key that can read nothing, in sentences; None if it can read some stream."""
     errors = [error for error in findings.values() if error is not None]
     refusal = next((error for error in errors if isinstance(error, KeyRefused)), None)
     if refusal is not None:
         return f"{refusal}. {refusal.advice}"
     if len(errors) < len(findings):
         return None
-    # A bad key has been seen to get 403, so that one stream alone would tell nothing.
+    # A bad key has been seen to get 403, so a 403 on one stream alone proves nothing.
     if all(isinstance(error, Refused) and error.status in (402, 403) for error in errors):
         texts = ", ".join(sorted({str(error) for error in errors}))
         return f"The key can read no stream ({texts}). {KEY_ADVICE}"
@@ -121,10 +121,10 @@ async def _ask(settings: Settings) -> Findings:
 
 
 async def ask(settings: Settings, transport: Transport) -> Findings:
-    """What the first page of each stream comes to. Raises nothing of Courier.
+    """Requests the first page of each stream. Returns errors instead of raising them.
 
-    Children are asked for one row of their parent; where there is no such row, what holds of the
-    parent holds of them.
+    Children are requested for one row of their parent. If there is no such row, they share the
+    parent's result.
     """
     client = CourierClient(
         transport, Pacer(per_second=settings.requests_per_second), max_retries=_MAX_RETRIES

@@ -1,4 +1,4 @@
-"""The fields of Fivetran's setup form as data: what a person is asked, and in which words."""
+"""The fields of Fivetran's setup form as data: what the user is asked, and in which words."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -17,9 +17,9 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """name: the configuration key. choices: of a CHOICE, (value, label) each.
+    """One field. name: the configuration key. choices: (value, label) pairs of a CHOICE.
 
-    What is left empty has its default, which the description tells: a form has none of its own.
+    An empty field means the default, which the description states: forms have no defaults.
     """
 
     name: str
@@ -63,7 +63,7 @@ FIELDS: Final[tuple[Field, ...]] = (
         "Deliveries, opens and clicks. 0 to 365. Default: 30.",
     ),
     Field(
-        # No toggle: one that nobody touches is off, and would turn the default off.
+        # Not a toggle: an untouched toggle is off, which would turn off the default.
         "capture_deletes",
         "Mark rows as deleted when they are deleted in Courier",
         "Never messages and audit events. Default: true.",

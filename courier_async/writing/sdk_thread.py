@@ -1,7 +1,7 @@
-"""One thread of our own on which the SDK is called.
+"""A dedicated thread for all calls to the SDK.
 
-The SDK's operations block while the destination is slow: on the event loop's thread they would
-stop every request. asyncio's own threads would keep a process from ending while one of them
+The SDK's operations block while the destination is slow. On the event loop's thread they would
+stall every request. asyncio's own threads would keep the process from exiting while one of them
 waits for a consumer that is gone; this one is a daemon.
 """
 
@@ -22,7 +22,7 @@ class Worker(Protocol):
     """Runs jobs one after another, off the event loop."""
 
     async def run(self, job: Callable[[], T]) -> T:
-        """The job's result, or what it raised. A job that is cancelled in time never begins."""
+        """Returns the job's result or raises its error. A job cancelled in time never starts."""
         ...
 
 
@@ -46,10 +46,10 @@ class SdkThread:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        # What has not begun never will: no operation may follow the end of a sync.
+        # Jobs that have not started never will: no operation may follow the end of a sync.
         self._closed = True
         self._jobs.put(None)
-        # A job that blocks without end is left behind: its thread dies with the process.
+        # A job that blocks forever is abandoned: its thread dies with the process.
         self._thread.join(_JOIN_SECONDS)
 
     async def run(self, job: Callable[[], T]) -> T:
@@ -69,7 +69,7 @@ class SdkThread:
 
 
 def _presentable(error: BaseException) -> BaseException:
-    """A future takes no StopIteration and must not carry what would end the process."""
+    """Wraps StopIteration, which a future rejects, and anything that would end the process."""
     if isinstance(error, Exception) and not isinstance(error, StopIteration):
         return error
     return RuntimeError(f"{type(error).__name__} in the destination's own code: {error}")

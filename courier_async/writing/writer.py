@@ -1,6 +1,6 @@
-"""The one writer: rows to op.upsert, then the stream's next state, then a checkpoint when due.
+"""The only writer: rows to op.upsert, then the stream's next state, then a checkpoint when due.
 
-All calls of the SDK's operations stand here, and all are made on one thread.
+All calls to the SDK's operations are in this file, and all run on one thread.
 """
 
 import asyncio
@@ -17,11 +17,11 @@ from courier_async.writing.sdk_thread import Worker
 
 log = logging.getLogger(__name__)
 
-# Pages that may wait: enough that no walk waits for a writer that keeps up. What they take of
-# the memory is bounded where their answers are read (api/memory.py).
+# Pages that may wait: enough that no walk waits for a writer that keeps up. Their memory is
+# bounded where responses are read (api/memory.py).
 QUEUE_PAGES: Final = 64
-# A hop to the thread costs as much as the rows of five pages, so a page waits a moment for
-# others, unless so many wait already or the destination takes longer than that.
+# A hop to the thread costs as much as the rows of five pages, so a page waits briefly for
+# others, unless enough are waiting already or the destination takes longer than that.
 _GATHER_SECONDS: Final = 0.03
 _ENOUGH_PAGES: Final = 8
 # How long a sync that is told to stop waits for its last checkpoint.
@@ -29,7 +29,7 @@ _SAVE_SECONDS: Final = 30.0
 
 
 class Operations(Protocol):
-    """What the writer needs of the SDK's `Operations`."""
+    """The part of the SDK's `Operations` that the writer needs."""
 
     def upsert(self, table: str, data: dict[str, Any]) -> Any: ...
     def delete(self, table: str, keys: dict[str, Any]) -> Any: ...
@@ -42,7 +42,7 @@ class OperationFailed(Exception):
 
 
 class Writer:
-    """Takes batches in the order in which they were put; `queue` is None-terminated."""
+    """Writes batches in the order of the `queue`, which ends with None."""
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class Writer:
         try:
             while True:
                 items, last = await self._waiting()
-                # One hop to the thread for all that waits: a hop a page costs more than its rows.
+                # One hop to the thread for all of them: a hop per page costs more than its rows.
                 began = self._clock()
                 await self._worker.run(lambda: self._write(items, last=last))  # noqa: B023
                 self._write_seconds = self._clock() - began
@@ -84,7 +84,7 @@ class Writer:
                 if last:
                     return
         finally:
-            # After this no operation is called, whatever the thread is still busy with.
+            # After this no operation is called, even if the thread is still busy.
             self._stopped = True
 
     async def save(self) -> None:
@@ -98,12 +98,12 @@ class Writer:
             self._stopped = True
 
     def _save(self) -> None:
-        # Allowed again only here, on the thread: what it was busy with has ended by now.
+        # Allow operations again only here, on the thread: its previous job has ended by now.
         self._stopped = False
         self._checkpoint()
 
     async def _waiting(self) -> tuple[list[Batch | Notice], bool]:
-        """All items now in the queue, at least one; or none once a checkpoint is due."""
+        """Returns all queued items, waiting for at least one; none once a checkpoint is due."""
         items: list[Batch | Notice] = []
         try:
             async with asyncio.timeout(self._seconds_to_checkpoint()):
@@ -121,7 +121,7 @@ class Writer:
 
     def _may_gather(self) -> bool:
         is_quick = self._write_seconds < _GATHER_SECONDS
-        # An interval of 0 asks for a checkpoint as soon as there is a page.
+        # An interval of 0 means a checkpoint as soon as there is a page.
         return is_quick and bool(self._interval_seconds) and self.queue.qsize() < _ENOUGH_PAGES
 
     def _seconds_to_checkpoint(self) -> float | None:
@@ -130,7 +130,7 @@ class Writer:
         return max(0.0, self._interval_seconds - (self._clock() - self._saved_at))
 
     def _write(self, items: list[Batch | Notice], *, last: bool) -> None:
-        """What waits, in order, on the worker's thread."""
+        """Writes the items in order, on the worker's thread."""
         due = not items
         for item in items:
             if isinstance(item, Notice):
@@ -141,7 +141,7 @@ class Writer:
             if self._clock() - self._saved_at >= self._interval_seconds:
                 self._checkpoint()
         if last and not self._stopped:
-            # No operation follows this checkpoint, so the rows are what the state says.
+            # No operation follows this checkpoint, so the rows match the state.
             self._state.open -= {stream.table for stream in self._streams}
         if last or (due and self._unsaved):
             self._checkpoint()
@@ -153,8 +153,8 @@ class Writer:
         for row in batch.rows:
             if self._stopped:
                 return
-            # The row goes out before the state that claims it: a crash between the two only
-            # reads the page again.
+            # The row is sent before the state that claims it: after a crash in between, the
+            # page is just read again.
             self._call(stream.table, "upsert", row)
             counts.sent += 1
         for key in batch.deletes:
@@ -164,7 +164,7 @@ class Writer:
             self._call(stream.table, "delete", dict(zip(stream.key_columns, key, strict=True)))
             counts.deleted += 1
         if self._stopped:
-            # A batch before this one may not have been written whole.
+            # An earlier batch may be only partly written.
             return
         self._remember(batch)
         if batch.state is not None:
@@ -172,7 +172,7 @@ class Writer:
         self._unsaved = True
 
     def _remember(self, batch: Batch) -> None:
-        """Notes what has been sent; of a stream too large to be remembered, nothing."""
+        """Records which rows were sent, except for a stream too large to remember."""
         table = batch.stream.table
         for message_id in batch.done:
             self._state.due.get(table, {}).pop(message_id, None)
@@ -190,10 +190,10 @@ class Writer:
                 rows.forget(key)
 
     def _mark_open(self, stream: Stream) -> None:
-        """Saves, ahead of the first row, that rows may have been sent since.
+        """Saves, before the first row, that rows may be sent from here on.
 
-        A sync that dies leaves nobody who knows which of its rows have landed. One checkpoint
-        marks every stream of this sync.
+        After a sync dies, nothing tells which of its rows have landed. One checkpoint marks
+        every stream of this sync.
         """
         if self._is_marked_open or not stream.keeps_rows or self._stopped:
             return
@@ -208,7 +208,7 @@ class Writer:
             failed = type(error).__name__
         else:
             return
-        # Raised here, apart from the SDK's own error, which may show the value.
+        # Raise here, not chained to the SDK's own error, which may show the value.
         raise OperationFailed(
             f"{table}: Fivetran did not take a row ({operation} raised {failed}). All that was "
             "saved before is kept. If it comes again, report it with the name of the table."
