@@ -24,6 +24,8 @@ _KNOWN_KINDS: Final = frozenset(
 )
 _ERROR_FIELDS: Final = ("message", "errorMessage", "error", "type")
 _BAD_KEY_TEXT: Final = "Invalid or missing authentication credentials"
+# API Gateway's own texts for an unknown route and for a blocked request; Courier adds a `type`.
+_GATEWAY_TEXTS: Final = frozenset({"Not Found", "Forbidden"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +37,15 @@ class Body:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """A failure that a retry may fix. reason: what failed. advice: what to do if it persists."""
+    """A failure that a retry may fix. reason: what failed. advice: what to do if it persists.
+
+    refusal: what the failure means if it persists; None: that Courier is unavailable.
+    """
 
     reason: str
     retry_after_seconds: float | None = None
     advice: str = COURIER_ADVICE
+    refusal: Refused | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +84,16 @@ def meaning_of(
         return Failed(f"Courier answered {status}", told)
     if 300 <= status < 400:
         return Refused(status, ", a redirect, which is not followed; check base_url")
-    return Refused(status, _kind_of(_error_of(body)))
+    return _of_refusal(status, _error_of(body), told)
+
+
+def _of_refusal(status: int, error: dict[str, Any] | None, told: float | None) -> Meaning:
+    """A refusal by Courier is final; a gateway's may last for seconds, as during a deployment."""
+    refusal = Refused(status, _kind_of(error))
+    is_courier = error is not None and (
+        "type" in error or error.get("message") not in _GATEWAY_TEXTS
+    )
+    return refusal if is_courier else Failed(str(refusal), told, refusal=refusal)
 
 
 def _of_ok(body: bytes, arrays: tuple[str, ...]) -> Meaning:
@@ -108,7 +123,7 @@ def _of_forbidden(headers: Mapping[str, str], body: bytes, told: float | None) -
         return TooMany(403, told)
     if error.get("type") == "authentication_error" or error.get("message") == _BAD_KEY_TEXT:
         return BadKey(403)
-    return Refused(403, _kind_of(error))
+    return _of_refusal(403, error, told)
 
 
 def _error_of(body: bytes) -> dict[str, Any] | None:

@@ -129,6 +129,8 @@ class CourierClient:
             return await self._try(_Request(path_and_query, counts, lane, own_pacer, arrays))
         except _Retry as retry:
             failed = retry.failed
+        if failed.refusal is not None:
+            raise failed.refusal
         times = "try" if self._tries == 1 else "tries"
         text = f"no usable answer after {self._tries} {times}: {failed.reason}"
         raise Unavailable(text, failed.advice)

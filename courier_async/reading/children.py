@@ -252,6 +252,10 @@ class ChildrenReader:
             owed.pop(parent, None)
             if parents.whole and parent not in self._unusable:
                 self._compare(parent, seen, batch, parents.now)
+        elif _may_be_gone(end) and not owed.get(parent) and len(owed) < MOST_OWED:
+            # It may have been deleted since it was listed, so the next sync asks once more.
+            self._unknown += 1
+            owed[parent] = True
         elif is_not_found(error) and not end.was_answered:
             self._unknown += 1
             owed.pop(parent, None)
@@ -293,6 +297,12 @@ class ChildrenReader:
             self.state = replace(self.state, missing=missing)
         for key in (*batch.deletes, *batch.forgotten):
             rows.forget(key)
+
+
+def _may_be_gone(end: _End) -> bool:
+    """Whether the response fits an unknown parent; for tenants, only 400 is documented."""
+    is_refused = isinstance(end.error, Refused) and end.error.status in (400, 404)
+    return is_refused and not end.was_answered
 
 
 def _is_unknown(end: _End) -> bool:

@@ -15,6 +15,7 @@ from urllib.parse import quote
 from courier_async.catalog.stream import DAY_MS, HOUR_MS, Key, Stream
 from courier_async.errors import BadAnswer, CourierError, Refused
 from courier_async.reading.fetches import Ask
+from courier_async.reading.first_failures import is_not_in_plan
 from courier_async.state.position import Missing
 from courier_async.state.sent_rows import key_of_text, key_text
 
@@ -38,6 +39,7 @@ class Says(Enum):
 
     ALIVE = "alive"
     GONE = "gone"
+    DENIED = "denied"
     NOTHING = "nothing"
 
 
@@ -191,6 +193,8 @@ async def _says(stream: Stream, key: Key, ask_path: AskPath) -> Says:
     try:
         await ask_path(path)
     except Refused as refusal:
+        if is_not_in_plan(refusal):
+            return Says.DENIED
         # For tenants, only 400 is documented for an unknown id; a redirect says nothing about it.
         return Says.GONE if 400 <= refusal.status < 500 else Says.NOTHING
     except BadAnswer:

@@ -192,6 +192,10 @@ class Walk:
         self._began = True
         start = self.clock.start
         self.state = trusted(self.state, start)
+        missed = self.state.children_missed
+        if missed is not None and not self._depth.reads_missed:
+            # A later sync that finishes this walk must not conclude that it met none.
+            self.state = with_missed(self.state, missed.time, start)
         self._probe.begin(self.state, start)
         head.saved = replace(head.saved, started_at=start)
         if self._course.may_stop:

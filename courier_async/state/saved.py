@@ -116,9 +116,12 @@ class State:
 
 
 def _keep_missing_within_bounds(streams: dict[str, dict[str, Any]]) -> None:
-    """Leaves out the rows that have been missing for the shortest time if there are too many."""
+    """Leaves out the rows that have been missing for the shortest time if there are too many.
+
+    The table that has the most comes last, so that it does not leave the others without room.
+    """
     room = MOST_MISSING_BYTES
-    for values in streams.values():
+    for values in sorted(streams.values(), key=lambda values: len(values.get("missing", ()))):
         missing: dict[str, Any] = values.get("missing", {})
         sizes = {text: json_bytes(text) + _MISSING_BYTES for text in missing}
         if sum(sizes.values()) > room:

@@ -9,7 +9,7 @@ import asyncio
 import queue
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from types import TracebackType
 from typing import Any, Final, Protocol, TypeVar
 
@@ -70,6 +70,7 @@ class SdkThread:
 
 def _presentable(error: BaseException) -> BaseException:
     """Wraps StopIteration, which a future rejects, and anything that would end the process."""
-    if isinstance(error, Exception) and not isinstance(error, StopIteration):
+    is_for_asyncio = isinstance(error, StopIteration | CancelledError)
+    if isinstance(error, Exception) and not is_for_asyncio:
         return error
     return RuntimeError(f"{type(error).__name__} in the destination's own code: {error}")

@@ -6,6 +6,7 @@ from pathlib import Path
 from courier_async.api.memory import SHARE_BYTES
 from courier_async.api.transport import MAX_BODY_BYTES
 from courier_async.reading.deletes import MOST_ASKED
+from courier_async.state.saved import VERSION
 from courier_async.state.sent_rows import MOST_BYTES, MOST_ROWS
 from tests.support.end_to_end import DebugFolder, succeeded
 from tests.support.fake_courier.thread import FakeCourierThread
@@ -45,6 +46,7 @@ BEHIND_ANOTHER = (
     "Check api_key in the configuration against Settings > API Keys",
     "(not shown)",
     "Invalid or missing authentication credentials",
+    "Not Found",
     "Got more than",
     "Too many headers",
     "Tunnel connection failed",
@@ -135,6 +137,10 @@ def test_the_limits_are_those_of_the_code() -> None:
         f"| an answer | {MAX_BODY_BYTES // 2**20} MB; larger than {SHARE_BYTES // 1024} KB, one"
         in limits
     )
+
+
+def test_the_state_is_shown_in_its_present_version() -> None:
+    assert f'{{"version": {VERSION}, "source"' in OPERATIONS
 
 
 def test_one_stream_can_be_synced_again_as_the_document_says(tmp_path: Path) -> None:

@@ -15,7 +15,14 @@ if TYPE_CHECKING:
 
 # The random source, the plan, the weather to change, a table that is read.
 Mode = Callable[[Random, Plan, "Weather", str], None]
-_HEALING = (408, 409, 425, 500, 502, 503, 504, 520, 524, 529, 530)
+_STATUSES = (408, 409, 425, 500, 502, 503, 504, 520, 524, 529, 530)
+_HEALING: tuple[dict[str, Any], ...] = (
+    *[{"status": status} for status in _STATUSES],
+    # A gateway that does not know the route, or blocks a request, for a moment.
+    {"status": 404, "body": "default backend - 404"},
+    {"status": 404, "body": {"message": "Not Found"}},
+    {"status": 403, "body": {"message": "Forbidden"}},
+)
 
 
 def add(random: Random, plan: Plan, weather: Weather, *, times_ms: list[int], now_ms: int) -> None:
@@ -68,10 +75,10 @@ def other_key(random: Random, plan: Plan, weather: Weather, table: str) -> None:
 
 
 def failing_now_and_then(random: Random, plan: Plan, weather: Weather, table: str) -> None:
-    """Any status that a retry resolves; with three retries, no series of three matters."""
+    """Any failure that a retry resolves; with three retries, no series of three matters."""
     weather.settings["max_retries"] = 3
     every = random.choice((3, 5))
-    _rule(weather, stream=table, status=random.choice(_HEALING), every=every)
+    _rule(weather, stream=table, every=every, **random.choice(_HEALING))
 
 
 def error_inside_200(random: Random, plan: Plan, weather: Weather, table: str) -> None:

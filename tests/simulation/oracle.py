@@ -26,7 +26,7 @@ State = dict[str, Any]
 FRESH_MS = {"message": HOUR_MS + 9 * 60_000, "audit_event": DAY_MS + 9 * 60_000}
 # The Date header has no milliseconds.
 _DATE_MS = 2_000
-_SILENT = (401, 429)
+_SILENT = (401, 402, 403, 429)
 
 
 @dataclass(slots=True)

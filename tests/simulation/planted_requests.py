@@ -106,6 +106,13 @@ def a_limit_by_403_taken_for_a_refusal() -> Patches:
     yield patch.object(answers, "_of_forbidden", of_forbidden)
 
 
+def a_gateway_error_taken_for_a_refusal() -> Patches:
+    def of_refusal(status: int, error: Any, told: Any) -> Any:
+        return Refused(status, "")
+
+    yield patch.object(answers, "_of_refusal", of_refusal)
+
+
 def an_error_inside_a_200_is_not_tried_again() -> Patches:
     yield patch.object(answers, "_is_error", lambda value, arrays: False)
 

@@ -477,6 +477,41 @@ async def test_a_parent_that_failed_and_goes_is_no_longer_owed(house: House) -> 
     assert house.is_equal()
 
 
+@pytest.mark.parametrize("status", [400, 404])
+async def test_a_parent_deleted_between_its_listing_and_its_children_fails_no_sync(
+    status: int,
+) -> None:
+    # For tenants, only 400 is documented for an unknown id.
+    house = House("tenant")
+    await house.sync()
+    gone = house.parent_with_children()
+    house.rules({"stream": house.child, "parent": gone, "status": status})
+    await house.sync()
+    house.account.delete("tenant", gone)
+    for _ in range(3):
+        await house.sync()
+    assert house.is_equal()
+
+
+async def test_a_listed_parent_that_is_unknown_once_is_read_in_the_next_sync() -> None:
+    house = House(children_refresh_hours=720.0)
+    parent = house.parent_with_children()
+    house.rules({"stream": house.child, "parent": parent, "status": 404, "times": 1})
+    await house.sync()
+    assert not house.is_equal()
+    await house.sync()
+    assert house.is_equal()
+
+
+async def test_a_listed_parent_that_is_refused_in_two_syncs_fails_them() -> None:
+    house = House("tenant")
+    await house.sync()
+    parent = house.parent_with_children()
+    house.rules({"stream": house.child, "parent": parent, "status": 400})
+    await house.sync()
+    await house.fails(f"1 row of tenant, such as {parent!r}: Courier answered 400")
+
+
 async def test_a_listed_parent_that_answers_404_keeps_its_children(house: House) -> None:
     parent = house.parent_with_children()
     house.rules({"stream": house.child, "parent": parent, "status": 404})

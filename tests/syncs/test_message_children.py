@@ -210,6 +210,24 @@ async def test_missed_children_are_looked_for_once_though_each_walk_down_there_i
     assert "children_missed" not in house.state["streams"]["message"]
 
 
+@pytest.mark.parametrize("how", ["fails", "dies"])
+async def test_missed_children_land_though_a_walk_that_did_not_look_for_them_is_finished_later(
+    monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    house = await with_missed_children(monkeypatch)
+    # Ten days on, all messages are read by age. As the table's due messages were too many when
+    # this sync began, it does not look for missed children.
+    if how == "fails":
+        house.rules({"stream": "message", "status": 500, "after": 25})
+    sink = Sink(crash_at=600 if how == "dies" else None)
+    with contextlib.suppress(SyncFailed, Crash):
+        await house.sync(hours=240, message_lanes=1, sink=sink)
+    house.rules()
+    for _ in range(30):
+        await house.sync(hours=24)
+    assert house.is_equal()
+
+
 async def test_while_a_table_fails_the_children_of_the_other_are_not_read_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -1,6 +1,7 @@
 """The one thread on which the SDK is called."""
 
 import asyncio
+import concurrent.futures
 import subprocess
 import sys
 import textwrap
@@ -87,6 +88,7 @@ async def test_an_exception_of_a_job_is_raised_where_it_was_asked_for() -> None:
         StopIteration(7),
         GeneratorExit(),
         asyncio.CancelledError(),
+        concurrent.futures.CancelledError(),
         BaseExceptionGroup("several", [SystemExit(1)]),
     ],
     ids=repr,
