@@ -50,11 +50,15 @@ class KeyRefused(CourierError):
 
 
 class Refused(CourierError):
-    """A response that no retry can change. `status` decides what happens next."""
+    """A response that no retry can change. `status` decides what happens next.
 
-    def __init__(self, status: int, kind: str) -> None:
+    by_gateway: a gateway in front of Courier may have refused the request, and only for a while.
+    """
+
+    def __init__(self, status: int, kind: str, *, by_gateway: bool = False) -> None:
         super().__init__(f"Courier answered {status}{kind}")
         self.status = status
+        self.by_gateway = by_gateway
 
     @property
     def advice(self) -> str:

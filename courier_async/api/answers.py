@@ -24,8 +24,6 @@ _KNOWN_KINDS: Final = frozenset(
 )
 _ERROR_FIELDS: Final = ("message", "errorMessage", "error", "type")
 _BAD_KEY_TEXT: Final = "Invalid or missing authentication credentials"
-# API Gateway's own texts for an unknown route and for a blocked request; Courier adds a `type`.
-_GATEWAY_TEXTS: Final = frozenset({"Not Found", "Forbidden"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,16 +82,17 @@ def meaning_of(
         return Failed(f"Courier answered {status}", told)
     if 300 <= status < 400:
         return Refused(status, ", a redirect, which is not followed; check base_url")
+    if status >= 500:
+        return Refused(status, _kind_of(_error_of(body)))
     return _of_refusal(status, _error_of(body), told)
 
 
 def _of_refusal(status: int, error: dict[str, Any] | None, told: float | None) -> Meaning:
-    """A refusal by Courier is final; a gateway's may last for seconds, as during a deployment."""
-    refusal = Refused(status, _kind_of(error))
-    is_courier = error is not None and (
-        "type" in error or error.get("message") not in _GATEWAY_TEXTS
-    )
-    return refusal if is_courier else Failed(str(refusal), told, refusal=refusal)
+    """A refusal by Courier has a `type` and is final; a gateway's may last for seconds only."""
+    if error is not None and isinstance(error.get("type"), str):
+        return Refused(status, _kind_of(error))
+    refusal = Refused(status, "", by_gateway=True)
+    return Failed(str(refusal), told, refusal=refusal)
 
 
 def _of_ok(body: bytes, arrays: tuple[str, ...]) -> Meaning:

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import Generator, Mapping
 from typing import Any, Final
 
@@ -28,6 +29,8 @@ _FIRST_DELAY_SECONDS: Final = 1.0
 # How often one request may meet a limit while others of its stream are answered. Beyond that,
 # the limit affects this request alone.
 _MOST_LONE_LIMITS: Final = 5
+# After this many refusals by a gateway that outlasted their retries, a table has no such route.
+_MOST_LASTING: Final = 20
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -96,6 +99,8 @@ class CourierClient:
         self._budget = budget or MemoryBudget()
         self._refusals = Refusals()
         self._key_accepted = False
+        # Table -> refusals by a gateway in a row that outlasted their retries.
+        self._lasting: Counter[str] = Counter()
         # Created once: creating it costs more than parsing a page.
         self._try = backoff.on_exception(
             _delays,
@@ -130,6 +135,7 @@ class CourierClient:
         except _Retry as retry:
             failed = retry.failed
         if failed.refusal is not None:
+            self._lasting[counts.table] += 1
             raise failed.refusal
         times = "try" if self._tries == 1 else "tries"
         text = f"no usable answer after {self._tries} {times}: {failed.reason}"
@@ -141,8 +147,12 @@ class CourierClient:
         outcome = await self._reply_or_failure(request)
         if isinstance(outcome, Refused):
             raise outcome
+        table = request.counts.table
         if isinstance(outcome, Failed):
+            if outcome.refusal is not None and self._lasting[table] >= _MOST_LASTING:
+                raise outcome.refusal
             raise _Retry(outcome)
+        self._lasting[table] = 0
         return outcome
 
     async def _reply_or_failure(self, request: _Request) -> Reply | Failed | Refused:

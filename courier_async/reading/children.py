@@ -252,7 +252,7 @@ class ChildrenReader:
             owed.pop(parent, None)
             if parents.whole and parent not in self._unusable:
                 self._compare(parent, seen, batch, parents.now)
-        elif _may_be_gone(end) and not owed.get(parent) and len(owed) < MOST_OWED:
+        elif _may_be_gone(end) and not owed.get(parent) and len(owed) < MOST_OWED // 2:
             # It may have been deleted since it was listed, so the next sync asks once more.
             self._unknown += 1
             owed[parent] = True

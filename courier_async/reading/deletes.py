@@ -157,7 +157,7 @@ async def _ask_ids(
         for key, said in zip(some, answers, strict=True):
             if said is Says.GONE and tells_gone:
                 gone.keys.append(key)
-            elif said is Says.GONE:
+            elif said is Says.GONE or (said is Says.DENIED and tells_gone is False):
                 silent.add(key)
             else:
                 gone.missing[key_text(key)] = _asked(gone.missing[key_text(key)], said, now)

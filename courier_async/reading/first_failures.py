@@ -59,7 +59,7 @@ class FirstFailures:
         return self._errors[-1] if self.are_hopeless else None
 
 
-def is_not_found(error: CourierError | None) -> bool:
+def is_not_found(error: CourierError | None) -> TypeGuard[Refused]:
     return isinstance(error, Refused) and error.status == _NOT_FOUND
 
 

@@ -117,24 +117,22 @@ class PageOrder:
         self.in_order = 0
         # Within the hour's tolerance any order passes, so only a longer span counts.
         self.tells = False
-        self._newest: int | None = None
-        # How much newer the last page is than the first.
-        self._first: int | None = None
-        self._rise_ms = 0
-        # The oldest pages: the few that may be odd, and one more.
+        self._first = self._last = 0
+        # The oldest and the newest pages: the few that may be odd, and one more.
         self._lowest: list[int] = []
+        self._highest: list[int] = []
         self._tails: list[int] = []  # descending, stored negated for bisect
 
     def add(self, median: int | None) -> None:
         if median is None:
             return
         self.pages += 1
-        self._newest = median if self._newest is None else max(median, self._newest)
-        self._first = median if self._first is None else self._first
-        self._rise_ms = median - self._first
+        self._first, self._last = self._first or median, median
         insort(self._lowest, median)
+        insort(self._highest, median)
         del self._lowest[_FEW_PAGES + 1 :]
-        self.tells = self.tells or self._newest - self._lowest[0] > HOUR_MS
+        del self._highest[: -_FEW_PAGES - 1]
+        self.tells = self.tells or self._highest[-1] - self._lowest[0] > HOUR_MS
         at = bisect_left(self._tails, -median)
         self._tails.insert(at, -median)
         # This page cannot follow the first end that is more than an hour older: replace that end.
@@ -161,14 +159,15 @@ class PageOrder:
     def ends_newer(self) -> bool:
         """Whether the last page is newer than the first, as it is if the newest come last.
 
-        If more than a few pages are older than the first, the last is merely dated ahead.
+        If more than a few pages are older than the first, the last is merely dated ahead; if more
+        than a few are newer than the last, the first is merely dated back.
         """
-        descends = (
-            self._first is not None
-            and len(self._lowest) > _FEW_PAGES
-            and self._first - self._lowest[-1] > HOUR_MS
-        )
-        return self._rise_ms > HOUR_MS and not descends
+        if self._last - self._first <= HOUR_MS:
+            return False
+        has_few = len(self._lowest) <= _FEW_PAGES
+        is_ahead = self._first - self._lowest[-1] > HOUR_MS
+        is_back = self._highest[0] - self._last > HOUR_MS
+        return has_few or not (is_ahead or is_back)
 
     @property
     def is_hopeless(self) -> bool:

@@ -134,12 +134,18 @@ class MessageChildrenReader:
         """Returns one message's batches. The last marks it as done, unless it failed."""
         error = read.error
         self._due.finish(read.message_id)
-        is_gone = is_not_found(error)
-        self._failures.note(error, failed_before=self._due.failed_before(read.message_id))
-        self._unknown += is_gone
-        if error is not None and not is_gone:
+        failed_before = self._due.failed_before(read.message_id)
+        self._failures.note(error, failed_before=failed_before)
+        if is_not_found(error):
+            self._unknown += 1
+            if error.by_gateway and not failed_before:
+                # It may not have been Courier that answered, so the next sync asks once more.
+                _release(read)
+                return [self._due_again(read)]
+        elif error is not None:
+            self._failing[read.message_id] = error
             _release(read)
-            return [self._failed(read.message_id, read.time, error)]
+            return [self._due_again(read)]
         batches = []
         if not self._is_cut_short(read):
             for page, release in read.pages:
@@ -185,13 +191,12 @@ class MessageChildrenReader:
         first = time_of(event.get(field), self._pages.now_ms)
         return first is not None and first > read.time + HOUR_MS
 
-    def _failed(self, message_id: str, time: int, error: CourierError) -> Batch:
+    def _due_again(self, read: _Read) -> Batch:
         """Keeps the message due, after the others, and marks it as failed."""
-        self._failing[message_id] = error
         return Batch(
             stream=self._stream,
-            done=[message_id],
-            due={message_id: -time},
+            done=[read.message_id],
+            due={read.message_id: -read.time},
             due_in=(self._stream.table,),
         )
 

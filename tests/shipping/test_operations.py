@@ -46,7 +46,6 @@ BEHIND_ANOTHER = (
     "Check api_key in the configuration against Settings > API Keys",
     "(not shown)",
     "Invalid or missing authentication credentials",
-    "Not Found",
     "Got more than",
     "Too many headers",
     "Tunnel connection failed",

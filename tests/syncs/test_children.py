@@ -8,7 +8,7 @@ import pytest
 
 from courier_async.catalog.streams import BY_TABLE
 from courier_async.ending import SyncFailed
-from courier_async.reading import rounds
+from courier_async.reading import children, rounds
 from courier_async.state.sent_rows import key_text
 from tests.support.fake_courier import Account, FakeApi, Options
 from tests.support.harness import Crash, Sink, Tables, expected, expected_of, sync
@@ -501,6 +501,24 @@ async def test_a_listed_parent_that_is_unknown_once_is_read_in_the_next_sync() -
     assert not house.is_equal()
     await house.sync()
     assert house.is_equal()
+
+
+async def test_listed_parents_that_are_unknown_do_not_begin_a_round_in_each_sync(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for module in (children, rounds):
+        monkeypatch.setattr(module, "MOST_OWED", 10)
+    house = House(children_refresh_hours=720.0)
+    unknown = house.ids[:24]
+    house.rules(*[{"stream": house.child, "parent": p, "status": 404} for p in unknown])
+    asked = []
+    for _ in range(8):
+        before = house.api.traffic.by_stream[house.child]
+        (new,) = house.account.add("list")
+        house.account.members.add_members(house.child, new, 3)
+        await house.sync()
+        asked.append(house.api.traffic.by_stream[house.child] - before)
+    assert max(asked[2:]) < 10
 
 
 async def test_a_listed_parent_that_is_refused_in_two_syncs_fails_them() -> None:

@@ -7,12 +7,15 @@ import pytest
 from courier_async.catalog.streams import BY_TABLE
 from tests.support.harness import Tables, expected, expected_of
 from tests.support.virtual_sync import virtual_api, virtual_sync
-from tests.syncs.house import MESSAGES, House, messages_account, ready, small_account
+from tests.syncs.house import HOUR_MS, MESSAGES, House, messages_account, ready, small_account
 
-UNKNOWN_ROUTE = [
-    {"status": 404, "body": "default backend - 404"},
-    {"status": 404, "body": "<html><h1>404 Not Found</h1></html>"},
+# As API Gateway, an ingress, Kong, Spring and NestJS have it. Courier's own errors have a `type`.
+UNKNOWN_ROUTE: list[dict[str, Any]] = [
     {"status": 404, "body": {"message": "Not Found"}},
+    {"status": 404, "body": "default backend - 404"},
+    {"status": 404, "body": {"message": "no Route matched with those values"}},
+    {"status": 404, "body": {"status": 404, "error": "Not Found", "path": "/"}},
+    {"status": 404, "body": {"statusCode": 404, "message": ["no route"], "error": "Not Found"}},
 ]
 BLOCKED = {"status": 403, "body": {"message": "Forbidden"}}
 
@@ -21,20 +24,37 @@ def with_rules(*rules: dict[str, Any]) -> Any:
     return lambda api: api.change_options(rules=rules)
 
 
+WITH_EVENTS = (BY_TABLE["message"], BY_TABLE["message_event"])
+
+
+# The most of them last longer than all retries of a request.
+@pytest.mark.parametrize("times", [60, 128, 400])
 @pytest.mark.parametrize("answer", UNKNOWN_ROUTE, ids=str)
-def test_children_of_messages_requested_meanwhile_land(answer: dict[str, Any]) -> None:
-    rule = {"stream": "message_event", "after": 20, "times": 60, **answer}
-    api = virtual_api({"message": 200}, rules=[rule])
-    streams = (BY_TABLE["message"], BY_TABLE["message_event"])
-    synced = virtual_sync(api, streams=streams)
-    assert synced.error is None
-    tables = Tables()
-    tables.apply(synced.sink)
+def test_children_of_messages_requested_meanwhile_land(answer: dict[str, Any], times: int) -> None:
+    rule = {"stream": "message_event", "after": 20, "times": times, **answer}
+    api = virtual_api({"message": 300}, rules=[rule])
+    tables, state = Tables(), dict[str, Any]()
+    for _ in range(3):
+        synced = virtual_sync(api, state, streams=WITH_EVENTS)
+        assert synced.error is None
+        tables.apply(synced.sink)
+        state = synced.sink.last_state()
     assert tables.rows["message_event"] == expected_of(api, "message_event")
 
 
+def test_a_table_that_has_no_route_costs_little() -> None:
+    api = virtual_api({"message": 3_000}, rules=[{"stream": "message_event", **UNKNOWN_ROUTE[0]}])
+    state: dict[str, Any] = {}
+    for most in (3_200, 3_200, 0):
+        before = api.traffic.by_stream["message_event"]
+        synced = virtual_sync(api, state, streams=WITH_EVENTS)
+        state = synced.sink.last_state()
+        assert api.traffic.by_stream["message_event"] - before <= most
+        assert synced.seconds < 120
+
+
 def test_children_of_lists_requested_meanwhile_land() -> None:
-    rule = {"stream": "list_subscription", "after": 5, "times": 10, **UNKNOWN_ROUTE[0]}
+    rule = {"stream": "list_subscription", "after": 5, "times": 10, **UNKNOWN_ROUTE[1]}
     api = virtual_api({"list": 30, "list_subscription": 6}, rules=[rule])
     synced = virtual_sync(api, streams=(BY_TABLE["list"], BY_TABLE["list_subscription"]))
     assert synced.error is None
@@ -86,8 +106,27 @@ def test_rows_whose_ids_are_refused_for_want_of_permission_are_not_gone() -> Non
         assert house.sync(prepare=with_rules(rule)).deleted("brand") == []
 
 
+def test_a_key_that_may_not_read_rows_by_id_lets_rows_go_after_a_day() -> None:
+    house = ready()
+    for key in house.account.pick("brand", 3):
+        house.account.delete("brand", key)
+    rule = {"stream": "brand", "kind": "by_id", **BLOCKED}
+    house.syncs(6, after_ms=6 * HOUR_MS, prepare=with_rules(rule))
+    assert house.wrong == {}
+
+
+@pytest.mark.parametrize("message", [["no cursor"], {"en": "no cursor"}, 7, None], ids=str)
+def test_an_error_whose_message_is_not_text_fails_its_stream_alone(message: Any) -> None:
+    house = ready()
+    house.account.add("message", 3)
+    rule = {"stream": "brand", "status": 400, "body": {"statusCode": 400, "message": message}}
+    house.sync(fails=True, prepare=with_rules(rule))
+    assert house.error.startswith("1 of 7 streams")
+    assert house.wrong == {}
+
+
 def test_a_stream_that_has_no_route_is_skipped_with_a_warning() -> None:
     house = House(max_retries=2)
-    sink = house.sync(prepare=with_rules({"stream": "audience", **UNKNOWN_ROUTE[2]}))
+    sink = house.sync(prepare=with_rules({"stream": "audience", **UNKNOWN_ROUTE[0]}))
     assert [text for text in sink.warnings if text.startswith("audience: Courier answered 404")]
     assert house.requests("audience") == 3

@@ -201,6 +201,17 @@ def test_a_last_page_that_is_dated_ahead_says_nothing_below_a_few_that_descend(
     assert order.ends_newer is ends_newer
 
 
+@pytest.mark.parametrize(("newer", "ends_newer"), [(0, True), (3, True), (4, False), (50, False)])
+def test_a_first_page_that_is_dated_back_says_nothing_above_a_few_that_descend(
+    newer: int, ends_newer: bool
+) -> None:
+    order = PageOrder()
+    order.add(NOW - 400 * DAY_MS)
+    for age in range(newer + 5):
+        order.add(NOW - min(age, newer) * DAY_MS)
+    assert order.ends_newer is ends_newer
+
+
 def test_the_order_of_a_long_walk_is_judged_by_what_it_has_read_last(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

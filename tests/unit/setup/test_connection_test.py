@@ -35,7 +35,7 @@ class Answers:
         if isinstance(what, Exception):
             raise what
         if isinstance(what, int):
-            return Answer(what, {}, b"{}")
+            return Answer(what, {}, b'{"type": "error"}')
         return Answer(200, {}, what)
 
 
