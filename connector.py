@@ -74,8 +74,8 @@ def _sync(configuration: dict[str, Any], state: dict[str, Any]) -> str | None:
             for frame in reversed(traceback.extract_tb(error.__traceback__)[-5:])
         )
         return (
-            f"The sync was stopped by {type(error).__name__} at {where}. All that was saved "
-            "stays true, and the next sync goes on from there. If it comes again, report it."
+            f"The sync was stopped by {type(error).__name__} at {where}. Everything saved so far "
+            "is valid, and the next sync continues from there. If it happens again, report it."
         )
     return None
 
@@ -131,7 +131,7 @@ def _verdict(
         text = trouble(configuration)
     except Exception as error:
         # The error's own text might hold something that the form must not show.
-        text = f"The test was stopped by {type(error).__name__}. If it comes again, report it."
+        text = f"The test was stopped by {type(error).__name__}. If it happens again, report it."
     return Test().failure(text) if text else Test().success()
 
 

@@ -18,8 +18,8 @@ def notices(endings: Endings, counts: Collection[Counts]) -> list[str]:
     """Returns a sentence for each stream that was skipped or had records left out."""
     texts = [_skipped(table, denial) for table, denial in _denied(endings).items()]
     return texts + [
-        f"{stream.table}: {stream.unusable:,} records came without their key or are no objects, "
-        "and were left out. The connector looks for them again for up to thirty days. Ask "
+        f"{stream.table}: records that have no key or are not objects were skipped "
+        f"({stream.unusable:,}). The connector looks for them again for up to thirty days. Ask "
         "Courier's support about them."
         for stream in counts
         if stream.unusable
@@ -29,8 +29,8 @@ def notices(endings: Endings, counts: Collection[Counts]) -> list[str]:
 def _skipped(table: str, denial: Denied) -> str:
     if isinstance(denial, NotInRegion):
         return (
-            f"{table}: Courier has this table in the US region only, so this stream was skipped. "
-            "To silence this warning, leave it out of 'streams' in the configuration."
+            f"{table}: Courier offers this table in the US region only, so this stream was "
+            "skipped. To silence this warning, leave it out of 'streams' in the configuration."
         )
     return (
         f"{table}: Courier answered {denial.status}, so this stream was skipped; the others are "

@@ -16,11 +16,11 @@ DENIED_ADVICE: Final = (
     "key, or leave the stream out of 'streams'."
 )
 LIMIT_ADVICE: Final = (
-    "Lower requests_per_second, or sync when others use the account less. Where a firewall "
-    "answers instead of Courier, ask its owner to let this machine through."
+    "Lower requests_per_second, or sync when others use the account less. If a firewall responds "
+    "instead of Courier, ask its owner to allow this machine."
 )
 COURIER_ADVICE: Final = (
-    "The fault is on Courier's side: the next sync tries again. If it stays, see Courier's "
+    "The fault is on Courier's side: the next sync tries again. If it persists, see Courier's "
     "status page or ask Courier's support."
 )
 CONTRACT_ADVICE: Final = "Look for a newer version of this connector; if there is none, report it."
@@ -89,7 +89,7 @@ class AccessLost(CourierError):
 
     def __init__(self, status: int) -> None:
         super().__init__(
-            f"Courier answered {status}, though this stream was read before: access to it is lost"
+            f"Courier answered {status}, but this stream was readable before: access has been lost"
         )
         self.status = status
 
@@ -147,7 +147,7 @@ def _advice_by_status(status: int) -> str:
     if status in (402, 403):
         return DENIED_ADVICE
     if 300 <= status < 400:
-        return "Set base_url to the address to which Courier has moved, or remove it."
+        return "Set base_url to Courier's new address, or remove it."
     if status == 404:
         return "Check region and base_url; if they are right, this account has no such data."
     return CONTRACT_ADVICE

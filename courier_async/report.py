@@ -33,7 +33,8 @@ def _start(stream: Stream, state: State) -> str:
     if stream.parent is not None and BY_TABLE[stream.parent].changes_late:
         text = "reads the children of new and changed messages"
         was_added = own == StreamState() and state.of(stream.parent) != StreamState()
-        return f"{text}; for those of earlier ones, re-sync {stream.parent}" if was_added else text
+        earlier = f"{text}; to read those of earlier ones, re-sync {stream.parent}"
+        return earlier if was_added else text
     if own.lanes:
         return f"continues a walk that began {utc(own.lanes[0].started_at)}"
     if own.watermark is not None:

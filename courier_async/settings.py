@@ -90,7 +90,7 @@ class Settings:
                 values[target] = parse(name, text.strip())
         region = values.pop("region", None)
         if region is not None and "base_url" in values:
-            raise ValueError("Set region or base_url, not both: each names Courier's address.")
+            raise ValueError("Set region or base_url, not both: each sets Courier's address.")
         if region is not None:
             values["base_url"] = REGIONS[region]
         return cls(**values)
@@ -101,7 +101,7 @@ def unknown_settings(configuration: Mapping[str, Any]) -> list[str]:
     key = str(configuration.get("api_key") or "")
     unknown = [str(name) for name in configuration if name not in OPTIONS]
     return [
-        "The configuration has a setting that is not known: "
+        "The configuration has an unknown setting: "
         f"{_shown(name, key)}.{_did_you_mean([name], OPTIONS)}"
         for name in unknown
     ]
@@ -119,7 +119,7 @@ def _refuse_keys_elsewhere(configuration: Mapping[str, Any], key: str) -> None:
     for name, text in configuration.items():
         if name != "api_key" and isinstance(text, str) and _holds_key(text, key):
             raise ValueError(
-                f"{_shown(str(name), key)} holds an API key, which belongs into api_key alone."
+                f"{_shown(str(name), key)} contains an API key. Put the key only in api_key."
             )
 
 
@@ -154,9 +154,11 @@ def _key(text: Any) -> str:
     if not isinstance(text, str) or not text.strip():
         raise ValueError(f"api_key is missing from the configuration. {where}")
     if _PLACEHOLDER.fullmatch(text.strip()):
-        raise ValueError(f"api_key still holds the placeholder. {where}")
+        raise ValueError(f"api_key still contains the placeholder. {where}")
     if not re.fullmatch(r"[\x21-\x7e]+", text):
-        raise ValueError(f"api_key holds white space or characters that no key has. {where}")
+        raise ValueError(
+            f"api_key contains white space or characters that keys never have. {where}"
+        )
     return text
 
 
@@ -177,11 +179,13 @@ def _base_url(name: str, text: str) -> str:
         raise ValueError(f"{name} is not an address. {allowed}") from None
     if re.search(r"[?#@]|[^\x21-\x7e]", text):
         # Not shown: an address of this form may hold a secret.
-        raise ValueError(f"{name} must hold no user name, password, query or blank. {allowed}")
+        raise ValueError(
+            f"{name} must not contain a user name, password, query or space. {allowed}"
+        )
     if not host or not _HOST.fullmatch(host) or parts.scheme not in ("https", "http"):
         raise ValueError(f"{name} is {text!r}, which is not a full web address. {allowed}")
     if parts.scheme == "http" and not _is_loopback(host):
-        raise ValueError(f"{name} is {text!r}: the key would travel unencrypted. {allowed}")
+        raise ValueError(f"{name} is {text!r}: the key would be sent unencrypted. {allowed}")
     return text.rstrip("/")
 
 

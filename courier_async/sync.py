@@ -48,7 +48,7 @@ def _tell_kind(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     """Replaces asyncio's own log lines, which show what was raised: perhaps a row or a header."""
     error = context.get("exception")
     if isinstance(error, Exception):
-        log.warning("Outside of any stream: %s", type(error).__name__)
+        log.warning("Unexpected error outside any stream: %s", type(error).__name__)
 
 
 async def run(

@@ -13,7 +13,7 @@ from tools.stage import ROOT
 TRACKED: Final = "configuration.json"
 LOCAL: Final = "configuration.local.json"
 MOST_SETTINGS: Final = 100  # The SDK refuses more.
-MUST_HOLD: Final = 'It must hold {"api_key": "..."}.'
+MUST_HOLD: Final = 'It must contain {"api_key": "..."}.'
 NO_BOM: Final = "Save it as UTF-8 without a byte order mark (BOM)."
 
 

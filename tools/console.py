@@ -13,7 +13,7 @@ _ENTRY: Final = re.compile(
 _FAILURE: Final = re.compile(r"\w+\(\) error: (.+)|invalid configuration error: (.+)")
 # update() raises only RuntimeError, with a sentence; _UNEXPECTED matches the one about a bug.
 _ORDERLY: Final = re.compile(r"RuntimeError: ")
-_OTHER_ACCOUNT: Final = re.compile(r"The tables hold rows of ")
+_OTHER_ACCOUNT: Final = re.compile(r"The tables hold rows from ")
 _UNEXPECTED: Final = re.compile(r"was stopped by \w+ at ")
 _CRASH_REPORT: Final = re.compile(r"crash report saved to (.+)")
 _DUMP: Final = re.compile(r"checkpoint recorded: |previous state:|\{")

@@ -56,7 +56,7 @@ def version() -> str:
         return f"{__version__} ({commit})"
     names = ", ".join(changed)
     if os.environ.get("CI"):
-        sys.exit(f"Nothing was deployed: what ships has uncommitted changes: {names}.")
+        sys.exit(f"Nothing was deployed: the files to deploy have uncommitted changes: {names}.")
     return f"{__version__} ({commit}), with uncommitted changes: {names}"
 
 
@@ -141,9 +141,9 @@ def resync_notice(target: Target, existing: Connection) -> str:
     version = saved.get("version") if isinstance(saved, dict) else None
     if not isinstance(version, int):
         sys.exit(
-            "Nothing was deployed: the state of this connection is not of this connector (perhaps "
-            "of Fivetran's example for Courier). Deploy to a new connection: see 'Move from the "
-            "example connector' in docs/deploying.md."
+            "Nothing was deployed: this connection's state was not written by this connector "
+            "(perhaps by Fivetran's example for Courier). Deploy to a new connection: see 'Move "
+            "from the example connector' in docs/deploying.md."
         )
     says_source = "source" in saved or version == STATE_VERSION
     if says_source and not _is_same_source(saved.get("source"), target):
@@ -157,7 +157,7 @@ def resync_notice(target: Target, existing: Connection) -> str:
         )
     if version < STATE_VERSION:
         return (
-            f"Its state is of version {version}, and this code keeps version {STATE_VERSION}: the "
+            f"Its state has version {version}, but this code uses version {STATE_VERSION}: the "
             "next sync reads and sends every row again."
         )
     return ""
@@ -187,7 +187,11 @@ def confirm_new(
     """Asks to confirm a new connection: its name may be a typo. Raises SystemExit if not."""
     if "NEW" in switches:
         return
-    known = f"There are: {', '.join(others)}." if others else "There is none yet."
+    known = (
+        f"Existing connections: {', '.join(others)}."
+        if others
+        else "There are no connections yet."
+    )
     if not on_terminal:
         sys.exit(
             f"Nothing was deployed: {target.connection} is not in {target.destination}. {known} "
@@ -207,8 +211,8 @@ def describe_existing(target: Target, existing: Connection, notice: str) -> list
     return [
         f"Connection {target.connection} ({existing.id}) exists in {target.destination}; "
         f"its last successful sync: {existing.succeeded_at or 'never'}.",
-        "Its code will be replaced, and its whole configuration by "
-        f"{target.configuration_path}; its tables and its state stay.",
+        "Its code will be replaced, and its entire configuration with "
+        f"{target.configuration_path}; its tables and state are kept.",
         *python_change(target, existing),
         *([f"{notice} RESYNC=1 confirms that every row is sent again."] if notice else []),
     ]

@@ -130,7 +130,7 @@ def _connection_name(name: str) -> str:
     if not CONNECTION_NAME.fullmatch(name):
         sys.exit(
             f"FIVETRAN_CONNECTION_NAME is {name!r}. Allowed: lower-case letters, digits and "
-            "underscores, and no digit at the beginning."
+            "underscores, and it must not start with a digit."
         )
     return name
 
@@ -138,8 +138,8 @@ def _connection_name(name: str) -> str:
 def _python_version(version: str) -> str:
     if version not in ("", *PYTHON_VERSIONS):
         sys.exit(
-            f"The Python version is {version!r}. Allowed: {', '.join(PYTHON_VERSIONS)}; set it by "
-            "FIVETRAN_PYTHON_VERSION, or as python_version in a profile."
+            f"The Python version is {version!r}. Allowed: {', '.join(PYTHON_VERSIONS)}; set it "
+            "with FIVETRAN_PYTHON_VERSION, or as python_version in a profile."
         )
     return version
 
@@ -170,8 +170,8 @@ def _profile(options_file: Path | None, name: str) -> dict[str, Any]:
         text = options_file.read_text(encoding="utf-8")
         if _HOLDS_KEY.search(text):
             sys.exit(
-                f"{options_file} holds an API key. Fivetran's belongs into FIVETRAN_API_KEY, and "
-                "Courier's into the configuration."
+                f"{options_file} contains an API key. Put Fivetran's key in FIVETRAN_API_KEY and "
+                "Courier's in the configuration."
             )
         found: Any = tomllib.loads(text)
     except OSError as error:
@@ -183,13 +183,13 @@ def _profile(options_file: Path | None, name: str) -> dict[str, Any]:
         found = found.get(part) if isinstance(found, dict) else None
     if not isinstance(found, dict):
         if name != DEFAULT_PROFILE:
-            sys.exit(f"{options_file} has no profile {name!r}; there is: {known}.")
+            sys.exit(f"{options_file} has no profile {name!r}. Available: {known}.")
         return {}
     # A profile may hold others, as [eu] holds [eu.test].
     fields = [field for field, value in found.items() if not isinstance(value, dict)]
     if unknown := [field for field in fields if field not in PROFILE_FIELDS]:
         sys.exit(
-            f"Profile {name!r} of {options_file} has {', '.join(unknown)}, which is not known. "
+            f"Profile {name!r} of {options_file} has unknown options: {', '.join(unknown)}. "
             f"Allowed: {', '.join(PROFILE_FIELDS)}."
         )
     return found

@@ -83,7 +83,7 @@ def _group_id(api_key: str, destination: str) -> str:
     groups = {group["name"]: str(group["id"]) for group in _items(api_key, "/v1/groups")}
     if destination not in groups:
         known = ", ".join(sorted(groups)) or "none"
-        raise FivetranRefused(f"No destination is named {destination}; there is: {known}.")
+        raise FivetranRefused(f"No destination is named {destination}. Available: {known}.")
     return groups[destination]
 
 
@@ -159,11 +159,11 @@ def _cause(error: BaseException) -> str:
     if isinstance(reason, ConnectionRefusedError):
         return "the connection was refused"
     if isinstance(reason, TimeoutError):
-        return f"no answer within {TIMEOUT_SECONDS} s"
+        return f"no response within {TIMEOUT_SECONDS} s"
     if tunnel := re.match(r"Tunnel connection failed: (\d+)", str(reason)):
         return _refused_by_proxy(tunnel[1])
     if isinstance(reason, ssl.SSLError):
-        return "its certificate is not trusted here"
+        return "its certificate is not trusted on this machine"
     if isinstance(reason, (ValueError, KeyError)):
-        return "the answer is not Fivetran's"
+        return "the response is not from Fivetran"
     return type(reason).__name__

@@ -63,8 +63,8 @@ class LocalRun:
         if not self.warehouse.exists():
             self.state.unlink()
             return [
-                f"{shown(self.warehouse)} is gone, so its saved state was removed too: "
-                "this sync starts afresh."
+                f"{shown(self.warehouse)} is gone, so its saved state was removed too: this sync "
+                "starts over."
             ]
         try:
             is_state = isinstance(json.loads(self.state.read_text(encoding="utf-8")), dict)

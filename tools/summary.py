@@ -76,7 +76,7 @@ def _newest(newest: Sequence[Sample]) -> list[str]:
 def _ending(run: LocalRun, digest: Digest, *, interrupted: bool) -> list[str]:
     again, afresh = run.command("debug"), run.command("reset")
     if interrupted:
-        return [f"Stopped. '{again}' goes on from what is saved; '{afresh}' starts afresh."]
+        return [f"Stopped. '{again}' continues from what is saved; '{afresh}' starts over."]
     if digest.failure:
         lines = [f"Failed: {digest.failure}"]
         if digest.is_of_another_account:
@@ -88,6 +88,6 @@ def _ending(run: LocalRun, digest: Digest, *, interrupted: bool) -> list[str]:
         f"Next: '{again}' reads what has changed since",
         f"      '{run.command('questions')}' answers first questions",
         f"      '{run.command('sql')}' opens a prompt on these tables",
-        f"      '{afresh}' starts afresh",
+        f"      '{afresh}' starts over",
         "The columns: docs/local-runs.md",
     ]

@@ -137,8 +137,8 @@ class CourierClient:
         if failed.refusal is not None:
             self._lasting[counts.table] += 1
             raise failed.refusal
-        times = "try" if self._tries == 1 else "tries"
-        text = f"no usable answer after {self._tries} {times}: {failed.reason}"
+        times = "attempt" if self._tries == 1 else "attempts"
+        text = f"no usable response after {self._tries} {times}: {failed.reason}"
         raise Unavailable(text, failed.advice)
 
     async def _try_once(self, request: _Request) -> Reply:
@@ -198,7 +198,7 @@ class CourierClient:
             return Failed(str(trouble), advice=trouble.advice)
         except BodyTooLarge:
             most = f"{MAX_BODY_BYTES >> 20} MB"
-            text = f"an answer is larger than any page should be (over {most})"
+            text = f"a response is larger than any page should be (over {most})"
             raise BadAnswer(text) from None
         meaning = meaning_of(answer.status, answer.headers, answer.body, arrays=request.arrays)
         if isinstance(meaning, TooMany):
@@ -243,7 +243,7 @@ class CourierClient:
             return wait_seconds(met.lone - _MOST_LONE_LIMITS, told=told)
         alone_seconds = self._refusals.refused(table, sent_at=sent_at, now=now, told=told)
         if self._refusals.gives_up(table, now):
-            raise Limited(f"Courier answered nothing but {refusal.status} for ten minutes")
+            raise Limited(f"Courier returned only {refusal.status} for ten minutes")
         if request.own_pacer is not None:
             request.own_pacer.refused(sent_at=sent_at, retry_after_seconds=told)
         elif alone_seconds > 0:
@@ -256,12 +256,10 @@ class CourierClient:
 def _raise_if_hopeless(refusal: TooMany, *, seconds: float) -> None:
     """Raises Unavailable if a request keeps meeting limits while others are answered."""
     if refusal.is_wall:
-        text = "a firewall answered 403 again and again, to this request alone"
+        text = "a firewall repeatedly answered 403, for this request only"
         raise Unavailable(text, LIMIT_ADVICE)
     if seconds >= GIVE_UP_SECONDS:
-        text = (
-            f"Courier answered nothing but {refusal.status} for ten minutes, to this request alone"
-        )
+        text = f"Courier returned only {refusal.status} for ten minutes, for this request only"
         raise Unavailable(text, LIMIT_ADVICE)
 
 

@@ -8,8 +8,8 @@ from typing import Final
 _PROXY_VARIABLES: Final = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
 _TRUST_ADVICE: Final = (
     "This machine's Python has no trusted certificates: install them (Linux: the package "
-    "ca-certificates; macOS: Install Certificates.command in Python's folder), and see whether "
-    "SSL_CERT_FILE or SSL_CERT_DIR leads nowhere."
+    "ca-certificates; macOS: Install Certificates.command in Python's folder), and check that "
+    "SSL_CERT_FILE and SSL_CERT_DIR, if set, point to existing paths."
 )
 
 
@@ -22,14 +22,14 @@ def network_advice(host: str) -> str:
         if os.environ.get(name)
     ]
     advice = (
-        f"Check region and base_url in the configuration, and whether this machine's network "
-        f"reaches {host} directly."
+        "Check region and base_url in the configuration, and whether this machine can reach "
+        f"{host} directly."
     )
     if proxies:
         names = " and ".join(proxies)
         advice += (
-            f" {names} {'is' if len(proxies) == 1 else 'are'} set, but this connector uses no "
-            "proxy, so that the key goes to Courier alone."
+            f" {names} {'is' if len(proxies) == 1 else 'are'} set, but this connector ignores "
+            "proxies so that the key is sent only to Courier."
         )
     return advice
 
@@ -39,9 +39,9 @@ def certificate_advice(host: str) -> str:
     if not _has_trusted_certificates():
         return _TRUST_ADVICE
     return (
-        f"Check base_url, this machine's clock, and whether something in between takes the "
-        f"connection to {host} apart; if so, add its certificate to those that this machine "
-        "trusts."
+        "Check base_url, this machine's clock, and whether something between this machine and "
+        f"{host} intercepts TLS; if so, add its certificate to this machine's trusted "
+        "certificates."
     )
 
 

@@ -31,7 +31,7 @@ class Page(msgspec.Struct, frozen=True):
 def parse_page(stream: Stream, body: Any, *, base_url: str) -> Page:
     """Returns the page in `body`. Raises BadAnswer if it has no list of the stream's records."""
     if not isinstance(body, dict):
-        raise BadAnswer("the answer is JSON, but not an object")
+        raise BadAnswer("the response is JSON, but not an object")
     records = _records(stream, body)
     if stream.flatten is not None:
         records = [record for element in records for record in stream.flatten(element)]
@@ -43,7 +43,7 @@ def parse_page(stream: Stream, body: Any, *, base_url: str) -> Page:
         # Neither envelope is documented for this family, but the API may come to use one.
         has_paging = "paging" in body and _next_of_paging(body) is not None
         if has_paging or body.get("has_more") is True:
-            raise BadAnswer("the answer says that there is another page; has the API changed?")
+            raise BadAnswer("the response says there is another page; has the API changed?")
     except BadAnswer as trouble:
         return Page(records, None, trouble)
     return Page(records, None)
@@ -57,7 +57,7 @@ def _records(stream: Stream, body: dict[str, Any]) -> list[Any]:
         return []
     if not names:
         texts = " or ".join(repr(name) for name in stream.arrays)
-        raise BadAnswer(f"the answer has no {texts}; has the API changed?")
+        raise BadAnswer(f"the response is missing {texts}; has the API changed?")
     # After renaming its array, an API may keep an empty one under the other name for a while.
     name = max(names, key=lambda name: (bool(body[name]), body[name] is not None))
     records = body[name]
@@ -70,7 +70,7 @@ def _records(stream: Stream, body: dict[str, Any]) -> list[Any]:
 
 def _next_of_paging(body: dict[str, Any]) -> str | None:
     if "paging" not in body:
-        raise BadAnswer("the answer has no 'paging'; has the API changed?")
+        raise BadAnswer("the response is missing 'paging'; has the API changed?")
     paging = body["paging"]
     if paging is None:
         return None
@@ -82,7 +82,7 @@ def _next_of_paging(body: dict[str, Any]) -> str | None:
 
 def _next_of_list(body: dict[str, Any], url: str) -> str | None:
     if body.keys().isdisjoint(_LEADING_ON):
-        raise BadAnswer("the answer has no 'has_more'; has the API changed?")
+        raise BadAnswer("the response is missing 'has_more'; has the API changed?")
     more = _flag(body, "has_more")
     if more is False:
         return None
@@ -93,7 +93,7 @@ def _next_of_list(body: dict[str, Any], url: str) -> str | None:
 def _checked(cursor: str | None, more: bool | None, name: str) -> str | None:
     """Returns the cursor. If the flag `name` is missing, a cursor implies another page."""
     if more and cursor is None:
-        raise BadAnswer(f"{name!r} says that there is another page, but there is no cursor to it")
+        raise BadAnswer(f"{name!r} says there is another page, but there is no cursor for it")
     return cursor
 
 
@@ -122,9 +122,9 @@ def _cursor_of_url(next_url: Any, url: str) -> str | None:
         target, own = urlsplit(urljoin(url, next_url)), urlsplit(url)
         is_own = _origin(target) == _origin(own)
     except ValueError:
-        raise BadAnswer("'next_url' is not an address") from None
+        raise BadAnswer("'next_url' is not a valid address") from None
     if not is_own:
-        raise BadAnswer("'next_url' leads to another host")
+        raise BadAnswer("'next_url' points to another host")
     for pair in target.query.split("&"):
         name, _, value = pair.partition("=")
         if name == "cursor" and value:

@@ -25,7 +25,8 @@ _MAX_HEADER_BYTES: Final = 64 * 1024
 _MAX_HEADERS: Final = 4096
 _READ_AHEAD_BYTES: Final = 32 * 1024
 _TIMEOUT_ADVICE: Final = (
-    "The next sync tries again. If it stays, raise request_timeout_seconds in the configuration."
+    "The next sync tries again. If it persists, increase request_timeout_seconds in the "
+    "configuration."
 )
 
 
@@ -138,15 +139,16 @@ class HttpTransport:
         if isinstance(error, aiohttp.ConnectionTimeoutError):
             text = f"no connection to {host} within {seconds}"
         elif isinstance(error, TimeoutError):
-            return ConnectionTrouble(f"no answer within {seconds}", _TIMEOUT_ADVICE)
+            return ConnectionTrouble(f"no response within {seconds}", _TIMEOUT_ADVICE)
         elif isinstance(error, aiohttp.ClientConnectorDNSError):
             text = f"the host name {host} could not be resolved"
         elif isinstance(error, aiohttp.ClientSSLError | ssl.SSLError):
-            text = f"{host} did not agree on a TLS connection"
+            text = f"the TLS handshake with {host} failed"
         elif isinstance(error, aiohttp.ClientConnectorError):
-            text = f"the connection to {host} failed ({error.os_error.strerror or 'unexplained'})"
+            reason = error.os_error.strerror or "unknown reason"
+            text = f"the connection to {host} failed ({reason})"
         elif isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError):
-            text = "the connection was dropped before an answer"
+            text = "the connection was dropped before a response arrived"
         else:
             return ConnectionTrouble(_of_answer(error))
         return ConnectionTrouble(text, network_advice(host))
@@ -155,14 +157,14 @@ class HttpTransport:
 def _of_answer(error: Exception) -> str:
     """Describes what was wrong with a response that had begun to arrive."""
     if isinstance(error, aiohttp.ClientPayloadError | BadlyPacked):
-        return "the answer was cut short or badly packed"
+        return "the response was truncated or badly compressed"
     # The parser's own text, which is never shown.
     said = error.message if isinstance(error, aiohttp.ClientResponseError) else ""
     if said.startswith("Got more than"):
-        return "the answer could not be read: a header of it is longer than 64 KB"
+        return "the response could not be read: one header is longer than 64 KB"
     if said.startswith("Too many headers"):
-        return f"the answer could not be read: it has more than {_MAX_HEADERS:,} headers"
-    return f"the answer could not be read ({type(error).__name__})"
+        return f"the response could not be read: it has more than {_MAX_HEADERS:,} headers"
+    return f"the response could not be read ({type(error).__name__})"
 
 
 async def _read(response: aiohttp.ClientResponse, hold: Hold, deadline: asyncio.Timeout) -> bytes:

@@ -144,8 +144,8 @@ class ChildrenReader:
             yield Notice(many_missing(self._stream, missed, known))
         if self._unknown:
             yield Notice(
-                f"{self._stream.table}: Courier answered 404 to {self._unknown:,} rows of "
-                f"{self._stream.parent} that it lists. Their children were left as they are."
+                f"{self._stream.table}: Courier returned 404 for rows of {self._stream.parent} "
+                f"that it lists ({self._unknown:,}). Their children were left unchanged."
             )
         if general is not None:
             raise general

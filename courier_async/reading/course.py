@@ -139,7 +139,7 @@ class Course:
             self._wasted_lanes += 1
             self.lanes.drop([lower])
             if self._are_too_many(self._wasted_lanes):
-                self.refuse_lanes("answers made-up cursors from elsewhere")
+                self.refuse_lanes("answers made-up cursors with records from another place")
 
     def give_up_failed(self, lanes: list[LiveLane]) -> None:
         """Drops lanes whose next page failed while the server's own cursors are answered."""
@@ -176,7 +176,7 @@ class Course:
         """Drops made-up lanes and begins no more; saved, so that the next syncs do not try."""
         if not self.lanes_refused:
             log.info(
-                "%s: Courier %s, so its pages are read one after another for a week.",
+                "%s: Courier %s, so pages are read one at a time for the next week.",
                 self._stream.table,
                 why,
             )
@@ -188,7 +188,7 @@ class Course:
         """Reads all of the stream in one lane, since it does not come newest first after all."""
         if self.may_stop:
             log.info(
-                "%s: its pages do not come newest first, so all of them are read.",
+                "%s: its pages are not newest first, so all of them are read.",
                 self._stream.table,
             )
         self.may_stop = False

@@ -28,7 +28,7 @@ class EndlessGuard:
         if cursor is None:
             return None
         if cursor in (self._kept, self._previous):
-            return BadAnswer("a cursor came a second time: the pages go round in a circle")
+            return BadAnswer("a cursor was repeated: the pages form a loop")
         self._previous = cursor
         if self._kept is None or self._steps == self._limit:
             self._kept, self._steps = cursor, 0
@@ -57,6 +57,6 @@ class EndlessGuard:
         if not self.is_stale:
             return None
         return BadAnswer(
-            f"{MOST_STALE_PAGES:,} pages in a row brought no new record, and each said that "
-            "there is more"
+            f"{MOST_STALE_PAGES:,} pages in a row contained no new record, and each said there "
+            "were more"
         )

@@ -84,7 +84,7 @@ def no_usable(page: JudgedPage) -> BadAnswer | None:
     """Returns an error if a page has records but none of them can be stored."""
     if page.records or not page.unusable:
         return None
-    return BadAnswer(f"none of the {page.unusable} records of a page can be stored")
+    return BadAnswer(f"none of the records on a page can be stored ({page.unusable})")
 
 
 def time_of(value: Any, latest_ms: int) -> int | None:

@@ -88,8 +88,8 @@ class MessageChildrenReader:
                     _release(left)
         if self._unknown and not self._failures.has_read:
             yield Notice(
-                f"{self._stream.table}: Courier answered 404 for every message that it was asked "
-                f"about ({self._unknown:,}). If it goes on, this account does not have the table: "
+                f"{self._stream.table}: Courier returned 404 for every message requested "
+                f"({self._unknown:,}). If this continues, your account does not have this table: "
                 "leave it out of 'streams' in the configuration."
             )
         if general is not None:

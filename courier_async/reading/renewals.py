@@ -121,9 +121,9 @@ class Renewals:
         lane.saved = replace(lane.saved, contradicted_at=min(since or now, now))
         self.error = self.error or error
         text = (
-            f"{self._stream.table}: the listing ends above what an earlier sync had come to, and "
-            f"Courier no longer accepts the cursor there ({error}). If the listing still ends "
-            "there in a day, that is taken for its end."
+            f"{self._stream.table}: the listing ends above records that an earlier sync read, and "
+            f"Courier no longer accepts the cursor there ({error}). If it still ends there in a "
+            "day, that is accepted as its end."
         )
         return [Notice(text)]
 
@@ -138,7 +138,6 @@ class Renewals:
 
     def _notice(self, error: CourierError) -> Notice:
         return Notice(
-            f"{self._stream.table}: Courier no longer accepts the cursor at which the reading was "
-            f"to go on ({error}), so that part is read again from the newest records. Nothing is "
-            "lost."
+            f"{self._stream.table}: Courier no longer accepts the saved cursor ({error}), so this "
+            "part is read again, starting with the newest records. No data is lost."
         )

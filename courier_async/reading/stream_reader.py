@@ -101,9 +101,8 @@ class StreamReader:
         if rest_error is not None and walk.head_answered:
             await self._put(
                 Notice(
-                    f"{self._stream.table}: Courier no longer accepts the cursor at which the "
-                    f"reading was to go on ({rest_error}), so all pages were read again. Nothing "
-                    "is lost."
+                    f"{self._stream.table}: Courier no longer accepts the saved cursor "
+                    f"({rest_error}), so all pages were read again. No data is lost."
                 )
             )
         self._started_at = walk.clock.start

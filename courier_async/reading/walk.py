@@ -128,7 +128,7 @@ class Walk:
             raise self._renewals.error
         if not self._over:
             # The caller must not mistake this for a complete reading.
-            raise RuntimeError(f"{self._stream.table}: its walk stopped before its end")
+            raise RuntimeError(f"{self._stream.table}: the walk stopped before it was complete")
 
     # -- answers ----------------------------------------------------------------------------
 
@@ -291,7 +291,7 @@ class Walk:
             # Probe again before the lanes that wait for the verdict go on.
             return []
         if self._probe.verdict is Verdict.REFUSED:
-            self._course.refuse_lanes("does not take made-up cursors")
+            self._course.refuse_lanes("does not accept made-up cursors")
         outputs = self._told(self._renewals.take_up())
         return self._end(outputs) if self._lanes.head.done else outputs
 
@@ -325,7 +325,7 @@ class Walk:
             return False
         if self._lanes.contradict_end(head):
             head.done = head.ended = False
-            trouble = BadAnswer("the listing ends, but what an earlier sync has come to is older")
+            trouble = BadAnswer("the listing ends, but an earlier sync has read older records")
             self._fail(head, trouble, may_renew=False)
             return True
         return self._lanes.are_unfinished(head)
@@ -360,8 +360,8 @@ class Walk:
 
     def _notice_timeless(self) -> Notice:
         return Notice(
-            f"{self._stream.table}: no record has a time in {self._stream.time_field!r} that can "
-            "be read, so every sync reads and sends all of them. Look for a newer version of this "
+            f"{self._stream.table}: no record has a readable time in {self._stream.time_field!r}, "
+            "so every sync reads and sends all records. Look for a newer version of this "
             "connector; if there is none, report it."
         )
 
@@ -376,7 +376,7 @@ class Walk:
             asked.release()
             if brings_older(lane, page):
                 lane.done = lane.ended = False
-                trouble = BadAnswer("the listing ends, but older ones follow")
+                trouble = BadAnswer("the listing ends, but older records follow")
                 return self._fail(lane, trouble, may_renew=False)
             return self._end([])
         if page.unusable and not lane.asked_again:
@@ -388,7 +388,7 @@ class Walk:
             asked.release()
             if self._lanes.have_read_older(lane):
                 lane.done = lane.ended = False
-                trouble = BadAnswer("the listing ends, but other lanes have come to what is older")
+                trouble = BadAnswer("the listing ends, but other lanes have read older records")
                 return self._fail(lane, trouble)
             if page.unusable:
                 # It may be a record that the lane has not met, so a later sync looks for it again.
@@ -400,7 +400,7 @@ class Walk:
             # Going on here would skip unread records that have the same time as its last one.
             asked.release()
             trouble = BadAnswer(
-                "the listing ends among records of one time, but older ones follow"
+                "the listing ends among records with the same time, but older records follow"
             )
             return self._fail(lane, trouble, may_renew=False)
         lane.saved = replace(lane.saved, cursor=below)

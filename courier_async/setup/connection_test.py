@@ -74,8 +74,8 @@ def trouble_with_streams(settings: Settings, findings: Findings) -> str | None:
     kept = [s.table for s in settings.streams if not denied & {s.table, s.parent}]
     if denied:
         text += (
-            " A sync skips, with a warning, what plan or permission deny. To leave that out, set "
-            f"streams to: {','.join(kept)}"
+            " A sync skips, with a warning, streams that the plan or permissions deny. To exclude "
+            f"them, set streams to: {','.join(kept)}"
         )
     return text
 
@@ -91,7 +91,7 @@ def trouble_with_key(settings: Settings, findings: Findings) -> str | None:
     # A bad key has been seen to get 403, so a 403 on one stream alone proves nothing.
     if all(isinstance(error, Refused) and error.status in (402, 403) for error in errors):
         texts = ", ".join(sorted({str(error) for error in errors}))
-        return f"The key can read no stream ({texts}). {KEY_ADVICE}"
+        return f"The key cannot read any stream ({texts}). {KEY_ADVICE}"
     reasons = "; ".join(sorted({str(error) for error in errors}))
     advice = " ".join(sorted({error.advice for error in errors}))
     return f"Courier could not be read at {settings.base_url} ({reasons}). {advice}"
@@ -165,7 +165,7 @@ async def _first_page(
         async with asyncio.timeout(seconds):
             reply = await client.get(target, Counts(stream.table), arrays=stream.told_by)
     except TimeoutError:
-        return Unavailable(f"no usable answer within {seconds:.0f} s")
+        return Unavailable(f"no usable response within {seconds:.0f} s")
     except CourierError as error:
         return error
     try:

@@ -34,8 +34,8 @@ FIELDS: Final[tuple[Field, ...]] = (
     Field(
         "api_key",
         "Courier API key",
-        "In Courier: Settings > API Keys. The key decides which environment is read: production "
-        "or test.",
+        "In Courier: Settings > API Keys. The key determines which environment is read: "
+        "production or test.",
         kind=Kind.PASSWORD,
         required=True,
     ),
@@ -54,19 +54,19 @@ FIELDS: Final[tuple[Field, ...]] = (
     ),
     Field(
         "sync_since",
-        "First day of messages and audit events",
-        "Such as 2026-01-31; older ones are left out. Default: all that Courier still has.",
+        "Sync messages and audit events since",
+        "For example 2026-01-31; older ones are left out. Default: everything Courier still has.",
     ),
     Field(
         "message_lookback_days",
-        "Days for which late changes of messages are looked for",
+        "Days to look back for message changes",
         "Deliveries, opens and clicks. 0 to 365. Default: 30.",
     ),
     Field(
         # Not a toggle: an untouched toggle is off, which would turn off the default.
         "capture_deletes",
         "Mark rows as deleted when they are deleted in Courier",
-        "Never messages and audit events. Default: true.",
+        "Does not apply to messages and audit events. Default: true.",
         kind=Kind.CHOICE,
         choices=(("true", "Yes"), ("false", "No")),
     ),
@@ -79,27 +79,27 @@ FIELDS: Final[tuple[Field, ...]] = (
     ),
     Field(
         "requests_per_second",
-        "Most requests a second",
-        "Of all tables together. 0.1 to 1000. Default: 50.",
+        "Maximum requests per second",
+        "For all tables together. 0.1 to 1000. Default: 50.",
     ),
     Field(
         "message_lanes",
-        "Parallel lanes for a long reading of messages",
-        "1 to 128 fixes the number; 1 reads page by page. Default: as many as the rate allows.",
+        "Parallel lanes for reading a long message history",
+        "1 to 128 sets a fixed number; 1 reads page by page. Default: as many as the rate allows.",
     ),
     Field(
         "children_refresh_hours",
-        "Hours between two readings of subscribers, members, tenant users and metrics",
+        "Hours between refreshes of subscribers, members, tenant users and metrics",
         "0 reads them in every sync; up to 720. Default: 24.",
     ),
     Field(
         "max_retries",
-        "Most retries of a request",
+        "Maximum retries per request",
         "0 to 10. Default: 3.",
     ),
     Field(
         "request_timeout_seconds",
-        "Seconds to wait for an answer",
+        "Response timeout in seconds",
         "1 to 600. Default: 60.",
     ),
     Field(

@@ -147,18 +147,19 @@ def load(raw: Any, *, source: str) -> tuple[State, list[str]]:
         return fresh, []
     if not isinstance(raw, Mapping) or not isinstance(raw.get("version"), int):
         return fresh, [
-            "The saved state is not of this connector (perhaps of Fivetran's example for "
-            "Courier, which skipped rows): every stream is read afresh."
+            "The saved state is not from this connector (it may be from Fivetran's example for "
+            "Courier, which skipped rows), so every stream is read from the beginning."
         ]
     if raw["version"] > VERSION:
         raise StateRefused(
             "The saved state was written by a newer version of this connector. Deploy that "
-            "version again, or start a historical re-sync, which reads everything afresh."
+            "version again, or start a historical re-sync, which reads everything from the "
+            "beginning."
         )
     if raw["version"] != VERSION or isinstance(raw["version"], bool):
         return fresh, [
-            "The saved state is of an older version of this connector: every stream is read "
-            "afresh."
+            "The saved state was written by an older version of this connector, so every stream "
+            "is read from the beginning."
         ]
     if raw.get("source") != source:
         raise StateRefused(other_source(raw.get("source"), source))
@@ -172,8 +173,8 @@ def load(raw: Any, *, source: str) -> tuple[State, list[str]]:
         except (msgspec.ValidationError, ValueError, RecursionError) as error:
             _forget(fresh, table)
             warnings.append(
-                f"{table}: its part of the saved state cannot be read "
-                f"({_reason(error)}), so the stream is read afresh."
+                f"{table}: its part of the saved state cannot be read ({_reason(error)}), so the "
+                "stream is read from the beginning."
             )
     return fresh, warnings
 
@@ -182,10 +183,10 @@ def other_source(saved: Any, source: str) -> str:
     """Returns the error text for a state whose source is not the configuration's."""
     known = saved if isinstance(saved, str) and len(saved) < 300 else "another account"
     return (
-        f"The tables hold rows of {known!r}, but the configuration names {source!r} (host and "
-        "kind of key). Nothing was read. If the setting is wrong, correct region, base_url or "
-        "api_key. If you mean to read the other account, use a new connection; or start a "
-        "historical re-sync, which empties the state."
+        f"The tables hold rows from {known!r}, but the configuration points to {source!r} (host "
+        "and key type). Nothing was read. If the setting is wrong, correct region, base_url or "
+        "api_key. To read the other account, use a new connection, or start a historical re-sync, "
+        "which clears the state."
     )
 
 
@@ -197,17 +198,17 @@ def _load_stream(state: State, stream: Stream, part: Any) -> None:
         raise ValueError("a lane has no cursor")
     if stream.keeps_recent:
         if isinstance(saved.sent, str):
-            raise ValueError("recent rows are kept by the hour")
+            raise ValueError("expected recent rows grouped by hour")
         most = _most_recent(stream)
         state.recent[stream.table] = SentByHour.from_json(saved.sent or {}, most)
     elif isinstance(saved.sent, dict):
-        raise ValueError("rows are kept as text")
+        raise ValueError("expected rows as text")
     elif saved.sent_whole:
         state.sent_whole.add(stream.table)
     elif stream.keeps_rows:
         rows = state.rows[stream.table] = SentRows.from_json(saved.sent or "")
         if any(len(key) != len(stream.key) for key in rows.marks):
-            raise ValueError("keys are not the stream's")
+            raise ValueError("the keys do not belong to this stream")
         if saved.open:
             rows.blank_all()
     if saved.due:

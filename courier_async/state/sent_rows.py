@@ -219,7 +219,7 @@ class SentByHour:
                 continue
             packed = base64.b64decode(text, validate=True)
             if len(packed) % (2 * _HASH_BYTES):
-                raise ValueError("an hour of messages is cut short")
+                raise ValueError("an hour of messages is truncated")
             for at in range(0, len(packed), 2 * _HASH_BYTES):
                 name, mark = packed[at : at + _HASH_BYTES], packed[at + _HASH_BYTES :]
                 sent.set(name, int(hour) * HOUR_MS, mark[:_HASH_BYTES])
@@ -245,5 +245,5 @@ def _mark_of(text: str) -> bytes:
         return BLANK
     mark = base64.b64decode(text, validate=True)
     if len(mark) != _HASH_BYTES:
-        raise ValueError("a fingerprint is cut short")
+        raise ValueError("a fingerprint is truncated")
     return mark

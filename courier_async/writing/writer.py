@@ -93,7 +93,7 @@ class Writer:
             async with asyncio.timeout(_SAVE_SECONDS):
                 await self._worker.run(self._save)
         except TimeoutError:
-            log.warning("The destination did not take a last checkpoint in time.")
+            log.warning("The destination did not accept the last checkpoint in time.")
         finally:
             self._stopped = True
 
@@ -210,8 +210,8 @@ class Writer:
             return
         # Raise here, not chained to the SDK's own error, which may show the value.
         raise OperationFailed(
-            f"{table}: Fivetran did not take a row ({operation} raised {failed}). All that was "
-            "saved before is kept. If it comes again, report it with the name of the table."
+            f"{table}: Fivetran did not accept a row ({operation} raised {failed}). Everything "
+            "saved earlier is kept. If it happens again, report it with the table name."
         )
 
     def _checkpoint(self) -> None:
@@ -219,8 +219,8 @@ class Writer:
             return
         for table in self._state.keep_within_bounds():
             self._warn(
-                f"{table}: too large for its rows to be remembered in the state. From now on "
-                "every sync sends all of them, and rows deleted in Courier stay in the table."
+                f"{table}: too large to track its rows in the state. From now on every sync sends "
+                "all rows, and rows deleted in Courier stay in the table."
             )
         if self._stopped:
             # The sync may have ended while the destination was busy with the warning.

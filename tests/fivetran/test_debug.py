@@ -97,7 +97,7 @@ def test_the_tables_land_in_the_project_for_one_account_and_afresh_where_they_ar
     configure(folder, fake, api_key="pk_prod_0123456789")
     run = debug(folder)
     assert run.returncode == 1
-    assert "Failed: The tables hold rows of " in run.stdout
+    assert "Failed: The tables hold rows from " in run.stdout
     assert "\nHere: 'make reset', or another CONFIGURATION.\n" in run.stdout
     assert "What landed" not in run.stdout
 
@@ -113,7 +113,7 @@ def test_the_tables_land_in_the_project_for_one_account_and_afresh_where_they_ar
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        (None, "api_key still holds the placeholder. Put a key"),
+        (None, "api_key still contains the placeholder. Put a key"),
         ("", "It is empty"),
         ("{", "not JSON"),
         ('\ufeff{"api_key": "pk_test_X"}', "begins with a byte order mark"),
@@ -192,7 +192,9 @@ def test_a_sync_that_is_stopped_says_so_in_a_sentence(folder: Path, number: int)
         os.killpg(process.pid, number)
         printed = process.communicate(timeout=30)[0]
     assert process.returncode == 130, printed
-    assert printed.splitlines()[-1].startswith("Stopped. 'make debug' goes on from what is saved")
+    assert printed.splitlines()[-1].startswith(
+        "Stopped. 'make debug' continues from what is saved"
+    )
     assert printed.count("\nStopping after a checkpoint ...") == 1
     counts = re.search(r"^message +([\d,]+) +([\d,]+) .* stopped$", printed, re.MULTILINE)
     assert counts is not None, printed

@@ -226,8 +226,8 @@ def test_a_state_of_another_account_or_of_a_newer_version_fails_the_sync_and_is_
         other_key = fake.key.replace("pk_test", "pk_prod")
         for changed in ({"api_key": other_key}, {"base_url": other_region}):
             error = error_of(folder.sync(changes=changed))
-            assert "'127.0.0.1 pk_test', but the configuration names" in error
-            assert "use a new connection; or start a historical re-sync" in error
+            assert "'127.0.0.1 pk_test', but the configuration points to" in error
+            assert "use a new connection, or start a historical re-sync" in error
             assert folder.state == saved
         newer = saved | {"version": VERSION + 1}
         folder.state = newer
@@ -254,7 +254,7 @@ def test_a_bookmark_that_the_api_has_forgotten_costs_no_row(tmp_path: Path) -> N
             fake.change_options(denied={}, forgotten_status=status)
             fake.forget_cursors()
             run = succeeded(folder.sync())
-            assert "no longer accepts the cursor" in run.output or status == 410
+            assert "no longer accepts the saved cursor" in run.output or status == 410
             assert differences(folder, fake) == []
 
 

@@ -67,7 +67,7 @@ def test_a_host_that_cannot_be_reached_is_named(
     courier.__exit__()
     done = project.command("configuration", "--test")
     assert done.status == 1
-    assert f"Courier could not be read at {courier.url} (no usable answer" in done.output
+    assert f"Courier could not be read at {courier.url} (no usable response" in done.output
     assert "Check region and base_url" in done.output
     assert "api_key" not in done.output
     assert courier.key not in done.output

@@ -54,9 +54,9 @@ def test_a_profile_has_its_own_configuration_and_never_the_local_one(root: Path)
         (b'{"api_key": "pk_test_X", "streams": null}', "'streams' must be text"),
         (b"[" * 100_000, "nested too deeply"),
         (("{" + ",".join(f'"k{n}": "v"' for n in range(101)) + "}").encode(), "more than 100"),
-        (b"", 'It is empty. It must hold {"api_key": "..."}.'),
+        (b"", 'It is empty. It must contain {"api_key": "..."}.'),
         (b" \n", "It is empty."),
-        (b"pk_test_X\n", 'a key without the JSON around it. It must hold {"api_key": "..."}.'),
+        (b"pk_test_X\n", 'a key without the JSON around it. It must contain {"api_key": "..."}.'),
     ],
 )
 def test_what_the_sdk_would_refuse_is_refused_in_a_sentence(
@@ -112,7 +112,7 @@ def test_a_state_without_its_warehouse_is_removed_and_that_is_said(root: Path) -
     run = run_with(root, state_json="{}")
     (said,) = run.prepare()
     assert "files/warehouse.db is gone" in said
-    assert "starts afresh" in said
+    assert "starts over" in said
     assert not run.state.exists()
 
 

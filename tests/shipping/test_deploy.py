@@ -247,8 +247,8 @@ def test_a_new_connection_that_nobody_confirms_is_not_made(
     done = deploy(FIVETRAN_CONNECTION_NAME="courier_prd", NEW="", YES="1")
     assert done.returncode != 0
     assert (
-        "Nothing was deployed: courier_prd is not in Warehouse. There are: courier_prod. NEW=1 "
-        "confirms a new connection." in done.stderr
+        "Nothing was deployed: courier_prd is not in Warehouse. Existing connections: "
+        "courier_prod. NEW=1 confirms a new connection." in done.stderr
     )
     assert fivetran.mutations() == []
 
@@ -256,8 +256,11 @@ def test_a_new_connection_that_nobody_confirms_is_not_made(
 @pytest.mark.parametrize(
     ("others", "question"),
     [
-        (["courier_prod"], "Create courier_prd in Warehouse? There are: courier_prod. [y/N] "),
-        ([], "Create courier_prd in Warehouse? There is none yet. [y/N] "),
+        (
+            ["courier_prod"],
+            "Create courier_prd in Warehouse? Existing connections: courier_prod. [y/N] ",
+        ),
+        ([], "Create courier_prd in Warehouse? There are no connections yet. [y/N] "),
     ],
 )
 def test_a_new_connection_is_asked_about_on_a_terminal(
@@ -355,7 +358,7 @@ def test_an_unknown_destination_is_named_beside_those_that_are_known(
 ) -> None:
     done = deploy(FIVETRAN_DESTINATION_NAME="Wherehouse")
     assert done.returncode != 0
-    assert "No destination is named Wherehouse; there is: Staging, Warehouse." in done.stderr
+    assert "No destination is named Wherehouse. Available: Staging, Warehouse." in done.stderr
     assert fivetran.mutations() == []
 
 
@@ -415,7 +418,7 @@ def test_the_version_and_the_commit_are_told_and_what_is_not_committed(
     fivetran.calls.clear()
     done = deploy(DRY_RUN="1", CI="true")
     assert done.returncode != 0
-    assert "what ships has uncommitted changes: connector.py." in done.stderr
+    assert "the files to deploy have uncommitted changes: connector.py." in done.stderr
     assert fivetran.calls == []
 
 
@@ -477,7 +480,7 @@ def test_a_setting_that_is_not_known_is_not_sent_and_its_value_not_shown(
     (folder / "configuration.json").write_text(json.dumps(configuration))
     done = deploy(DRY_RUN="1")
     assert done.returncode != 0
-    assert "a setting that is not known: webhook_secret." in done.stderr
+    assert "an unknown setting: webhook_secret." in done.stderr
     assert "s3cr3t" not in done.stdout + done.stderr
     assert fivetran.calls == []
 
@@ -664,15 +667,15 @@ def test_a_switch_is_read_in_any_case(value: str, *, on: bool) -> None:
     ("options", "sentence"),
     [
         (None, "PROFILE is 'eu', but there is no options.toml."),
-        ('[us]\nconnection = "courier"\n', "has no profile 'eu'; there is: us."),
+        ('[us]\nconnection = "courier"\n', "has no profile 'eu'. Available: us."),
         ("[us\n", "is not TOML"),
         (
             '[eu]\nconection = "courier"\n',
-            "has conection, which is not known. Allowed: connection, destination,",
+            "has unknown options: conection. Allowed: connection, destination,",
         ),
-        ('[us]\nApi_Key = "abc"\n', "options.toml holds an API key."),
-        ('us = {fivetran_api_key = "abc"}\n', "options.toml holds an API key."),
-        (f'[us]\nnote = "{COURIER_KEY}"\n', "options.toml holds an API key."),
+        ('[us]\nApi_Key = "abc"\n', "options.toml contains an API key."),
+        ('us = {fivetran_api_key = "abc"}\n', "options.toml contains an API key."),
+        (f'[us]\nnote = "{COURIER_KEY}"\n', "options.toml contains an API key."),
         ('[eu]\npython_version = "3.9"\n', "The Python version is '3.9'. Allowed: 3.11, 3.12,"),
     ],
 )
@@ -694,7 +697,7 @@ def test_an_older_state_is_told_before_anything_is_sent(
     fivetran.states[fivetran.add_connection("courier")] = {"version": 0, "streams": {}}
     done = deploy(YES="1", RESYNC="1")
     assert done.returncode == 0, done.stdout + done.stderr
-    notice = done.stdout.index("Its state is of version 0")
+    notice = done.stdout.index("Its state has version 0")
     assert "the next sync reads and sends every row again" in done.stdout[notice:]
     assert notice < done.stdout.index("uploading package")
 
@@ -721,8 +724,8 @@ def test_a_state_of_another_account_is_not_deployed_over(
     done = deploy(YES="1", RESYNC="1")
     assert done.returncode != 0
     assert (
-        "Nothing was deployed. The tables hold rows of 'api.eu.courier.com pk_prod', but the "
-        "configuration names 'api.courier.com pk_prod'" in done.stderr
+        "Nothing was deployed. The tables hold rows from 'api.eu.courier.com pk_prod', but the "
+        "configuration points to 'api.courier.com pk_prod'" in done.stderr
     )
     assert fivetran.mutations() == []
 
@@ -734,7 +737,7 @@ def test_a_state_of_another_connector_is_not_deployed_over(
     fivetran.states[fivetran.add_connection("courier")] = state
     done = deploy(YES="1", RESYNC="1")
     assert done.returncode != 0
-    assert "the state of this connection is not of this connector" in done.stderr
+    assert "this connection's state was not written by this connector" in done.stderr
     assert fivetran.mutations() == []
 
 

@@ -26,7 +26,7 @@ NO_TROUBLE = {
     "last read …",
     "first sync, reads everything",
     "reads the children of new and changed messages",
-    "…; for those of earlier ones, re-sync …",
+    "…; to read those of earlier ones, re-sync …",
     "…: every message within the lookback was last read at … or later",
     "…: … secret values redacted",
     "gzip, deflate",  # a header
@@ -49,6 +49,7 @@ BEHIND_ANOTHER = (
     "Got more than",
     "Too many headers",
     "Tunnel connection failed",
+    "unknown reason",
     "key refused",
     "asyncio.Queue[",
 )

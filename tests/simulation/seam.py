@@ -71,7 +71,7 @@ class SimulatedTransport:
         seconds = reply.delay_seconds + self._random.random() * self._latency_seconds
         if seconds > self._timeout_seconds:
             await asyncio.sleep(self._timeout_seconds)
-            raise ConnectionTrouble("no answer in time")
+            raise ConnectionTrouble("no response in time")
         await asyncio.sleep(seconds)
         if reply.fault is not None:
             raise ConnectionTrouble(reply.fault)
@@ -93,7 +93,7 @@ class SimulatedTransport:
         """Checks, after a sync that ended by itself, that all memory has been released."""
         held = sum(not hold._released for hold in self._holds)
         if held:
-            raise Broken(f"the memory of {held} answers was never given back")
+            raise Broken(f"the memory of {held} answers was never released")
 
 
 class SimulatedWorker:

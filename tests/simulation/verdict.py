@@ -6,14 +6,14 @@ from tests.simulation.claims import Broken
 from tests.simulation.weather import Weather
 
 _CONTRADICTIONS = (
-    "the listing ends among records of one time",
-    "the listing ends, but what an earlier sync has come to is older",
-    "the listing ends, but other lanes have come to what is older",
-    "the listing ends, but older ones follow",
+    "the listing ends among records with the same time",
+    "the listing ends, but an earlier sync has read older records",
+    "the listing ends, but other lanes have read older records",
+    "the listing ends, but older records follow",
 )
 
 # A lane of an earlier sync whose cursor has expired contradicts an end for a day.
-_HELD = "the listing ends above what an earlier sync had come to"
+_HELD = "the listing ends above records that an earlier sync read"
 
 
 def complete_streams(
@@ -34,7 +34,7 @@ def complete_streams(
         )
     }
     if skipped & read_before:
-        raise Broken(f"access to {skipped & read_before} is lost, which is only a warning")
+        raise Broken(f"lost access to {skipped & read_before} is reported only as a warning")
     if outcome is None:
         lost = tables & set(weather.options.get("down", ()))
         if lost:
@@ -62,7 +62,7 @@ def _contradicted(weather: Weather, text: str) -> set[str]:
     """Returns the streams whose listing contradicted itself: a false end, or vanished rows."""
     rules = weather.options.get("rules", ())
     is_false = any(rule.get("paging") == "false_end" for rule in rules)
-    if not is_false and "the listing ends among records of one time" in text:
+    if not is_false and "the listing ends among records with the same time" in text:
         return set()
     return {table for table, reason in _reasons(text) if reason.startswith(_CONTRADICTIONS)}
 

@@ -135,7 +135,7 @@ class DirectTransport:
         reply = self._api.answer(stream, query, self._headers)
         await asyncio.sleep(reply.delay_seconds + self._hold_seconds)
         if reply.fault is not None:
-            raise ConnectionTrouble("the connection was dropped before an answer")
+            raise ConnectionTrouble("the connection was dropped before a response arrived")
         headers = {name.lower(): value for name, value in reply.headers.items()}
         await hold.grow_to(len(reply.body))
         return Answer(reply.status, headers, reply.body)

@@ -34,7 +34,7 @@ def test_access_that_is_lost_fails_the_sync_and_names_the_stream(table: str, sta
     assert f"1 of 7 streams could not be read to the end. {table}: Courier answered {status}" in (
         house.error
     )
-    assert "access to it is lost" in house.error
+    assert "access has been lost" in house.error
     for other, ids in others.items():
         assert set(ids) <= {row["id"] for row in sink.sent(other)}
     assert house.of(table) == before

@@ -157,7 +157,7 @@ def test_many_rows_missing_at_once_are_told_and_wait_for_a_day() -> None:
     for id_ in gone:
         house.account.delete("tenant", id_)
     (told,) = house.sync().warnings
-    assert told.startswith("tenant: 90 of 130 rows are missing from Courier's answers at once.")
+    assert told.startswith("tenant: 90 of 130 rows are missing from Courier's responses at once.")
     again = house.sync(after_ms=20 * HOUR_MS)
     assert (again.deleted("tenant"), again.warnings) == ([], [])
     assert sorted(deleted(house, "tenant", after_ms=4 * HOUR_MS)) == sorted(gone)

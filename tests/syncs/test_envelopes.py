@@ -50,7 +50,7 @@ def test_an_envelope_without_its_paging_object_is_an_error_and_no_last_page(
     new = house.account.add(table, 3)
     for _ in range(4):
         sink = house.sync(options=changed(paging, table), fails=True, after_ms=25 * 3_600_000)
-        assert f"{table}: the answer has no 'paging'; has the API changed?" in house.error
+        assert f"{table}: the response is missing 'paging'; has the API changed?" in house.error
         assert sink.deleted(table) == []
     assert house.wrong.keys() <= {table}
     house.syncs(2)
@@ -64,7 +64,7 @@ def test_a_list_that_has_lost_what_tells_of_a_next_page_is_no_last_page() -> Non
     lost = changed("absent", "tenant")
     for _ in range(4):
         sink = house.sync(options=lost, fails=True, after_ms=25 * 3_600_000)
-        assert "tenant: the answer has no 'has_more'; has the API changed?" in house.error
+        assert "tenant: the response is missing 'has_more'; has the API changed?" in house.error
         assert sink.deleted("tenant") == []
     house.syncs(2)
     assert house.wrong == {}
@@ -76,7 +76,7 @@ def test_a_page_with_more_and_no_cursor_fails_after_its_own_rows_were_written(ta
     house = House(options={"more_without_cursor": {table: 1}})
     house.sync(fails=True)
     assert f"{table}: " in house.error
-    assert "there is no cursor to it" in house.error
+    assert "there is no cursor for it" in house.error
     assert len(house.tables.rows[table]) > 0
     assert house.wrong.keys() <= {table}
     house.options["more_without_cursor"] = {}
@@ -114,7 +114,7 @@ def test_empty_pages_that_say_there_is_more_are_read_past() -> None:
 def test_a_cursor_that_comes_again_is_an_error_and_not_a_loop(table: str) -> None:
     house = House(options={"repeat_cursor": {table: 2}})
     house.sync(fails=True)
-    assert f"{table}: a cursor came a second time" in house.error
+    assert f"{table}: a cursor was repeated" in house.error
     assert house.wrong.keys() <= {table}
 
 
@@ -124,7 +124,7 @@ def test_a_listing_without_end_is_an_error_after_enough_pages_that_bring_nothing
     monkeypatch.setattr("courier_async.reading.endless_guard.MOST_STALE_PAGES", 100)
     house = House(options={"endless": ("brand",)})
     house.sync(fails=True)
-    assert "brand: 100 pages in a row brought no new record" in house.error
+    assert "brand: 100 pages in a row contained no new record" in house.error
     assert house.requests("brand") <= 102
 
 

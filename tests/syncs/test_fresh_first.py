@@ -128,7 +128,7 @@ def test_after_an_outage_of_one_stream_the_others_have_landed_and_it_catches_up(
     house.account.add("message", 25)
     house.account.add("tenant", 2)
     house.sync(options={"down": ("message",)}, fails=True)
-    assert "message: no usable answer after 1 try" in house.error
+    assert "message: no usable response after 1 attempt" in house.error
     assert house.wrong == {"message": (25, 0, 0)}
     house.sync()
     assert house.wrong == {}

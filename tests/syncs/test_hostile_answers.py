@@ -125,7 +125,7 @@ BOMB = gzip.compress(gzip.compress(b"[" * 10) + b"\0" * 64_000_000, compressleve
 FAILING: dict[str, tuple[str, Reply, str]] = {
     "17 MB": ("brand", reply(b'{"a":"' + b"x" * 17 * 2**20 + b'"}'), "over 16 MB"),
     "a gzip bomb": ("list", reply(BOMB, **{"Content-Encoding": "gzip"}), "over 16 MB"),
-    "packed unasked": ("brand", reply(b"x", **{"Content-Encoding": "br"}), "try: the answer "),
+    "packed unasked": ("brand", reply(b"x", **{"Content-Encoding": "br"}), ": the response "),
     "nested 100,000 deep": (
         "tenant", reply(with_raw("tenant", "a", "[" * 100_000 + "]" * 100_000)), "not JSON",
     ),
@@ -138,7 +138,7 @@ FAILING: dict[str, tuple[str, Reply, str]] = {
     "an object for the records": (
         "audience", reply(page("audience") | {"items": {PERSON: 1}}), "not a list of records",
     ),
-    "no paging": ("audience", reply({"items": []}), "the answer has no 'paging'"),
+    "no paging": ("audience", reply({"items": []}), "the response is missing 'paging'"),
     "null for the records": ("tenant", reply(page("tenant") | {"items": None}), "not a list of"),
     "an error inside a 200": (
         "list", reply({"message": PERSON, "type": "api_error"}), "an error in its body (api",
@@ -157,11 +157,11 @@ FAILING: dict[str, tuple[str, Reply, str]] = {
     "next_url to another host": (
         "tenant",
         reply(page("tenant", has_more=True, next_url=f"https://{PERSON}/?cursor=x")),
-        "'next_url' leads to another host",
+        "'next_url' points to another host",
     ),
     "headers of 1 MB": ("brand", reply(page("brand"), **{"X-Who": PERSON * 45_000}), "brand: "),
     "half of the body": (
-        "brand", Reply(200, with_raw("brand", "a", "1").encode(), fault="cut"), "cut short",
+        "brand", Reply(200, with_raw("brand", "a", "1").encode(), fault="cut"), "truncated",
     ),
 }  # fmt: skip
 
@@ -220,7 +220,7 @@ async def test_an_answer_that_drips_fails_after_five_times_the_time_out(
     let_the_fake_drip(monkeypatch)
     hostile = Reply(200, b"", fault="drip")
     outcome = await after("brand", hostile, logged, request_timeout_seconds=0.3)
-    assert "brand: no usable answer after 1 try: no answer within" in (outcome.error or "")
+    assert "brand: no usable response after 1 attempt: no response within" in (outcome.error or "")
 
 
 # -- answers that land, odd as they are --------------------------------------------------------
@@ -300,7 +300,8 @@ async def test_what_is_no_record_is_asked_for_again_and_then_left_out_counted_an
     assert outcome.error is None
     (column,) = BY_TABLE[stream].key_columns
     assert outcome.rows[stream] == {"x1": {column: "x1"}, "7": {column: "7"}}
-    told = [text for text in outcome.sink.warnings if text.startswith(f"{stream}: 9 records")]
+    said = f"{stream}: records that have no key or are not objects were skipped (9)."
+    told = [text for text in outcome.sink.warnings if text.startswith(said)]
     assert len(told) == 1
 
 

@@ -108,7 +108,9 @@ def dense(table: str, megabytes: int) -> bytes:
     return by_size(b'{"%b":[{"%b":"x1","cells":[%b]}],%b}' % (name, key, lists, end))
 
 
-@pytest.mark.skipif(not own_process.STATUS.exists(), reason="left out: no /proc to measure with")
+@pytest.mark.skipif(
+    not own_process.STATUS.exists(), reason="skipped: /proc is not available for measuring"
+)
 async def test_no_body_fills_the_memory_in_one_stream_or_in_all_at_once() -> None:
     others = frozenset({"message"})
     cases: dict[str, frozenset[str]] = {}
@@ -126,7 +128,7 @@ async def test_no_body_fills_the_memory_in_one_stream_or_in_all_at_once() -> Non
     async with serve_by_hand(account(), by_hand) as server:
         outcomes = await syncs_of_their_own([server.configuration(case) for case in cases])
     for (case, tables), outcome in zip(cases.items(), outcomes, strict=True):
-        reason = f"an answer is larger than any page should be (over 16 MB). {SAVED}"
+        reason = f"a response is larger than any page should be (over 16 MB). {SAVED}"
         assert_told(outcome.error, tables, reason)
         assert_landed(outcome, server.account, but=tables)
         assert outcome.seconds < 30, case
@@ -134,7 +136,9 @@ async def test_no_body_fills_the_memory_in_one_stream_or_in_all_at_once() -> Non
         assert outcome.peak_mb < 512, case
 
 
-@pytest.mark.skipif(not own_process.STATUS.exists(), reason="left out: no /proc to measure with")
+@pytest.mark.skipif(
+    not own_process.STATUS.exists(), reason="skipped: /proc is not available for measuring"
+)
 async def test_of_large_pages_in_several_streams_at_once_one_is_in_memory() -> None:
     tables = ["brand", "message", "tenant"]
     by_hand = {f"/any{BY_TABLE[table].path}": dense(table, 2) for table in tables}
@@ -195,7 +199,8 @@ async def test_a_certificate_that_is_not_valid_is_told_and_gets_no_key(
             assert outcome.error is None
             assert_landed(outcome, truth)
             continue
-        assert_told(outcome.error, TABLES, "no usable answer after 1 try: the certificate of ")
+        begins = "no usable response after 1 attempt: the certificate of "
+        assert_told(outcome.error, TABLES, begins)
         assert outcome.error is not None
         assert reason in outcome.error
         assert f"). {SAVED} Check base_url, this machine's clock" in outcome.error
@@ -263,7 +268,8 @@ async def test_a_name_that_never_resolves_is_told_once_for_all_streams(
     configuration = {"api_key": DEFAULT_KEY, "base_url": "https://api.courier.example"}
     outcome = await update(configuration | {"max_retries": "1"}, monkeypatch)
     reason = (
-        "no usable answer after 2 tries: the host name api.courier.example could not be resolved. "
+        "no usable response after 2 attempts: the host name api.courier.example could not be "
+        "resolved. "
     )
     assert_told(outcome.error, TABLES, reason)
     assert outcome.error is not None
@@ -301,7 +307,7 @@ async def test_a_server_that_only_has_an_ipv6_address_is_synced(
     try:
         socket.create_server(("::1", 0), family=socket.AF_INET6).close()
     except OSError:
-        pytest.skip("left out: this machine has no IPv6 loopback address")
+        pytest.skip("skipped: this machine has no IPv6 loopback address")
     async with serve_by_hand(account(), {}, host="::1") as server:
         configuration = server.configuration()
         configuration["base_url"] = configuration["base_url"].replace("[::1]", name)
@@ -343,11 +349,11 @@ async def test_streams_that_hang_drip_or_break_end_in_time_and_keep_none_of_the_
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     broken: dict[str, tuple[Send, str]] = {
-        "brand": (silence, "no answer within 1 s"),
-        "audience": (head_alone, "no answer within 1 s"),
-        "list": (drip, "no answer within 1 s"),
-        "notification": (close_at_once, "the connection was dropped before an answer"),
-        "tenant": (reset, "the connection was dropped before an answer"),
+        "brand": (silence, "no response within 1 s"),
+        "audience": (head_alone, "no response within 1 s"),
+        "list": (drip, "no response within 1 s"),
+        "notification": (close_at_once, "the connection was dropped before a response arrived"),
+        "tenant": (reset, "the connection was dropped before a response arrived"),
     }
     by_hand = {f"/any{BY_TABLE[table].path}": send for table, (send, _) in broken.items()}
     async with serve_by_hand(account(), by_hand) as server:
@@ -359,7 +365,7 @@ async def test_streams_that_hang_drip_or_break_end_in_time_and_keep_none_of_the_
     assert outcome.error.startswith("5 of 7 streams could not be read to the end. ")
     for table, (_, reason) in broken.items():
         told = next(text for text in outcome.error.split("; ") if table in text)
-        assert f"no usable answer after 1 try: {reason}" in told
+        assert f"no usable response after 1 attempt: {reason}" in told
     assert_landed(outcome, server.account, but=frozenset(broken))
     # Five times the timeout for the stream that drips; the others end long before.
     assert 4.5 < outcome.seconds < 20
@@ -374,6 +380,6 @@ async def test_a_server_that_refuses_connections_is_told_once_for_all_streams(
     async with serve_by_hand(account(), {}) as server:
         configuration = server.configuration(max_retries="1")
     outcome = await update(configuration, monkeypatch)
-    reason = "no usable answer after 2 tries: the connection to 127.0.0.1 failed ("
+    reason = "no usable response after 2 attempts: the connection to 127.0.0.1 failed ("
     assert_told(outcome.error, TABLES, reason)
     assert outcome.seconds < 4

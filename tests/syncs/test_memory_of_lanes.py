@@ -95,7 +95,7 @@ async def peak_mb(body: bytes, *, packed: bool, chunked: bool) -> float:
     return float(printed)
 
 
-@pytest.mark.skipif(not STATUS.exists(), reason="left out: no /proc to measure with")
+@pytest.mark.skipif(not STATUS.exists(), reason="skipped: /proc is not available for measuring")
 @pytest.mark.parametrize("packed_and_chunked", [False, True])
 async def test_large_pages_of_128_lanes_take_little_more_than_one(
     packed_and_chunked: bool,

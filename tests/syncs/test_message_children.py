@@ -468,7 +468,7 @@ async def test_where_no_message_is_known_by_id_a_warning_says_so() -> None:
     house = House()
     house.rules({"stream": "message_event", "status": 404})
     sink = await house.sync()
-    assert [t for t in sink.warnings if t.startswith("message_event: Courier answered 404")]
+    assert [t for t in sink.warnings if t.startswith("message_event: Courier returned 404")]
 
 
 async def test_a_message_dated_ahead_is_sent_once_and_has_its_children_read() -> None:

@@ -52,7 +52,7 @@ def test_a_child_of_messages_that_is_added_later_says_which_rows_it_lacks(
     told(lines)
     house.sync()
     reads = "message_event: reads the children of new and changed messages"
-    assert f"{reads}; for those of earlier ones, re-sync message" in told(lines)
+    assert f"{reads}; to read those of earlier ones, re-sync message" in told(lines)
 
 
 def test_a_child_of_messages_that_is_there_from_the_first_sync_lacks_none(

@@ -180,7 +180,7 @@ def test_a_sync_whose_destination_crashes_tells_neither_key_nor_record(
     sink: Sink, fake: FakeCourierProcess, logged: Everything, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     left = update(fake.url, sink, monkeypatch)
-    assert "Fivetran did not take a row (upsert raised " in left
+    assert "Fivetran did not accept a row (upsert raised " in left
     assert_silent(sink, left, logged)
 
 
@@ -258,7 +258,7 @@ def test_what_fails_in_a_callback_of_asyncio_is_told_by_its_kind_alone(
     monkeypatch.setattr(connector, "sync", failing_besides)
     sink = Sink()
     assert update(fake.url, sink, monkeypatch) == ""
-    assert "Outside of any stream: ZeroDivisionError" in "\n".join(logged.lines)
+    assert "Unexpected error outside any stream: ZeroDivisionError" in "\n".join(logged.lines)
     assert_silent(sink, "", logged)
 
 

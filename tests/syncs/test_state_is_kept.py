@@ -54,7 +54,7 @@ def test_a_state_of_a_newer_version_is_left_as_it_is() -> None:
     ("state", "told"),
     [
         ({"version": 1, "source": "127.0.0.1 pk_test", "streams": {}}, "an older version"),
-        ({"messages_cursor": "abc", "brands_last_updated": "2026"}, "not of this connector"),
+        ({"messages_cursor": "abc", "brands_last_updated": "2026"}, "not from this connector"),
     ],
 )
 def test_a_state_of_another_form_is_read_afresh_with_a_warning(

@@ -255,7 +255,7 @@ def test_a_key_that_cannot_be_one_is_refused_without_being_shown(key: Any) -> No
     ],
 )
 def test_a_placeholder_is_said_to_be_one(text: str) -> None:
-    assert sentence(api_key=text).startswith("api_key still holds the placeholder.")
+    assert sentence(api_key=text).startswith("api_key still contains the placeholder.")
 
 
 def test_a_missing_key_is_refused() -> None:
@@ -290,14 +290,14 @@ def test_a_bad_value_never_brings_the_key_into_the_error() -> None:
 def test_a_key_pasted_into_another_field_is_not_shown(name: str, pasted: str) -> None:
     own = "key-without-prefix" if "-" in pasted else KEY
     said = sentence(api_key=own, **{name: pasted})
-    assert said.startswith(f"{name} holds an API key")
+    assert said.startswith(f"{name} contains an API key")
     assert pasted.strip() not in said
 
 
 def test_a_key_in_a_setting_that_is_not_known_is_refused_and_not_shown() -> None:
-    assert sentence(note="pk_test_OTHER").startswith("note holds an API key")
+    assert sentence(note="pk_test_OTHER").startswith("note contains an API key")
     said = sentence(**{f"x{KEY}": KEY})
-    assert said.startswith("(not shown) holds an API key")
+    assert said.startswith("(not shown) contains an API key")
     assert KEY not in said
 
 
@@ -307,14 +307,14 @@ def test_a_key_short_enough_to_stand_in_an_address_by_chance_is_let_be() -> None
 
 def test_an_unknown_setting_is_told_by_its_name() -> None:
     assert unknown_settings({"api_key": KEY, "colour": "red"}) == [
-        "The configuration has a setting that is not known: colour."
+        "The configuration has an unknown setting: colour."
     ]
     assert unknown_settings(dict.fromkeys(OPTIONS, "")) == []
 
 
 def test_an_unknown_name_is_told_with_the_nearest_known_one() -> None:
     (told,) = unknown_settings({"api_key": KEY, "message_lookback": "3"})
-    assert told.endswith("not known: message_lookback. Did you mean message_lookback_days?")
+    assert told.endswith("unknown setting: message_lookback. Did you mean message_lookback_days?")
     assert sentence(streams="brands, List").endswith(". Did you mean list, brand?")
     assert "Did you mean" not in sentence(streams="webhook")
 
@@ -374,7 +374,7 @@ def test_the_address_is_that_of_the_region_or_the_base_url(
 @pytest.mark.parametrize("region", ["US", "EU"])
 def test_a_region_beside_a_base_url_is_an_error(region: str, base_url: str) -> None:
     said = sentence(region=region, base_url=base_url)
-    assert said == "Set region or base_url, not both: each names Courier's address."
+    assert said == "Set region or base_url, not both: each sets Courier's address."
 
 
 @pytest.mark.parametrize(("given", "is_us"), [({}, True), ({"region": "EU"}, False)])
@@ -461,7 +461,7 @@ def test_any_configuration_gives_settings_or_a_sentence(configuration: Any) -> N
         assert isinstance(given, Settings)
         unknown_settings(configuration)
     assert not said or re.match(
-        r"(The configuration|[a-z_]+) (is|must|names|still|has|holds)\b"
-        r"|(?s:.*) holds an API|Set region",
+        r"(The configuration|[a-z_]+) (is|must|names|still|has|holds)\b|(?s:.*) contains an "
+        r"API|Set region",
         said,
     ), said

@@ -148,7 +148,7 @@ def test_no_frame_of_a_failure_holds_the_answer() -> None:
             assert answer not in frame.f_locals.values()
 
 
-TROUBLE = ConnectionTrouble("the connection was dropped before an answer")
+TROUBLE = ConnectionTrouble("the connection was dropped before a response arrived")
 HTML = status(200, b"<html><body>Service temporarily unavailable</body></html>")
 
 
@@ -170,7 +170,7 @@ def test_a_passing_failure_is_tried_again(failure: Answer | Exception) -> None:
     lasting = ask(failure, max_retries=2)
     assert isinstance(lasting.error, Unavailable)
     assert "api_key" not in lasting.error.advice
-    assert "after 3 tries" in str(lasting.error)
+    assert "after 3 attempts" in str(lasting.error)
     assert (lasting.tries, lasting.counts.retries) == (3, 2)
 
 
@@ -213,7 +213,7 @@ def test_a_403_that_is_a_limit_is_waited_for_and_costs_no_retry(limit: Answer) -
 
     lasting = ask(limit, max_retries=0)
     assert isinstance(lasting.error, Limited)
-    assert str(lasting.error) == "Courier answered nothing but 403 for ten minutes"
+    assert str(lasting.error) == "Courier returned only 403 for ten minutes"
     assert "api_key" not in lasting.error.advice
 
 
@@ -318,7 +318,7 @@ def test_only_402_and_403_of_the_refusals_speak_of_the_key(code: int) -> None:
 def test_no_retries_means_one_try() -> None:
     outcome = ask(status(503), max_retries=0)
     assert isinstance(outcome.error, Unavailable)
-    assert "after 1 try:" in str(outcome.error)
+    assert "after 1 attempt:" in str(outcome.error)
     assert (outcome.tries, outcome.counts.retries) == (1, 0)
     assert outcome.seconds < 0.5
     assert ask(OK, max_retries=0).result is not None
@@ -518,7 +518,7 @@ def test_a_page_of_a_firewall_for_one_request_alone_fails_it_and_holds_nobody_up
 
     error, done = run_virtual(main())
     assert isinstance(error, Unavailable)
-    assert str(error) == "a firewall answered 403 again and again, to this request alone"
+    assert str(error) == "a firewall repeatedly answered 403, for this request only"
     assert "ask its owner" in error.advice
     # Two thousand answers of 40 ms in sequence, plus the throttle's minute.
     assert done < 150
@@ -551,8 +551,8 @@ def test_one_request_that_is_always_limited_fails_and_does_not_hold_the_others_u
         return errors[0], done, failed
 
     error, done, failed = run_virtual(main())
-    text = "Courier answered nothing but 429 for ten minutes"
-    assert str(error) == (text if table == "other" else f"{text}, to this request alone")
+    text = "Courier returned only 429 for ten minutes"
+    assert str(error) == (text if table == "other" else f"{text}, for this request only")
     assert isinstance(error, Limited if table == "other" else Unavailable)
     # Ten thousand answers of 40 ms in sequence, plus the cost of the first refusals.
     assert done < (550 if retry_after is None else 1_100)

@@ -113,7 +113,7 @@ def test_a_list_without_a_word_on_more_is_read_the_same_way(
 @pytest.mark.parametrize("table", PAGING)
 def test_a_body_without_paging_is_an_error_after_its_records(table: str, records: Any) -> None:
     body = {BY_TABLE[table].arrays[0]: records, "more": False}
-    assert "has no 'paging'" in trouble(table, body)
+    assert "is missing 'paging'" in trouble(table, body)
 
 
 @pytest.mark.parametrize("records", [[], [{"id": "a"}]])
@@ -122,7 +122,7 @@ def test_a_list_that_tells_nothing_of_a_next_page_is_an_error_after_its_records(
     table: str, records: Any
 ) -> None:
     body = {"type": "list", "items": records, "url": "/tenants", "paging": {"more": True}}
-    assert "has no 'has_more'" in trouble(table, body)
+    assert "is missing 'has_more'" in trouble(table, body)
 
 
 def test_one_answer_that_holds_everything_is_the_last() -> None:
@@ -246,7 +246,7 @@ def test_an_empty_page_that_says_there_is_more_is_read_past() -> None:
 @pytest.mark.parametrize("table", PAGING)
 def test_more_without_a_cursor_is_an_error(table: str, paging: dict[str, Any]) -> None:
     said = trouble(table, body_of(table, paging=paging))
-    assert said.startswith("'more' says that there is another page, but there is no cursor")
+    assert said.startswith("'more' says there is another page, but there is no cursor")
 
 
 @pytest.mark.parametrize(
@@ -265,7 +265,7 @@ def test_more_without_a_cursor_is_an_error(table: str, paging: dict[str, Any]) -
 )
 def test_has_more_without_a_cursor_is_an_error(envelope: dict[str, Any]) -> None:
     said = trouble("tenant", {"items": [], "has_more": True, **envelope})
-    assert said.startswith("'has_more' says that there is another page, but there is no cursor")
+    assert said.startswith("'has_more' says there is another page, but there is no cursor")
 
 
 @pytest.mark.parametrize("flag", ["true", "false", "", 0, 1, [], {}, [True]])
@@ -360,7 +360,7 @@ def test_a_base_url_with_a_path_of_its_own_takes_relative_urls() -> None:
 )
 def test_a_next_url_of_another_host_is_an_error_that_does_not_name_it(next_url: str) -> None:
     said = trouble("tenant", {"items": [], "has_more": True, "next_url": next_url})
-    assert said == "'next_url' leads to another host"
+    assert said == "'next_url' points to another host"
 
 
 @pytest.mark.parametrize(
@@ -369,7 +369,7 @@ def test_a_next_url_of_another_host_is_an_error_that_does_not_name_it(next_url: 
 )
 def test_a_next_url_that_is_no_address_is_an_error(next_url: str) -> None:
     said = trouble("tenant", {"items": [], "has_more": True, "next_url": next_url})
-    assert said == "'next_url' is not an address"
+    assert said == "'next_url' is not a valid address"
 
 
 def test_a_next_url_says_nothing_where_there_is_no_more() -> None:

@@ -192,7 +192,7 @@ def silence(clock: StillClock) -> Send:
 async def test_a_server_that_never_answers_is_given_up_after_the_time_out() -> None:
     clock = StillClock()
     async with serving(silence(clock)) as server:
-        assert await trouble(server.url, timeout_seconds=5) == "no answer within 5 s"
+        assert await trouble(server.url, timeout_seconds=5) == "no response within 5 s"
         assert 5 <= clock.passed_seconds < 20, "long before five times that"
 
 
@@ -204,7 +204,7 @@ async def test_an_answer_that_stops_midway_is_given_up_after_the_time_out() -> N
 
     clock = StillClock()
     async with serving(stop) as server:
-        assert "no answer within" in await trouble(server.url)
+        assert "no response within" in await trouble(server.url)
 
 
 @pytest.mark.parametrize("in_head", [True, False])
@@ -220,7 +220,7 @@ async def test_an_answer_that_drips_takes_at_most_five_times_the_time_out(in_hea
 
     clock = StillClock()
     async with serving(drip) as server:
-        assert "no answer within" in await trouble(server.url, timeout_seconds=4)
+        assert "no response within" in await trouble(server.url, timeout_seconds=4)
         assert 16 <= clock.passed_seconds < 40
 
 
@@ -248,7 +248,7 @@ async def test_a_broken_answer_is_a_failure_with_words(sent: bytes) -> None:
     began = time.monotonic()
     async with serving(sent) as server:
         said = await trouble(server.url, timeout_seconds=60)
-    assert said.startswith(("the connection was dropped", "the answer c", "the answer was"))
+    assert said.startswith(("the connection was dropped", "the response c", "the response was"))
     assert time.monotonic() - began < 30
 
 
@@ -281,7 +281,7 @@ async def test_a_server_that_speaks_no_tls_is_told_as_that() -> None:
     async with listening:
         port = listening.sockets[0].getsockname()[1]
         said = await trouble(f"https://127.0.0.1:{port}")
-    assert said == "127.0.0.1 did not agree on a TLS connection"
+    assert said == "the TLS handshake with 127.0.0.1 failed"
 
 
 async def test_a_server_that_only_speaks_ipv6_is_reached() -> None:
@@ -390,8 +390,8 @@ async def test_an_address_that_is_not_reached_is_about_the_address_and_the_netwo
     unknown = await advice("https://api.courier.example")
     for text, host in ((refused, "127.0.0.1"), (unknown, "api.courier.example")):
         assert text == (
-            "Check region and base_url in the configuration, and whether this machine's network "
-            f"reaches {host} directly."
+            "Check region and base_url in the configuration, and whether this machine can reach "
+            f"{host} directly."
         )
 
 
@@ -401,7 +401,7 @@ async def test_a_proxy_variable_that_is_set_is_named_without_its_value(
     resolve_by(monkeypatch, no_name)
     monkeypatch.setenv("https_proxy", "http://user:password@proxy.example:3128")
     said = await advice("https://api.courier.example")
-    assert "https_proxy is set, but this connector uses no proxy" in said
+    assert "https_proxy is set, but this connector ignores proxies" in said
     assert "password" not in said
     assert "proxy.example" not in said
 
@@ -432,7 +432,7 @@ async def test_a_python_without_trusted_certificates_is_told_as_that(
 async def test_a_slow_answer_is_about_the_time_that_it_may_take() -> None:
     async with serving(silence(StillClock())) as server:
         said = await advice(server.url)
-    assert "raise request_timeout_seconds" in said
+    assert "increase request_timeout_seconds" in said
 
 
 # Headers.
@@ -455,13 +455,13 @@ async def test_headers_of_64_kilobytes_are_taken(headers: bytes) -> None:
 @pytest.mark.parametrize(
     ("headers", "text"),
     [
-        (b"X: " + b"a" * 70_000 + b"\r\n", "a header of it is longer than 64 KB"),
+        (b"X: " + b"a" * 70_000 + b"\r\n", "one header is longer than 64 KB"),
         (b"X: a\r\n" * 5_000, "it has more than 4,096 headers"),
     ],
 )
 async def test_longer_headers_are_told_as_that(headers: bytes, text: str) -> None:
     async with serving(answer(b"{}", headers=headers)) as server:
-        assert await trouble(server.url) == f"the answer could not be read: {text}"
+        assert await trouble(server.url) == f"the response could not be read: {text}"
 
 
 # Compressed bodies.
@@ -499,7 +499,7 @@ async def test_a_body_of_any_size_is_unpacked(encoding: str, size: int) -> None:
 async def test_a_badly_packed_body_is_told_as_that(encoding: str, packed: bytes) -> None:
     headers = f"Content-Encoding: {encoding}\r\n".encode()
     async with serving(answer(packed, headers=headers)) as server:
-        assert await trouble(server.url) == "the answer was cut short or badly packed"
+        assert await trouble(server.url) == "the response was truncated or badly compressed"
 
 
 # Memory.
@@ -577,7 +577,7 @@ async def test_a_server_may_pause_while_an_answer_waits_for_memory(
         again = asyncio.create_task(transport.get(PATH, hold))
         await clock.forward(20)
         assert again.done(), "long before five times the time-out"
-        with pytest.raises(ConnectionTrouble, match="no answer within 5 s"):
+        with pytest.raises(ConnectionTrouble, match="no response within 5 s"):
             await again
 
 
@@ -637,7 +637,7 @@ async def test_what_was_read_of_an_answer_that_failed_is_gone_at_once(chunked: b
     with bounded(seconds=20, megabytes=40):
         async with serving(send) as server:
             for _ in range(10):
-                with pytest.raises(ConnectionTrouble, match="cut short"):
+                with pytest.raises(ConnectionTrouble, match="truncated"):
                     await get(server.url)
 
 

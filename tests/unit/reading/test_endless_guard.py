@@ -17,7 +17,7 @@ def test_a_circle_of_cursors_is_found_within_a_few_rounds(length: int, before: i
         at = step if step < before else before + (step - before) % length
         trouble = guard.trouble(judged([f"new {step}"], next_cursor=str(at)))
         if trouble is not None:
-            assert "go round in a circle" in str(trouble)
+            assert "form a loop" in str(trouble)
             assert step >= before + length
             return
     pytest.fail("never found")
@@ -60,7 +60,7 @@ def test_pages_that_bring_nothing_new_end_after_a_thousand() -> None:
     *before, last = [guard.trouble(page) for page in pages]
     assert before == [None] * MOST_STALE_PAGES
     assert isinstance(last, BadAnswer)
-    assert "1,000 pages in a row brought no new record" in str(last)
+    assert "1,000 pages in a row contained no new record" in str(last)
     assert guard.is_stale
 
 

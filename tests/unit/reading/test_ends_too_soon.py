@@ -99,7 +99,7 @@ def test_a_first_page_of_messages_is_not_all_where_older_ones_answer_below_it(
     """The page is too short to probe a made-up cursor, but the records it returns exist."""
     api = PagedApi(evenly(600, every_ms=2 * HOUR_MS), made_up=made_up, head_ends=True)
     reader = Reader(api).walk()
-    assert "older ones follow" in str(reader.error)
+    assert "older records follow" in str(reader.error)
     assert reader.state.readings == ()
     api.head_ends, api.now_ms = False, NOW + HOUR_MS
     assert is_whole(reader.walk())
@@ -109,7 +109,7 @@ def test_a_first_page_of_messages_is_not_all_where_older_ones_answer_below_it(
 def test_nor_where_what_answers_is_of_the_time_of_its_last_one() -> None:
     times = evenly(9) + [NOW - DAY_MS] * 12
     reader = Reader(PagedApi(times, head_ends=True)).walk()
-    assert "older ones follow" in str(reader.error)
+    assert "older records follow" in str(reader.error)
     reader.api.head_ends = False
     assert is_whole(reader.walk())
 

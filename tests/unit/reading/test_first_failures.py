@@ -60,7 +60,7 @@ def test_without_its_plan_a_table_is_given_up_though_each_row_failed_before() ->
 
 
 def test_after_ten_minutes_of_limits_no_more_rows_are_asked() -> None:
-    limited = Limited("Courier answered nothing but 429 for ten minutes")
+    limited = Limited("Courier returned only 429 for ten minutes")
     failures = after(None, limited)
     assert failures.are_hopeless
     assert failures.general() is limited

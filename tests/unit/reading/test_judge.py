@@ -121,7 +121,7 @@ def test_only_a_page_of_which_nothing_can_be_stored_is_an_error() -> None:
 
     assert trouble() == ""
     assert trouble(None, {"id": "a"}) == ""
-    assert trouble(None, {}) == "none of the 2 records of a page can be stored"
+    assert trouble(None, {}) == "none of the records on a page can be stored (2)"
 
 
 def longest_row(medians: list[int]) -> int:

@@ -62,7 +62,7 @@ async def write_slowly(reader: MessageChildrenReader) -> None:
 async def test_what_is_read_when_so_many_fail_that_no_more_is_gives_its_memory_back() -> None:
     def fail_at_first(message_id: str) -> None:
         if int(message_id) < 30:
-            raise Unavailable("no usable answer after 1 try: Courier answered 500")
+            raise Unavailable("no usable response after 1 attempt: Courier answered 500")
 
     due = ChildrenDue({str(number): 1 for number in range(200)})
     due.end()

@@ -135,9 +135,9 @@ def test_a_lane_is_read_on_by_the_one_above_it_which_is_under_way(stream: Stream
     renewed = Renewed(refused_probe(), stream=stream)
     lane, place = renewed.lower[0], renewed.lower[0].place
     [notice] = renewed.fail(lane)
-    assert notice.text.startswith(f"{stream.table}: Courier no longer accepts the cursor")
+    assert notice.text.startswith(f"{stream.table}: Courier no longer accepts the saved cursor")
     assert f"({GONE})" in notice.text
-    assert notice.text.endswith("Nothing is lost.")
+    assert notice.text.endswith("No data is lost.")
     assert list(renewed.lanes) == [renewed.head]
     assert lane.dropped
     taken_over = Renewal(NOW, place)

@@ -37,8 +37,8 @@ from tests.unit.reading.paged import (
 
 REFUSALS: list[CourierError] = [
     *[Refused(status, "") for status in (400, 402, 403, 404, 405, 409, 410, 412, 422)],
-    Unavailable("no usable answer after 1 try: Courier answered 500"),
-    BadAnswer("the answer has no 'results'; has the API changed?"),
+    Unavailable("no usable response after 1 attempt: Courier answered 500"),
+    BadAnswer("the response is missing 'results'; has the API changed?"),
 ]
 
 
@@ -84,7 +84,7 @@ def test_a_row_that_is_seen_on_a_page_without_a_way_on_is_not_missing(page: int)
     name = api.id_of(api.records[10 * page])
     lost = api.page_from(10 * page)
     answer = api.page_from
-    broken = Page(lost.records, None, BadAnswer("the answer has no 'paging'"))
+    broken = Page(lost.records, None, BadAnswer("the response is missing 'paging'"))
     api.page_from = lambda at: broken if at == 10 * page else answer(at)  # type: ignore[method-assign]
     missing = {key_text((name,)): Missing(since=NOW - DAY_MS)}
     reader = Reader(api, state=StreamState(missing=missing)).walk()
@@ -201,8 +201,8 @@ def test_the_log_says_once_why_a_long_reading_goes_on_in_one_place_alone(
     Reader(PagedApi(evenly(600), made_up="refused"), lanes=8).walk()
     [line] = [line for line in caplog.messages if "made-up" in line]
     assert line == (
-        "message: Courier does not take made-up cursors, so its pages are read one after another "
-        "for a week."
+        "message: Courier does not accept made-up cursors, so pages are read one at a time for "
+        "the next week."
     )
 
 
@@ -382,7 +382,8 @@ def test_a_false_end_amid_messages_of_one_time_is_not_believed(at_once: int) -> 
     assert reader.error is not None or is_whole(reader)
     assert reader.state.readings == () or is_whole(reader)
     if reader.error is not None:
-        assert "ends among records of one time, but older ones follow" in str(reader.error)
+        said = "ends among records with the same time, but older records follow"
+        assert said in str(reader.error)
         # No other cursor would help.
         assert [lane.renewed for lane in reader.state.lanes] == [None]
     api.false_end_page, api.now_ms = None, api.now_ms + HOUR_MS
@@ -425,7 +426,7 @@ def test_a_false_end_is_found_out_though_what_lies_below_it_comes_broken(below: 
         if page.next_cursor is not None or reader.api is not api:
             return page
         if below == "no paging":
-            return Page([], None, BadAnswer("the answer has no 'paging'"))
+            return Page([], None, BadAnswer("the response is missing 'paging'"))
         known = [r for r in page.records if api.id_of(r) < "1-0000024e"]
         return Page([*(known if below == "a null" else []), None], None)
 
@@ -877,7 +878,7 @@ def test_a_lane_that_is_read_again_from_above_is_told_and_is_no_longer_saved() -
         reader.api.insert(reader.api.now_ms - age)
     assert is_whole(reader.walk())
     [notice] = reader.notices
-    assert notice.startswith("message: Courier no longer accepts the cursor")
+    assert notice.startswith("message: Courier no longer accepts the saved cursor")
     # Before the next page, so that a sync that dies does not request it again.
     told = next(batch for batch in reader.batches if not batch.rows)
     assert told.state is not None
@@ -905,7 +906,7 @@ def test_a_page_that_always_fails_lets_new_records_land_and_is_tried_in_every_wa
     def fails(kind: str, cursor: str | None) -> CourierError | None:
         page = api._answer(cursor) if kind != "made_up" or made_up == "honoured" else None
         held = page is not None and bad & {api.id_of(r) for r in page.records}
-        return Unavailable("no usable answer") if held else None
+        return Unavailable("no usable response") if held else None
 
     api.fails = fails
     reader = Reader(api)
@@ -1035,7 +1036,7 @@ def test_a_listing_that_goes_on_for_ever_at_ever_older_places_ends_the_walk(
 ) -> None:
     monkeypatch.setattr(endless_guard, "MOST_STALE_PAGES", 30)
     reader = Reader(Endless(evenly(200)), lanes=1).walk()
-    assert "30 pages in a row brought no new record" in str(reader.error)
+    assert "30 pages in a row contained no new record" in str(reader.error)
     assert reader.missing == set()
 
 
@@ -1065,7 +1066,7 @@ def test_a_walk_whose_requests_are_lost_is_not_taken_for_a_complete_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(Fetches, "start", lambda *_, **__: None)
-    with pytest.raises(RuntimeError, match="message: its walk stopped before its end"):
+    with pytest.raises(RuntimeError, match="message: the walk stopped before it was complete"):
         Reader(PagedApi(evenly(95))).walk()
 
 
@@ -1298,7 +1299,7 @@ def test_cursors_that_go_round_in_a_circle_end_the_walk_by_name() -> None:
 
     api.page_from = round_about  # type: ignore[method-assign, assignment]
     reader = Reader(api).walk()
-    assert "a cursor came a second time" in str(reader.error)
+    assert "a cursor was repeated" in str(reader.error)
     assert len(api.asked) < 40
 
 
@@ -1451,7 +1452,7 @@ def test_a_page_of_which_no_record_is_usable_is_an_error_with_a_name() -> None:
 
     reader.api.page_from = spoilt  # type: ignore[method-assign, assignment]
     reader.walk()
-    assert "none of the 10 records of a page can be stored" in str(reader.error)
+    assert "none of the records on a page can be stored (10)" in str(reader.error)
     assert reader.state.watermark is None
 
 
@@ -1507,7 +1508,7 @@ def test_a_stream_whose_times_cannot_be_read_is_told_of_once() -> None:
         record["enqueued"] = "some day"
     reader.walk()
     [notice] = reader.notices
-    assert notice.startswith("message: no record has a time in 'enqueued'")
+    assert notice.startswith("message: no record has a readable time in 'enqueued'")
     assert len(reader.sent_ids) == 30
     assert reader.state.timeless
     reader.walk()

@@ -18,7 +18,7 @@ PAGE = b'{"results": [], "items": [], "paging": {"more": false}, "has_more": fal
 def test_a_wrong_setting_is_told_without_asking_anything() -> None:
     wrong = {"api_key": "k", "base_url": "http://courier.example.com"}
     for trouble in (connection_test.key_trouble, connection_test.streams_trouble):
-        assert "the key would travel unencrypted" in str(trouble(wrong))
+        assert "the key would be sent unencrypted" in str(trouble(wrong))
 
 
 class Answers:
@@ -53,7 +53,7 @@ def ask(settings: Settings, transport: Transport) -> Findings:
         (402, "brand: plan (402): the plan of this account does not include it."),
         (404, "brand: not found (404): this account has no such data."),
         (400, "brand: Courier answered 400."),
-        (b'{"rows": []}', "brand: the answer has no 'results'; has the API changed?"),
+        (b'{"rows": []}', "brand: the response is missing 'results'; has the API changed?"),
     ],
 )
 def test_why_a_stream_cannot_be_read(what: int | bytes, reason: str) -> None:
@@ -71,7 +71,7 @@ def test_children_of_a_table_that_cannot_be_read_cannot_be_read_either() -> None
     text = str(trouble_with_streams(settings, ask(settings, Answers(list=403))))
     assert text.startswith("1 of 3 streams can be read: brand.")
     assert text.endswith("set streams to: brand")
-    assert "The key can read no stream" in str(
+    assert "The key cannot read any stream" in str(
         trouble_with_key(settings, ask(settings, Answers(list=403, brand=403)))
     )
 
@@ -86,7 +86,7 @@ def test_a_key_that_may_read_nothing_is_about_the_key(status: int) -> None:
     findings = ask(SETTINGS, Answers(brand=status, message=status, other=status))
     text = str(trouble_with_key(SETTINGS, findings))
     assert text.startswith(
-        f"The key can read no stream (Courier answered {status}). Check api_key"
+        f"The key cannot read any stream (Courier answered {status}). Check api_key"
     )
 
 
@@ -121,7 +121,7 @@ def test_large_pages_of_all_streams_at_once_are_read() -> None:
 def test_an_envelope_that_leads_nowhere_is_told() -> None:
     nowhere = b'{"results": [{"id": "x"}], "paging": {"more": true}}'
     text = trouble_with_streams(SETTINGS, ask(SETTINGS, Answers(brand=nowhere)))
-    assert "brand: 'more' says that there is another page" in str(text)
+    assert "brand: 'more' says there is another page" in str(text)
 
 
 def test_only_the_chosen_streams_are_asked_for() -> None:
@@ -145,7 +145,7 @@ def test_streams_below_a_parents_row_are_left_out_and_go_with_a_denied_parent() 
 def test_an_api_that_holds_the_test_up_ends_it_in_time() -> None:
     transport = Answers(brand=429, message=429, other=429)
     text = trouble_with_key(SETTINGS, ask(SETTINGS, transport))
-    assert "(no usable answer within 30 s)" in str(text)
+    assert "(no usable response within 30 s)" in str(text)
 
 
 def test_a_low_rate_does_not_pass_for_an_api_that_answers_nothing() -> None:
@@ -158,4 +158,4 @@ def test_a_failed_request_is_tried_once_more_and_no_oftener() -> None:
     transport = Answers(brand=ConnectionTrouble("the connection failed"))
     findings = ask(only, transport)
     assert transport.asked == 2
-    assert "no usable answer after 2 tries" in str(trouble_with_key(only, findings))
+    assert "no usable response after 2 attempts" in str(trouble_with_key(only, findings))

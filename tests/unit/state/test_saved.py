@@ -28,7 +28,7 @@ from courier_async.state.sent_rows import key_text
 
 SOURCE = "api.courier.com pk_prod"
 NOW = 1_794_657_600_000
-ALL_AFRESH = "every stream is read afresh."
+ALL_AFRESH = "so every stream is read from the beginning."
 
 times = st.integers(-(2**53), 2**53)
 maybe = st.none() | times
@@ -170,7 +170,7 @@ def test_a_state_of_another_source_is_refused(source: Any, named: str) -> None:
     with pytest.raises(StateRefused) as refused:
         load(raw, source=SOURCE)
     told = str(refused.value)
-    assert f"rows of '{named}', but the configuration names '{SOURCE}'" in told
+    assert f"rows from '{named}', but the configuration points to '{SOURCE}'" in told
     for way_out in ("correct region, base_url or api_key", "a new connection", "re-sync"):
         assert way_out in told
     assert len(told) < 700
@@ -185,13 +185,13 @@ def test_a_state_of_a_newer_version_is_refused() -> None:
 @pytest.mark.parametrize(
     ("raw", "told"),
     [
-        ({"version": 1, "source": SOURCE, "streams": {}}, "of an older version"),
-        ({"version": 0}, "of an older version"),
-        ({"version": True, "source": SOURCE}, "of an older version"),
-        (["x"], "not of this connector"),
-        ({"messages_cursor": "c", "brands_last_updated": 1}, "not of this connector"),
-        ({"version": "2"}, "not of this connector"),
-        ({"version": None}, "not of this connector"),
+        ({"version": 1, "source": SOURCE, "streams": {}}, "by an older version"),
+        ({"version": 0}, "by an older version"),
+        ({"version": True, "source": SOURCE}, "by an older version"),
+        (["x"], "not from this connector"),
+        ({"messages_cursor": "c", "brands_last_updated": 1}, "not from this connector"),
+        ({"version": "2"}, "not from this connector"),
+        ({"version": None}, "not from this connector"),
     ],
 )
 def test_a_state_of_another_form_is_read_afresh_and_told(raw: Any, told: str) -> None:
@@ -265,7 +265,7 @@ def test_a_part_that_does_not_parse_starts_that_stream_afresh_and_no_other(
     raw = State(SOURCE).as_json() | {"streams": streams}
     state, (warning,) = load(raw, source=SOURCE)
     assert warning.startswith(f"{table}: its part of the saved state cannot be read (")
-    assert warning.endswith("so the stream is read afresh.")
+    assert warning.endswith("so the stream is read from the beginning.")
     assert state.streams == {"brand": StreamState(read_at=12)}
     assert state.rows_of("brand").marks == {("b",): bytes(6)}
     assert len(state.recent_of(BY_TABLE["message"])) == 0

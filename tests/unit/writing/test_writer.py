@@ -328,7 +328,7 @@ def test_an_operation_that_raises_is_told_with_its_stream_and_never_with_the_val
     (error,) = caught.value.exceptions
     assert isinstance(error, OperationFailed)
     assert str(error).startswith(
-        f"list: Fivetran did not take a row ({operation} raised ValueError)."
+        f"list: Fivetran did not accept a row ({operation} raised ValueError)."
     )
     for text in (str(error), repr(error), repr(error.__context__), repr(error.__cause__)):
         assert "ana@acme" not in text
@@ -455,7 +455,7 @@ def test_the_last_checkpoint_of_a_sync_that_is_told_to_stop_is_waited_for_half_a
     bench = Bench(write_seconds=3600.0)
     with caplog.at_level(logging.WARNING, logger="courier_async"):
         assert run_virtual(scenario()) == pytest.approx(30.0)
-    assert "did not take a last checkpoint in time" in caplog.text
+    assert "did not accept the last checkpoint in time" in caplog.text
 
 
 def test_nothing_follows_the_operation_for_which_a_last_checkpoint_waited_too_long(
@@ -560,7 +560,7 @@ def test_a_stream_that_grows_too_large_is_told_once_and_remembered_no_more(
     bench.state.streams["list"] = StreamState(missing={"x": Missing(1)})
     bench.write_at_once(lists("a", "b", "c"), lists("d", "e", "f"))
     (told,) = bench.of("warning")
-    assert told.startswith("list: too large for its rows to be remembered in the state.")
+    assert told.startswith("list: too large to track its rows in the state.")
     last = bench.of("checkpoint")[-1]["streams"]["list"]
     assert last == {"sent_whole": True}
     assert len(bench.of("upsert")) == 6
