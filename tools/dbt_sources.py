@@ -15,8 +15,8 @@ _HEAD: Final = """\
 # Written by `python -m tools.dbt_sources` from the connector's catalog.
 version: 2
 
-# No freshness: a table receives only rows that are new or changed, so a quiet one rests for
-# months. Fivetran itself alerts when a connection no longer syncs.
+# No freshness checks: a table receives only rows that are new or changed, so a quiet table can
+# go months without a new row. Fivetran itself alerts when a connection no longer syncs.
 sources:
   - name: courier
     description: "The tables that the Fivetran connector for Courier fills."

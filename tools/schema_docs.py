@@ -26,7 +26,7 @@ Fivetran's SDK. Fivetran adds `_fivetran_synced` and `_fivetran_deleted` to each
 
 | Type | What the column holds |
 |---|---|
-| STRING | Text as Courier sent it, `007` and `true` too. A number or boolean becomes text. |
+| STRING | Text as Courier sent it, including `007` and `true`. A number or boolean becomes text. |
 | BOOLEAN | `true` or `false`. |
 | LONG | A whole number of up to 64 bits. |
 | UTC_DATETIME | A time, from epoch milliseconds or ISO 8601; without an offset it is UTC. |
@@ -35,26 +35,26 @@ Fivetran's SDK. Fivetran adds `_fivetran_synced` and `_fivetran_deleted` to each
 In DuckDB, UTC_DATETIME lands as TIMESTAMP WITH TIME ZONE, so `enqueued::date` is the day in the
 session's time zone. `(enqueued AT TIME ZONE 'UTC')::date` is the UTC day in every session.
 
-A column is empty (NULL) where Courier sends null or leaves the field out. Empty texts and empty
-lists stay what they are.
+A column is empty (NULL) where Courier sends null or leaves the field out. Empty strings and
+empty lists are kept.
 
 **Source** says how it is known that Courier has the field: `SDK`, Courier's official Python
-client; `docs`, only its API documentation; `answers`, undocumented, but seen in recorded answers
-of the API; `connector`, added by this connector.
+client; `docs`, only its API documentation; `answers`, undocumented, but seen in recorded API
+responses; `connector`, added by this connector.
 
 **`additional_fields`** holds every field without a column, and every value that does not fit its
 column's type, nested under its path as Courier sent it. A brand's tertiary color is
 `additional_fields.settings.colors.tertiary`. When Courier adds a field, it appears there.
 
-In JSON, integers beyond 64 bits and decimals of more digits than a double holds are texts, so
-that every digit lands. JSON nested more than {deepest} levels deep lands in `additional_fields`
-as text.
+In JSON, integers beyond 64 bits and decimals with more digits than a double holds are stored as
+text, so no digit is lost. JSON nested more than {deepest} levels deep lands in
+`additional_fields` as text.
 """
 
 _SECRETS: Final = """\
 ## Redacted values
 
-In JSON columns, `additional_fields` included, the value of a key with one of these names is
+In JSON columns, including `additional_fields`, the value of a key with one of these names is
 `[redacted]`, at any depth:
 
 {names}
@@ -72,7 +72,7 @@ These fields never land, at any depth and whatever `redact_secrets` says:
 {left_out}
 
 The topics of a section are the rows of `subscription_topic`. The other fields hold personal data
-or raw answers of providers.
+or raw responses from providers.
 
 The connector's state holds the keys of rows. For `list_subscription`, `audience_member` and
 `tenant_user` these are user ids. Fivetran stores the state unencrypted.
@@ -101,7 +101,7 @@ def document() -> str:
         _overview(STREAMS),
         _diagram(STREAMS),
         *map(_table, STREAMS),
-        "## Further tables\n\nSynced where `streams` names them.\n",
+        "## Further tables\n\nSynced if `streams` names them.\n",
         _overview(FURTHER),
         _diagram(FURTHER),
         *map(_table, FURTHER),

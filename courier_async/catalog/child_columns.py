@@ -29,7 +29,7 @@ PREFERENCE_CHANGE: Final[tuple[Column, ...]] = (
     column(
         "tenant_id",
         STRING,
-        "Id of the tenant that the preference applies to; empty for the user's own.",
+        "Id of the tenant that the preference applies to; empty if it is the user's own.",
         refers_to="tenant",
     ),
     column("previous.status", STRING, "Status before the change; empty if there was none."),
@@ -149,7 +149,7 @@ NOTIFICATION_METRIC: Final[tuple[Column, ...]] = (
     column(
         "errors",
         LONG,
-        "Number of failed attempts, including those that another provider made good.",
+        "Number of failed attempts, even if another provider then succeeded.",
     ),
     column("undeliverable", LONG, "Number of messages that could not be delivered."),
     ADDITIONAL_FIELDS,
@@ -158,22 +158,25 @@ NOTIFICATION_METRIC: Final[tuple[Column, ...]] = (
 MESSAGE_PROVIDER: Final[tuple[Column, ...]] = (
     _MESSAGE_ID,
     column(
-        "position", LONG, "Place of the attempt among the message's, from 0.", source=CONNECTOR
+        "position",
+        LONG,
+        "Position of the attempt among the message's attempts, from 0.",
+        source=CONNECTOR,
     ),
     column("provider", STRING, "Provider, such as `sendgrid`.", source=ANSWERS),
     column(
         "status",
         STRING,
         "Status of this attempt, such as `SENT`, `DELIVERED`, `OPENED`, `CLICKED`, `SIMULATED` or "
-        "`UNDELIVERABLE`. Where one attempt fails, another provider may deliver: what became of "
-        "the message is `message.status`.",
+        "`UNDELIVERABLE`. If one attempt fails, another provider may deliver: for the message's "
+        "result, see `message.status`.",
         source=ANSWERS,
     ),
     column("sent", TIME, "When Courier handed the message to the provider.", source=ANSWERS),
     column("delivered", TIME, "When the provider reported delivery.", source=ANSWERS),
     column("opened", TIME, "When the message was last opened.", source=ANSWERS),
     column("clicked", TIME, "When a link in the message was clicked.", source=ANSWERS),
-    column("error", STRING, "Error text of an attempt that failed.", source=ANSWERS),
+    column("error", STRING, "Error text of a failed attempt.", source=ANSWERS),
     column(
         "channel.key",
         STRING,
@@ -189,7 +192,10 @@ MESSAGE_PROVIDER: Final[tuple[Column, ...]] = (
 MESSAGE_EVENT: Final[tuple[Column, ...]] = (
     _MESSAGE_ID,
     column(
-        "position", LONG, "Place of the event in the message's history, from 0.", source=CONNECTOR
+        "position",
+        LONG,
+        "Position of the event in the message's history, from 0.",
+        source=CONNECTOR,
     ),
     column(
         "type", STRING, "What happened, such as `ENQUEUED`, `SENT` or `OPENED`.", source=ANSWERS
@@ -210,6 +216,6 @@ MESSAGE_EVENT: Final[tuple[Column, ...]] = (
     ),
     column("reason", STRING, "Why the message failed.", source=ANSWERS),
     column("reasonCode", STRING, "Kind of bounce: `HARD` or `SOFT`.", source=ANSWERS),
-    column("error_message", STRING, "Error text of the provider.", source=ANSWERS),
+    column("error_message", STRING, "Error text from the provider.", source=ANSWERS),
     ADDITIONAL_FIELDS,
 )

@@ -54,7 +54,7 @@ _LISTINGS: Final = (
     Stream(
         # "Newest first" (SDK resources/workspace_preferences), but learned all the same.
         table="preference_change",
-        about="A change of a user's preference for a subscription topic: status or channels.",
+        about="A change to a user's preference for a subscription topic: status or channels.",
         path="/preferences/logs",
         arrays=("items",),
         # 25 is the default, 100 the maximum (official MCP server).
@@ -128,7 +128,7 @@ _CHILDREN: Final = (
     ),
     Stream(
         table="notification_metric",
-        about="A template's deliveries in one UTC day, by provider and channel.",
+        about="A template's deliveries on one UTC day, by provider and channel.",
         path="/notifications/{id}/metrics",
         arrays=("series",),
         key=("notification_id", "granularity", "period", "provider", "channel"),
@@ -168,7 +168,7 @@ _OF_A_MESSAGE: Final = (
     Stream(
         # Events have no id of their own, and two of one type can share a millisecond.
         table="message_event",
-        about="An event of a message's history.",
+        about="An event in a message's history.",
         path="/messages/{id}/history",
         arrays=("results",),
         key=("message_id", "position"),

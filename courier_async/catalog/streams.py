@@ -29,7 +29,7 @@ STREAMS: Final[tuple[Stream, ...]] = (
     Stream(
         # The key has a name of its own and there is no `id` (SDK types/audit_event.py).
         table="audit_event",
-        about="An event of the workspace's audit trail.",
+        about="An event in the workspace's audit trail.",
         path="/audit-events",
         arrays=("results",),
         key=("auditEventId",),
