@@ -60,7 +60,7 @@ quick: lint  ## run lint and the unit tests (under 20 seconds)
 test: style  ## run every check and every test
 	@$(BIN)/mypy & types=$$!; \
 	$(BIN)/python -m pytest -n 4 --dist loadgroup; tests=$$?; \
-	wait $$types || { echo "mypy has found what it prints above."; exit 1; }; exit $$tests
+	wait $$types || { echo "mypy reported the errors above."; exit 1; }; exit $$tests
 
 # Every supported Python that is on the machine, each in an environment of its own.
 PYTHONS = $(foreach v,3.11 3.12 3.13 3.14,$(shell python$(v) -c 'print("$(v)")' 2>/dev/null))
@@ -81,7 +81,7 @@ style: $(READY)
 	@$(BIN)/ruff format --check --quiet . || { echo "Run 'make format'."; exit 1; }
 	@$(BIN)/lint-imports --no-logo
 
-format: $(READY)  ## put the code into its one style
+format: $(READY)  ## format the code
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .
 
 clean:  ## remove what runs and tests left behind (the virtual environments too)
@@ -120,7 +120,7 @@ dbt: $(READY) .venv-dbt/.ready  ## test the dbt models (keeps nothing)
 	@.venv-audit/bin/python $(PIP) -r tools/audit-requirements.txt
 	@touch $@
 
-audit:  ## look up known advisories against what ships (asks PyPI; status 3: left out)
+audit:  ## look up known advisories against what ships (asks PyPI; status 3: not checked)
 	@$(MAKE) --silent .venv-audit/.ready || rm -rf .venv-audit
 	@$(PYTHON) -m tools.audit
 

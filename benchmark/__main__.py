@@ -39,8 +39,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--only", nargs="+", choices=[*MEASUREMENTS], metavar="NAME", help=", ".join(MEASUREMENTS))
-    add("--quick", action="store_true", help="tiny runs: they show that it works, and no figure")
-    add("--repeat", type=int, default=5, metavar="N", help="times each figure is taken (5)")
+    add("--quick", action="store_true", help="tiny runs that only show that it works")
+    add("--repeat", type=int, default=5, metavar="N", help="repetitions of each figure (5)")
     add("--results", type=Path, metavar="FOLDER", help="where to write (benchmark/results)")
     return parser
 

@@ -198,8 +198,8 @@ def rows_of(per_day: int, interval: str) -> dict[str, dict[str, float]]:
 def table(figures: dict[str, Any]) -> str:
     """Returns the table of docs/cost.md."""
     lines = [
-        "| messages a day | a sync every | connector | requests a day | rows sent a month "
-        "| monthly active rows | delay p50 | delay p95 |",
+        "| messages a day | sync interval | connector | requests a day | rows sent a month | "
+        "monthly active rows | delay p50 | delay p95 |",
         "|---:|---|---|---:|---:|---:|---:|---:|",
     ]
     for case, both in figures.items():

@@ -61,9 +61,10 @@ def half_core(plan: Plan) -> Result:
     messages = 600 if plan.quick else 120_000
     result = Result(
         "half_core",
-        f"A first sync of {messages:,} messages at 100 ms an answer and 1,000 requests a second. "
-        "The connector's process is kept to one core and stopped for the rest of each 100 ms in "
-        "which it has used 50 ms of CPU, as a control group's quota does; the fake API is not.",
+        f"A first sync of {messages:,} messages at 100 ms per response and 1,000 requests a "
+        "second. The connector's process is kept to one core and stopped for the rest of each 100 "
+        "ms in which it has used 50 ms of CPU, as a control group's quota does; the fake API is "
+        "not.",
     )
     with account({"message": messages}, latency_ms=100.0) as fake:
         for _ in range(plan.repeats):
@@ -77,8 +78,8 @@ def memory(plan: Plan) -> Result:
     """Measures the whole process, by the size of the source and of its pages."""
     result = Result(
         "memory",
-        "The highest memory of the whole process, interpreter included, in MB (10^6 bytes). "
-        "Large pages: 128 lanes, 256 answers of that size one after another.",
+        "The highest memory of the whole process, interpreter included, in MB (10^6 bytes). Large "
+        "pages: 128 lanes, 256 responses of that size, one after another.",
     )
     for size in (2_000,) if plan.quick else (20_000, 200_000):
         with account({"message": size}) as fake:

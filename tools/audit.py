@@ -38,18 +38,18 @@ def verdict(status: int, report: str, errors: str, *, pins: Sequence[str]) -> Ve
     if packages is None:
         last = next((line for line in reversed(errors.splitlines()) if line.strip()), "")
         why = f": {last.strip()}" if last else ""
-        return Verdict(LEFT_OUT, [f"left out: no report, status {status}{why}"])
+        return Verdict(LEFT_OUT, [f"not checked: no report, status {status}{why}"])
     advisories = [_advisory(package, found) for package in packages for found in _found(package)]
     asked = {f"{_name(package)}=={package.get('version')}" for package in packages if _ok(package)}
     skipped = {_name(entry): entry.get("skip_reason") for entry in packages if not _ok(entry)}
-    left_out = [f"left out: {reason or name}" for name, reason in skipped.items()]
+    left_out = [f"not checked: {reason or name}" for name, reason in skipped.items()]
     left_out += [
-        f"left out: {pin} is not in the report"
+        f"not checked: {pin} is not in the report"
         for pin in pins
         if pin not in asked and pin.partition("==")[0] not in skipped
     ]
     if status not in (0, 1) or (status == 1) != bool(advisories):
-        left_out.append(f"left out: pip-audit ended with status {status}")
+        left_out.append(f"not checked: pip-audit ended with status {status}")
     if advisories or left_out:
         return Verdict(ADVISORY if advisories else LEFT_OUT, advisories + left_out)
     return Verdict(PASSED, [f"passed: no known advisory against {len(asked)} packages"])
@@ -97,9 +97,9 @@ def audit() -> Verdict:
             timeout=_LONGEST_SECONDS,
         )
     except FileNotFoundError:
-        return Verdict(LEFT_OUT, ["left out: pip-audit is not to be had"])
+        return Verdict(LEFT_OUT, ["not checked: pip-audit is not installed"])
     except subprocess.TimeoutExpired:
-        return Verdict(LEFT_OUT, [f"left out: no report within {_LONGEST_SECONDS} s"])
+        return Verdict(LEFT_OUT, [f"not checked: no report within {_LONGEST_SECONDS} s"])
     pins = REQUIREMENTS.read_text().split()
     return verdict(done.returncode, done.stdout, done.stderr, pins=pins)
 

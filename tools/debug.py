@@ -19,7 +19,7 @@ from tools.package import sdk_environment
 from tools.summary import summary
 
 PRIVATE_UMASK = 0o077
-STOPPING = "\nStopping after a checkpoint ... (Ctrl-C again: at once)\n"
+STOPPING = "\nStopping after a checkpoint ... (press Ctrl-C again to stop now)\n"
 
 
 class Stopper:

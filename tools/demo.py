@@ -100,16 +100,16 @@ def main() -> int:
         finally:
             remove(folder)
     except KeyboardInterrupt:
-        print("\nStopped. No process and no file is left behind.")
+        print("\nStopped. No processes or files are left behind.")
         return 130
-    print("The fake is stopped, and the folder of the demo is removed.")
+    print("The fake has stopped, and the demo folder has been removed.")
     if kept is not None:
         print(f"The warehouse is kept in {kept.relative_to(ROOT)} (DuckDB, schema tester).")
         print("'make questions' answers more questions with it; 'make sql' opens a prompt on it.")
     elif status == 0:
         print("KEEP=1 keeps the tables: make demo KEEP=1")
     if status == 0:
-        print(f"With a key of your own: put it into {LOCAL}, then run 'make debug'.")
+        print(f"To use your own key, put it into {LOCAL} and run 'make debug'.")
     return status
 
 
@@ -132,7 +132,7 @@ def remove(folder: Path, *, seconds: float = 5.0) -> None:
 
 def demo(folder: Path, choice: Choice) -> int:
     """Syncs, changes data, syncs again, and once more hours later; prints what each step did."""
-    print("A Fivetran connector for Courier, shown on this machine alone: no account, no key.")
+    print("A Fivetran connector for Courier, shown entirely on this machine: no account, no key.")
     with FakeCourierProcess(sizes=SIZES, hostile_names=False) as fake:
         step(f"1. A fake Courier API with made-up data is up at {fake.url}")
         account = {"api_key": fake.key, "base_url": fake.url}
@@ -167,13 +167,13 @@ def show(fake: FakeCourierProcess, connector: DebugFolder, choice: Choice) -> No
 
     hours, said = (25, "25") if choice.has_children else (2, "two")
     step(f"5. Third sync, {said} hours later on the fake's clock ...")
-    print("   A row is marked deleted once two complete reads, an hour apart, did not find it.")
+    print("   A row is marked deleted once two complete reads, an hour apart, have not found it.")
     if choice.has_rounds:
         print("   children_refresh_hours is 0 here, so every sync reads members and metrics.")
     fake.change("advance", ms=hours * HOUR_MS)
     synced(connector)
 
-    step("6. What all that changed in the warehouse")
+    step("6. What changed in the warehouse")
     after = _tables(connector, choice)
     for table in choice.tables:
         print_changes(table, before[table], after[table], width)
@@ -192,11 +192,12 @@ def print_truth(fake: FakeCourierProcess, connector: DebugFolder, tables: Sequen
         table: connector.warehouse.differences(table, fake.truth(table)) for table in compared
     }
     equal = sum(not lines for lines in found.values())
-    print(f"\n   Cell by cell as in Courier: {equal} of {len(compared)} tables.")
+    print(f"\n   Tables that match Courier cell by cell: {equal} of {len(compared)}.")
     for line in chain.from_iterable(found.values()):
         print(f"   {line}")
     if len(compared) < len(tables):
-        print(f"   Not compared: {OUTLIVES_ITS_SOURCE}, which keeps days that Courier drops.")
+        why = "which keeps days that Courier no longer returns"
+        print(f"   Not compared: {OUTLIVES_ITS_SOURCE}, {why}.")
 
 
 def synced(connector: DebugFolder) -> Run:

@@ -17,7 +17,10 @@ def _messages(fake: FakeCourierProcess, tables: Tables) -> Iterator[str]:
     if "message" in tables:
         added = fake.change("add", stream="message", n=4)
         moved = fake.change("progress_messages", n=6, newest=40)
-        yield f"{len(added)} messages are sent, and {len(moved)} earlier ones get a step further"
+        yield (
+            f"{len(added)} messages are sent, and {len(moved)} earlier ones advance to their next "
+            "status"
+        )
 
 
 def _names(fake: FakeCourierProcess, tables: Tables) -> Iterator[str]:
@@ -41,7 +44,7 @@ def _rows(fake: FakeCourierProcess, tables: Tables) -> Iterator[str]:
         yield f"the list '{tables['list'][list_]['name']}' is deleted"
     if "audience" in tables:
         fake.change("add", stream="audience")
-        yield "an audience is made"
+        yield "an audience is created"
 
 
 def _members(fake: FakeCourierProcess, tables: Tables) -> Iterator[str]:
@@ -66,7 +69,7 @@ def _preferences(fake: FakeCourierProcess, tables: Tables) -> Iterator[str]:
         yield f"the section '{tables['preference_section'][section]['name']}' is renamed"
     if "subscription_topic" in tables:
         fake.change("add", stream="subscription_topic")
-        yield "a topic is made"
+        yield "a topic is created"
 
 
 def _named_row(rows: Mapping[str, Cells], column: str = "name") -> str:

@@ -93,7 +93,7 @@ def print_changes(
         lines += kind[:SHOWN_CHANGES]
         if len(kind) > SHOWN_CHANGES:
             lines.append((kind[0][0][:2] + f"{len(kind) - SHOWN_CHANGES} more", ""))
-    for left, line in zip_longest((table,), _aligned(lines) or ["= as it was"], fillvalue=""):
+    for left, line in zip_longest((table,), _aligned(lines) or ["= unchanged"], fillvalue=""):
         print(_cut(f"   {left:<{width}}{line}".rstrip(), WIDTH))
 
 

@@ -151,7 +151,7 @@ def main() -> None:
                 names, rows = _answer(connection, question)
                 print(*table(names, rows, most_rows=MOST_ANSWERS), sep="\n")
             except (duckdb.CatalogException, duckdb.BinderException):
-                print("Not answered: a table or a column that it needs has not landed yet.")
+                print("Not answered: a required table or column has not landed yet.")
 
 
 if __name__ == "__main__":

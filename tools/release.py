@@ -14,20 +14,20 @@ VERSION: Final = re.compile(r"\d+\.\d+\.\d+")
 def trouble_with(version: str, folder: Path) -> str | None:
     """Says what prevents releasing the tree as this version; None if nothing does."""
     if VERSION.fullmatch(version.removeprefix("v")) and version.startswith("v"):
-        return f"Name the version without the v: make release VERSION={version[1:]}"
+        return f"Give the version without the v: make release VERSION={version[1:]}"
     if not VERSION.fullmatch(version):
-        return "Name the version: make release VERSION=1.2.3"
+        return "Give the version: make release VERSION=1.2.3"
     source = (folder / PACKAGE / "__init__.py").read_text(encoding="utf-8")
     if f'__version__: Final = "{version}"' not in source:
-        return f"{PACKAGE}/__init__.py is not of version {version}: set __version__ there."
+        return f"{PACKAGE}/__init__.py does not have version {version}: set __version__ there."
     if heading(version, folder) is None:
         return f"CHANGELOG.md has no heading '## {version} (YYYY-MM-DD)' for this release."
     if not notes(version, folder):
-        return f"CHANGELOG.md says nothing below '## {version}'."
+        return f"CHANGELOG.md has no notes below '## {version}'."
     if changed := changed_files(folder):
         return f"Commit or stash the changes first: {', '.join(changed)}."
     if git(folder, "tag", "--list", f"v{version}"):
-        return f"The tag v{version} exists already."
+        return f"The tag v{version} already exists."
     return None
 
 

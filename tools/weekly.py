@@ -64,7 +64,7 @@ def table(outcomes: Sequence[Outcome], *, when: datetime, commit: str) -> str:
         "|---|---|---|---|",
     ]
     for outcome in outcomes:
-        ended = "well" if outcome.status == 0 else f"**with status {outcome.status}**"
+        ended = "ok" if outcome.status == 0 else f"**status {outcome.status}**"
         said = outcome.said.replace("|", "\\|")[:LONGEST_OUTCOME]
         lines.append(f"| `{outcome.command}` | {ended} | {outcome.seconds:,.0f} | {said} |")
     return "\n".join(lines)
@@ -74,7 +74,7 @@ def written_into(document: str, figures: str) -> str:
     """Puts the figures between the document's two marks. Raises ValueError if it lacks them."""
     pattern = re.compile(f"{re.escape(BEGIN)}.*?{re.escape(END)}", re.DOTALL)
     if not pattern.search(document):
-        raise ValueError(f"the document lacks the marks {BEGIN} and {END}")
+        raise ValueError(f"the document lacks the markers {BEGIN} and {END}")
     return pattern.sub(lambda _: f"{BEGIN}\n{figures}\n{END}", document)
 
 

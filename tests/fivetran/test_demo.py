@@ -81,12 +81,12 @@ def test_a_demo_of_all_tables_shows_each_and_compares_it_with_the_source(tmp_pat
     assert demo.returncode == 0, demo.stdout + demo.stderr
     assert max(map(terminal_width, demo.stdout.splitlines())) <= 100
     shown, _, rest = demo.stdout.partition("3. Something happens")
-    comparison, _, changes = rest.partition("6. What all that changed")
+    comparison, _, changes = rest.partition("6. What changed")
     for stream in ALL:
         assert re.search(rf"^   {stream.table} .*\n   [\d,]+ rows", shown, re.MULTILINE)
         assert re.search(rf"^   {stream.table} +\d+ ", comparison, re.MULTILINE)
         assert re.search(rf"^   {stream.table} +[-+~=] ", changes, re.MULTILINE)
-    assert f"Cell by cell as in Courier: {len(ALL) - 1} of {len(ALL) - 1} tables." in changes
+    assert f"match Courier cell by cell: {len(ALL) - 1} of {len(ALL) - 1}." in changes
     assert "Not compared: notification_metric" in changes
     # Deleted together with its list.
     assert re.search(r"- beta-testers \S+ +marked deleted$", changes, re.MULTILINE)
@@ -97,7 +97,7 @@ def test_a_demo_of_all_tables_shows_each_and_compares_it_with_the_source(tmp_pat
 def test_a_demo_of_some_tables_shows_only_those(tmp_path: Path) -> None:
     demo = demo_of(" list, list_subscription ", tmp_path)
     assert demo.returncode == 0, demo.stdout + demo.stderr
-    assert "Cell by cell as in Courier: 2 of 2 tables." in demo.stdout
+    assert "Tables that match Courier cell by cell: 2 of 2." in demo.stdout
     assert "2 users subscribe to a list." in demo.stdout
     for other in ("brand", "message", "First questions"):
         assert other not in demo.stdout
@@ -133,7 +133,7 @@ def test_a_demo_that_is_kept_can_be_asked_further_questions(tmp_path: Path) -> N
     # The last question needs a table outside the core seven.
     before, _, last = answers.rpartition(f"\n{len(questions())}. ")
     assert "Not answered" not in before
-    assert "Not answered: a table" in last
+    assert "Not answered: a required table" in last
     prompt = subprocess.run(
         [sys.executable, "-m", "tools.sql"],
         cwd=folder,
@@ -166,7 +166,7 @@ def test_a_demo_that_is_stopped_leaves_nothing_behind(tmp_path: Path, number: in
     os.killpg(demo.pid, number)
     output = demo.communicate(timeout=20)[0]
     assert demo.returncode == 130
-    assert output.endswith("Stopped. No process and no file is left behind.\n")
+    assert output.endswith("Stopped. No processes or files are left behind.\n")
     assert "Traceback" not in output
     assert list(tmp_path.iterdir()) == []
     assert left_behind(tmp_path) == []

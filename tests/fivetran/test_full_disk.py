@@ -25,7 +25,7 @@ def small_disk(folder: Path) -> Iterator[None]:
     """Mounts a file system of 300 kB as the folder."""
     folder.mkdir(exist_ok=True)
     if not mount(folder, "size=300k"):
-        pytest.skip("left out: this user may not mount a file system")
+        pytest.skip("skipped: this user may not mount a file system")
     try:
         yield
     finally:

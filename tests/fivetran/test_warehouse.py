@@ -39,9 +39,7 @@ def test_a_row_that_is_missing_or_too_many_or_deleted_is_told(tmp_path: Path) ->
     gone = landed(tmp_path / "v.db", "UPDATE tester.list SET _fivetran_deleted = true")
     assert gone.differences("list", [LIST]) == ["list 'l1' is missing"]
     assert gone.deleted("list") == {"l1"}
-    assert Warehouse(tmp_path / "none.db").differences("list", [LIST]) == [
-        "list: there is no such table"
-    ]
+    assert Warehouse(tmp_path / "none.db").differences("list", [LIST]) == ["list: no such table"]
 
 
 def test_a_cell_that_differs_is_told_by_its_column(tmp_path: Path) -> None:

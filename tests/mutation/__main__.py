@@ -39,7 +39,8 @@ def main() -> int:
             f"{total - killed:>10,}{killed / total:>9.1%}"
         )
     print(
-        "\nNot killed (`.venv-mutants/bin/mutmut show NAME`; why they may live: docs/mutants.md):"
+        "\nNot killed (`.venv-mutants/bin/mutmut show NAME`; why they may survive: "
+        "docs/mutants.md):"
     )
     for name, outcome in outcomes.items():
         if outcome not in KILLED:

@@ -55,21 +55,21 @@ def test_an_advisory_fails_with_its_names_and_the_version_that_is_free_of_it() -
 
 
 def test_a_package_that_was_skipped_is_left_out_though_pip_audit_ends_well() -> None:
-    assert verdict(0, SKIPPED, NONE_KNOWN, pins=PINS) == (LEFT_OUT, [f"left out: {NOT_FOUND}"])
+    assert verdict(0, SKIPPED, NONE_KNOWN, pins=PINS) == (LEFT_OUT, [f"not checked: {NOT_FOUND}"])
 
 
 def test_an_advisory_beside_a_package_that_was_skipped_still_fails() -> None:
     status, lines = verdict(1, SKIPPED_AND_VULNERABLE, "", pins=PINS)
     assert status == ADVISORY
     assert lines[0].startswith("aiohttp 3.14.5: PYSEC-2099-1")
-    assert "left out: Dependency not found on PyPI" in lines
+    assert "not checked: Dependency not found on PyPI" in lines
 
 
 def test_a_source_that_cannot_be_reached_is_left_out_with_the_reason() -> None:
     assert verdict(1, "", UNREACHABLE, pins=PINS) == (
         LEFT_OUT,
         [
-            "left out: no report, status 1: requests.exceptions.ConnectionError: "
+            "not checked: no report, status 1: requests.exceptions.ConnectionError: "
             "HTTPSConnectionPool(host='pypi.org', port=443)"
         ],
     )
@@ -93,14 +93,14 @@ def test_what_is_no_whole_report_is_left_out_and_never_passed(name: str) -> None
     status, lines = verdict(0, GARBAGE[name], "", pins=PINS)
     assert status == LEFT_OUT
     assert lines
-    assert all(line.startswith("left out: ") for line in lines)
+    assert all(line.startswith("not checked: ") for line in lines)
 
 
 @pytest.mark.parametrize("status", [1, 2, -9])
 def test_a_clean_report_with_a_status_that_does_not_fit_is_left_out(status: int) -> None:
     assert verdict(status, CLEAN, "", pins=PINS) == (
         LEFT_OUT,
-        [f"left out: pip-audit ended with status {status}"],
+        [f"not checked: pip-audit ended with status {status}"],
     )
 
 
@@ -110,7 +110,7 @@ def test_an_advisory_fails_whatever_the_status() -> None:
 
 def test_without_pip_audit_it_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "PIP_AUDIT", tmp_path / "pip-audit")
-    assert audit() == (LEFT_OUT, ["left out: pip-audit is not to be had"])
+    assert audit() == (LEFT_OUT, ["not checked: pip-audit is not installed"])
 
 
 def test_the_requirements_that_ship_are_what_is_audited(

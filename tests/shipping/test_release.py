@@ -53,10 +53,10 @@ def test_a_clean_tree_is_tagged_and_its_notes_are_printed(
 @pytest.mark.parametrize(
     ("version", "sentence"),
     [
-        ("", "Name the version"),
-        ("1.2", "Name the version: make release VERSION=1.2.3"),
-        ("v1.2.0", "Name the version without the v: make release VERSION=1.2.0"),
-        ("1.3.0", "courier_async/__init__.py is not of version 1.3.0"),
+        ("", "Give the version"),
+        ("1.2", "Give the version: make release VERSION=1.2.3"),
+        ("v1.2.0", "Give the version without the v: make release VERSION=1.2.0"),
+        ("1.3.0", "courier_async/__init__.py does not have version 1.3.0"),
     ],
 )
 def test_another_version_is_not_released(tree: Path, version: str, sentence: str) -> None:
@@ -66,7 +66,7 @@ def test_another_version_is_not_released(tree: Path, version: str, sentence: str
 def test_an_undated_changelog_a_dirty_tree_and_a_used_tag_are_not_released(tree: Path) -> None:
     assert trouble_with("1.2.0", tree) is None
     git(tree, "tag", "v1.2.0")
-    assert "exists already" in str(trouble_with("1.2.0", tree))
+    assert "already exists" in str(trouble_with("1.2.0", tree))
     (tree / "new.txt").touch()
     (tree / "courier_async" / "__init__.py").open("a").write("\n")
     assert trouble_with("1.2.0", tree) == (

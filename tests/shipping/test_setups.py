@@ -123,4 +123,4 @@ def test_seeds_that_are_none_end_in_a_sentence(
     with pytest.raises(SystemExit) as ended:
         simulate()
     assert ended.value.code == 2
-    assert f"{seeds!r} is no seed" in capsys.readouterr().err
+    assert f"{seeds!r} is not a seed" in capsys.readouterr().err

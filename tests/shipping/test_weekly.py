@@ -17,8 +17,8 @@ OUTCOMES = [
 def test_the_table_names_date_commit_and_each_outcome() -> None:
     figures = table(OUTCOMES, when=WHEN, commit="abc1234")
     assert figures.startswith("2026-11-28 03:17 UTC, commit abc1234, Python ")
-    assert "| `python -m tests.simulation 0-9` | well | 4,854 | 10 seeds, 0 failures |" in figures
-    assert "| `make mutants` | **with status 1** | 12 | a \\| in a line |" in figures
+    assert "| `python -m tests.simulation 0-9` | ok | 4,854 | 10 seeds, 0 failures |" in figures
+    assert "| `make mutants` | **status 1** | 12 | a \\| in a line |" in figures
 
 
 def test_the_figures_replace_those_of_the_week_before() -> None:
@@ -26,7 +26,7 @@ def test_the_figures_replace_those_of_the_week_before() -> None:
     once = written_into(document, "new \\1")
     assert once == f"Before\n{BEGIN}\nnew \\1\n{END}\nAfter\n"
     assert written_into(once, "newer").count(BEGIN) == 1
-    with pytest.raises(ValueError, match="lacks the marks"):
+    with pytest.raises(ValueError, match="lacks the markers"):
         written_into("nothing", "new")
 
 

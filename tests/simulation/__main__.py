@@ -32,7 +32,7 @@ def find(name: str, seeds: Iterable[int]) -> tuple[str, int | None, str]:
                 run_seed(seed)
         except SeedFailed as failed:
             if "TypeError(" in failed.reason or "AttributeError(" in failed.reason:
-                raise AssertionError(f"{name}: the patch fits no more: {failed}") from None
+                raise AssertionError(f"{name}: the patch no longer applies: {failed}") from None
             return name, seed, failed.reason
     return name, None, ""
 
@@ -53,7 +53,7 @@ def search(seeds: range, *, processes: int) -> int:
             if reason:
                 failures += 1
                 print(f"\nSEED {seed}: {reason}", *shortened(story), sep="\n  ")
-                print(f"  again: make simulate SEEDS={seed}", flush=True)
+                print(f"  repeat with: make simulate SEEDS={seed}", flush=True)
             if time.monotonic() - told > 60:
                 told = time.monotonic()
                 print(f"{done:,} of {len(seeds):,} seeds, {failures} failures", flush=True)
@@ -94,7 +94,9 @@ def seeds_of(text: str) -> range:
     found = re.fullmatch(r"(\d+)(?:-(\d+))?", text)
     seeds = range(int(found[1]), int(found[2] or found[1]) + 1) if found else range(0)
     if not seeds:
-        raise argparse.ArgumentTypeError(f"{text!r} is no seed: 17 is one, 0-1999 a range of them")
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a seed; use 17 or a range such as 0-1999"
+        )
     return seeds
 
 

@@ -75,9 +75,9 @@ class ChildOracle:
         """Requires two complete readings without the child, or a deleted parent row."""
         child = self._source.past[table].get(key)
         if child is None:
-            raise Broken(f"{table}: {key!r} deleted, which there never was")
+            raise Broken(f"{table}: {key!r} deleted, which never existed")
         if child.listed and child.placed_ms < self._began_ms:
-            raise Broken(f"{table}: {key!r} deleted, which was listed all the time")
+            raise Broken(f"{table}: {key!r} deleted, although it was listed throughout")
         parent = self._source.kin.parent_of(table, key).id
         if self._destination.called[PARENT[table]].get(parent, child) is None:
             return
@@ -90,7 +90,9 @@ class ChildOracle:
         since = self._missed.get((table, key))
         least = HOUR_MS - _CLOCK_MS - self._claims.ahead_ms
         if since is None or self._began_ms - since < least:
-            raise Broken(f"{table}: {key!r} deleted, though none missed it long enough ago")
+            raise Broken(
+                f"{table}: {key!r} deleted, although no reading missed it long enough before"
+            )
 
     def on_parent_delete(self, stream: str, id_: str) -> None:
         read = [table for table in self._claims.children_read if PARENT[table] == stream]
@@ -109,7 +111,10 @@ class ChildOracle:
         """Checks a sync that has ended."""
         self._note_missed(answers, died=died)
         if self._with_parent and not died:
-            raise Broken(f"{self._with_parent} deleted, but neither they nor their parents went")
+            raise Broken(
+                f"{self._with_parent} deleted, but no reading missed them and their parents were "
+                "not deleted"
+            )
         for table in self._source.kin.tables:
             if table in OF_MESSAGES:
                 self._check_messages(table, streams)
@@ -133,7 +138,7 @@ class ChildOracle:
             )
         }
         if waiting:
-            raise Broken(f"{table}: {waiting} wait, though only {bad!r} fails")
+            raise Broken(f"{table}: {waiting} are still waiting, though only {bad!r} fails")
 
     def _note_missed(self, answers: Answers, *, died: bool) -> None:
         """Updates which rows are missed. A sync that died passes on nothing that it held."""
@@ -237,7 +242,7 @@ class ChildOracle:
             for key, row in self._destination.landed[table].items():
                 past = self._source.past[table].get(key)
                 if row is not None and (past is None or past.version_of(row) is None):
-                    raise Broken(f"{table}: {key!r} landed as it never was")
+                    raise Broken(f"{table}: {key!r} landed in a version that never existed")
 
 
 def _claims(part: Part, parent: str) -> bool:

@@ -140,7 +140,7 @@ class Claims:
         salt = salt_of(BY_TABLE[table], self.redacts)
         # A blank mark says only that the row was sent: its children could not be read yet.
         if any(mark) and not any(v.mark(salt) == mark and row in v.rows for v in past.versions):
-            raise Broken(f"{table}: a checkpoint knows {key!r} as what was not sent")
+            raise Broken(f"{table}: a checkpoint knows a version of {key!r} that was not sent")
 
     # -- times -------------------------------------------------------------------------------
 
@@ -205,7 +205,7 @@ class Claims:
         if landed is None:
             raise Broken(f"{table}: {what} claims {past.id!r}, which was never sent")
         if landed < version:
-            raise Broken(f"{table}: {what} claims {past.id!r} as it was not sent")
+            raise Broken(f"{table}: {what} claims a version of {past.id!r} that was not sent")
 
     def is_wanted(self, table: str, past: Past) -> bool:
         return table not in TIMED or self.since_ms is None or past.time_ms >= self.since_ms

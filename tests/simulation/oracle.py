@@ -91,9 +91,9 @@ class Oracle:
         self.children.on_parent_delete(table, key)
         past = self.source.past[table].get(key)
         if past is None:
-            raise Broken(f"{table}: {key!r} deleted, which there never was")
+            raise Broken(f"{table}: {key!r} deleted, which never existed")
         if past.listed and past.placed_ms < self._began_ms:
-            raise Broken(f"{table}: {key!r} deleted, which was listed all the time")
+            raise Broken(f"{table}: {key!r} deleted, although it was listed throughout")
         whole = self.answers.whole.get(table, [])
         missed = [began for began, held in whole if key not in held]
         if not missed:
@@ -102,12 +102,14 @@ class Oracle:
         if table != "notification" and 200 in statuses:
             raise Broken(f"{table}: {key!r} deleted, though its id answers 200")
         if table != "notification" and not statuses and self.source.get(table, key) is not None:
-            raise Broken(f"{table}: {key!r} deleted unasked, though its id would answer 200")
+            raise Broken(f"{table}: {key!r} deleted without requesting its id, which answers 200")
         told = [status for status in statuses if 400 <= status < 500 and status not in _SILENT]
         least = HOUR_MS if told and table != "notification" else DAY_MS
         before = self._missed.get((table, key))
         if before is None or missed[-1] - before.since_ms < least - _DATE_MS - self.off_ms:
-            raise Broken(f"{table}: {key!r} deleted, though no walk missed it long enough ago")
+            raise Broken(
+                f"{table}: {key!r} deleted, although no walk missed it long enough before"
+            )
 
     def after(self, facts: SyncFacts) -> None:
         """Checks a sync that has ended."""
@@ -196,7 +198,7 @@ class Oracle:
         if landed is None:
             raise Broken(f"{table}: {past.id!r} has not landed")
         if landed < version:
-            raise Broken(f"{table}: {past.id!r} has landed as it is no more")
+            raise Broken(f"{table}: {past.id!r} has landed in an outdated version")
 
     def _check_state(self, state: State, source_name: str) -> None:
         if not state:
@@ -212,7 +214,7 @@ class Oracle:
                 mine.pop("sent", None)
                 part.pop("sent", None)
         if warnings or again != state:
-            raise Broken(f"the state does not come back as it was: {warnings}")
+            raise Broken(f"the state changes when saved and loaded: {warnings}")
 
     def check_pages_landed(self) -> None:
         """Checks that everything a page held has landed, whatever was wrong with the page."""
@@ -257,12 +259,12 @@ class Oracle:
                     continue
                 past_or_none = self.source.past[table].get(key)
                 if past_or_none is None:
-                    raise Broken(f"{table}: {key!r} landed, which there never was")
+                    raise Broken(f"{table}: {key!r} landed, which never existed")
                 if table in TIMED or past_or_none.listed or table in given_up:
                     continue
                 if self._answers_by_id(table, key) or key in self.destination.untracked[table]:
                     continue
-                raise Broken(f"{table}: {key!r} is alive, but has gone from the source")
+                raise Broken(f"{table}: {key!r} is alive, but is gone from the source")
 
     def _answers_by_id(self, table: str, key: str) -> bool:
         if table in MEMBERS:

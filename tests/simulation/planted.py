@@ -141,7 +141,7 @@ class Bug:
 
 
 # The hunt looks for these too, in any range of seeds; the tests do not require a find.
-_NOT_YET = "applies, but none of the few seeds that were tried finds it"
+_NOT_YET = "applies, but no seed tried so far finds it"
 UNPROVED: dict[str, str] = {
     "a_lookback_that_has_grown_is_forgotten": _NOT_YET,
     "a_message_done_though_it_has_changed_meanwhile": _NOT_YET,

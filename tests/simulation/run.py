@@ -36,7 +36,7 @@ class _Loop(VirtualTimeLoop):
     def _turn(self, timeout: float | None) -> None:
         self.turns_left -= 1
         if self.turns_left < 0:
-            raise Broken("a sync that turns without end")
+            raise Broken("a sync that never ends")
         super()._turn(timeout)
 
 
@@ -125,7 +125,7 @@ class Run:
         except (sync.SyncFailed, SinkRaised) as error:
             return Crashed() if death.struck else error
         except Stalled:
-            raise Broken("a sync that waits for ever") from None
+            raise Broken("a sync that waits forever") from None
         except TimeoutError:
             raise Broken(f"a sync of more than {MOST_SECONDS:g} s") from None
         except BaseException as error:

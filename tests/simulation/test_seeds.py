@@ -21,7 +21,8 @@ def test_seeds_hold_every_invariant(first: int) -> None:
             run_seed(seed)
         except SeedFailed as failed:
             story = "\n".join(shortened(failed.story))
-            pytest.fail(f"{failed}\nagain: make simulate SEEDS={seed}\n{story}", pytrace=False)
+            text = f"{failed}\nrepeat with: make simulate SEEDS={seed}\n{story}"
+            pytest.fail(text, pytrace=False)
 
 
 def test_a_seed_is_the_same_every_time() -> None:
@@ -41,4 +42,4 @@ def test_a_planted_bug_is_found(bug: Bug) -> None:
         with patch.object(modes, "MODES", bug.ways):
             run_seed(bug.seed)
     _, seed, _ = find(bug.name, [bug.seed])
-    assert seed is not None, f"{bug.name}: seed {bug.seed} does not find it any more"
+    assert seed is not None, f"{bug.name}: seed {bug.seed} no longer finds it"

@@ -18,7 +18,7 @@ def skip_without_index(pip: subprocess.CompletedProcess[str]) -> None:
     """Skip the test, with the reason, if pip failed because it could not reach a package index."""
     unreachable = any(sign in pip.stderr for sign in UNREACHABLE)
     if pip.returncode != 0 and (unreachable or "PIP_NO_INDEX" in os.environ):
-        pytest.skip("left out: the package index cannot be reached")
+        pytest.skip("skipped: the package index cannot be reached")
 
 
 def clean_python(folder: Path, requirements: Path) -> dict[str, str]:

@@ -67,7 +67,7 @@ class Outcome:
         ended = "equal" if not self.differences else f"{len(self.differences)} differences"
         return (
             f"{self.syncs} real syncs, {self.died.total()} killed ({phases}), "
-            f"{self.syncs - self.died.total()} had ended before; {self.requests:,} requests, "
+            f"{self.syncs - self.died.total()} had already ended; {self.requests:,} requests, "
             f"{self.rows:,} rows, {self.seconds:.0f} s: {ended}"
         )
 

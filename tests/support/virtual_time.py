@@ -36,7 +36,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     def _turn(self, timeout: float | None) -> None:
         """Ends a turn, after which a real loop would sleep for `timeout` seconds."""
         if timeout is None:
-            raise Stalled("nothing is ready and no timer is set: this would wait for ever")
+            raise Stalled("nothing is ready and no timer is set: this would wait forever")
         self._now_seconds += max(timeout, _TURN_SECONDS)
 
 

@@ -68,7 +68,7 @@ class Warehouse:
         """Describes the first rows and cells that differ from the source, one sentence each."""
         with self.held():
             if table not in self.tables():
-                return [f"{table}: there is no such table"]
+                return [f"{table}: no such table"]
             types, landed = self.types(table), self.rows(table)
         found: list[str] = []
         for record in truth:

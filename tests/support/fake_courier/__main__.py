@@ -56,7 +56,8 @@ def _made(given: argparse.Namespace) -> tuple[Account, Options]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m tests.support.fake_courier",
-        description="A fake Courier API on a loopback port, with seeded data and faults on call.",
+        description="A fake Courier API on a loopback port, with seeded data and faults on "
+        "demand.",
         epilog=_epilog(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -64,21 +65,21 @@ def _parser() -> argparse.ArgumentParser:
     add("--port", type=int, default=0, help="0 (default): any free port")
     add("--seed", type=int, default=1, help="decides every record (default 1)")
     sizes = ",".join(f"{name}={size}" for name, size in DEFAULT_SIZES.items())
-    add("--sizes", default="", metavar="STREAM=N,...", help=f"records a stream, over {sizes}")
+    sizes_help = f"records per stream; defaults: {sizes}"
+    add("--sizes", default="", metavar="STREAM=N,...", help=sizes_help)
     add("--orders", default="", metavar="STREAM=ORDER,...", help="newest, oldest, shuffled ...")
-    add("--targets", default="mixed", help="of audit events: mixed, string, object, empty, absent")
-    add(
-        "--daily", default="", metavar="STREAM=N,...", help="records that come a day, by the clock"
-    )
-    names = "ids and names that encoding, typing or a terminal gets wrong, in place of plain ones"
+    targets = "form of audit event targets: mixed, string, object, empty, absent"
+    add("--targets", default="mixed", help=targets)
+    add("--daily", default="", metavar="STREAM=N,...", help="new records per day")
+    names = "use ids and names that encoding, typing or a terminal gets wrong"
     add("--hostile-names", action="store_true", help=names)
     add("--span-days", type=float, default=30.0, help="age of the oldest message (default 30)")
     add("--cluster-share", type=float, default=0.0, help="share of the messages in one week")
-    add("--now-ms", type=int, help="a clock that stands still at this epoch ms (default: real)")
-    add("--latency-ms", type=float, default=0.0, help="wait before each answer")
-    add("--key", default=DEFAULT_KEY, help=f"the API key it takes (default {DEFAULT_KEY})")
+    add("--now-ms", type=int, help="fix the clock at this epoch ms (default: real time)")
+    add("--latency-ms", type=float, default=0.0, help="delay before each response")
+    add("--key", default=DEFAULT_KEY, help=f"the API key to accept (default {DEFAULT_KEY})")
     add("--option", action="append", default=[], metavar="NAME=JSON", help="any other switch")
-    add("--exit-with-parent", action="store_true", help="stop when the starting process has gone")
+    add("--exit-with-parent", action="store_true", help="stop when the parent process exits")
     return parser
 
 
@@ -86,8 +87,8 @@ def _epilog() -> str:
     """Names every switch, so that the help is always complete."""
     paragraphs = (
         "Options (--option NAME=JSON; what each does: options.py): " + _names(Options),
-        "Of a rule in the option `rules` (rules.py): " + _names(Rule),
-        "Answers with a name, for a rule: " + ", ".join(ANSWERS),
+        "Fields of a rule in `rules` (rules.py): " + _names(Rule),
+        "Named answers for a rule: " + ", ".join(ANSWERS),
         "Changes (POST /_fake/change; changes.py): " + ", ".join(CHANGES),
         "While it runs, GET /_fake/stats shows its traffic, PATCH /_fake/options sets options.",
     )

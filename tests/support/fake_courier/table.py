@@ -154,7 +154,7 @@ class Table:
     def undo(self, index: int) -> None:
         """Undoes the latest patch. Raises KeyError if there is none."""
         if not self._undo.get(index):
-            raise KeyError(f"row {index} has no edit to take back")
+            raise KeyError(f"row {index} has no edit to undo")
         self._patches[index] = self._undo[index].pop()
 
     def move(self, index: int, to: str, *, now_ms: int) -> None:

@@ -19,10 +19,10 @@ Its destinations: {{names}}. In another terminal:
   export HOME={{home}} FIVETRAN_API_KEY={API_KEY}
   PROFILE=staging make deploy
 
-The SDK reads below HOME which API it talks to, so HOME leads to the fake; leave that
-terminal, and you deploy to Fivetran again. PROFILE names a profile of options.toml in this
-folder. Without a profile, set FIVETRAN_DESTINATION_NAME and FIVETRAN_CONNECTION_NAME, or
-let 'make deploy' ask for them.
+The SDK reads its API address from HOME, so this HOME points it at the fake. In any other
+terminal you deploy to Fivetran. PROFILE names a profile of options.toml in this folder.
+Without a profile, set FIVETRAN_DESTINATION_NAME and FIVETRAN_CONNECTION_NAME, or let
+'make deploy' ask for them.
 
 Ctrl-C stops it. Calls that change something:"""
 
@@ -30,9 +30,14 @@ Ctrl-C stops it. Calls that change something:"""
 def main() -> None:
     """Serves; prints how to deploy to it, and then each call that changes something."""
     parser = argparse.ArgumentParser(prog="python -m tests.support.fake_fivetran")
-    parser.add_argument("--home", type=Path, default=HOME, help="of the SDK while you rehearse")
     parser.add_argument(
-        "--destination", action="append", metavar="NAME", help="in place of the two; repeatable"
+        "--home", type=Path, default=HOME, help="the SDK's home during the rehearsal"
+    )
+    parser.add_argument(
+        "--destination",
+        action="append",
+        metavar="NAME",
+        help="replaces the two default destinations; repeatable",
     )
     arguments = parser.parse_args()
     home: Path = arguments.home
