@@ -144,7 +144,7 @@ class ChildrenReader:
             yield Notice(many_missing(self._stream, missed, known))
         if self._unknown:
             yield Notice(
-                f"{self._stream.table}: Courier returned 404 for rows of {self._stream.parent} "
+                f"{self._stream.table}: Courier does not know rows of {self._stream.parent} "
                 f"that it lists ({self._unknown:,}). Their children were left unchanged."
             )
         if general is not None:
