@@ -20,6 +20,7 @@ from courier_async.reading.deletes import are_many, many_missing
 from courier_async.reading.first_failures import (
     AT_ONCE,
     FirstFailures,
+    is_by_gateway,
     is_not_found,
     is_not_in_plan,
 )
@@ -252,7 +253,7 @@ class ChildrenReader:
             owed.pop(parent, None)
             if parents.whole and parent not in self._unusable:
                 self._compare(parent, seen, batch, parents.now)
-        elif _may_be_gone(end) and not owed.get(parent) and len(owed) < MOST_OWED // 2:
+        elif self._asks_again(end) and len(owed) < MOST_OWED // 2:
             # It may have been deleted since it was listed, so the next sync asks once more.
             self._unknown += 1
             owed[parent] = True
@@ -269,6 +270,13 @@ class ChildrenReader:
         self.state = replace(self.state, owed=owed, round=current, read_at=read_at)
         batch.state = self.state
         return batch
+
+    def _asks_again(self, end: _End) -> bool:
+        """Whether the next sync requests a listed parent again that seems to be unknown."""
+        if not _may_be_gone(end):
+            return False
+        is_new = not self.state.owed.get(end.parent)
+        return is_new or (is_by_gateway(end.error) and self._failures.has_ever_read)
 
     def _compare(self, parent: str, seen: set[Key], batch: Batch, now: int) -> None:
         """Deletes children that two whole readings of their parent in a row did not hold."""

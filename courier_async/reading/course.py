@@ -126,8 +126,11 @@ class Course:
             and recent.hold_between(0, lane.target + HOUR_MS, but_for=())
         ):
             return False
+        if self._is_learned and recent is not None:
+            return True
+        # The newest records come elsewhere if the order has changed.
         newest = self.lanes.head.saved.newest
-        return self._is_learned or (newest is not None and newest >= lane.target)
+        return newest is not None and newest >= lane.target
 
     def _meet(self, lane: LiveLane, lower: LiveLane, page: JudgedPage) -> None:
         """Joins the lane below once its first records are met, or drops it if they are passed."""

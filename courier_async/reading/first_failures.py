@@ -28,16 +28,22 @@ class FirstFailures:
     def note(self, error: CourierError | None, *, failed_before: bool = False) -> None:
         """Notes why the next row's children could not be read, or None if they were.
 
-        A 404 concerns that row alone.
+        A 404 concerns that row alone, unless it is a gateway's and the table has been read before.
         """
         self.has_read = self.has_read or error is None
-        if error is not None and not is_not_found(error):
+        is_route = self._was_read and is_by_gateway(error)
+        if error is not None and (is_route or not is_not_found(error)):
             self._errors.append(error)
-            # If the plan lacks the table, each row fails again in every sync.
+            # If the plan or the gateway lacks the table, each row fails again in every sync.
             is_plan = not self._was_read and is_not_in_plan(error)
-            self._new += is_plan or not failed_before
+            self._new += is_plan or is_route or not failed_before
             if isinstance(error, Limited):
                 self._limited = error
+
+    @property
+    def has_ever_read(self) -> bool:
+        """Whether this sync or an earlier one has read the children of a row."""
+        return self._was_read or self.has_read
 
     @property
     def are_hopeless(self) -> bool:
@@ -61,6 +67,11 @@ class FirstFailures:
 
 def is_not_found(error: CourierError | None) -> TypeGuard[Refused]:
     return isinstance(error, Refused) and error.status == _NOT_FOUND
+
+
+def is_by_gateway(error: CourierError | None) -> bool:
+    """Whether it is a 404 that Courier itself may not have sent."""
+    return is_not_found(error) and error.by_gateway
 
 
 def is_not_in_plan(error: CourierError | None) -> TypeGuard[Refused]:

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Final
 
-from courier_async.catalog.stream import HOUR_MS, Stream
+from courier_async.catalog.stream import DAY_MS, HOUR_MS, Stream
 from courier_async.counts import Counts
 from courier_async.errors import CourierError, Denied, KeyRefused, ParentsFailed
 from courier_async.handover import Batch, Notice, Release
@@ -24,6 +24,8 @@ _FIRST_EVENT: Final = "ENQUEUED"
 _MOST_FAILING: Final = 1_000
 # At most this many messages with doubtful children are read again in the next sync.
 _MOST_DOUBTFUL: Final = 100
+# Courier keeps messages for at least a month.
+_YOUNG_MS: Final = 7 * DAY_MS
 
 
 class _Read:
@@ -138,7 +140,7 @@ class MessageChildrenReader:
         self._failures.note(error, failed_before=failed_before)
         if is_not_found(error):
             self._unknown += 1
-            if error.by_gateway and not failed_before:
+            if error.by_gateway and (not failed_before or self._is_there(read)):
                 # It may not have been Courier that answered, so the next sync asks once more.
                 _release(read)
                 return [self._due_again(read)]
@@ -161,6 +163,10 @@ class MessageChildrenReader:
             # It becomes due again, after the others.
             last.due, last.due_in = {read.message_id: read.time}, (self._stream.table,)
         return [*batches, last]
+
+    def _is_there(self, read: _Read) -> bool:
+        """Whether the message is too young, in a table that exists, for Courier not to know it."""
+        return self._failures.has_ever_read and read.time > self._pages.now_ms - _YOUNG_MS
 
     def _is_doubtful(self, read: _Read) -> bool:
         """Whether to read it again in the next sync: no records came, or some cannot be stored.

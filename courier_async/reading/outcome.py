@@ -13,6 +13,8 @@ from courier_async.state.sent_rows import key_text
 
 # Each spans at least half a month, so one that is dropped was met a year ago.
 _MOST_UNUSABLE: Final = 24
+# A shorter listing without an order may look newest first by chance.
+_FEWEST_PAGES: Final = 10
 
 
 def ended_state(
@@ -39,6 +41,9 @@ def ended_state(
     order, newest = lane.order, lane.saved.newest
     # Many pages of one time fit any order, unless the newest come last.
     is_newest_first = order.is_newest_first and not (lane.ended and order.ends_newer)
+    # Of messages, what is remembered shows whether a walk has stopped too early.
+    may_learn = stream.changes_late or state.newest_first or order.pages >= _FEWEST_PAGES
+    is_learned = order.tells and (may_learn or not is_newest_first)
     missed = state.children_missed
     if missed is not None and depth.reads_missed and lane.reached <= max(missed.time, depth.floor):
         if not is_resumed:
@@ -50,7 +55,7 @@ def ended_state(
         state,
         read_at=start,
         lanes=(),
-        newest_first=is_newest_first if order.tells else state.newest_first,
+        newest_first=is_newest_first if is_learned else state.newest_first,
         unusable=state.unusable
         if is_resumed
         else _still_unusable(state, lane.reached, depth.floor, unusable_to),

@@ -96,6 +96,8 @@ class ChildOracle:
 
     def on_parent_delete(self, stream: str, id_: str) -> None:
         read = [table for table in self._claims.children_read if PARENT[table] == stream]
+        # The last delete counts: one of a sync that died may not have landed.
+        self._deleted -= {(table, id_) for table in PARENT if PARENT[table] == stream}
         self._deleted |= {(table, id_) for table in read}
         self._with_parent = {
             (table, key)

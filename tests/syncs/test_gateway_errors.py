@@ -7,7 +7,15 @@ import pytest
 from courier_async.catalog.streams import BY_TABLE
 from tests.support.harness import Tables, expected, expected_of
 from tests.support.virtual_sync import virtual_api, virtual_sync
-from tests.syncs.house import HOUR_MS, MESSAGES, House, messages_account, ready, small_account
+from tests.syncs.house import (
+    HOUR_MS,
+    MESSAGES,
+    MINUTE_MS,
+    House,
+    messages_account,
+    ready,
+    small_account,
+)
 
 # As API Gateway, an ingress, Kong, Spring and NestJS have it. Courier's own errors have a `type`.
 UNKNOWN_ROUTE: list[dict[str, Any]] = [
@@ -40,6 +48,45 @@ def test_children_of_messages_requested_meanwhile_land(answer: dict[str, Any], t
         tables.apply(synced.sink)
         state = synced.sink.last_state()
     assert tables.rows["message_event"] == expected_of(api, "message_event")
+
+
+@pytest.mark.parametrize("table", ["message_event", "message_provider"])
+@pytest.mark.parametrize("rate", [0.5, 1.0])
+@pytest.mark.parametrize("syncs", [2, 4])
+def test_children_of_messages_land_after_an_outage_of_several_syncs(
+    syncs: int, rate: float, table: str
+) -> None:
+    streams = (*WITH_EVENTS, BY_TABLE["message_provider"])
+    api = virtual_api({"message": 100})
+    tables, state = Tables(), dict[str, Any]()
+    rule = {"stream": table, "rate": rate, **UNKNOWN_ROUTE[1]}
+    for number in range(3 + syncs + 4):
+        if number == 3:
+            api.account.add("message", 50)
+        api.account.advance(11 * MINUTE_MS)
+        api.change_options(rules=[rule] if 3 <= number < 3 + syncs else [])
+        synced = virtual_sync(api, state, streams=streams)
+        if rate == 1.0 and 3 <= number < 3 + syncs:
+            # All fifty fail in a table that was read before, so somebody must know.
+            assert "Courier answered 404" in str(synced.error)
+        else:
+            assert synced.error is None
+        tables.apply(synced.sink)
+        state = synced.sink.last_state()
+    for each in ("message_event", "message_provider"):
+        assert tables.rows[each] == expected_of(api, each)
+
+
+@pytest.mark.parametrize("hours", [24.0, 720.0])
+def test_new_lists_have_their_subscriptions_after_an_outage_of_several_syncs(hours: float) -> None:
+    both = (BY_TABLE["list"], BY_TABLE["list_subscription"])
+    house = House(streams=both, children_refresh_hours=hours)
+    house.syncs(2)
+    house.account.add("list", 5)
+    rule = {"stream": "list_subscription", **UNKNOWN_ROUTE[1]}
+    house.syncs(3, after_ms=5 * MINUTE_MS, prepare=with_rules(rule))
+    house.syncs(2)
+    assert house.wrong == {}
 
 
 def test_a_table_that_has_no_route_costs_little() -> None:

@@ -1,7 +1,10 @@
 """Order is learned, and judged by pages; a wrong clock costs pages but no rows."""
 
+from random import Random
+
 import pytest
 
+from courier_async.catalog.streams import BY_TABLE
 from tests.support.fake_courier import FakeApi
 from tests.support.fake_courier.changes import change_at_age
 from tests.syncs.house import (
@@ -15,6 +18,8 @@ from tests.syncs.house import (
     ready,
     small_account,
 )
+
+AUDIT = (BY_TABLE["audit_event"],)
 
 
 @pytest.mark.parametrize("order", ["shuffled", "oldest"])
@@ -147,3 +152,38 @@ def test_records_that_become_visible_late_land(late_minutes: int) -> None:
         house.account.add_late(3, late_minutes * MINUTE_MS)
         house.sync(after_ms=10 * MINUTE_MS)
     assert house.wrong == {}
+
+
+@pytest.mark.parametrize("pages", [3, 4, 5])
+def test_a_short_audit_trail_without_an_order_is_not_taken_for_newest_first(pages: int) -> None:
+    for seed in range(6):
+        account = small_account(
+            seed=seed, sizes=SMALL | {"audit_event": 1}, orders={"audit_event": "shuffled"}
+        )
+        house = House(account, streams=AUDIT, options={"page_sizes": {"audit_event": 20}})
+        random = Random(seed)
+        for _ in range(20 * pages - 10):
+            # Each at a random place of the listing.
+            account.add_late(1, random.randrange(365 * DAY_MS), stream="audit_event")
+        for _ in range(10):
+            account.add("audit_event", 1)
+            house.sync(after_ms=DAY_MS)
+            assert house.missing("audit_event") == 0
+
+
+def test_an_audit_trail_that_now_comes_oldest_first_is_read_to_its_end() -> None:
+    house = House(
+        small_account(sizes=SMALL | {"audit_event": 200}),
+        streams=AUDIT,
+        options={"page_sizes": {"audit_event": 20}},
+    )
+    # Its first events lie within an hour, which fits either order.
+    house.account.add_late(50, 366 * DAY_MS, stream="audit_event")
+    house.syncs(2)
+    assert house.of("audit_event")["newest_first"] is True
+    table = house.account.table("audit_event")
+    table.order, table.step = "oldest", 1
+    for _ in range(5):
+        house.account.add("audit_event", 1)
+        house.sync(after_ms=DAY_MS)
+        assert house.missing("audit_event") == 0

@@ -82,7 +82,7 @@ def test_a_single_page_is_not_taken_for_all_where_sync_since_has_moved_back(
 
 @pytest.mark.parametrize("ends_falsely", [False, True])
 def test_a_row_that_is_dated_back_says_nothing_against_an_end_below_it(ends_falsely: bool) -> None:
-    api = PagedApi(evenly(60, newest=NOW), stream=AUDIT_EVENT)
+    api = PagedApi(evenly(120, newest=NOW), stream=AUDIT_EVENT)
     api.insert(NOW - 3 * DAY_MS, position=NOW)
     reader = Reader(api).walk()
     assert is_whole(reader)
