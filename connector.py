@@ -18,7 +18,7 @@ from courier_async.catalog.schema import schema_of
 from courier_async.catalog.streams import STREAMS
 from courier_async.ending import SyncFailed
 from courier_async.settings import Settings, unknown_settings
-from courier_async.setup.connection_test import key_trouble, streams_trouble
+from courier_async.setup.connection_test import key_problem, streams_problem
 from courier_async.setup.form import FIELDS, KEY_TEST, STREAMS_TEST, Field, Kind
 from courier_async.sync import sync
 
@@ -116,12 +116,12 @@ def _form_field(field: Field) -> Any:
 
 def key_is_accepted(configuration: dict[str, Any]) -> Any:
     """Runs the setup form's first test."""
-    return _verdict(key_trouble, configuration)
+    return _verdict(key_problem, configuration)
 
 
 def streams_are_readable(configuration: dict[str, Any]) -> Any:
     """Runs the setup form's second test. A failure lists what can and cannot be read, and why."""
-    return _verdict(streams_trouble, configuration)
+    return _verdict(streams_problem, configuration)
 
 
 def _verdict(

@@ -26,13 +26,13 @@ log = logging.getLogger(__name__)
 
 # Python's garbage collector runs after every 700 new objects, a number that pages in flight
 # always reach: that takes a twelfth of the CPU and finds next to nothing.
-_OBJECTS_A_LOOK_FOR_CYCLES: Final = 10_000
+_GC_THRESHOLD: Final = 10_000
 
 
 async def sync(settings: Settings, raw_state: Any, op: Operations) -> None:
     """Runs one sync over HTTP. Raises SyncFailed, or whatever the SDK's checkpoint raised."""
-    asyncio.get_running_loop().set_exception_handler(_tell_kind)
-    gc.set_threshold(_OBJECTS_A_LOOK_FOR_CYCLES)
+    asyncio.get_running_loop().set_exception_handler(_log_error_type)
+    gc.set_threshold(_GC_THRESHOLD)
     async with (
         HttpTransport(
             base_url=settings.base_url,
@@ -44,7 +44,7 @@ async def sync(settings: Settings, raw_state: Any, op: Operations) -> None:
         await run(settings, raw_state, op, transport=transport, worker=worker)
 
 
-def _tell_kind(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+def _log_error_type(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     """Replaces asyncio's own log lines, which show what was raised: perhaps a row or a header."""
     error = context.get("exception")
     if isinstance(error, Exception):

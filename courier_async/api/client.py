@@ -28,7 +28,7 @@ from courier_async.errors import (
 _FIRST_DELAY_SECONDS: Final = 1.0
 # How often one request may meet a limit while others of its stream are answered. Beyond that,
 # the limit affects this request alone.
-_MOST_LONE_LIMITS: Final = 5
+_MOST_ISOLATED_LIMITS: Final = 5
 # After this many refusals by a gateway that outlasted their retries, a table has no such route.
 _MOST_LASTING: Final = 20
 
@@ -64,14 +64,14 @@ class _Limit(msgspec.Struct, frozen=True):
     sent_at: float
 
 
-class _Met(msgspec.Struct):
+class _LimitsMet(msgspec.Struct):
     """The limits that one request has met in a row, and since when on the loop's clock.
 
-    lone: how many it met while others of its stream were answered.
+    isolated: how many it met while others of its stream were answered.
     """
 
     since: float | None = None
-    lone: int = 0
+    isolated: int = 0
 
 
 class _Retry(Exception):
@@ -157,15 +157,16 @@ class CourierClient:
 
     async def _reply_or_failure(self, request: _Request) -> Reply | Failed | Refused:
         """Repeats the request while it meets a limit, and once after a 401 that may be a stray."""
-        asked_again, met, answers = False, _Met(), self._refusals.answers
+        asked_again, met, answers = False, _LimitsMet(), self._refusals.answers
         while True:
             answered_before = answers[request.counts.table]
             outcome = await self._ask_within_budget(request)
             if isinstance(outcome, Reply | Failed | Refused):
                 return outcome
             if isinstance(outcome, _Limit):
-                is_lone = met.lone > _MOST_LONE_LIMITS  # stays true once the others have ended
-                met.lone += is_lone or answers[request.counts.table] > answered_before
+                # Stays true once the others have ended.
+                is_lone = met.isolated > _MOST_ISOLATED_LIMITS
+                met.isolated += is_lone or answers[request.counts.table] > answered_before
                 await asyncio.sleep(self._limited(request, outcome, met))
                 continue
             if asked_again or not self._key_accepted:
@@ -190,7 +191,7 @@ class CourierClient:
     async def _ask(
         self, request: _Request, hold: Hold
     ) -> Reply | Failed | Refused | BadKey | _Limit:
-        sent_at = await self._turn_of(request)
+        sent_at = await self._wait_for_turn(request)
         asked_ms = now_ms()
         try:
             answer = await self._transport.get(request.path_and_query, hold)
@@ -215,7 +216,7 @@ class CourierClient:
         moment_ms = asked_ms if answered_ms is None else answered_ms
         return Reply(meaning.value, moment_ms, answer.headers, hold, seconds)
 
-    async def _turn_of(self, request: _Request) -> float:
+    async def _wait_for_turn(self, request: _Request) -> float:
         """Waits for the rate limiter. Returns the loop's time at which the request may be sent."""
         counts = request.counts
         asked_at = asyncio.get_running_loop().time()
@@ -228,28 +229,32 @@ class CourierClient:
         counts.requests += 1
         return sent_at
 
-    def _limited(self, request: _Request, limit: _Limit, met: _Met) -> float:
+    def _limited(self, request: _Request, limit: _Limit, met: _LimitsMet) -> float:
         """Slows down whatever a limit affects. Returns how long this request alone must wait.
 
         A limit uses up no retry. Raises Limited or Unavailable if it lasts too long.
         """
         now = asyncio.get_running_loop().time()
         table, refusal, sent_at = request.counts.table, limit.refusal, limit.sent_at
-        told = refusal.retry_after_seconds
+        retry_after_seconds = refusal.retry_after_seconds
         request.counts.refusals += 1
         met.since = now if met.since is None else met.since
-        if met.lone > _MOST_LONE_LIMITS:
+        if met.isolated > _MOST_ISOLATED_LIMITS:
             _raise_if_hopeless(refusal, seconds=now - met.since)
-            return wait_seconds(met.lone - _MOST_LONE_LIMITS, told=told)
-        alone_seconds = self._refusals.refused(table, sent_at=sent_at, now=now, told=told)
+            return wait_seconds(
+                met.isolated - _MOST_ISOLATED_LIMITS, retry_after_seconds=retry_after_seconds
+            )
+        alone_seconds = self._refusals.refused(
+            table, sent_at=sent_at, now=now, told=retry_after_seconds
+        )
         if self._refusals.gives_up(table, now):
             raise Limited(f"Courier returned only {refusal.status} for ten minutes")
         if request.own_pacer is not None:
-            request.own_pacer.refused(sent_at=sent_at, retry_after_seconds=told)
+            request.own_pacer.refused(sent_at=sent_at, retry_after_seconds=retry_after_seconds)
         elif alone_seconds > 0:
             return alone_seconds
         else:
-            self._pacer.refused(sent_at=sent_at, retry_after_seconds=told)
+            self._pacer.refused(sent_at=sent_at, retry_after_seconds=retry_after_seconds)
         return 0.0
 
 

@@ -35,7 +35,7 @@ class Hold:
         """Waits, unless the size fits, until no other large response is held."""
         if self.fits(size_bytes):
             return
-        await self._large.take(gives_way=self._lane)
+        await self._large.take(low_priority=self._lane)
         self._is_large = True
 
     def release(self) -> None:
@@ -61,5 +61,5 @@ class MemoryBudget:
         share = self._lanes
         if not lane:
             share = self._own.setdefault(table, Turns(OWN_SHARES))
-        await share.take(gives_way=lane)
+        await share.take(low_priority=lane)
         return Hold(share, self._large, lane=lane)

@@ -65,7 +65,7 @@ class Pacer:
         then: another pacer to wait for as well, so that both rates are respected at that time.
         """
         loop = asyncio.get_running_loop()
-        await self._turn.take(gives_way=lane)
+        await self._turn.take(low_priority=lane)
         try:
             await self._until_released()
             limiter = await self._limiter_at(loop.time())
@@ -99,7 +99,7 @@ class Pacer:
         hold = retry_after_seconds or 0.0
         # Refusals of requests sent before the hold ended add no information.
         if sent_at >= max(self._held_until, self._throttle_ended_at):
-            hold = wait_seconds(self._refusals_in_a_row, told=retry_after_seconds)
+            hold = wait_seconds(self._refusals_in_a_row, retry_after_seconds=retry_after_seconds)
             self._refusals_in_a_row += 1
             if not self._throttled:
                 self._throttled = True
@@ -136,10 +136,10 @@ class Pacer:
         return self._limiter
 
 
-def wait_seconds(refusals_before: int, *, told: float | None) -> float:
+def wait_seconds(refusals_before: int, *, retry_after_seconds: float | None) -> float:
     """Returns how long to wait after a refusal: as told, or doubling each time; at least 1 s."""
-    if told is not None and told >= _FIRST_HOLD_SECONDS:
-        return told
+    if retry_after_seconds is not None and retry_after_seconds >= _FIRST_HOLD_SECONDS:
+        return retry_after_seconds
     return float(min(_FIRST_HOLD_SECONDS * 2 ** min(refusals_before, 16), _LONGEST_HOLD_SECONDS))
 
 

@@ -14,7 +14,7 @@ from courier_async.errors import BadAnswer
 
 _DEFAULT_PORTS: Final = {"https": 443, "http": 80}
 # The fields of a list that point to a next page. An envelope without any of them is malformed.
-_LEADING_ON: Final = frozenset({"has_more", "cursor", "next_url"})
+_NEXT_PAGE_FIELDS: Final = frozenset({"has_more", "cursor", "next_url"})
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -52,7 +52,7 @@ def parse_page(stream: Stream, body: Any, *, base_url: str) -> Page:
 def _records(stream: Stream, body: dict[str, Any]) -> list[Any]:
     names = [name for name in stream.arrays if name in body]
     # Without that field, it may be an error with null in place of the array.
-    may_lack_array = stream.empty_has is not None and stream.empty_has in body
+    may_lack_array = stream.field_when_empty is not None and stream.field_when_empty in body
     if not names and may_lack_array:
         return []
     if not names:
@@ -81,7 +81,7 @@ def _next_of_paging(body: dict[str, Any]) -> str | None:
 
 
 def _next_of_list(body: dict[str, Any], url: str) -> str | None:
-    if body.keys().isdisjoint(_LEADING_ON):
+    if body.keys().isdisjoint(_NEXT_PAGE_FIELDS):
         raise BadAnswer("the response is missing 'has_more'; has the API changed?")
     more = _flag(body, "has_more")
     if more is False:

@@ -49,7 +49,7 @@ class Refusals:
         elif sent_at >= row.waits_until:
             # Requests in flight at the last refusal add no information.
             row.refusals += 1
-        wait = wait_seconds(row.refusals - 1, told=told)
+        wait = wait_seconds(row.refusals - 1, retry_after_seconds=told)
         row.waits_until = max(row.waits_until, now + wait)
         if row.refusals < _SHARED_REFUSALS or not row.others_answered:
             return 0.0

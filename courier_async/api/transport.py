@@ -13,7 +13,7 @@ from yarl import URL
 from courier_async import __version__
 from courier_async.api.machine import certificate_advice, network_advice
 from courier_async.api.memory import Hold
-from courier_async.api.unpack import BadlyPacked, Unpacker
+from courier_async.api.unpack import BadEncoding, Unpacker
 from courier_async.errors import COURIER_ADVICE
 
 # Far above any page of the API, whose gateway allows 10 MB (AWS API Gateway quotas).
@@ -120,7 +120,7 @@ class HttpTransport:
                 body = await _read(response, hold, deadline)
                 return Answer(response.status, response.headers, body)
         # LookupError: aiohttp's, if the DNS cache is cleared while another task looks a name up.
-        except (aiohttp.ClientError, OSError, ValueError, LookupError, BadlyPacked) as error:
+        except (aiohttp.ClientError, OSError, ValueError, LookupError, BadEncoding) as error:
             # aiohttp keeps the error, and its traceback would keep the partial body: a cycle.
             trouble = self._trouble(error.with_traceback(None))
         # The host name may resolve to another address by now.
@@ -156,7 +156,7 @@ class HttpTransport:
 
 def _of_answer(error: Exception) -> str:
     """Describes what was wrong with a response that had begun to arrive."""
-    if isinstance(error, aiohttp.ClientPayloadError | BadlyPacked):
+    if isinstance(error, aiohttp.ClientPayloadError | BadEncoding):
         return "the response was truncated or badly compressed"
     # The parser's own text, which is never shown.
     said = error.message if isinstance(error, aiohttp.ClientResponseError) else ""

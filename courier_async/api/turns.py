@@ -12,12 +12,12 @@ class Turns:
         self._first: deque[asyncio.Future[None]] = deque()
         self._later: deque[asyncio.Future[None]] = deque()
 
-    async def take(self, *, gives_way: bool = False) -> None:
+    async def take(self, *, low_priority: bool = False) -> None:
         """Takes a place. A task that gives way waits until no other task is waiting."""
         if self._free > 0:
             self._free -= 1
             return
-        waiters = self._later if gives_way else self._first
+        waiters = self._later if low_priority else self._first
         granted = asyncio.get_running_loop().create_future()
         waiters.append(granted)
         try:

@@ -13,7 +13,7 @@ _WITH_HEAD: Final = zlib.MAX_WBITS | 32
 _RAW: Final = -zlib.MAX_WBITS
 
 
-class BadlyPacked(Exception):
+class BadEncoding(Exception):
     """The body is not compressed as its header says, or it is cut short."""
 
 
@@ -23,12 +23,12 @@ class Unpacker:
     def __init__(self, encoding: str) -> None:
         self._encoding = encoding.strip().lower()
         if self._encoding not in ("", "identity", "gzip", "deflate"):
-            raise BadlyPacked
+            raise BadEncoding
         self._is_packed = self._encoding in ("gzip", "deflate")
         self._unpacking: zlib._Decompress | None = None
 
     def pieces(self, packed: bytes) -> Iterator[bytes]:
-        """Yields the body's next bytes, decompressed. Raises BadlyPacked if they are corrupt."""
+        """Yields the body's next bytes, decompressed. Raises BadEncoding if they are corrupt."""
         if not self._is_packed:
             yield packed
             return
@@ -39,7 +39,7 @@ class Unpacker:
             try:
                 piece = self._unpacking.decompress(packed, _PIECE_BYTES)
             except zlib.error:
-                raise BadlyPacked from None
+                raise BadEncoding from None
             packed = self._unpacking.unconsumed_tail
             # After a full piece, output may remain although all input has been consumed.
             is_more = bool(packed) or len(piece) == _PIECE_BYTES
@@ -52,9 +52,9 @@ class Unpacker:
                 yield piece
 
     def finish(self) -> None:
-        """Raises BadlyPacked if the body ended early."""
+        """Raises BadEncoding if the body ended early."""
         if self._unpacking is not None:
-            raise BadlyPacked
+            raise BadEncoding
 
     def _window_bits(self, first_byte: int) -> int:
         """Checks for the zlib header (lower half 8), which some servers omit from "deflate"."""

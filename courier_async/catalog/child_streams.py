@@ -118,7 +118,7 @@ _CHILDREN: Final = (
         family=Family.LIST,
         params=(("limit", "100"),),
         # `items` is optional and nullable, this is not (SDK types/tenant_list_users_response.py).
-        empty_has="has_more",
+        field_when_empty="has_more",
         # A member's `user_id` is optional and nullable too (SDK types/tenant_association.py).
         may_lack_key=True,
         parent="tenant",
@@ -160,7 +160,7 @@ _OF_A_MESSAGE: Final = (
         family=Family.WHOLE,
         keeps_rows=False,
         deletes=False,
-        empty_has="id",
+        field_when_empty="id",
         parent="message",
         left_out=_RAW_ANSWERS,
         columns=child_columns.MESSAGE_PROVIDER,

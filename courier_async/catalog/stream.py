@@ -74,8 +74,8 @@ class Stream:
         rows that are gone are deleted.
     id_tells: the response for a row's id tells whether the row still exists.
     deletes: rows that the API no longer returns are deleted. Needs keeps_rows.
-    empty_has: the field that every response has, if the API documents that an empty array may be
-        null or missing. None: a response without its array is invalid.
+    field_when_empty: the field that every response has, if the API documents that an empty array
+        may be null or missing. None: a response without its array is invalid.
     may_lack_key: the API documents records without a key, so a page of them is no error.
     cursor_at: makes up a cursor for a time in epoch milliseconds, so that one long reading can
         run in several places in parallel. None: cursors are opaque.
@@ -104,7 +104,7 @@ class Stream:
     keeps_rows: bool = True
     id_tells: bool = True
     deletes: bool = True
-    empty_has: str | None = None
+    field_when_empty: str | None = None
     may_lack_key: bool = False
     cursor_at: Callable[[int], str] | None = None
     parent: str | None = None
@@ -121,9 +121,11 @@ class Stream:
         return self.time_field is not None and self.parent is None
 
     @property
-    def told_by(self) -> tuple[str, ...]:
+    def identifying_fields(self) -> tuple[str, ...]:
         """The fields of which every response has at least one, unlike an error."""
-        return self.arrays if self.empty_has is None else (*self.arrays, self.empty_has)
+        return (
+            self.arrays if self.field_when_empty is None else (*self.arrays, self.field_when_empty)
+        )
 
     @property
     def key_columns(self) -> tuple[str, ...]:

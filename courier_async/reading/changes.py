@@ -55,8 +55,8 @@ class Changes:
     there are too many to remember.
     since_ms: records older than this are left out. reread_ms: records up to this age are read
     again in a later sync.
-    may_owe: if children of messages are read, returns whether no child table would miss another
-    due message. reads_missed: whether to look for children that could not be noted before.
+    can_note_due: if children of messages are read, returns whether no child table would miss
+    another due message. reads_missed: whether to look for children that could not be noted before.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Changes:
         recent: SentByHour | None = None,
         since_ms: int | None = None,
         reread_ms: int = 0,
-        may_owe: Callable[[], bool] | None = None,
+        can_note_due: Callable[[], bool] | None = None,
         reads_missed: bool = False,
     ) -> None:
         self._stream = stream
@@ -79,7 +79,7 @@ class Changes:
         self.recent = recent
         self._since_ms = since_ms
         self._reread_ms = reread_ms
-        self._may_owe = may_owe
+        self._can_note_due = can_note_due
         self._reads_missed = reads_missed
 
     def select(self, page: JudgedPage, state: StreamState, now_ms: int) -> Selected:
@@ -93,7 +93,7 @@ class Changes:
             elif self.recent is not None and time is not None:
                 self._select_recent(selected, record, key, time, self.recent, state, now_ms)
             else:
-                if self._may_owe is not None and not state.timeless:
+                if self._can_note_due is not None and not state.timeless:
                     # It has no entry, so each sync that meets it reads its children.
                     selected.due[key[0]] = _UNKNOWN_MS
                 selected.rows.append(self._mapper.row(record))
@@ -134,17 +134,19 @@ class Changes:
             selected.unchanged += 1
             return
         selected.shows_news = selected.shows_news or is_noted
-        if self._may_owe is not None:
+        if self._can_note_due is not None:
             newest = self._newest_own_time(record, now_ms)
             if self._owes_children(time, newest, recent, state):
                 may_lag = newest > now_ms - HISTORY_LAG_MS
-                is_untold = bool(known and any(known)) and _is_untold(state, time, newest)
-                may_owe = self._may_owe()
+                changed_without_time = bool(known and any(known)) and _changed_without_own_time(
+                    state, time, newest
+                )
+                can_note_due = self._can_note_due()
                 if not may_lag or time < now_ms - self._reread_ms:
                     selected.due[key[0]] = time
-                    if not may_owe:
+                    if not can_note_due:
                         selected.missed_ms = earliest(time, selected.missed_ms)
-                if may_lag or is_untold or not may_owe:
+                if may_lag or changed_without_time or not can_note_due:
                     # The row is sent again when it is next read, and its children are read then.
                     mark = BLANK
         if is_noted:
@@ -196,7 +198,7 @@ class Changes:
         return True
 
 
-def _is_untold(state: StreamState, time: int, newest: int) -> bool:
+def _changed_without_own_time(state: StreamState, time: int, newest: int) -> bool:
     """Whether a message has changed since it was last read, but none of its own times shows it.
 
     This happens when one becomes UNDELIVERABLE: its history may not show the change yet.

@@ -32,7 +32,7 @@ class Checks:
             self._fetches.start(self._lanes.head, cursor, purpose=Purpose.PROBE)
         return cursor is not None
 
-    def must_come_first(self, head: LiveLane, *, is_ordered: bool) -> bool:
+    def must_check_first(self, head: LiveLane, *, is_ordered: bool) -> bool:
         """Returns whether an end cannot be believed yet: the probe or the page below comes first.
 
         is_ordered: the stream comes newest first, so anything that follows must be older.
@@ -56,7 +56,7 @@ class Checks:
         self.ask_below(head, cursor)
         return True
 
-    def doubt_end(self, lane: LiveLane) -> None:
+    def check_end_early(self, lane: LiveLane) -> None:
         """Checks an end at once if lanes lie below it; otherwise once the head gets there."""
         if self._lanes.below(lane) is None or self._probe.verdict is not Verdict.HELD:
             return
@@ -69,7 +69,7 @@ class Checks:
         lane.confirming = cursor
         self._fetches.start(lane, cursor, purpose=Purpose.CONFIRM)
 
-    def look_behind(self, lane: LiveLane, page: JudgedPage, asked: str, purpose: Purpose) -> bool:
+    def asks_again(self, lane: LiveLane, page: JudgedPage, asked: str, purpose: Purpose) -> bool:
         """Returns whether it asks again, since an empty page with a next cursor proves nothing.
 
         asked: the cursor made up for the probe or to confirm an end; it is retried a few times.

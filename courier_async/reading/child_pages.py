@@ -78,7 +78,7 @@ class ChildPages:
             self._counts,
             lane=True,
             own_pacer=self._own_pacer,
-            arrays=stream.told_by,
+            arrays=stream.identifying_fields,
         )
         self._counts.pages += 1
         self.now_ms = max(self.now_ms, reply.server_ms)

@@ -135,7 +135,7 @@ class ChildrenReader:
         )
         async for output in self._read_parents(progress, parents):
             yield output
-        general = self._failures.general()
+        general = self._failures.table_error()
         if isinstance(general, Denied):
             raise general
         for end in self._held:
@@ -160,7 +160,7 @@ class ChildrenReader:
         tasks: set[asyncio.Task[None]] = set()
         try:
             under_way = sum(self._start(work, arrivals, tasks) for _ in range(AT_ONCE))
-            while under_way and not self._failures.are_hopeless:
+            while under_way and not self._failures.should_stop:
                 arrival = await arrivals.get()
                 if isinstance(arrival, BaseException):
                     raise arrival
@@ -249,7 +249,7 @@ class ChildrenReader:
         seen = self._seen.pop(parent, set())
         owed = dict(self.state.owed)
         batch = Batch(stream=self._stream)
-        if error is None or (parents.lack(parent) and _is_unknown(end)):
+        if error is None or (parents.is_unlisted(parent) and _is_unknown(end)):
             owed.pop(parent, None)
             if parents.whole and parent not in self._unusable:
                 self._compare(parent, seen, batch, parents.now)

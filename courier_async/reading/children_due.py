@@ -55,7 +55,7 @@ class ChildrenDue:
         return self._has_reader or len(self._waiting) < MOST_DUE
 
     @property
-    def misses_some(self) -> bool:
+    def would_miss(self) -> bool:
         """Whether a message that is not noted now must be noted later.
 
         False if the account lacks the table, or the other tables would wait forever.
@@ -94,13 +94,13 @@ class ChildrenDue:
         self._under_way.discard(message_id)
         self._notify()
 
-    def end_with(self, message_id: str, last: Batch) -> None:
+    def finish_with(self, message_id: str, last: Batch) -> None:
         """Lets `last` mark the message as done once written, unless it is due again by then."""
         if message_id not in self._waiting:
             last.done.append(message_id)
             self._ending[message_id] = last
 
-    def has_put(self, message_id: str) -> None:
+    def batch_queued(self, message_id: str) -> None:
         """Notes that this batch is on the queue, so a new row of the message follows it."""
         self._ending.pop(message_id, None)
 

@@ -123,7 +123,7 @@ class Course:
             and lane.target > self._depth.floor
             and not lane.known_below
             # If no older entries are kept, as after a burst, there is no known row to meet.
-            and recent.hold_between(0, lane.target + HOUR_MS, but_for=())
+            and recent.has_between(0, lane.target + HOUR_MS, excluding=())
         ):
             return False
         if self._is_learned and recent is not None:
@@ -141,7 +141,7 @@ class Course:
             # The upper lane reads that part again.
             self._wasted_lanes += 1
             self.lanes.drop([lower])
-            if self._are_too_many(self._wasted_lanes):
+            if self._is_too_many(self._wasted_lanes):
                 self.refuse_lanes("answers made-up cursors with records from another place")
 
     def give_up_failed(self, lanes: list[LiveLane]) -> None:
@@ -150,9 +150,9 @@ class Course:
         self._failed_lanes += sum(not lane.is_saved_cursor for lane in lanes)
         self.lanes.drop([lane for lane in lanes if not lane.dropped])
         # The other lanes go on, but after too many failures no new ones begin.
-        self.lanes_refused = self.lanes_refused or self._are_too_many(self._failed_lanes)
+        self.lanes_refused = self.lanes_refused or self._is_too_many(self._failed_lanes)
 
-    def _are_too_many(self, lanes: int) -> bool:
+    def _is_too_many(self, lanes: int) -> bool:
         """Whether too many lanes have failed; a few may, if records move or a request fails."""
         return lanes >= max(_MOST_WASTED_LANES, self.lanes_begun // 10)
 

@@ -31,10 +31,10 @@ _MOST_HEAD_PAGES: Final = 50
 _MOST_WITNESSES: Final = 3
 
 # Requests a path. Returns if the status is 200, else raises CourierError.
-AskPath = Callable[[str], Awaitable[None]]
+RequestPath = Callable[[str], Awaitable[None]]
 
 
-class Says(Enum):
+class IdResult(Enum):
     """What the response for a row's id says about the row."""
 
     ALIVE = "alive"
@@ -60,7 +60,7 @@ async def find_gone(
     missing: dict[str, Missing],
     now: int,
     all_usable: bool,
-    ask_path: AskPath,
+    ask_path: RequestPath,
     ask: Ask,
 ) -> Gone:
     """Finds the rows that are gone after a whole walk that began at `now` and held `seen`.
@@ -85,20 +85,20 @@ async def find_gone(
     if not after_an_hour:
         return gone
     # An empty listing has no row to test ids with, so each id's response is believed.
-    do_ids_tell = stream.id_tells and (not seen or await _do_ids_tell(stream, seen, ask_path))
+    ids_tell = stream.id_tells and (not seen or await _test_ids(stream, seen, ask_path))
     # An empty listing counts only if the listing was also empty at least a day before.
     counts = bool(seen) or len(after_a_day) == len(missed)
-    silent = set(after_a_day) if counts else set()
+    inconclusive = set(after_a_day) if counts else set()
     if stream.id_tells:
         # A row whose id returns 200 is alive, even if the row tried first has just been deleted.
-        asked = after_an_hour if do_ids_tell and seen and not is_many else after_a_day
-        silent &= await _ask_ids(
-            stream, gone, asked, tells_gone=do_ids_tell, now=now, ask_path=ask_path
+        asked = after_an_hour if ids_tell and seen and not is_many else after_a_day
+        inconclusive &= await _ask_ids(
+            stream, gone, asked, ids_tell=ids_tell, now=now, ask_path=ask_path
         )
     found: set[Key] | None = set()
-    if silent and all_usable:
+    if inconclusive and all_usable:
         found = await _found_at_head(stream, seen, ask)
-        gone.keys += [] if found is None else sorted(silent - found)
+        gone.keys += [] if found is None else sorted(inconclusive - found)
     for key in (*gone.keys, *(found or ())):
         gone.missing.pop(key_text(key), None)
     return gone
@@ -121,14 +121,14 @@ def _waiting_since(missing: dict[str, Missing], latest: int) -> list[Key]:
     return [key_of_text(text) for text, record in missing.items() if record.since <= latest]
 
 
-async def _do_ids_tell(stream: Stream, seen: set[Key], ask_path: AskPath) -> bool | None:
+async def _test_ids(stream: Stream, seen: set[Key], ask_path: RequestPath) -> bool | None:
     """Whether a row that the walk has just held is found by its id; None if unclear for now."""
     witnesses = [key for key in sorted(seen) if _path(stream, key) is not None]
     # Try several, since one row's id may always fail.
     for witness in witnesses[:: max(1, -(-len(witnesses) // _MOST_WITNESSES))]:
-        said = await _says(stream, witness, ask_path)
-        if said is not Says.NOTHING:
-            return said is Says.ALIVE
+        said = await _ask_id(stream, witness, ask_path)
+        if said is not IdResult.NOTHING:
+            return said is IdResult.ALIVE
     return None if witnesses else False
 
 
@@ -137,36 +137,36 @@ async def _ask_ids(
     gone: Gone,
     keys: list[Key],
     *,
-    tells_gone: bool | None,
+    ids_tell: bool | None,
     now: int,
-    ask_path: AskPath,
+    ask_path: RequestPath,
 ) -> set[Key]:
     """Requests rows by id. Returns the keys of those whose id tells nothing.
 
-    tells_gone: whether an unknown id means that its row is gone. None: no id tells anything now,
+    ids_tell: whether an unknown id means that its row is gone. None: no id tells anything now,
     so none is requested.
     """
-    silent = {key for key in keys if _path(stream, key) is None}
-    turn = [key for key in keys if key not in silent and _may_ask(gone, key, now)]
+    inconclusive = {key for key in keys if _path(stream, key) is None}
+    turn = [key for key in keys if key not in inconclusive and _may_ask(gone, key, now)]
     turn.sort(key=lambda key: gone.missing[key_text(key)].asked_at or 0)
     for at in range(0, min(len(turn), MOST_ASKED), _ASKED_AT_ONCE):
         some = turn[at : min(at + _ASKED_AT_ONCE, MOST_ASKED)]
-        answers = [Says.NOTHING] * len(some)
-        if tells_gone is not None:
-            answers = await asyncio.gather(*[_says(stream, key, ask_path) for key in some])
+        answers = [IdResult.NOTHING] * len(some)
+        if ids_tell is not None:
+            answers = await asyncio.gather(*[_ask_id(stream, key, ask_path) for key in some])
         for key, said in zip(some, answers, strict=True):
-            if said is Says.GONE and tells_gone:
+            if said is IdResult.GONE and ids_tell:
                 gone.keys.append(key)
-            elif said is Says.GONE or (said is Says.DENIED and tells_gone is False):
-                silent.add(key)
+            elif said is IdResult.GONE or (said is IdResult.DENIED and ids_tell is False):
+                inconclusive.add(key)
             else:
                 gone.missing[key_text(key)] = _asked(gone.missing[key_text(key)], said, now)
     for key in keys:
         record = gone.missing[key_text(key)]
         since = record.failing_since
         if since is not None and now - since >= _SILENT_MS and record.failed_asks >= _SILENT_ASKS:
-            silent.add(key)
-    return silent
+            inconclusive.add(key)
+    return inconclusive
 
 
 def _may_ask(gone: Gone, key: Key, now: int) -> bool:
@@ -176,8 +176,8 @@ def _may_ask(gone: Gone, key: Key, now: int) -> bool:
     return not answered_200 or now - (record.asked_at or 0) >= DAY_MS
 
 
-def _asked(record: Missing, said: Says, now: int) -> Missing:
-    if said is Says.ALIVE:
+def _asked(record: Missing, said: IdResult, now: int) -> Missing:
+    if said is IdResult.ALIVE:
         return record._replace(asked_at=now, failing_since=None, failed_asks=0)
     return record._replace(
         asked_at=now,
@@ -186,22 +186,22 @@ def _asked(record: Missing, said: Says, now: int) -> Missing:
     )
 
 
-async def _says(stream: Stream, key: Key, ask_path: AskPath) -> Says:
+async def _ask_id(stream: Stream, key: Key, ask_path: RequestPath) -> IdResult:
     path = _path(stream, key)
     if path is None:
-        return Says.NOTHING
+        return IdResult.NOTHING
     try:
         await ask_path(path)
     except Refused as refusal:
         if is_not_in_plan(refusal):
-            return Says.DENIED
+            return IdResult.DENIED
         # For tenants, only 400 is documented for an unknown id; a redirect says nothing about it.
-        return Says.GONE if 400 <= refusal.status < 500 else Says.NOTHING
+        return IdResult.GONE if 400 <= refusal.status < 500 else IdResult.NOTHING
     except BadAnswer:
-        return Says.ALIVE
+        return IdResult.ALIVE
     except CourierError:  # even KeyRefused: the key has just worked for the listing
-        return Says.NOTHING
-    return Says.ALIVE
+        return IdResult.NOTHING
+    return IdResult.ALIVE
 
 
 def _path(stream: Stream, key: Key) -> str | None:

@@ -61,4 +61,4 @@ def ends_too_soon(
         return False
     if not lane.ended or lane.is_confirmed or not lane.recent:
         return False
-    return recent.hold_between(max(last_week, floor), lane.recent[-1], but_for=met)
+    return recent.has_between(max(last_week, floor), lane.recent[-1], excluding=met)

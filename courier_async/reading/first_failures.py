@@ -46,14 +46,14 @@ class FirstFailures:
         return self._was_read or self.has_read
 
     @property
-    def are_hopeless(self) -> bool:
+    def should_stop(self) -> bool:
         """Whether so many rows have failed that it stops. Rows that failed before do not count.
 
         A single row that met only rate limits for ten minutes is enough: so did the others.
         """
         return self._limited is not None or (not self.has_read and self._new >= _MOST_FAILURES)
 
-    def general(self) -> CourierError | None:
+    def table_error(self) -> CourierError | None:
         """Returns why none could be read, if no row is at fault; Denied if it is the plan."""
         if self._limited is not None:
             return self._limited
@@ -62,7 +62,7 @@ class FirstFailures:
         refusals = [error.status for error in self._errors if is_not_in_plan(error)]
         if not self._was_read and len(refusals) == len(self._errors):
             return Denied(refusals[0])
-        return self._errors[-1] if self.are_hopeless else None
+        return self._errors[-1] if self.should_stop else None
 
 
 def is_not_found(error: CourierError | None) -> TypeGuard[Refused]:

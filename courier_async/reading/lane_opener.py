@@ -15,7 +15,7 @@ from courier_async.reading.server_clock import ServerClock
 from courier_async.state.position import Lane
 
 # After finding no gap, wait one page for every this many lanes before looking again.
-_LANES_A_LOOK: Final = 2
+_LANES_PER_SEARCH: Final = 2
 
 
 class LaneOpener:
@@ -42,7 +42,7 @@ class LaneOpener:
         self._clock = clock
         self._has_room = has_room
         # The number of pages read at which to look for gaps between lanes again.
-        self._looks_again_at = 0
+        self._next_search_at = 0
 
     def open(self, *, pages: int) -> None:
         """Begins lanes while there is room, up to two unopened ones for each opened one."""
@@ -57,7 +57,7 @@ class LaneOpener:
             gap = seams.widest_gap(lanes, bottom, worthwhile)
             if gap is None:
                 # The search goes through all lanes, so it runs less often the more there are.
-                self._looks_again_at = pages + len(lanes) // _LANES_A_LOOK
+                self._next_search_at = pages + len(lanes) // _LANES_PER_SEARCH
                 return
             if self._probe.verdict is not Verdict.HELD:
                 self._checks.start_probe()
@@ -71,7 +71,7 @@ class LaneOpener:
         return (
             self._course.may_stop
             and not self._course.lanes_refused
-            and pages >= self._looks_again_at
+            and pages >= self._next_search_at
             and self._probe.verdict is not Verdict.REFUSED
             and self._lanes.head.order.is_newest_first
         )

@@ -62,7 +62,7 @@ class LaneSet:
         # A lane without a cursor cannot be resumed.
         return tuple([lane.saved for lane in self._lanes if lane.opened and lane.saved.cursor])
 
-    def started_by(self, start: int) -> None:
+    def cap_starts(self, start: int) -> None:
         """Moves the start of lanes that claim to have begun later back to `start`."""
         for lane in self._lanes:
             if lane.saved.started_at > start:
@@ -82,18 +82,18 @@ class LaneSet:
         below = islice(self._lanes, self._lanes.index(lane) + 1, None)
         return next((lower for lower in below if lower.opened), None)
 
-    def have_read_older(self, lane: LiveLane) -> bool:
+    def lower_have_read_older(self, lane: LiveLane) -> bool:
         """Whether a lower lane has, in this sync, read records older than `lane`'s last pages."""
         lowest = lane.lowest_ms
         if lowest is None:
             return False
         return any(lower.has_read_below(lowest - 1) for lower in self._opened_after(lane))
 
-    def contradict_end(self, lane: LiveLane) -> bool:
+    def lower_contradict_end(self, lane: LiveLane) -> bool:
         """Whether a lane below has read records beyond this lane's end, or has failed."""
         return any(lower.stuck or lower.is_beyond(lane) for lower in self._opened_after(lane))
 
-    def are_unfinished(self, lane: LiveLane) -> bool:
+    def lower_are_unfinished(self, lane: LiveLane) -> bool:
         """Whether a lane below this one has not reached its own end yet."""
         return any(not lower.done for lower in self._opened_after(lane))
 
@@ -149,8 +149,8 @@ class LaneSet:
             self.given_up.append(Reading(above.started_at, reached))
         lower.saved = replace(
             below,
-            newest=_of(max, above.newest, below.newest),
-            oldest=_of(min, above.oldest, below.oldest),
+            newest=_known(max, above.newest, below.newest),
+            oldest=_known(min, above.oldest, below.oldest),
             started_at=min(above.started_at, below.started_at),
             begins_at=above.begins_at,
             first=above.first,
@@ -208,6 +208,6 @@ def _spans_an_hour(lane: Lane) -> bool:
     )
 
 
-def _of(choose: Callable[[Iterable[int]], int], *times: int | None) -> int | None:
+def _known(choose: Callable[[Iterable[int]], int], *times: int | None) -> int | None:
     known = [time for time in times if time is not None]
     return choose(known) if known else None

@@ -23,7 +23,7 @@ _FIRST_EVENT: Final = "ENQUEUED"
 # After this many failing messages in one sync, the others wait for the next sync.
 _MOST_FAILING: Final = 1_000
 # At most this many messages with doubtful children are read again in the next sync.
-_MOST_DOUBTFUL: Final = 100
+_MOST_SUSPECTS: Final = 100
 # Courier keeps messages for at least a month.
 _YOUNG_MS: Final = 7 * DAY_MS
 
@@ -60,7 +60,7 @@ class MessageChildrenReader:
         self._failures = FirstFailures(was_read=state != StreamState())
         self._failing: dict[str, CourierError] = {}
         self._unknown = 0
-        self._doubtful = 0
+        self._suspects = 0
 
     async def batches(self) -> AsyncIterator[Batch | Notice]:
         """Yields each message's batches until none is due. Raises CourierError if some failed."""
@@ -68,7 +68,7 @@ class MessageChildrenReader:
         workers = [asyncio.create_task(self._work(results)) for _ in range(AT_ONCE)]
         running = len(workers)
         try:
-            while running and not self._is_enough:
+            while running and not self._should_stop:
                 result = await results.get()
                 if result is None:
                     running -= 1
@@ -77,9 +77,9 @@ class MessageChildrenReader:
                     raise result
                 for batch in self._batches_of(result):
                     yield batch
-                self._due.has_put(result.message_id)
+                self._due.batch_queued(result.message_id)
         finally:
-            general = self._failures.general()
+            general = self._failures.table_error()
             self._due.give_up(is_refused=isinstance(general, Denied))
             for worker in workers:
                 worker.cancel()
@@ -100,8 +100,8 @@ class MessageChildrenReader:
             raise ParentsFailed("message", self._failing)
 
     @property
-    def _is_enough(self) -> bool:
-        return self._failures.are_hopeless or len(self._failing) >= _MOST_FAILING
+    def _should_stop(self) -> bool:
+        return self._failures.should_stop or len(self._failing) >= _MOST_FAILING
 
     async def _work(self, results: "asyncio.Queue[_Read | BaseException | None]") -> None:
         """Only fetches; the consumer of `results` decides what a response means."""
@@ -158,8 +158,8 @@ class MessageChildrenReader:
             _release(read)
         state = StreamState(read_at=self._pages.now_ms)
         last = Batch(stream=self._stream, state=state)
-        self._due.end_with(read.message_id, last)
-        if self._is_doubtful(read):
+        self._due.finish_with(read.message_id, last)
+        if self._is_suspect(read):
             # It becomes due again, after the others.
             last.due, last.due_in = {read.message_id: read.time}, (self._stream.table,)
         return [*batches, last]
@@ -168,19 +168,19 @@ class MessageChildrenReader:
         """Whether the message is too young, in a table that exists, for Courier not to know it."""
         return self._failures.has_ever_read and read.time > self._pages.now_ms - _YOUNG_MS
 
-    def _is_doubtful(self, read: _Read) -> bool:
+    def _is_suspect(self, read: _Read) -> bool:
         """Whether to read it again in the next sync: no records came, or some cannot be stored.
 
         Every history has a first event, so an empty one is doubtful. If many messages are
         affected, the fault is not temporary, so the rest count as done.
         """
         pages = [page for page, _ in read.pages]
-        may_be_empty = not pages or self._stream.empty_has is not None
+        may_be_empty = not pages or self._stream.field_when_empty is not None
         is_empty = not may_be_empty and not any(page.records for page in pages)
         if not is_empty and not any(page.unusable for page in pages):
             return False
-        self._doubtful += 1
-        return self._doubtful <= _MOST_DOUBTFUL
+        self._suspects += 1
+        return self._suspects <= _MOST_SUSPECTS
 
     def _is_cut_short(self, read: _Read) -> bool:
         """Whether a history has lost its first events because they expired.

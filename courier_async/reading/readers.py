@@ -198,7 +198,7 @@ class Readers:
             recent=state.recent_of(stream).copy() if stream.keeps_recent else None,
             since_ms=settings.sync_since_ms if may_leave_out else None,
             reread_ms=max(settings.message_lookback_ms, stream.overlap_ms),
-            may_owe=self._may_owe if is_message and self._due else None,
+            can_note_due=self._can_note_due if is_message and self._due else None,
             reads_missed=self._reads_missed,
         )
 
@@ -207,8 +207,8 @@ class Readers:
         """False while any table is full, or the others would be read again and again for it."""
         return bool(self._due) and not any(due.was_full for due in self._due.values())
 
-    def _may_owe(self) -> bool:
-        return not any(due.misses_some for due in self._due.values())
+    def _can_note_due(self) -> bool:
+        return not any(due.would_miss for due in self._due.values())
 
 
 def _ahead_of(parents: Batch, children: list[ChildrenReader], known: set[str]) -> list[Batch]:

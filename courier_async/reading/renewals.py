@@ -56,7 +56,7 @@ class Renewals:
             upper = self._lanes.above(lane)
             if lane.is_saved_cursor and upper is not None and upper.ended:
                 # There may be no further response to show whether this is an outage.
-                return self._hold_against(upper, lane, error)
+                return self._judge_end_above(upper, lane, error)
             lane.stuck = True
             self.failed_lanes.append(lane)
             return []
@@ -69,7 +69,7 @@ class Renewals:
         self._count += 1
         return self._renew(lane, error)
 
-    def take_up(self) -> list[Notice]:
+    def renew_waiting(self) -> list[Notice]:
         """Renews the lanes that waited for the probe, now that its response has arrived."""
         notices: list[Notice] = []
         for lane, error in self._waiting_for_probe:
@@ -104,12 +104,14 @@ class Renewals:
             upper.saved = replace(upper.saved, renewed=Renewal(self._clock.start, lane.place))
             self._lanes.drop([lane])
         elif upper is not None and upper.ended:
-            return self._hold_against(upper, lane, error)
+            return self._judge_end_above(upper, lane, error)
         else:
             self._read_from_head(lane)
         return [self._notice(error)]
 
-    def _hold_against(self, upper: LiveLane, lane: LiveLane, error: CourierError) -> list[Notice]:
+    def _judge_end_above(
+        self, upper: LiveLane, lane: LiveLane, error: CourierError
+    ) -> list[Notice]:
         """Decides whether to accept the end above a lane that can no longer show older records."""
         now, newest, since = self._clock.start, lane.saved.newest, lane.saved.contradicted_at
         shows_nothing = newest is None or upper.has_read_below(min(newest, lane.place))

@@ -28,7 +28,7 @@ class Parents:
     known: set[str]
     now: int
 
-    def lack(self, parent: str) -> bool:
+    def is_unlisted(self, parent: str) -> bool:
         """Whether a whole walk has shown that a parent is not listed."""
         return self.whole and parent not in self.listed
 

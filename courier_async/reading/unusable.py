@@ -23,7 +23,7 @@ class UnusableRecords:
         self._known = saved
         self._unbounded: set[LiveLane] = set()
 
-    def concern(self, lane: LiveLane, page: JudgedPage) -> bool:
+    def affects(self, lane: LiveLane, page: JudgedPage) -> bool:
         """Whether a page holds unusable records, or bounds the time of one that ended the last."""
         return page.unusable > 0 or (lane in self._unbounded and page.newest is not None)
 

@@ -166,7 +166,7 @@ class Walk:
         start = self.clock.start
         self.clock.note(asked.server_ms, answered_at)
         if self.clock.start < start:
-            self._lanes.started_by(self.clock.start)
+            self._lanes.cap_starts(self.clock.start)
 
     def _take_failure(
         self, lane: LiveLane, error: CourierError, below: str | None
@@ -182,7 +182,7 @@ class Walk:
         # A refusal, or any failure once lanes are refused, does not contradict the end that the
         # server's own cursors reached. Older records that a lower lane has read do.
         is_mute = isinstance(error, Refused) or self._course.lanes_refused
-        if below is not None and is_mute and not self._lanes.have_read_older(lane):
+        if below is not None and is_mute and not self._lanes.lower_have_read_older(lane):
             return self._confirmed(lane)
         lane.done = lane.ended = False
         return self._fail(lane, error)
@@ -213,7 +213,7 @@ class Walk:
             asked.release()
             return [Batch(stream=self._stream, state=self._saved())]
         self._counts.unusable += page.unusable
-        if self.unusable.concern(lane, page):
+        if self.unusable.affects(lane, page):
             self.state = self.unusable.note(lane, page, self.state, self.clock.start)
         selected = self._select(page)
         batch = Batch(
@@ -235,7 +235,7 @@ class Walk:
         self._course.place(lane, page, selected)
         # For the head lane, `_end` asks what lies below in any case.
         if lane.ended and lane is not self._lanes.head:
-            self._checks.doubt_end(lane)
+            self._checks.check_end_early(lane)
         if self._lanes.head.done:
             outputs = self._end([batch])
             if self._over:
@@ -269,9 +269,9 @@ class Walk:
         """Handles a failure and returns its output. may_renew: another cursor might help."""
         if not self._began:
             raise error
-        return self._told(self._renewals.fail(lane, error, may_renew=may_renew))
+        return self._with_notices(self._renewals.fail(lane, error, may_renew=may_renew))
 
-    def _told(self, notices: list[Notice]) -> list[Output]:
+    def _with_notices(self, notices: list[Notice]) -> list[Output]:
         """Returns the notices and a batch with the current state, or nothing without notices."""
         return [*notices, Batch(stream=self._stream, state=self._saved())] if notices else []
 
@@ -284,7 +284,7 @@ class Walk:
             page = judge_page(self._stream, answer.page, now_ms=self.clock.now_ms)
             answer.release()
             head, cursor = self._lanes.head, self._probe.cursor
-            if self._checks.look_behind(head, page, cursor, Purpose.PROBE):
+            if self._checks.asks_again(head, page, cursor, Purpose.PROBE):
                 return []
             self._probe.take(page)
         if self._checks.start_probe():
@@ -292,7 +292,7 @@ class Walk:
             return []
         if self._probe.verdict is Verdict.REFUSED:
             self._course.refuse_lanes("does not accept made-up cursors")
-        outputs = self._told(self._renewals.take_up())
+        outputs = self._with_notices(self._renewals.renew_waiting())
         return self._end(outputs) if self._lanes.head.done else outputs
 
     def _end(self, outputs: list[Output]) -> list[Output]:
@@ -302,7 +302,7 @@ class Walk:
             # A new head lane has replaced the one whose end was being confirmed.
             return outputs
         if head.ended:
-            waits = self._checks.must_come_first(head, is_ordered=self._course.may_stop)
+            waits = self._checks.must_check_first(head, is_ordered=self._course.may_stop)
             if waits or self._waits_below(head):
                 return outputs
         self._lanes.drop_below(head)
@@ -323,12 +323,12 @@ class Walk:
         """Whether the end must wait: an earlier sync's lanes contradict it or are unfinished."""
         if head.is_confirmed:
             return False
-        if self._lanes.contradict_end(head):
+        if self._lanes.lower_contradict_end(head):
             head.done = head.ended = False
             trouble = BadAnswer("the listing ends, but an earlier sync has read older records")
             self._fail(head, trouble, may_renew=False)
             return True
-        return self._lanes.are_unfinished(head)
+        return self._lanes.lower_are_unfinished(head)
 
     def _ended_state(self, head: LiveLane) -> StreamState:
         self.state = self.unusable.bounded(self.state)
@@ -369,7 +369,7 @@ class Walk:
         self, lane: LiveLane, below: str, asked: Asked, page: JudgedPage
     ) -> list[Output]:
         """Handles the page below a lane's end: confirms the end, or reads on from there."""
-        if self._checks.look_behind(lane, page, below, Purpose.CONFIRM):
+        if self._checks.asks_again(lane, page, below, Purpose.CONFIRM):
             asked.release()
             return []
         if lane.is_unproved:
@@ -386,7 +386,7 @@ class Walk:
             return []
         if asked.page.trouble is None and is_end(lane, page):
             asked.release()
-            if self._lanes.have_read_older(lane):
+            if self._lanes.lower_have_read_older(lane):
                 lane.done = lane.ended = False
                 trouble = BadAnswer("the listing ends, but other lanes have read older records")
                 return self._fail(lane, trouble)

@@ -41,29 +41,29 @@ _DENIALS: Final = {
 }
 
 
-def key_trouble(configuration: Mapping[str, Any]) -> str | None:
+def key_problem(configuration: Mapping[str, Any]) -> str | None:
     """Returns why the key is not accepted and what to do, or None if it can read some stream."""
     try:
         settings = Settings.from_configuration(configuration)
     except ValueError as error:
         return str(error)
-    return trouble_with_key(settings, asyncio.run(_ask(settings)))
+    return problem_with_key(settings, asyncio.run(_ask(settings)))
 
 
-def streams_trouble(configuration: Mapping[str, Any]) -> str | None:
+def streams_problem(configuration: Mapping[str, Any]) -> str | None:
     """Returns which streams can and cannot be read, and why, or None if all can."""
     try:
         settings = Settings.from_configuration(configuration)
     except ValueError as error:
         return str(error)
-    return trouble_with_streams(settings, asyncio.run(_ask(settings)))
+    return problem_with_streams(settings, asyncio.run(_ask(settings)))
 
 
-def trouble_with_streams(settings: Settings, findings: Findings) -> str | None:
+def problem_with_streams(settings: Settings, findings: Findings) -> str | None:
     """Describes the streams that cannot be read, in sentences; None if there are none."""
     readable = [table for table, error in findings.items() if error is None]
     if not readable:
-        return trouble_with_key(settings, findings)
+        return problem_with_key(settings, findings)
     if len(readable) == len(findings):
         return None
     troubles = {table: error for table, error in findings.items() if error}
@@ -80,7 +80,7 @@ def trouble_with_streams(settings: Settings, findings: Findings) -> str | None:
     return text
 
 
-def trouble_with_key(settings: Settings, findings: Findings) -> str | None:
+def problem_with_key(settings: Settings, findings: Findings) -> str | None:
     """Describes a key that can read nothing, in sentences; None if it can read some stream."""
     errors = [error for error in findings.values() if error is not None]
     refusal = next((error for error in errors if isinstance(error, KeyRefused)), None)
@@ -163,7 +163,9 @@ async def _first_page(
     seconds = _WHOLE_TEST_SECONDS + len(settings.streams) / settings.requests_per_second
     try:
         async with asyncio.timeout(seconds):
-            reply = await client.get(target, Counts(stream.table), arrays=stream.told_by)
+            reply = await client.get(
+                target, Counts(stream.table), arrays=stream.identifying_fields
+            )
     except TimeoutError:
         return Unavailable(f"no usable response within {seconds:.0f} s")
     except CourierError as error:

@@ -185,11 +185,11 @@ class SentByHour:
         """Whether a row of that time has an entry if it has been sent."""
         return time_ms // HOUR_MS > self.given_up
 
-    def hold_between(self, low_ms: int, high_ms: int, *, but_for: Collection[bytes]) -> bool:
+    def has_between(self, low_ms: int, high_ms: int, *, excluding: Collection[bytes]) -> bool:
         """Whether other rows have entries from `low_ms`'s hour to before that of `high_ms`."""
         return any(
             low_ms // HOUR_MS <= hour < high_ms // HOUR_MS
-            and any(name not in but_for for name in entries)
+            and any(name not in excluding for name in entries)
             for hour, entries in self.hours.items()
         )
 

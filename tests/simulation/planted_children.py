@@ -173,8 +173,8 @@ def a_position_counted_from_the_end() -> Patches:
 
 
 def a_message_done_though_it_has_changed_meanwhile() -> Patches:
-    def end_with(self: ChildrenDue, message_id: str, last: Any) -> None:
+    def finish_with(self: ChildrenDue, message_id: str, last: Any) -> None:
         if message_id not in self._waiting:
             last.done.append(message_id)
 
-    yield patch.object(ChildrenDue, "end_with", end_with)
+    yield patch.object(ChildrenDue, "finish_with", finish_with)

@@ -287,17 +287,17 @@ def a_false_end_believed() -> Patches:
 
 
 def an_empty_page_that_leads_on_confirms_an_end() -> Patches:
-    yield patch.object(Checks, "look_behind", lambda self, lane, page, asked, purpose: False)
+    yield patch.object(Checks, "asks_again", lambda self, lane, page, asked, purpose: False)
 
 
 def an_empty_page_that_leads_on_passes_for_an_honoured_cursor() -> Patches:
-    real = Checks.look_behind
+    real = Checks.asks_again
 
-    def look_behind(self: Any, lane: Any, page: Any, asked: str, purpose: Purpose) -> bool:
+    def asks_again(self: Any, lane: Any, page: Any, asked: str, purpose: Purpose) -> bool:
         cursor = page.next_cursor
         if purpose is not Purpose.PROBE or page.records or cursor is None:
             return real(self, lane, page, asked, purpose)
         self._fetches.start(lane, cursor, purpose=purpose)
         return True
 
-    yield patch.object(Checks, "look_behind", look_behind)
+    yield patch.object(Checks, "asks_again", asks_again)

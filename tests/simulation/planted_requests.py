@@ -45,7 +45,7 @@ def lost_paging_taken_for_the_last() -> Patches:
 
 
 def a_list_that_tells_nothing_of_a_next_page_taken_for_the_last() -> Patches:
-    yield patch.object(pages, "_LEADING_ON", frozenset({"items"}))
+    yield patch.object(pages, "_NEXT_PAGE_FIELDS", frozenset({"items"}))
 
 
 def an_empty_page_taken_for_the_last() -> Patches:

@@ -209,10 +209,10 @@ def veto_by_id_ignored() -> Patches:
 
 
 def veto_by_id_ignored_where_another_row_has_just_gone() -> Patches:
-    async def ask_ids(*arguments: Any, tells_gone: bool, **named: Any) -> set[Any]:
-        if not tells_gone:
+    async def ask_ids(*arguments: Any, ids_tell: bool, **named: Any) -> set[Any]:
+        if not ids_tell:
             return set(arguments[2])
-        return await real(*arguments, tells_gone=tells_gone, **named)
+        return await real(*arguments, ids_tell=ids_tell, **named)
 
     real = deletes._ask_ids
     yield patch.object(deletes, "_ask_ids", ask_ids)

@@ -446,7 +446,7 @@ async def test_a_message_whose_history_comes_unusable_or_empty_stays_due(
 async def test_of_too_many_such_messages_the_others_are_due_no_more(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(message_children, "_MOST_DOUBTFUL", 20)
+    monkeypatch.setattr(message_children, "_MOST_SUSPECTS", 20)
     house = House()
     house.rules({"stream": "message_event", "records": "null", "share": 0.2})
     await house.sync()

@@ -99,12 +99,12 @@ def test_a_hold_that_is_released_twice_gives_back_once() -> None:
     assert run_virtual(main())
 
 
-@pytest.mark.parametrize("gives_way", [True, False])
-def test_a_waiter_that_is_cancelled_as_its_turn_comes_passes_it_on(gives_way: bool) -> None:
+@pytest.mark.parametrize("low_priority", [True, False])
+def test_a_waiter_that_is_cancelled_as_its_turn_comes_passes_it_on(low_priority: bool) -> None:
     async def main() -> None:
         turns = Turns()
         await turns.take()
-        waiting = [asyncio.create_task(turns.take(gives_way=gives_way)) for _ in range(3)]
+        waiting = [asyncio.create_task(turns.take(low_priority=low_priority)) for _ in range(3)]
         await asyncio.sleep(0)
         turns.give_back()
         waiting[0].cancel()
@@ -118,14 +118,14 @@ def test_a_waiter_that_is_cancelled_as_its_turn_comes_passes_it_on(gives_way: bo
     run_virtual(main())
 
 
-@pytest.mark.parametrize("gives_way", [True, False])
+@pytest.mark.parametrize("low_priority", [True, False])
 def test_a_place_passes_by_a_waiter_that_was_cancelled_before_it_came_free(
-    gives_way: bool,
+    low_priority: bool,
 ) -> None:
     async def main() -> None:
         turns = Turns()
         await turns.take()
-        waiting = [asyncio.create_task(turns.take(gives_way=gives_way)) for _ in range(3)]
+        waiting = [asyncio.create_task(turns.take(low_priority=low_priority)) for _ in range(3)]
         await asyncio.sleep(0)
         waiting[0].cancel()
         waiting[1].cancel()

@@ -24,7 +24,7 @@ CHILDREN = (
         path="/tenants/{id}/users",
         arrays=("items",),
         family=Family.LIST,
-        empty_has="has_more",
+        field_when_empty="has_more",
     ),
     stream(
         table="message_event",

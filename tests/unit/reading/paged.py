@@ -204,7 +204,7 @@ class Reader:
     landed: dict[str, Record] = field(default_factory=dict)
     notices: list[str] = field(default_factory=list)
     error: CourierError | None = None
-    may_owe: Callable[[], bool] | None = None
+    can_note_due: Callable[[], bool] | None = None
 
     def __post_init__(self) -> None:
         self._random = random.Random(self.seed)
@@ -247,7 +247,7 @@ class Reader:
                     recent=self.sent.copy() if stream.keeps_recent else None,
                     since_ms=self.since_ms or None,
                     reread_ms=int(self.lookback_days * DAY_MS),
-                    may_owe=self.may_owe,
+                    can_note_due=self.can_note_due,
                 ),
                 fetches=fetches,
                 lane_count=LaneCount(self.lanes),

@@ -234,16 +234,18 @@ def test_a_message_that_may_have_changed_since_is_sent_again(
 
 
 def test_the_children_of_a_message_that_is_sent_are_due() -> None:
-    changes = changes_of(MESSAGE, recent=SentByHour(), may_owe=lambda: True)
+    changes = changes_of(MESSAGE, recent=SentByHour(), can_note_due=lambda: True)
     record = message("a", DAY_MS)
     assert select(changes, MESSAGE, record).due == {"a": NOW - DAY_MS}
     assert select(changes, MESSAGE, record).due == {}
 
 
-@pytest.mark.parametrize(("age_ms", "may_owe"), [(DAY_MS, False), (60_000, True)])
-def test_a_message_whose_children_must_wait_is_sent_once_more(age_ms: int, may_owe: bool) -> None:
+@pytest.mark.parametrize(("age_ms", "can_note_due"), [(DAY_MS, False), (60_000, True)])
+def test_a_message_whose_children_must_wait_is_sent_once_more(
+    age_ms: int, can_note_due: bool
+) -> None:
     """Because some table can note no more as due, or because its history may not show yet."""
-    changes = changes_of(MESSAGE, recent=SentByHour(), may_owe=lambda: may_owe)
+    changes = changes_of(MESSAGE, recent=SentByHour(), can_note_due=lambda: can_note_due)
     record = message("a", age_ms)
     for _ in range(2):
         selected = select(changes, MESSAGE, record)
@@ -251,15 +253,15 @@ def test_a_message_whose_children_must_wait_is_sent_once_more(age_ms: int, may_o
 
 
 def test_of_messages_whose_children_cannot_be_noted_the_oldest_time_is_told() -> None:
-    changes = changes_of(MESSAGE, recent=recent_above(NOW), may_owe=lambda: False)
+    changes = changes_of(MESSAGE, recent=recent_above(NOW), can_note_due=lambda: False)
     selected = select(changes, MESSAGE, message("a", DAY_MS), message("b", 2 * DAY_MS))
     assert selected.missed_ms == NOW - 2 * DAY_MS
-    changes = changes_of(MESSAGE, recent=recent_above(NOW), may_owe=lambda: True)
+    changes = changes_of(MESSAGE, recent=recent_above(NOW), can_note_due=lambda: True)
     assert select(changes, MESSAGE, message("a", DAY_MS)).missed_ms is None
 
 
 def test_where_children_were_missed_a_message_that_has_not_changed_owes_them() -> None:
-    given: dict[str, Any] = {"recent": recent_above(NOW), "may_owe": lambda: True}
+    given: dict[str, Any] = {"recent": recent_above(NOW), "can_note_due": lambda: True}
     changes = changes_of(MESSAGE, reads_missed=True, **given)
     state = replace(READ, children_missed=MissedChildren(NOW - 2 * DAY_MS, NOW))
     for age_ms, due in ((2 * DAY_MS, ["a"]), (2 * DAY_MS + 1, [])):
@@ -270,7 +272,9 @@ def test_where_children_were_missed_a_message_that_has_not_changed_owes_them() -
 
 
 def test_the_history_of_a_message_that_is_not_read_again_is_not_waited_for() -> None:
-    changes = changes_of(MESSAGE, recent=SentByHour(), reread_ms=HOUR_MS, may_owe=lambda: True)
+    changes = changes_of(
+        MESSAGE, recent=SentByHour(), reread_ms=HOUR_MS, can_note_due=lambda: True
+    )
     for age_ms, due in ((HOUR_MS, []), (HOUR_MS + 1, ["a"])):
         record = message("a", age_ms, clicked=NOW)
         # If it is met again anyway, its children are read again.
@@ -279,7 +283,7 @@ def test_the_history_of_a_message_that_is_not_read_again_is_not_waited_for() -> 
 
 
 def test_after_a_change_without_a_time_of_its_own_children_are_read_now_and_once_more() -> None:
-    changes = changes_of(MESSAGE, recent=SentByHour(), may_owe=lambda: True)
+    changes = changes_of(MESSAGE, recent=SentByHour(), can_note_due=lambda: True)
     sent_before = message("a", 2 * DAY_MS, status="SENT")
     failed = message("a", 2 * DAY_MS, status="UNDELIVERABLE")
     assert list(select(changes, MESSAGE, sent_before).due) == ["a"]
@@ -288,7 +292,7 @@ def test_after_a_change_without_a_time_of_its_own_children_are_read_now_and_once
 
 
 def test_a_message_that_is_not_remembered_owes_children_only_if_it_has_changed() -> None:
-    changes = changes_of(MESSAGE, recent=recent_above(NOW), may_owe=lambda: True)
+    changes = changes_of(MESSAGE, recent=recent_above(NOW), can_note_due=lambda: True)
     unchanged = message("a", 2 * DAY_MS)
     assert select(changes, MESSAGE, unchanged, state=READ).due == {}
     # Events may show ten minutes late, so the reading two hours ago may not have seen them.
@@ -301,14 +305,14 @@ def test_a_message_that_is_not_remembered_owes_children_only_if_it_has_changed()
 
 def test_the_children_of_a_message_are_read_ten_minutes_after_its_newest_own_time() -> None:
     for wait_ms, due in ((599_999, []), (600_000, ["a"])):
-        changes = changes_of(MESSAGE, recent=SentByHour(), may_owe=lambda: True)
+        changes = changes_of(MESSAGE, recent=SentByHour(), can_note_due=lambda: True)
         record = message("a", DAY_MS, clicked=NOW - wait_ms)
         assert list(select(changes, MESSAGE, record).due) == due
 
 
 def test_an_own_time_that_lies_more_than_a_day_ahead_is_not_waited_for() -> None:
     for ahead_ms, due in ((DAY_MS, []), (DAY_MS + 1, ["a"])):
-        changes = changes_of(MESSAGE, recent=SentByHour(), may_owe=lambda: True)
+        changes = changes_of(MESSAGE, recent=SentByHour(), can_note_due=lambda: True)
         record = message("a", DAY_MS, clicked=NOW + ahead_ms)
         assert list(select(changes, MESSAGE, record).due) == due
     ahead = message("b", -2 * DAY_MS)
@@ -317,7 +321,7 @@ def test_an_own_time_that_lies_more_than_a_day_ahead_is_not_waited_for() -> None
 
 def test_the_children_of_a_message_without_a_readable_time_are_due() -> None:
     record = {"id": "a", "enqueued": "soon"}
-    changes = changes_of(MESSAGE, recent=SentByHour(), may_owe=lambda: True)
+    changes = changes_of(MESSAGE, recent=SentByHour(), can_note_due=lambda: True)
     assert list(select(changes, MESSAGE, record).due) == ["a"]
     # If no message has a time, the children of all would be read in each sync.
     assert select(changes, MESSAGE, record, state=StreamState(timeless=True)).due == {}

@@ -64,7 +64,7 @@ def test_no_probe_is_made_where_too_little_has_been_read() -> None:
 def test_an_end_waits_for_what_lies_below_it_which_is_asked_once() -> None:
     checked = Checked(held_probe())
     for _ in range(2):
-        assert checked.checks.must_come_first(checked.head, is_ordered=True) is True
+        assert checked.checks.must_check_first(checked.head, is_ordered=True) is True
         assert checked.fetches.requests == [checked.asked_below()]
     assert checked.head.confirming == message_cursor_at(END_MS)
 
@@ -72,7 +72,7 @@ def test_an_end_waits_for_what_lies_below_it_which_is_asked_once() -> None:
 def test_an_end_waits_for_the_probe_and_asks_for_it_where_it_can_be_made() -> None:
     checked = Checked(read_probe())
     for _ in range(2):
-        assert checked.checks.must_come_first(checked.head, is_ordered=True) is True
+        assert checked.checks.must_check_first(checked.head, is_ordered=True) is True
         assert [request.purpose for request in checked.fetches.requests] == [Purpose.PROBE]
     assert checked.head.confirming is None
 
@@ -80,7 +80,7 @@ def test_an_end_waits_for_the_probe_and_asks_for_it_where_it_can_be_made() -> No
 def test_the_end_of_a_single_page_waits_for_a_probe_that_is_under_way() -> None:
     checked = Checked(read_probe(), pages=1)
     checked.checks.start_probe()
-    assert checked.checks.must_come_first(checked.head, is_ordered=True) is True
+    assert checked.checks.must_check_first(checked.head, is_ordered=True) is True
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_an_end_is_believed_where_nothing_can_be_asked(
     probe: Callable[[], Probe], pages: int
 ) -> None:
     checked = Checked(probe(), pages=pages)
-    assert checked.checks.must_come_first(checked.head, is_ordered=True) is False
+    assert checked.checks.must_check_first(checked.head, is_ordered=True) is False
     assert checked.fetches.requests == []
 
 
@@ -100,12 +100,12 @@ def test_where_too_little_was_read_for_a_probe_what_lies_below_an_end_is_asked_f
     for is_ordered in (False, True):
         checked = Checked(read_one_page())
         checked.head.tail = [(str(number),) for number in range(10)]
-        must_come_first = checked.checks.must_come_first
-        assert must_come_first(checked.head, is_ordered=is_ordered) is is_ordered
+        must_check_first = checked.checks.must_check_first
+        assert must_check_first(checked.head, is_ordered=is_ordered) is is_ordered
         assert checked.fetches.requests == [checked.asked_below()] * is_ordered
         assert checked.head.is_unproved is is_ordered
         checked.head.confirming = None
-        assert must_come_first(checked.head, is_ordered=is_ordered) is False
+        assert must_check_first(checked.head, is_ordered=is_ordered) is False
 
 
 # -- the end of another lane ---------------------------------------------------------------------
@@ -113,7 +113,7 @@ def test_where_too_little_was_read_for_a_probe_what_lies_below_an_end_is_asked_f
 
 def test_an_end_above_other_lanes_is_checked_at_once() -> None:
     checked = Checked(held_probe(), is_alone=False)
-    checked.checks.doubt_end(checked.head)
+    checked.checks.check_end_early(checked.head)
     assert checked.fetches.requests == [checked.asked_below()]
     assert checked.head.confirming == message_cursor_at(END_MS)
 
@@ -125,6 +125,6 @@ def test_an_end_is_not_doubted_where_no_lane_lies_below_it_or_nothing_can_be_ask
     probe = {"no probe yet": read_probe, "refused": refused_probe}.get(why, held_probe)()
     checked = Checked(probe, is_alone=why == "alone")
     checked.head.is_confirmed = why == "confirmed"
-    checked.checks.doubt_end(checked.head)
+    checked.checks.check_end_early(checked.head)
     assert checked.fetches.requests == []
     assert checked.head.confirmed_from is None

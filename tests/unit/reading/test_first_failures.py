@@ -15,7 +15,7 @@ def after(*errors: CourierError | None, was_read: bool = False) -> FirstFailures
 
 @pytest.mark.parametrize("status", [402, 403])
 def test_refusals_alone_are_the_plan_of_a_table_that_was_never_read(status: int) -> None:
-    general = after(Refused(status, ""), Refused(403, "")).general()
+    general = after(Refused(status, ""), Refused(403, "")).table_error()
     assert isinstance(general, Denied)
     assert str(status) in str(general)
 
@@ -34,36 +34,36 @@ def test_refusals_alone_are_the_plan_of_a_table_that_was_never_read(status: int)
     ],
 )
 def test_anything_less_is_a_matter_of_single_rows(failures: FirstFailures) -> None:
-    assert failures.general() is None
-    assert not failures.are_hopeless
+    assert failures.table_error() is None
+    assert not failures.should_stop
 
 
 def test_twenty_failures_before_the_first_success_are_no_rows_fault() -> None:
     last = Unavailable("the last")
     failures = after(*[Unavailable("")] * 19, last)
-    assert failures.are_hopeless
-    assert failures.general() is last
+    assert failures.should_stop
+    assert failures.table_error() is last
 
 
 def test_rows_that_failed_before_are_no_reason_to_give_up() -> None:
     failures = FirstFailures(was_read=True)
     for _ in range(30):
         failures.note(Unavailable(""), failed_before=True)
-    assert not failures.are_hopeless
+    assert not failures.should_stop
 
 
 def test_without_its_plan_a_table_is_given_up_though_each_row_failed_before() -> None:
     failures = FirstFailures(was_read=False)
     for _ in range(20):
         failures.note(Refused(403, ""), failed_before=True)
-    assert failures.are_hopeless
+    assert failures.should_stop
 
 
 def test_after_ten_minutes_of_limits_no_more_rows_are_asked() -> None:
     limited = Limited("Courier returned only 429 for ten minutes")
     failures = after(None, limited)
-    assert failures.are_hopeless
-    assert failures.general() is limited
+    assert failures.should_stop
+    assert failures.table_error() is limited
     failures = FirstFailures(was_read=True)
     failures.note(limited, failed_before=True)
-    assert failures.are_hopeless
+    assert failures.should_stop

@@ -109,6 +109,6 @@ def test_a_lane_whose_last_page_overlaps_the_end_above_it_has_read_older_by_its_
         page = judged([str(hour) for hour in hours], [NOW - hour * HOUR_MS for hour in hours])
         lane.note_density(page)
         lane.note_place(page)
-    assert not lanes.have_read_older(head)
+    assert not lanes.lower_have_read_older(head)
     lower.note_density(judged(["10"], [NOW - 10 * HOUR_MS]))
-    assert lanes.have_read_older(head)
+    assert lanes.lower_have_read_older(head)

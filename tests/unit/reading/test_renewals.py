@@ -94,13 +94,13 @@ def test_a_lane_waits_for_a_probe_that_can_be_made_and_then_goes_on() -> None:
     assert [request.purpose for request in renewed.fetches.requests] == [Purpose.PROBE]
     renewed.probe.verdict = Verdict.HELD
     second.dropped = True
-    assert renewed.renewals.take_up() == []
+    assert renewed.renewals.renew_waiting() == []
     assert not first.stuck
     assert time_in_cursor(first.saved.cursor or "") == NOW - DAY_MS
     assert second.stuck
     # This happens only once.
     first.stuck = True
-    assert renewed.renewals.take_up() == []
+    assert renewed.renewals.renew_waiting() == []
     assert first.stuck
 
 
@@ -109,7 +109,7 @@ def test_what_waited_for_a_probe_that_is_refused_is_read_from_above() -> None:
     for lane in renewed.lower:
         renewed.fail(lane)
     renewed.probe.verdict = Verdict.REFUSED
-    notices = renewed.renewals.take_up()
+    notices = renewed.renewals.renew_waiting()
     assert [str(GONE) in notice.text for notice in notices] == [True, True]
     assert list(renewed.lanes) == [renewed.head]
 

@@ -37,8 +37,8 @@ def hours(age: int) -> int:
 
 def test_pages_without_such_records_are_of_no_concern() -> None:
     unusable, lane = records(), a_lane()
-    assert not unusable.concern(lane, page(1))
-    assert unusable.concern(lane, page(1, unusable=1))
+    assert not unusable.affects(lane, page(1))
+    assert unusable.affects(lane, page(1, unusable=1))
     assert unusable.oldest is None
 
 
@@ -48,7 +48,7 @@ def test_one_among_others_is_as_old_as_the_oldest_of_its_page() -> None:
     assert state == StreamState(read_at=1, unusable=(Unusable(hours(5), NOW),))
     assert unusable.oldest == hours(5)
     # The next page has nothing to bound.
-    assert not unusable.concern(lane, page(9))
+    assert not unusable.affects(lane, page(9))
     # The oldest time is kept, and the time when the first was met.
     for age in (6, 4):
         state = unusable.note(lane, page(age, unusable=1), state, NOW + 1)
@@ -61,7 +61,7 @@ def test_one_that_comes_last_is_as_old_as_the_cursor_behind_it() -> None:
     told = page(1, unusable=1, ends_unusable=True, next_cursor=message_cursor_at(hours(8)))
     assert unusable.note(lane, told, READ, NOW).unusable == (Unusable(hours(8), NOW),)
     assert unusable.oldest == hours(8)
-    assert not unusable.concern(lane, page(9))
+    assert not unusable.affects(lane, page(9))
 
 
 def test_one_at_the_end_of_the_listing_may_be_of_any_age() -> None:
@@ -74,13 +74,13 @@ def test_one_that_comes_last_is_else_bounded_by_the_next_page_of_its_lane() -> N
     state = unusable.note(lane, page(2, unusable=1, ends_unusable=True), READ, NOW)
     # If the sync died now, its state would have no bound.
     assert state.unusable == (Unusable(0, NOW),)
-    assert not unusable.concern(other, page(3))
-    assert not unusable.concern(lane, page())
-    assert unusable.concern(lane, page(5, 9))
+    assert not unusable.affects(other, page(3))
+    assert not unusable.affects(lane, page())
+    assert unusable.affects(lane, page(5, 9))
     state = unusable.note(lane, page(5, 9), state, NOW + 1)
     assert state.unusable == (Unusable(hours(5), NOW),)
     assert unusable.oldest == hours(5)
-    assert not unusable.concern(lane, page(10))
+    assert not unusable.affects(lane, page(10))
 
 
 def test_while_one_lane_waits_for_its_next_page_no_bound_is_known() -> None:
@@ -101,7 +101,7 @@ def test_a_page_may_bound_the_one_before_it_and_end_with_another() -> None:
     ends = page(2, unusable=1, ends_unusable=True)
     state = unusable.note(lane, ends, READ, NOW)
     state = unusable.note(lane, page(5, 7, unusable=1, ends_unusable=True), state, NOW)
-    assert unusable.concern(lane, page(8))
+    assert unusable.affects(lane, page(8))
     assert unusable.bounded(state).unusable == (Unusable(hours(7), NOW),)
 
 
@@ -118,4 +118,4 @@ def test_of_a_stream_without_times_they_may_be_as_young_as_now() -> None:
     unusable, lane = records("list"), a_lane()
     ends = judged(["a"], unusable=1, ends_unusable=True)
     assert unusable.note(lane, ends, READ, NOW).unusable == (Unusable(NOW, NOW),)
-    assert not unusable.concern(lane, judged(["b"]))
+    assert not unusable.affects(lane, judged(["b"]))

@@ -94,7 +94,7 @@ def test_a_row_that_is_seen_on_a_page_without_a_way_on_is_not_missing(page: int)
 
 def test_messages_whose_children_are_due_are_handed_on() -> None:
     api = PagedApi(evenly(25))
-    reader = Reader(api, may_owe=lambda: True).walk()
+    reader = Reader(api, can_note_due=lambda: True).walk()
     due = {id_: time for batch in reader.batches for id_, time in batch.due.items()}
     assert due == {api.id_of(record): record["enqueued"] for record in api.records}
 

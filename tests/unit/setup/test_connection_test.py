@@ -9,7 +9,7 @@ from courier_async.api.transport import Answer, ConnectionTrouble, Transport
 from courier_async.catalog.streams import BY_TABLE
 from courier_async.settings import Settings
 from courier_async.setup import connection_test
-from courier_async.setup.connection_test import Findings, trouble_with_key, trouble_with_streams
+from courier_async.setup.connection_test import Findings, problem_with_key, problem_with_streams
 from tests.support.virtual_time import run_virtual
 
 PAGE = b'{"results": [], "items": [], "paging": {"more": false}, "has_more": false}'
@@ -17,7 +17,7 @@ PAGE = b'{"results": [], "items": [], "paging": {"more": false}, "has_more": fal
 
 def test_a_wrong_setting_is_told_without_asking_anything() -> None:
     wrong = {"api_key": "k", "base_url": "http://courier.example.com"}
-    for trouble in (connection_test.key_trouble, connection_test.streams_trouble):
+    for trouble in (connection_test.key_problem, connection_test.streams_problem):
         assert "the key would be sent unencrypted" in str(trouble(wrong))
 
 
@@ -58,33 +58,33 @@ def ask(settings: Settings, transport: Transport) -> Findings:
 )
 def test_why_a_stream_cannot_be_read(what: int | bytes, reason: str) -> None:
     findings = ask(SETTINGS, Answers(brand=what))
-    text = trouble_with_streams(SETTINGS, findings)
+    text = problem_with_streams(SETTINGS, findings)
     assert text is not None
     assert "6 of 7 streams can be read: audience," in text
     assert reason in text
-    assert trouble_with_key(SETTINGS, findings) is None
+    assert problem_with_key(SETTINGS, findings) is None
 
 
 def test_children_of_a_table_that_cannot_be_read_cannot_be_read_either() -> None:
     tables = ("list", "brand", "list_subscription")
     settings = dataclasses.replace(SETTINGS, streams=tuple(BY_TABLE[table] for table in tables))
-    text = str(trouble_with_streams(settings, ask(settings, Answers(list=403))))
+    text = str(problem_with_streams(settings, ask(settings, Answers(list=403))))
     assert text.startswith("1 of 3 streams can be read: brand.")
     assert text.endswith("set streams to: brand")
     assert "The key cannot read any stream" in str(
-        trouble_with_key(settings, ask(settings, Answers(list=403, brand=403)))
+        problem_with_key(settings, ask(settings, Answers(list=403, brand=403)))
     )
 
 
 def test_a_401_to_every_request_is_about_the_key_whatever_else_is_answered() -> None:
     findings = ask(SETTINGS, Answers(brand=401, message=503))
-    assert str(trouble_with_key(SETTINGS, findings)).startswith("Courier does not accept the key")
+    assert str(problem_with_key(SETTINGS, findings)).startswith("Courier does not accept the key")
 
 
 @pytest.mark.parametrize("status", [402, 403])
 def test_a_key_that_may_read_nothing_is_about_the_key(status: int) -> None:
     findings = ask(SETTINGS, Answers(brand=status, message=status, other=status))
-    text = str(trouble_with_key(SETTINGS, findings))
+    text = str(problem_with_key(SETTINGS, findings))
     assert text.startswith(
         f"The key cannot read any stream (Courier answered {status}). Check api_key"
     )
@@ -103,7 +103,7 @@ def test_only_a_refusal_of_the_key_speaks_of_the_key(
     what: int | bytes | Exception, advice: str
 ) -> None:
     findings = ask(SETTINGS, Answers(brand=what, message=what, other=what))
-    text = str(trouble_with_key(SETTINGS, findings))
+    text = str(problem_with_key(SETTINGS, findings))
     assert text.startswith("Courier could not be read at https://api.courier.com (")
     assert advice in text
     assert "api_key" not in text
@@ -115,19 +115,19 @@ def test_large_pages_of_all_streams_at_once_are_read() -> None:
             await hold.grow_to(SHARE_BYTES + 1)
             return Answer(200, {}, PAGE)
 
-    assert trouble_with_streams(SETTINGS, ask(SETTINGS, Large())) is None
+    assert problem_with_streams(SETTINGS, ask(SETTINGS, Large())) is None
 
 
 def test_an_envelope_that_leads_nowhere_is_told() -> None:
     nowhere = b'{"results": [{"id": "x"}], "paging": {"more": true}}'
-    text = trouble_with_streams(SETTINGS, ask(SETTINGS, Answers(brand=nowhere)))
+    text = problem_with_streams(SETTINGS, ask(SETTINGS, Answers(brand=nowhere)))
     assert "brand: 'more' says there is another page" in str(text)
 
 
 def test_only_the_chosen_streams_are_asked_for() -> None:
     only = Settings.from_configuration({"api_key": "k", "streams": "brand,message"})
     transport = Answers()
-    assert trouble_with_streams(only, ask(only, transport)) is None
+    assert problem_with_streams(only, ask(only, transport)) is None
     assert transport.asked == 2
 
 
@@ -135,7 +135,7 @@ def test_streams_below_a_parents_row_are_left_out_and_go_with_a_denied_parent() 
     child, other = BY_TABLE["list_subscription"], BY_TABLE["tenant_user"]
     only = dataclasses.replace(SETTINGS, streams=(*SETTINGS.streams, child, other))
     transport = Answers(list=403)
-    text = str(trouble_with_streams(only, ask(only, transport)))
+    text = str(problem_with_streams(only, ask(only, transport)))
     assert transport.asked == 7
     assert text.endswith(
         "set streams to: brand,audience,audit_event,message,notification,tenant,tenant_user"
@@ -144,13 +144,13 @@ def test_streams_below_a_parents_row_are_left_out_and_go_with_a_denied_parent() 
 
 def test_an_api_that_holds_the_test_up_ends_it_in_time() -> None:
     transport = Answers(brand=429, message=429, other=429)
-    text = trouble_with_key(SETTINGS, ask(SETTINGS, transport))
+    text = problem_with_key(SETTINGS, ask(SETTINGS, transport))
     assert "(no usable response within 30 s)" in str(text)
 
 
 def test_a_low_rate_does_not_pass_for_an_api_that_answers_nothing() -> None:
     slow = dataclasses.replace(SETTINGS, requests_per_second=0.1)
-    assert trouble_with_streams(slow, ask(slow, Answers())) is None
+    assert problem_with_streams(slow, ask(slow, Answers())) is None
 
 
 def test_a_failed_request_is_tried_once_more_and_no_oftener() -> None:
@@ -158,4 +158,4 @@ def test_a_failed_request_is_tried_once_more_and_no_oftener() -> None:
     transport = Answers(brand=ConnectionTrouble("the connection failed"))
     findings = ask(only, transport)
     assert transport.asked == 2
-    assert "no usable response after 2 attempts" in str(trouble_with_key(only, findings))
+    assert "no usable response after 2 attempts" in str(problem_with_key(only, findings))
