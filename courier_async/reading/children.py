@@ -78,7 +78,7 @@ class ChildrenReader:
         self._errors: dict[str, CourierError] = {}
         self._unknown = 0
         self._misses_more = False
-        self._failures = FirstFailures(was_read=state != StreamState() or bool(self._kept))
+        self._failures = FirstFailures(was_read=state.read_at is not None or bool(self._kept))
         # Ends that count only once a parent could be read, or once all have failed.
         self._held: list[_End] = []
 
@@ -266,8 +266,9 @@ class ChildrenReader:
                 raise error
             owed[parent] = True
         current = progress.advanced(self.state.round, parent)
-        read_at = parents.now if parents.whole else self.state.read_at
-        self.state = replace(self.state, owed=owed, round=current, read_at=read_at)
+        self.state = replace(self.state, owed=owed, round=current)
+        if parents.whole and self._failures.has_read:
+            self.state = replace(self.state, read_at=parents.now)
         batch.state = self.state
         return batch
 
@@ -275,8 +276,11 @@ class ChildrenReader:
         """Whether the next sync requests a listed parent again that seems to be unknown."""
         if not _may_be_gone(end):
             return False
-        is_new = not self.state.owed.get(end.parent)
-        return is_new or (is_by_gateway(end.error) and self._failures.has_ever_read)
+        if not self.state.owed.get(end.parent):
+            return True
+        # If others are answered, it is this row that the gateway does not know.
+        is_outage = self._failures.has_ever_read and not self._failures.has_read
+        return is_outage and is_by_gateway(end.error)
 
     def _compare(self, parent: str, seen: set[Key], batch: Batch, now: int) -> None:
         """Deletes children that two whole readings of their parent in a row did not hold."""

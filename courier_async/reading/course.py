@@ -43,10 +43,12 @@ class Course:
         *,
         depth: Depth,
         recent: SentByHour | None,
+        watermark: int | None,
         may_stop: bool,
         is_learned: bool,
     ) -> None:
         self._stream = stream
+        self._watermark = watermark
         self.lanes = lanes
         self._probe = probe
         self._depth = depth
@@ -128,9 +130,11 @@ class Course:
             return False
         if self._is_learned and recent is not None:
             return True
-        # The newest records come elsewhere if the order has changed.
-        newest = self.lanes.head.saved.newest
-        return newest is not None and newest >= lane.target
+        # If the order has changed, the newest records are elsewhere. With `sync_since` set, the
+        # newest that is known may be older than the target.
+        newest, known = self.lanes.head.saved.newest, self._watermark
+        least = lane.target if known is None else min(lane.target, known - self._stream.overlap_ms)
+        return newest is not None and newest >= least
 
     def _meet(self, lane: LiveLane, lower: LiveLane, page: JudgedPage) -> None:
         """Joins the lane below once its first records are met, or drops it if they are passed."""

@@ -28,15 +28,14 @@ class FirstFailures:
     def note(self, error: CourierError | None, *, failed_before: bool = False) -> None:
         """Notes why the next row's children could not be read, or None if they were.
 
-        A 404 concerns that row alone, unless it is a gateway's and the table has been read before.
+        A 404 concerns that row alone.
         """
         self.has_read = self.has_read or error is None
-        is_route = self._was_read and is_by_gateway(error)
-        if error is not None and (is_route or not is_not_found(error)):
+        if error is not None and not is_not_found(error):
             self._errors.append(error)
-            # If the plan or the gateway lacks the table, each row fails again in every sync.
+            # If the plan lacks the table, each row fails again in every sync.
             is_plan = not self._was_read and is_not_in_plan(error)
-            self._new += is_plan or is_route or not failed_before
+            self._new += is_plan or not failed_before
             if isinstance(error, Limited):
                 self._limited = error
 

@@ -117,7 +117,8 @@ class PageOrder:
         self.in_order = 0
         # Within the hour's tolerance any order passes, so only a longer span counts.
         self.tells = False
-        self._first = self._last = 0
+        self._first_two: list[int] = []
+        self._last = 0
         # The oldest and the newest pages: the few that may be odd, and one more.
         self._lowest: list[int] = []
         self._highest: list[int] = []
@@ -127,7 +128,8 @@ class PageOrder:
         if median is None:
             return
         self.pages += 1
-        self._first, self._last = self._first or median, median
+        self._first_two = [*self._first_two, median][:2]
+        self._last = median
         insort(self._lowest, median)
         insort(self._highest, median)
         del self._lowest[_FEW_PAGES + 1 :]
@@ -159,14 +161,15 @@ class PageOrder:
     def ends_newer(self) -> bool:
         """Whether the last page is newer than the first, as it is if the newest come last.
 
-        If more than a few pages are older than the first, the last is merely dated ahead; if more
-        than a few are newer than the last, the first is merely dated back.
+        If more than a few pages are older than the first, the last is merely dated ahead. If more
+        than a few are newer than the last, and the second is one, the first is merely dated back.
         """
-        if self._last - self._first <= HOUR_MS:
+        if not self._first_two or self._last - self._first_two[0] <= HOUR_MS:
             return False
         has_few = len(self._lowest) <= _FEW_PAGES
-        is_ahead = self._first - self._lowest[-1] > HOUR_MS
-        is_back = self._highest[0] - self._last > HOUR_MS
+        is_ahead = self._first_two[0] - self._lowest[-1] > HOUR_MS
+        # Two such pages would end a walk above what is new.
+        is_back = min(self._highest[0], self._first_two[-1]) - self._last > HOUR_MS
         return has_few or not (is_ahead or is_back)
 
     @property

@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Final
 
+from courier_async.api.headers import now_ms
 from courier_async.catalog.stream import DAY_MS, HOUR_MS, Stream
 from courier_async.counts import Counts
 from courier_async.errors import CourierError, Denied, KeyRefused, ParentsFailed
@@ -156,7 +157,7 @@ class MessageChildrenReader:
                 batches.append(Batch(stream=self._stream, rows=selected.rows, release=release))
         else:
             _release(read)
-        state = StreamState(read_at=self._pages.now_ms)
+        state = StreamState(read_at=self._pages.now_ms) if error is None else None
         last = Batch(stream=self._stream, state=state)
         self._due.finish_with(read.message_id, last)
         if self._is_suspect(read):
@@ -166,7 +167,8 @@ class MessageChildrenReader:
 
     def _is_there(self, read: _Read) -> bool:
         """Whether the message is too young, in a table that exists, for Courier not to know it."""
-        return self._failures.has_ever_read and read.time > self._pages.now_ms - _YOUNG_MS
+        now = self._pages.now_ms or now_ms()  # before the first response, by our own clock
+        return self._failures.has_ever_read and read.time > now - _YOUNG_MS
 
     def _is_suspect(self, read: _Read) -> bool:
         """Whether to read it again in the next sync: no records came, or some cannot be stored.

@@ -45,6 +45,13 @@ class UnusableRecords:
         # If the sync dies before the next page arrives, there is no bound at all.
         return with_unusable(state, 0, now) if self._unbounded else state
 
+    def without_order(self, state: StreamState, now: int) -> StreamState:
+        """Returns the state after a walk without an order, in which neighbours bound no time."""
+        if self.oldest is None or not self._has_times:
+            return state
+        self.oldest = 0
+        return with_unusable(state, 0, now)
+
     def bounded(self, state: StreamState) -> StreamState:
         """Returns the state once no further page is expected to bound a time."""
         return replace(state, unusable=self._known)

@@ -81,6 +81,7 @@ class Walk:
             self._probe,
             depth=depth,
             recent=changes.recent,
+            watermark=state.watermark,
             may_stop=bool(presumed) and not self._is_rest,
             is_learned=is_learned,
         )
@@ -332,6 +333,8 @@ class Walk:
 
     def _ended_state(self, head: LiveLane) -> StreamState:
         self.state = self.unusable.bounded(self.state)
+        if not head.order.is_newest_first:
+            self.state = self.unusable.without_order(self.state, self.clock.start)
         before, state = self.state, self._saved()
         if self._is_rest:
             return replace(state, lanes=())

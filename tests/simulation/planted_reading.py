@@ -24,6 +24,7 @@ from courier_async.reading.lane_set import LaneSet
 from courier_async.reading.probe import Probe
 from courier_async.reading.readers import Readers
 from courier_async.reading.stream_reader import StreamReader
+from courier_async.reading.unusable import UnusableRecords
 from courier_async.reading.walk import Walk
 from courier_async.state import plan
 from courier_async.state.position import Reading
@@ -61,6 +62,10 @@ def due_after_half_the_age() -> Patches:
 
 def nothing_is_ever_due_again() -> Patches:
     yield patch.object(plan, "due_down_to", lambda *arguments, **named: None)
+
+
+def an_unusable_record_dated_by_its_neighbours_without_an_order() -> Patches:
+    yield patch.object(UnusableRecords, "without_order", lambda self, state, now: state)
 
 
 def closed_stays_where_the_lookback_grows() -> Patches:

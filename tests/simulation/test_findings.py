@@ -76,7 +76,14 @@ def test_lanes_that_open_too_late_to_be_met_prove_nothing_against_made_up_cursor
     lanes = LaneSet(head, depth)
     stream = BY_TABLE["message"]
     course = Course(
-        stream, lanes, Probe(stream), depth=depth, recent=None, may_stop=True, is_learned=True
+        stream,
+        lanes,
+        Probe(stream),
+        depth=depth,
+        recent=None,
+        watermark=None,
+        may_stop=True,
+        is_learned=True,
     )
 
     def read(lane: LiveLane, hours: range) -> None:

@@ -5,12 +5,15 @@ from typing import Any
 import pytest
 
 from courier_async.catalog.streams import BY_TABLE
+from courier_async.reading import message_children
 from tests.support.harness import Tables, expected, expected_of
 from tests.support.virtual_sync import virtual_api, virtual_sync
 from tests.syncs.house import (
+    DAY_MS,
     HOUR_MS,
     MESSAGES,
     MINUTE_MS,
+    SMALL,
     House,
     messages_account,
     ready,
@@ -54,10 +57,11 @@ def test_children_of_messages_requested_meanwhile_land(answer: dict[str, Any], t
 @pytest.mark.parametrize("rate", [0.5, 1.0])
 @pytest.mark.parametrize("syncs", [2, 4])
 def test_children_of_messages_land_after_an_outage_of_several_syncs(
-    syncs: int, rate: float, table: str
+    monkeypatch: pytest.MonkeyPatch, syncs: int, rate: float, table: str
 ) -> None:
     streams = (*WITH_EVENTS, BY_TABLE["message_provider"])
     api = virtual_api({"message": 100})
+    monkeypatch.setattr(message_children, "now_ms", api.account.now_ms)
     tables, state = Tables(), dict[str, Any]()
     rule = {"stream": table, "rate": rate, **UNKNOWN_ROUTE[1]}
     for number in range(3 + syncs + 4):
@@ -66,11 +70,10 @@ def test_children_of_messages_land_after_an_outage_of_several_syncs(
         api.account.advance(11 * MINUTE_MS)
         api.change_options(rules=[rule] if 3 <= number < 3 + syncs else [])
         synced = virtual_sync(api, state, streams=streams)
+        assert synced.error is None
         if rate == 1.0 and 3 <= number < 3 + syncs:
-            # All fifty fail in a table that was read before, so somebody must know.
-            assert "Courier answered 404" in str(synced.error)
-        else:
-            assert synced.error is None
+            (warning,) = synced.sink.warnings
+            assert "returned 404 for every message requested (50)" in warning
         tables.apply(synced.sink)
         state = synced.sink.last_state()
     for each in ("message_event", "message_provider"):
@@ -87,6 +90,63 @@ def test_new_lists_have_their_subscriptions_after_an_outage_of_several_syncs(hou
     house.syncs(3, after_ms=5 * MINUTE_MS, prepare=with_rules(rule))
     house.syncs(2)
     assert house.wrong == {}
+
+
+def test_a_message_that_is_never_found_is_given_up_after_a_week(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    api = virtual_api({"message": 100})
+    monkeypatch.setattr(message_children, "now_ms", api.account.now_ms)
+    state = virtual_sync(api, streams=WITH_EVENTS).sink.last_state()
+    (bad,) = api.account.add("message")
+    api.change_options(rules=[{"stream": "message_event", "parent": bad, **UNKNOWN_ROUTE[1]}])
+    asked = []
+    for _ in range(10):
+        api.account.advance(DAY_MS)
+        before = api.traffic.by_stream["message_event"]
+        state = virtual_sync(api, state, streams=WITH_EVENTS).sink.last_state()
+        asked.append(api.traffic.by_stream["message_event"] - before)
+    assert all(asked[:6])
+    assert not any(asked[8:])
+
+
+def test_a_table_of_messages_that_has_no_route_stays_a_warning() -> None:
+    api = virtual_api({"message": 100}, rules=[{"stream": "message_event", **UNKNOWN_ROUTE[0]}])
+    state: dict[str, Any] = {}
+    for _ in range(6):
+        synced = virtual_sync(api, state, streams=WITH_EVENTS)
+        assert synced.error is None
+        state = synced.sink.last_state()
+        api.account.add("message", 30)
+        api.account.advance(11 * MINUTE_MS)
+    assert len(state["streams"]["message_event"].get("due", ())) <= 30
+
+
+@pytest.mark.parametrize(
+    ("parent", "child"), [("list", "list_subscription"), ("tenant", "tenant_user")]
+)
+def test_a_table_of_rows_that_has_no_route_stays_a_warning(parent: str, child: str) -> None:
+    account = small_account(sizes=dict.fromkeys(SMALL, 1) | {parent: 40})
+    house = House(account, streams=(BY_TABLE[parent], BY_TABLE[child]))
+    for _ in range(4):
+        house.sync(prepare=with_rules({"stream": child, **UNKNOWN_ROUTE[0]}))
+    assert house.requests(child) == 0
+
+
+def test_tenants_whose_ids_have_no_route_do_not_hold_up_the_others() -> None:
+    account = small_account(sizes=dict.fromkeys(SMALL, 1) | {"tenant": 100})
+    house = House(account, streams=(BY_TABLE["tenant"], BY_TABLE["tenant_user"]), max_retries=3)
+    bad = sorted(expected(account, "tenant"))[30:70]
+    rules = [{"stream": "tenant_user", "parent": id_, **UNKNOWN_ROUTE[0]} for id_ in bad]
+    for number in range(12):
+        if number in (2, 6):
+            account.add("tenant", 5)
+        house.sync(prepare=with_rules(*rules))
+    wanted = {
+        key for key, row in expected(account, "tenant_user").items() if row["tenant_id"] not in bad
+    }
+    assert wanted <= house.tables.rows["tenant_user"].keys()
+    assert house.requests("tenant_user") == 0
 
 
 def test_a_table_that_has_no_route_costs_little() -> None:

@@ -187,3 +187,12 @@ def test_an_audit_trail_that_now_comes_oldest_first_is_read_to_its_end() -> None
         house.account.add("audit_event", 1)
         house.sync(after_ms=DAY_MS)
         assert house.missing("audit_event") == 0
+
+
+def test_a_sync_since_after_the_newest_audit_event_costs_nothing_more() -> None:
+    account = small_account(sizes=SMALL | {"audit_event": 600})
+    house = ready(account, streams=AUDIT, options={"page_sizes": {"audit_event": 20}})
+    house.sync()
+    usual = house.requests("audit_event")
+    house.syncs(3, sync_since_ms=account.now_ms())
+    assert house.requests("audit_event") <= usual

@@ -39,6 +39,7 @@ class Walked:
             Probe(MESSAGE),
             depth=DEPTH,
             recent=None,
+            watermark=None,
             may_stop=True,
             is_learned=True,
         )

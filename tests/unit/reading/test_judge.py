@@ -212,6 +212,14 @@ def test_a_first_page_that_is_dated_back_says_nothing_above_a_few_that_descend(
     assert order.ends_newer is ends_newer
 
 
+def test_two_first_pages_that_are_dated_back_are_no_exception() -> None:
+    order = PageOrder()
+    for age in (400, 401, *range(30)):
+        order.add(NOW - age * DAY_MS)
+    assert order.is_newest_first
+    assert order.ends_newer
+
+
 def test_the_order_of_a_long_walk_is_judged_by_what_it_has_read_last(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -43,6 +43,7 @@ class Opened:
             self.probe,
             depth=depth,
             recent=None,
+            watermark=None,
             may_stop=True,
             is_learned=True,
         )

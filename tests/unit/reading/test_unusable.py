@@ -35,6 +35,16 @@ def hours(age: int) -> int:
     return NOW - age * HOUR_MS
 
 
+def test_in_a_walk_without_an_order_their_neighbours_bound_no_time() -> None:
+    unusable = records()
+    assert unusable.without_order(READ, NOW) == READ
+    state = unusable.note(a_lane(), page(1, 2, unusable=1), READ, NOW)
+    assert state.unusable == (Unusable(hours(2), NOW),)
+    state = unusable.without_order(state, NOW)
+    assert state.unusable == (Unusable(0, NOW),)
+    assert unusable.oldest == 0
+
+
 def test_pages_without_such_records_are_of_no_concern() -> None:
     unusable, lane = records(), a_lane()
     assert not unusable.affects(lane, page(1))
