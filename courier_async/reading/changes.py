@@ -172,7 +172,10 @@ class Changes:
         if recent.is_above_given_up(time) or self._may_miss_children(state, time):
             return True
         covered_at = last_read(state.readings, time)
-        return covered_at is None or newest >= covered_at - HISTORY_LAG_MS
+        if covered_at is None or newest >= covered_at - HISTORY_LAG_MS:
+            return True
+        # That reading may have met the message while it was unusable.
+        return any(span.time <= time and covered_at <= span.met_at for span in state.unusable)
 
     def _may_miss_children(self, state: StreamState, time: int) -> bool:
         """Whether a child table may have been unable to note the message when it was read."""

@@ -123,8 +123,10 @@ class LaneSet:
             self._lanes.remove(lane)
             lane.dropped = True
             self.unopened -= not lane.opened and lane.is_made_up
-            oldest = lane.saved.oldest
-            if not lane.is_made_up and oldest is not None and lane.order.is_newest_first:
+            oldest, order = lane.saved.oldest, lane.order
+            # Pages within an hour fit any order, and newer records may come last.
+            is_ordered = order.is_newest_first and order.tells
+            if not lane.is_made_up and oldest is not None and is_ordered:
                 # Records of the same hour may be out of order and lie below its cursor.
                 self.given_up.append(Reading(lane.saved.started_at, oldest + HOUR_MS))
         if lanes:

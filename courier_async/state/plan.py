@@ -19,6 +19,8 @@ INDEX_LAG_MS: Final = 10 * 60 * 1000
 # A place is due when it was last read longer ago than its age divided by this.
 _AGE_PER_WAIT: Final = 4
 _MOST_READINGS: Final = 24
+# What is younger is never closed, whatever the lookback: a message may show this late.
+_LEAST_CLOSED_MS: Final = HOUR_MS + INDEX_LAG_MS
 # At most this many unfinished lanes from a head resume; what the others have read is read again.
 _MOST_UNFINISHED: Final = 8
 # How long to look for records that could not be stored, from when the first of them was met.
@@ -205,7 +207,7 @@ def with_reading(
     for known in reversed(kept):
         if known.reached > closed and known is not kept[-1]:
             break
-        closed = max(closed, known.began - lookback_ms)
+        closed = max(closed, known.began - max(lookback_ms, _LEAST_CLOSED_MS))
     unusable = unusable_from(state, kept[0].began)
     if unusable is not None:
         closed = min(closed, unusable)
@@ -254,6 +256,7 @@ def _closed(state: StreamState, lookback_ms: int) -> int:
     """Returns the time below which nothing is owed; it moves back if the lookback has grown."""
     if state.closed is None or not state.readings:
         return 0
+    lookback_ms = max(lookback_ms, _LEAST_CLOSED_MS)
     closed = min(state.closed, state.readings[0].began - lookback_ms)
     unusable = unusable_from(state, state.readings[0].began)
     return closed if unusable is None else min(closed, unusable)

@@ -178,3 +178,14 @@ def a_message_done_though_it_has_changed_meanwhile() -> Patches:
             last.done.append(message_id)
 
     yield patch.object(ChildrenDue, "finish_with", finish_with)
+
+
+def children_of_a_message_that_was_unusable_forgotten() -> Patches:
+    real = changes.Changes._owes_children
+
+    def owes_children(
+        self: changes.Changes, time: int, newest: int, recent: Any, state: Any
+    ) -> bool:
+        return real(self, time, newest, recent, replace(state, unusable=()))
+
+    yield patch.object(changes.Changes, "_owes_children", owes_children)

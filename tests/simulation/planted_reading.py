@@ -68,6 +68,10 @@ def an_unusable_record_dated_by_its_neighbours_without_an_order() -> Patches:
     yield patch.object(UnusableRecords, "without_order", lambda self, state, now: state)
 
 
+def what_was_not_visible_yet_counted_as_closed() -> Patches:
+    yield patch.object(plan, "_LEAST_CLOSED_MS", 0)
+
+
 def closed_stays_where_the_lookback_grows() -> Patches:
     yield patch.object(plan, "_closed", lambda state, lookback_ms: state.closed or 0)
 

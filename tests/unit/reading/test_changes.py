@@ -303,6 +303,24 @@ def test_a_message_that_is_not_remembered_owes_children_only_if_it_has_changed()
     assert select(changes, MESSAGE, unchanged).due == {"a": NOW - 2 * DAY_MS}
 
 
+@pytest.mark.parametrize(
+    ("oldest", "met_at", "is_due"),
+    [
+        (NOW - 2 * DAY_MS, NOW - 2 * HOUR_MS, True),
+        # Records that came later than the message, or an episode before its last reading.
+        (NOW - 2 * DAY_MS + 1, NOW - 2 * HOUR_MS, False),
+        (NOW - 2 * DAY_MS, NOW - 2 * HOUR_MS - 1, False),
+    ],
+)
+def test_a_message_that_may_have_been_unusable_when_last_read_owes_its_children(
+    oldest: int, met_at: int, is_due: bool
+) -> None:
+    changes = changes_of(MESSAGE, recent=recent_above(NOW), can_note_due=lambda: True)
+    state = StreamState(readings=READ.readings, unusable=(Unusable(oldest, met_at),))
+    selected = select(changes, MESSAGE, message("a", 2 * DAY_MS), state=state)
+    assert bool(selected.due) is is_due
+
+
 def test_the_children_of_a_message_are_read_ten_minutes_after_its_newest_own_time() -> None:
     for wait_ms, due in ((599_999, []), (600_000, ["a"])):
         changes = changes_of(MESSAGE, recent=SentByHour(), can_note_due=lambda: True)

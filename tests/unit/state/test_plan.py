@@ -674,3 +674,9 @@ def test_the_stalest_reading_is_the_oldest_that_is_still_owed() -> None:
     assert plan.stalest(state) == NOW - 40 * DAY_MS
     assert plan.stalest(replace(state, closed=NOW - 20 * DAY_MS)) == old.began
     assert plan.stalest(StreamState()) is None
+
+
+def test_without_a_lookback_what_may_not_be_visible_yet_is_not_closed() -> None:
+    state = StreamState(readings=(Reading(NOW - DAY_MS, 0),), closed=0)
+    _, closed = with_reading(state, Reading(NOW, NOW - DAY_MS - 2 * HOUR_MS), lookback_ms=0)
+    assert closed == NOW - HOUR_MS - INDEX_LAG_MS
