@@ -5,7 +5,7 @@ a header, a cursor or the key.
 """
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, TypeGuard
 
 KEY_ADVICE: Final = (
     "Check api_key in the configuration against Settings > API Keys in Courier, and region or "
@@ -63,6 +63,14 @@ class Refused(CourierError):
     @property
     def advice(self) -> str:
         return _advice_by_status(self.status)
+
+
+def is_not_found(error: CourierError | None) -> TypeGuard[Refused]:
+    return isinstance(error, Refused) and error.status == 404
+
+
+def is_not_in_plan(error: CourierError | None) -> TypeGuard[Refused]:
+    return isinstance(error, Refused) and error.status in (402, 403)
 
 
 class Denied(CourierError):

@@ -12,18 +12,20 @@ from msgspec.structs import replace
 
 from courier_async.catalog.stream import DAY_MS, HOUR_MS, Key, Stream
 from courier_async.counts import Counts
-from courier_async.errors import CourierError, Denied, KeyRefused, ParentsFailed, Refused
+from courier_async.errors import (
+    CourierError,
+    Denied,
+    KeyRefused,
+    ParentsFailed,
+    Refused,
+    is_not_found,
+    is_not_in_plan,
+)
 from courier_async.handover import Batch, Notice, Release
 from courier_async.reading.changes import Changes
 from courier_async.reading.child_pages import ChildPages
 from courier_async.reading.deletes import are_many, many_missing
-from courier_async.reading.first_failures import (
-    AT_ONCE,
-    FirstFailures,
-    is_by_gateway,
-    is_not_found,
-    is_not_in_plan,
-)
+from courier_async.reading.first_failures import AT_ONCE, FirstFailures
 from courier_async.reading.judge import JudgedPage
 from courier_async.reading.outcome import without_seen
 from courier_async.reading.rounds import MOST_OWED, Parents, Progress, begin, with_owed
@@ -135,9 +137,9 @@ class ChildrenReader:
         )
         async for output in self._read_parents(progress, parents):
             yield output
-        general = self._failures.table_error()
-        if isinstance(general, Denied):
-            raise general
+        table_error = self._failures.table_error()
+        if isinstance(table_error, Denied):
+            raise table_error
         for end in self._held:
             yield self._end_parent(end, progress, parents)
         missed, known = len(self.state.missing), len(self._changes.rows or ())
@@ -148,8 +150,8 @@ class ChildrenReader:
                 f"{self._stream.table}: Courier does not know rows of {self._stream.parent} "
                 f"that it lists ({self._unknown:,}). Their children were left unchanged."
             )
-        if general is not None:
-            raise general
+        if table_error is not None:
+            raise table_error
         if self._errors:
             raise ParentsFailed(self._stream.parent or "", self._errors)
 
@@ -254,7 +256,7 @@ class ChildrenReader:
             if parents.whole and parent not in self._unusable:
                 self._compare(parent, seen, batch, parents.now)
         elif self._asks_again(end) and len(owed) < MOST_OWED // 2:
-            # It may have been deleted since it was listed, so the next sync asks once more.
+            # It may have been deleted since it was listed. Half of the room is for new parents.
             self._unknown += 1
             owed[parent] = True
         elif is_not_found(error) and not end.was_answered:
@@ -266,21 +268,23 @@ class ChildrenReader:
                 raise error
             owed[parent] = True
         current = progress.advanced(self.state.round, parent)
-        self.state = replace(self.state, owed=owed, round=current)
-        if parents.whole and self._failures.has_read:
-            self.state = replace(self.state, read_at=parents.now)
+        has_read = parents.whole and self._failures.has_read
+        read_at = parents.now if has_read else self.state.read_at
+        self.state = replace(self.state, owed=owed, round=current, read_at=read_at)
         batch.state = self.state
         return batch
 
     def _asks_again(self, end: _End) -> bool:
         """Whether the next sync requests a listed parent again that seems to be unknown."""
-        if not _may_be_gone(end):
+        error = end.error
+        # For tenants, only 400 is documented for an unknown id.
+        if end.was_answered or not isinstance(error, Refused) or error.status not in (400, 404):
             return False
         if not self.state.owed.get(end.parent):
             return True
         # If others are answered, it is this row that the gateway does not know.
         is_outage = self._failures.has_ever_read and not self._failures.has_read
-        return is_outage and is_by_gateway(end.error)
+        return is_outage and error.by_gateway
 
     def _compare(self, parent: str, seen: set[Key], batch: Batch, now: int) -> None:
         """Deletes children that two whole readings of their parent in a row did not hold."""
@@ -309,12 +313,6 @@ class ChildrenReader:
             self.state = replace(self.state, missing=missing)
         for key in (*batch.deletes, *batch.forgotten):
             rows.forget(key)
-
-
-def _may_be_gone(end: _End) -> bool:
-    """Whether the response fits an unknown parent; for tenants, only 400 is documented."""
-    is_refused = isinstance(end.error, Refused) and end.error.status in (400, 404)
-    return is_refused and not end.was_answered
 
 
 def _is_unknown(end: _End) -> bool:

@@ -13,9 +13,8 @@ from typing import Final
 from urllib.parse import quote
 
 from courier_async.catalog.stream import DAY_MS, HOUR_MS, Key, Stream
-from courier_async.errors import BadAnswer, CourierError, Refused
+from courier_async.errors import BadAnswer, CourierError, Refused, is_not_in_plan
 from courier_async.reading.fetches import Ask
-from courier_async.reading.first_failures import is_not_in_plan
 from courier_async.state.position import Missing
 from courier_async.state.sent_rows import key_of_text, key_text
 

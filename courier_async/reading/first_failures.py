@@ -1,15 +1,13 @@
 """Children that fail before any could be read: the cause may be the plan or Courier, not a row."""
 
-from typing import Final, TypeGuard
+from typing import Final
 
-from courier_async.errors import CourierError, Denied, Limited, Refused
+from courier_async.errors import CourierError, Denied, Limited, is_not_found, is_not_in_plan
 
 # Rows whose children are read in parallel, under the shared limiter.
 AT_ONCE: Final = 32
 # This many failures before the first success cannot be the fault of single rows.
 _MOST_FAILURES: Final = 20
-_NOT_FOUND: Final = 404
-_NOT_IN_PLAN: Final = frozenset({402, 403})
 
 
 class FirstFailures:
@@ -62,16 +60,3 @@ class FirstFailures:
         if not self._was_read and len(refusals) == len(self._errors):
             return Denied(refusals[0])
         return self._errors[-1] if self.should_stop else None
-
-
-def is_not_found(error: CourierError | None) -> TypeGuard[Refused]:
-    return isinstance(error, Refused) and error.status == _NOT_FOUND
-
-
-def is_by_gateway(error: CourierError | None) -> bool:
-    """Whether it is a 404 that Courier itself may not have sent."""
-    return is_not_found(error) and error.by_gateway
-
-
-def is_not_in_plan(error: CourierError | None) -> TypeGuard[Refused]:
-    return isinstance(error, Refused) and error.status in _NOT_IN_PLAN

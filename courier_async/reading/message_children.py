@@ -10,12 +10,12 @@ from typing import Final
 from courier_async.api.headers import now_ms
 from courier_async.catalog.stream import DAY_MS, HOUR_MS, Stream
 from courier_async.counts import Counts
-from courier_async.errors import CourierError, Denied, KeyRefused, ParentsFailed
+from courier_async.errors import CourierError, Denied, KeyRefused, ParentsFailed, is_not_found
 from courier_async.handover import Batch, Notice, Release
 from courier_async.reading.changes import Changes
 from courier_async.reading.child_pages import ChildPages
 from courier_async.reading.children_due import ChildrenDue
-from courier_async.reading.first_failures import AT_ONCE, FirstFailures, is_not_found
+from courier_async.reading.first_failures import AT_ONCE, FirstFailures
 from courier_async.reading.judge import JudgedPage, time_of
 from courier_async.state.position import StreamState
 
@@ -23,7 +23,7 @@ from courier_async.state.position import StreamState
 _FIRST_EVENT: Final = "ENQUEUED"
 # After this many failing messages in one sync, the others wait for the next sync.
 _MOST_FAILING: Final = 1_000
-# At most this many messages with doubtful children are read again in the next sync.
+# At most this many messages with suspect children are read again in the next sync.
 _MOST_SUSPECTS: Final = 100
 # Courier keeps messages for at least a month.
 _YOUNG_MS: Final = 7 * DAY_MS
@@ -80,8 +80,8 @@ class MessageChildrenReader:
                     yield batch
                 self._due.batch_queued(result.message_id)
         finally:
-            general = self._failures.table_error()
-            self._due.give_up(is_refused=isinstance(general, Denied))
+            table_error = self._failures.table_error()
+            self._due.give_up(is_refused=isinstance(table_error, Denied))
             for worker in workers:
                 worker.cancel()
             await asyncio.gather(*workers, return_exceptions=True)
@@ -95,8 +95,8 @@ class MessageChildrenReader:
                 f"({self._unknown:,}). If this continues, your account does not have this table: "
                 "leave it out of 'streams' in the configuration."
             )
-        if general is not None:
-            raise general
+        if table_error is not None:
+            raise table_error
         if self._failing:
             raise ParentsFailed("message", self._failing)
 
@@ -141,7 +141,7 @@ class MessageChildrenReader:
         self._failures.note(error, failed_before=failed_before)
         if is_not_found(error):
             self._unknown += 1
-            if error.by_gateway and (not failed_before or self._is_there(read)):
+            if error.by_gateway and (not failed_before or self._should_exist(read)):
                 # It may not have been Courier that answered, so the next sync asks once more.
                 _release(read)
                 return [self._due_again(read)]
@@ -165,7 +165,7 @@ class MessageChildrenReader:
             last.due, last.due_in = {read.message_id: read.time}, (self._stream.table,)
         return [*batches, last]
 
-    def _is_there(self, read: _Read) -> bool:
+    def _should_exist(self, read: _Read) -> bool:
         """Whether the message is too young, in a table that exists, for Courier not to know it."""
         now = self._pages.now_ms or now_ms()  # before the first response, by our own clock
         return self._failures.has_ever_read and read.time > now - _YOUNG_MS

@@ -22,6 +22,7 @@ from courier_async.errors import (
     NotInRegion,
     Refused,
     Unavailable,
+    is_not_in_plan,
 )
 from courier_async.settings import Settings
 
@@ -89,7 +90,7 @@ def problem_with_key(settings: Settings, findings: Findings) -> str | None:
     if len(errors) < len(findings):
         return None
     # A bad key has been seen to get 403, so a 403 on one stream alone proves nothing.
-    if all(isinstance(error, Refused) and error.status in (402, 403) for error in errors):
+    if all(is_not_in_plan(error) for error in errors):
         texts = ", ".join(sorted({str(error) for error in errors}))
         return f"The key cannot read any stream ({texts}). {KEY_ADVICE}"
     reasons = "; ".join(sorted({str(error) for error in errors}))

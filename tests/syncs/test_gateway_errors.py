@@ -116,6 +116,8 @@ def test_a_table_of_messages_that_has_no_route_stays_a_warning() -> None:
     for _ in range(6):
         synced = virtual_sync(api, state, streams=WITH_EVENTS)
         assert synced.error is None
+        (warning,) = synced.sink.warnings
+        assert warning.startswith("message_event: Courier returned 404 for every message")
         state = synced.sink.last_state()
         api.account.add("message", 30)
         api.account.advance(11 * MINUTE_MS)
@@ -128,8 +130,13 @@ def test_a_table_of_messages_that_has_no_route_stays_a_warning() -> None:
 def test_a_table_of_rows_that_has_no_route_stays_a_warning(parent: str, child: str) -> None:
     account = small_account(sizes=dict.fromkeys(SMALL, 1) | {parent: 40})
     house = House(account, streams=(BY_TABLE[parent], BY_TABLE[child]))
+    warnings = []
     for _ in range(4):
-        house.sync(prepare=with_rules({"stream": child, **UNKNOWN_ROUTE[0]}))
+        warnings += house.sync(prepare=with_rules({"stream": child, **UNKNOWN_ROUTE[0]})).warnings
+    assert set(warnings) == {
+        f"{child}: Courier does not know rows of {parent} that it lists (40). Their children were "
+        "left unchanged."
+    }
     assert house.requests(child) == 0
 
 
