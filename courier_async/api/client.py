@@ -165,8 +165,8 @@ class CourierClient:
                 return outcome
             if isinstance(outcome, _Limit):
                 # Stays true once the others have ended.
-                is_lone = met.isolated > _MOST_ISOLATED_LIMITS
-                met.isolated += is_lone or answers[request.counts.table] > answered_before
+                is_isolated = met.isolated > _MOST_ISOLATED_LIMITS
+                met.isolated += is_isolated or answers[request.counts.table] > answered_before
                 await asyncio.sleep(self._limited(request, outcome, met))
                 continue
             if asked_again or not self._key_accepted:
@@ -245,7 +245,7 @@ class CourierClient:
                 met.isolated - _MOST_ISOLATED_LIMITS, retry_after_seconds=retry_after_seconds
             )
         alone_seconds = self._refusals.refused(
-            table, sent_at=sent_at, now=now, told=retry_after_seconds
+            table, sent_at=sent_at, now=now, retry_after_seconds=retry_after_seconds
         )
         if self._refusals.gives_up(table, now):
             raise Limited(f"Courier returned only {refusal.status} for ten minutes")

@@ -38,7 +38,9 @@ class Refusals:
             for row in self._rows.values():
                 row.others_answered = True
 
-    def refused(self, table: str, *, sent_at: float, now: float, told: float | None) -> float:
+    def refused(
+        self, table: str, *, sent_at: float, now: float, retry_after_seconds: float | None
+    ) -> float:
         """Returns how many seconds this stream alone should wait; 0 if all streams should.
 
         A limit that other streams do not meet is this stream's own and must not delay them.
@@ -49,7 +51,7 @@ class Refusals:
         elif sent_at >= row.waits_until:
             # Requests in flight at the last refusal add no information.
             row.refusals += 1
-        wait = wait_seconds(row.refusals - 1, retry_after_seconds=told)
+        wait = wait_seconds(row.refusals - 1, retry_after_seconds=retry_after_seconds)
         row.waits_until = max(row.waits_until, now + wait)
         if row.refusals < _SHARED_REFUSALS or not row.others_answered:
             return 0.0

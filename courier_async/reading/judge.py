@@ -128,7 +128,8 @@ class PageOrder:
         if median is None:
             return
         self.pages += 1
-        self._first_two = [*self._first_two, median][:2]
+        if len(self._first_two) < 2:
+            self._first_two.append(median)
         self._last = median
         insort(self._lowest, median)
         insort(self._highest, median)

@@ -207,7 +207,7 @@ def with_reading(
     for known in reversed(kept):
         if known.reached > closed and known is not kept[-1]:
             break
-        closed = max(closed, known.began - max(lookback_ms, _LEAST_CLOSED_MS))
+        closed = max(closed, _closed_by(known, lookback_ms))
     unusable = unusable_from(state, kept[0].began)
     if unusable is not None:
         closed = min(closed, unusable)
@@ -256,10 +256,14 @@ def _closed(state: StreamState, lookback_ms: int) -> int:
     """Returns the time below which nothing is owed; it moves back if the lookback has grown."""
     if state.closed is None or not state.readings:
         return 0
-    lookback_ms = max(lookback_ms, _LEAST_CLOSED_MS)
-    closed = min(state.closed, state.readings[0].began - lookback_ms)
+    closed = min(state.closed, _closed_by(state.readings[0], lookback_ms))
     unusable = unusable_from(state, state.readings[0].began)
     return closed if unusable is None else min(closed, unusable)
+
+
+def _closed_by(reading: Reading, lookback_ms: int) -> int:
+    """Returns the time below which all that a reading covers is closed."""
+    return reading.began - max(lookback_ms, _LEAST_CLOSED_MS)
 
 
 def _uncovered_by_later(readings: Iterable[Reading]) -> tuple[Reading, ...]:
