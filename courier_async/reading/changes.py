@@ -12,7 +12,7 @@ from courier_async.catalog.rows import RowMapper
 from courier_async.catalog.stream import DAY_MS, Key, Record, Stream
 from courier_async.handover import Entry, Row
 from courier_async.reading.judge import JudgedPage, time_of
-from courier_async.state.plan import earliest, last_read, unusable_from
+from courier_async.state.plan import earliest, last_read, may_miss_children, unusable_from
 from courier_async.state.position import StreamState
 from courier_async.state.sent_rows import (
     BLANK,
@@ -179,8 +179,7 @@ class Changes:
 
     def _may_miss_children(self, state: StreamState, time: int) -> bool:
         """Whether a child table may have been unable to note the message when it was read."""
-        missed = state.children_missed
-        return self._reads_missed and missed is not None and time >= missed.time
+        return self._reads_missed and may_miss_children(state, time)
 
     def _is_settled(self, record: Record, time: int, state: StreamState) -> bool:
         """Whether the last reading of its place is sure to have landed the record as it is now."""

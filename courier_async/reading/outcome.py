@@ -45,7 +45,7 @@ def ended_state(
     may_learn = stream.changes_late or state.newest_first or order.pages >= _FEWEST_PAGES
     is_learned = order.tells and (may_learn or not is_newest_first)
     missed = state.children_missed
-    if missed is not None and depth.reads_missed and lane.reached <= max(missed.time, depth.floor):
+    if missed is not None and depth.reads_missed and lane.reached <= missed.time:
         if not is_resumed:
             missed = None if children_missed is None else missed._replace(time=children_missed)
         elif missed.met_at < start:

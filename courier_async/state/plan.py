@@ -164,8 +164,11 @@ def _bound(state: StreamState, now: int, depth: Depth) -> int:
         unread = older.began - INDEX_LAG_MS - depth.overlap_ms
         if newer.reached > max(unread, closed, depth.floor):
             bound = min(bound, unread)
-    missed = state.children_missed if depth.reads_missed else None
-    lacking = earliest(unusable_from(state, now), missed and missed.time)
+    lacking = unusable_from(state, now)
+    if depth.reads_missed and state.children_missed is not None:
+        missed = max(state.children_missed.time, depth.floor)
+        if may_miss_children(state, missed):
+            lacking = earliest(lacking, missed)
     # Nothing below the floor is read, so nothing there can have been read lately.
     if lacking is not None:
         read_at = last_read(state.readings, max(lacking, depth.floor)) or 0
@@ -220,6 +223,15 @@ def unusable_from(state: StreamState, now: int) -> int | None:
     """Returns the oldest time at which to look for records that could not be stored, if any."""
     times = [span.time for span in state.unusable if now - span.met_at <= UNUSABLE_MS]
     return min(times, default=None)
+
+
+def may_miss_children(state: StreamState, time: int) -> bool:
+    """Whether no sync has looked for missed children at this time since some were last missed."""
+    missed = state.children_missed
+    if missed is None or time < missed.time:
+        return False
+    read_at = last_read(state.readings, time)
+    return read_at is None or read_at <= missed.met_at
 
 
 def earliest(*times: int | None) -> int | None:

@@ -217,6 +217,7 @@ class Simulation:
         recently = recently or "contradicted_at" in str(self.destination.saved)
         self._pause(49 * HOUR_MS if recently else self.random.choice(PAUSES_MS))
         self._sync(calm(self.random, self.plan))
+        self._wait_for_held_lanes()
         for pause in (30 * HOUR_MS, 30 * HOUR_MS):
             self._pause(pause)
             self._sync(calm(self.random, self.plan))
@@ -231,6 +232,15 @@ class Simulation:
         if self.plan.theme == "weeks":
             self.oracle.check_cost(self.plan.options["page_sizes"]["message"])
         self.oracle.tables_equal(self.plan.tables)
+
+    def _wait_for_held_lanes(self) -> None:
+        """Waits while a lane whose cursor has expired contradicts an end: a day for each lane."""
+        for _ in range(8):
+            if "contradicted_at" not in str(self.destination.saved):
+                return
+            self._pause(25 * HOUR_MS)
+            self._sync(calm(self.random, self.plan))
+        raise Broken("after eight days, a lane still contradicts an end")
 
     def _check_nothing_sent(self) -> None:
         given_up = self.oracle.given_up()

@@ -228,6 +228,25 @@ async def test_missed_children_land_though_a_walk_that_did_not_look_for_them_is_
     assert house.is_equal()
 
 
+@pytest.mark.parametrize("days", [0.5, 1_000])
+async def test_missed_children_land_once_a_later_sync_since_moves_back(
+    monkeypatch: pytest.MonkeyPatch, days: float
+) -> None:
+    house = await with_missed_children(monkeypatch)
+    house.rules()
+    since = house.account.now_ms() - int(days * 24 * HOUR_MS)
+    asked = 0
+    for _ in range(4):
+        asked = house.requests()
+        await house.sync(hours=30, sync_since_ms=since)
+    # Meanwhile the messages that are still read are asked for once only.
+    assert house.requests() == asked
+    for _ in range(3):
+        await house.sync(hours=30)
+    assert house.is_equal()
+    assert "children_missed" not in house.state["streams"]["message"]
+
+
 async def test_while_a_table_fails_the_children_of_the_other_are_not_read_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

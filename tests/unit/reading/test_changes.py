@@ -267,6 +267,10 @@ def test_where_children_were_missed_a_message_that_has_not_changed_owes_them() -
     for age_ms, due in ((2 * DAY_MS, ["a"]), (2 * DAY_MS + 1, [])):
         settled = message("a", age_ms)
         assert list(select(changes, MESSAGE, settled, state=state).due) == due
+        # A sync that read its place since the last was missed has looked for them.
+        before = MissedChildren(NOW - 2 * DAY_MS, READ.readings[0].began - 1)
+        looked = replace(READ, children_missed=before)
+        assert not select(changes, MESSAGE, settled, state=looked).due
         # While some table cannot note more, missed children are not looked for.
         assert not select(changes_of(MESSAGE, **given), MESSAGE, settled, state=state).due
 

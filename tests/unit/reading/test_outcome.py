@@ -185,6 +185,9 @@ def test_children_that_were_missed_are_looked_for_until_a_walk_down_there_has_no
     assert left(known.time) is None
     assert left(known.time + 1) == known
     assert left(known.time, NOW - DAY_MS) == known._replace(time=NOW - DAY_MS)
+    # A later `sync_since` has left some of them out.
+    above = Depth(lookback_ms=LOOKBACK, overlap_ms=HOUR_MS, floor=NOW, reads_missed=True)
+    assert left(known.time + 1, depth=above) == known
     # If nobody has looked for them, nothing is known about them.
     assert left(known.time, depth=DEPTH) == known
     # An earlier sync that began the walk may have met some.

@@ -490,6 +490,21 @@ def test_where_children_were_missed_their_messages_are_read_again_once_a_day() -
     assert plan_walk(state, NOW + DAY_MS, DEPTH).bound > missed
 
 
+def test_missed_children_below_a_later_sync_since_wait_without_rereads_above_it() -> None:
+    known = MissedChildren(NOW - 90 * DAY_MS, NOW - 3 * DAY_MS)
+    since = NOW - 10 * DAY_MS
+
+    def bound(read_at: int, floor: int) -> int:
+        readings = (Reading(read_at, since), Reading(NOW - 60 * DAY_MS, 0))
+        state = read_whole(readings=readings, closed=NOW - 5 * DAY_MS, children_missed=known)
+        depth = Depth(lookback_ms=0, overlap_ms=HOUR_MS, floor=floor, reads_missed=True)
+        return plan_walk(state, NOW, depth).bound
+
+    assert bound(known.met_at, since) == since
+    assert bound(known.met_at + 1, since) > since
+    assert bound(known.met_at + 1, 0) == known.time - HOUR_MS
+
+
 def test_a_page_that_could_not_be_stored_is_looked_for_thirty_days_and_never_again() -> None:
     depth = Depth(lookback_ms=0, overlap_ms=HOUR_MS)
     state = read_whole(unusable=(Unusable(NOW - 40 * DAY_MS, NOW),))
