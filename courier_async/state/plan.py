@@ -18,6 +18,9 @@ from courier_async.state.position import Lane, Reading, StreamState
 INDEX_LAG_MS: Final = 10 * 60 * 1000
 # A place is due when it was last read longer ago than its age divided by this.
 _AGE_PER_WAIT: Final = 4
+# A sync that begins a few seconds late reads no more than one that begins on time: a quarter of an
+# hour, for example, is both a common interval between syncs and a quarter of an age.
+_LATE_START_MS: Final = 10_000
 _MOST_READINGS: Final = 24
 # What is younger is never closed, whatever the lookback: a message may show this late.
 _LEAST_CLOSED_MS: Final = HOUR_MS + INDEX_LAG_MS
@@ -193,7 +196,7 @@ def due_down_to(
         while now - near > owed_from:
             youngest, oldest = min(top, now - near), max(owed_from, now - far)
             wait = max(now - youngest, HOUR_MS // 2)
-            if oldest < youngest and _AGE_PER_WAIT * (now - began) > wait:
+            if oldest < youngest and _AGE_PER_WAIT * (now - began - _LATE_START_MS) > wait:
                 down_to = oldest
             near, far = far, far * 2
         top = min(top, reached)
