@@ -12,7 +12,7 @@ from courier_async.catalog.rows import RowMapper
 from courier_async.catalog.stream import DAY_MS, Key, Record, Stream
 from courier_async.handover import Entry, Row
 from courier_async.reading.judge import JudgedPage, time_of
-from courier_async.state.plan import earliest, last_read, may_miss_children, unusable_from
+from courier_async.state.plan import UNUSABLE_MS, earliest, last_read, unusable_from
 from courier_async.state.position import StreamState
 from courier_async.state.sent_rows import (
     BLANK,
@@ -175,11 +175,15 @@ class Changes:
         if covered_at is None or newest >= covered_at - HISTORY_LAG_MS:
             return True
         # That reading may have met the message while it was unusable.
-        return any(span.time <= time and covered_at <= span.met_at for span in state.unusable)
+        return any(
+            span.time <= time <= span.newest and covered_at - span.met_at <= UNUSABLE_MS
+            for span in state.unusable
+        )
 
     def _may_miss_children(self, state: StreamState, time: int) -> bool:
         """Whether a child table may have been unable to note the message when it was read."""
-        return self._reads_missed and may_miss_children(state, time)
+        missed = state.children_missed
+        return self._reads_missed and missed is not None and missed.time <= time <= missed.newest
 
     def _is_settled(self, record: Record, time: int, state: StreamState) -> bool:
         """Whether the last reading of its place is sure to have landed the record as it is now."""

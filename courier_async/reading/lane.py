@@ -29,6 +29,7 @@ class LiveLane:
         only records that come back count.
     stuck: its next page failed. dropped: no longer part of the walk.
     is_saved_cursor: the next cursor comes from an earlier sync.
+    is_resumed: an earlier sync has read part of it.
     due: how far down the part that an earlier sync read is due again; None: nothing is due.
     target: the time down to which it reads unless it meets the first records of a lane below.
     replaces: the lane whose cursor failed and whose part it reads, until its first page arrives.
@@ -50,6 +51,7 @@ class LiveLane:
     is_confirmed: bool = False
     is_unproved: bool = False
     is_saved_cursor: bool = False
+    is_resumed: bool = False
     dropped: bool = False
     due: int | None = None
     target: int = 0

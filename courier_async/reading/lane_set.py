@@ -46,7 +46,9 @@ class LaneSet:
         """Adds the lanes of earlier syncs that continue."""
         self._plan = plan
         for saved, due in zip(plan.lanes, plan.due, strict=True):
-            lane = self._with_floor(LiveLane(saved, is_saved_cursor=True, due=due))
+            lane = self._with_floor(
+                LiveLane(saved, is_saved_cursor=True, is_resumed=True, due=due)
+            )
             lane.order.resume(saved.pages, saved.in_order, tells=_spans_an_hour(saved))
             self._lanes.append(lane)
             self._resting.append(lane)
@@ -117,6 +119,10 @@ class LaneSet:
         lane.target = self._plan.bound
         self.unopened += 1
 
+    def restore(self, lane: LiveLane) -> None:
+        """Adds a lane of an earlier sync again, below all others."""
+        self._lanes.append(lane)
+
     def drop(self, lanes: list[LiveLane]) -> None:
         """Removes lanes; the lane above them reads what they would have read."""
         for lane in lanes:
@@ -159,6 +165,7 @@ class LaneSet:
             pages=upper.order.pages + lower.order.pages,
             in_order=upper.order.in_order + lower.order.in_order,
         )
+        lower.is_resumed |= upper.is_resumed
         # The upper lane has already read what was due of the lower one.
         lower.due = upper.due
         lower.order.resume(

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from courier_async.catalog.stream import Key, Stream
 from courier_async.reading.lane import LiveLane
 from courier_async.state.plan import INDEX_LAG_MS, UNUSABLE_MS, Depth, with_reading
-from courier_async.state.position import MissedChildren, Reading, StreamState, Unusable
+from courier_async.state.position import LATEST, MissedChildren, Reading, StreamState, Unusable
 from courier_async.state.sent_rows import key_text
 
 # Each spans at least half a month, so one that is dropped was met a year ago.
@@ -25,19 +25,19 @@ def ended_state(
     start: int,
     depth: Depth,
     records: int,
-    unusable_to: int | None,
+    unusable: tuple[int, int] | None,
     children_missed: int | None,
     is_resumed: bool,
 ) -> StreamState:
     """Returns the state after a walk whose head lane has reached its end or bound.
 
-    unusable_to: the oldest time at which this walk met records that cannot be stored.
+    unusable: the oldest and newest time of records that this walk met and that cannot be stored.
     children_missed: the oldest time of messages whose children could not be noted as due.
     is_resumed: an earlier sync has read a part of the walk, and may have met such records there.
     """
     if stream.time_field is None:
-        unusable = state.unusable if unusable_to is not None else ()
-        return replace(state, read_at=start, lanes=(), unusable=unusable)
+        still = state.unusable if unusable is not None else ()
+        return replace(state, read_at=start, lanes=(), unusable=still)
     order, newest = lane.order, lane.saved.newest
     # Many pages of one time fit any order, unless the newest come last.
     is_newest_first = order.is_newest_first and not (lane.ended and order.ends_newer)
@@ -45,12 +45,12 @@ def ended_state(
     may_learn = stream.changes_late or state.newest_first or order.pages >= _FEWEST_PAGES
     is_learned = order.tells and (may_learn or not is_newest_first)
     missed = state.children_missed
-    if missed is not None and depth.reads_missed and lane.reached <= missed.time:
-        if not is_resumed:
-            missed = None if children_missed is None else missed._replace(time=children_missed)
-        elif missed.met_at < start:
-            # Neither this sync nor an earlier one that read a part of the walk has met any.
-            missed = None
+    if missed is not None and depth.reads_missed:
+        oldest = children_missed
+        if is_resumed and missed.met_at >= start:
+            # An earlier sync may have met the oldest in its part of the walk.
+            oldest = missed.time
+        missed = _still_missed(missed, lane.reached, depth.floor, oldest)
     ended = replace(
         state,
         read_at=start,
@@ -58,7 +58,7 @@ def ended_state(
         newest_first=is_newest_first if is_learned else state.newest_first,
         unusable=state.unusable
         if is_resumed
-        else _still_unusable(state, lane.reached, depth.floor, unusable_to),
+        else _still_unusable(state, lane.reached, depth.floor, unusable),
         children_missed=missed,
     )
     if newest is None:
@@ -75,20 +75,25 @@ def with_given_up(state: StreamState, reading: Reading, depth: Depth) -> StreamS
     """Returns the state after another span has been read, by a whole walk or a part of one."""
     # Records older than the floor were left out, whichever page they were on.
     reading = reading._replace(reached=max(reading.reached, depth.floor))
-    readings, closed = with_reading(state, reading, lookback_ms=depth.lookback_ms)
+    readings, closed = with_reading(
+        state, reading, lookback_ms=depth.lookback_ms, floor=depth.floor
+    )
     return replace(state, readings=readings, closed=closed)
 
 
-def with_unusable(state: StreamState, time: int, now: int) -> StreamState:
-    """Returns the state after a page with records that cannot be stored."""
-    known = state.unusable
-    if any(span.time <= time <= span.met_at for span in known):
-        return state
-    if known and now - known[-1].met_at <= UNUSABLE_MS // 2:
-        last = known[-1]._replace(time=min(time, known[-1].time))
-        return replace(state, unusable=(*known[:-1], last))
+def with_unusable(state: StreamState, time: int, now: int, *, newest: int = LATEST) -> StreamState:
+    """Returns the state after a page with records that cannot be stored, none above `newest`."""
+    known = list(state.unusable)
+    for index, span in enumerate(known):
+        is_last = span is known[-1] and now - span.met_at <= UNUSABLE_MS // 2
+        if is_last or span.time <= time <= span.met_at:
+            known[index] = span._replace(
+                time=min(time, span.time), newest=max(newest, span.newest)
+            )
+            return replace(state, unusable=tuple(known))
     # A record that never becomes usable must not use up the days of one that came later.
-    return replace(state, unusable=(*known, Unusable(time, now))[-_MOST_UNUSABLE:])
+    known.append(Unusable(time, now, newest))
+    return replace(state, unusable=tuple(known[-_MOST_UNUSABLE:]))
 
 
 def with_missed(state: StreamState, time: int, now: int) -> StreamState:
@@ -107,8 +112,20 @@ def without_seen(state: StreamState, keys: Iterable[Key]) -> StreamState:
     return replace(state, missing=missing)
 
 
+def _still_missed(
+    missed: MissedChildren, reached: int, floor: int, oldest: int | None
+) -> MissedChildren | None:
+    """Returns what may still be missing after a walk; `oldest` is what it met itself, if any."""
+    if reached <= missed.time:
+        return None if oldest is None else missed._replace(time=max(missed.time, oldest))
+    if reached <= floor and oldest is None:
+        # Only what `sync_since` leaves out.
+        return missed._replace(newest=min(missed.newest, floor - 1))
+    return missed
+
+
 def _still_unusable(
-    state: StreamState, reached: int, floor: int, unusable_to: int | None
+    state: StreamState, reached: int, floor: int, unusable: tuple[int, int] | None
 ) -> tuple[Unusable, ...]:
     # A page may begin above the deepest place ever wanted and end below it.
     deepest = min([floor, *[reading.reached for reading in state.readings]])
@@ -116,6 +133,8 @@ def _still_unusable(
     for span in state.unusable:
         if reached > max(span.time, deepest):
             still.append(span)
-        elif unusable_to is not None:
-            still.append(span._replace(time=max(span.time, unusable_to)))
+        elif unusable is not None:
+            oldest, newest = unusable
+            time, newest = max(span.time, oldest), min(span.newest, newest)
+            still.append(span._replace(time=time, newest=newest))
     return tuple(still)

@@ -46,6 +46,8 @@ class Renewals:
         self._clock = clock
         self._is_rest = is_rest
         self._waiting_for_probe: list[tuple[LiveLane, CourierError]] = []
+        # Lanes of earlier syncs that were dropped before this walk has read as far down.
+        self._dropped: list[Lane] = []
         self._count = 0
         self.error: CourierError | None = None
         self.failed_lanes: list[LiveLane] = []
@@ -82,7 +84,25 @@ class Renewals:
         """Drops the lane that this one replaces: the head has answered, so its cursor was bad."""
         replaced, lane.replaces = lane.replaces, None
         if replaced is not None and replaced.stuck and not replaced.dropped:
+            self.note_dropped(replaced.saved)
             self._lanes.drop([replaced])
+
+    def note_dropped(self, *lanes: Lane) -> None:
+        """Notes saved lanes that this walk drops, as they tell how far down the listing went."""
+        self._dropped += [lane for lane in lanes if lane.begins_at is None and lane.newest]
+
+    def restore_below(self, head: LiveLane) -> None:
+        """Restores the dropped lanes that have read below the head's end, for a day at most."""
+        now = self._clock.start
+        for saved in self._dropped:
+            lane = LiveLane(saved, stuck=True, is_saved_cursor=True, is_resumed=True)
+            since = saved.contradicted_at
+            # What lay at the end of the listing then may have aged out of it since.
+            has_read_as_far = head.has_read_below(lane.place + now - saved.started_at + HOUR_MS)
+            if not has_read_as_far and (since is None or now - since < DAY_MS):
+                lane.saved = replace(saved, contradicted_at=min(since or now, now))
+                self._lanes.restore(lane)
+        self._dropped.clear()
 
     def _renew(self, lane: LiveLane, error: CourierError) -> list[Notice]:
         """Finds another cursor to read on where a lane's cursor failed."""
@@ -102,6 +122,7 @@ class Renewals:
             upper = self._lanes.above(upper)
         if upper is not None and not (upper.stuck or upper.done):
             upper.saved = replace(upper.saved, renewed=Renewal(self._clock.start, lane.place))
+            self.note_dropped(lane.saved)
             self._lanes.drop([lane])
         elif upper is not None and upper.ended:
             return self._judge_end_above(upper, lane, error)

@@ -6,19 +6,22 @@ Their own times cannot be trusted, so the times of their neighbours bound them.
 from msgspec.structs import replace
 
 from courier_async.catalog.positions import time_in_cursor
-from courier_async.catalog.stream import Stream
+from courier_async.catalog.stream import HOUR_MS, Stream
 from courier_async.reading.judge import JudgedPage
 from courier_async.reading.lane import LiveLane
 from courier_async.reading.outcome import with_unusable
-from courier_async.state.position import StreamState, Unusable
+from courier_async.state.position import LATEST, StreamState, Unusable
 
 
 class UnusableRecords:
-    """The unusable records of one walk. oldest: the earliest time that one may have, or None."""
+    """The unusable records of one walk.
+
+    between: the earliest and latest time that they may have; None if there are none.
+    """
 
     def __init__(self, stream: Stream, saved: tuple[Unusable, ...]) -> None:
         self._has_times = stream.time_field is not None
-        self.oldest: int | None = None
+        self.between: tuple[int, int] | None = None
         # From all syncs, without records that the next pages of `_unbounded` lanes must bound.
         self._known = saved
         self._unbounded: set[LiveLane] = set()
@@ -39,17 +42,21 @@ class UnusableRecords:
             if last is None:
                 self._unbounded.add(lane)
         time = min([moment for moment in times if moment is not None], default=now)
-        self.oldest = time if self.oldest is None else min(time, self.oldest)
-        state = with_unusable(self.bounded(state), time, now)
+        # The page lies below what the lane has certainly read; an hour's records may be mixed.
+        above = lane.saved.begins_at if lane.saved.oldest is None else lane.saved.oldest
+        newest = LATEST if above is None else above + HOUR_MS
+        oldest, latest = self.between or (time, newest)
+        self.between = min(time, oldest), max(newest, latest)
+        state = with_unusable(self.bounded(state), time, now, newest=newest)
         self._known = state.unusable
         # If the sync dies before the next page arrives, there is no bound at all.
         return with_unusable(state, 0, now) if self._unbounded else state
 
     def without_order(self, state: StreamState, now: int) -> StreamState:
         """Returns the state after a walk without an order, in which neighbours bound no time."""
-        if self.oldest is None or not self._has_times:
+        if self.between is None or not self._has_times:
             return state
-        self.oldest = 0
+        self.between = 0, LATEST
         return with_unusable(state, 0, now)
 
     def bounded(self, state: StreamState) -> StreamState:

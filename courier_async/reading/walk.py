@@ -69,7 +69,7 @@ class Walk:
         self.clock = ServerClock()
         self._is_rest = resumed is not None
         head = LiveLane(resumed or Lane(started_at=0), opened=self._is_rest)
-        head.is_saved_cursor = self._is_rest
+        head.is_saved_cursor = head.is_resumed = self._is_rest
         self._lanes = LaneSet(head, depth)
         self._began = self._is_rest
         self._probe = Probe(stream)
@@ -200,7 +200,9 @@ class Walk:
         self._probe.begin(self.state, start)
         head.saved = replace(head.saved, started_at=start)
         if self._course.may_stop:
-            self._lanes.begin(plan_walk(self.state, start, self._depth))
+            plan = plan_walk(self.state, start, self._depth)
+            self._renewals.note_dropped(*[p for p in self.state.lanes if p not in plan.lanes])
+            self._lanes.begin(plan)
 
     def _read(self, lane: LiveLane, asked: Asked, page: JudgedPage) -> list[Output]:
         """Processes one page of a lane: selects the rows to send and moves the lane."""
@@ -303,9 +305,11 @@ class Walk:
             # A new head lane has replaced the one whose end was being confirmed.
             return outputs
         if head.ended:
-            waits = self._checks.must_check_first(head, is_ordered=self._course.may_stop)
-            if waits or self._waits_below(head):
+            if self._checks.must_check_first(head, is_ordered=self._course.may_stop):
                 return outputs
+            if self._waits_below(head):
+                # Lanes that contradict the end may have been restored, and must be saved.
+                return [*outputs, Batch(stream=self._stream, state=self._saved())]
         self._lanes.drop_below(head)
         self._over = True
         self.complete = head.ended and not self._is_rest
@@ -324,6 +328,8 @@ class Walk:
         """Whether the end must wait: an earlier sync's lanes contradict it or are unfinished."""
         if head.is_confirmed:
             return False
+        if head.order.is_newest_first and head.order.tells:
+            self._renewals.restore_below(head)
         if self._lanes.lower_contradict_end(head):
             head.done = head.ended = False
             trouble = BadAnswer("the listing ends, but an earlier sync has read older records")
@@ -356,9 +362,9 @@ class Walk:
             start=min(head.saved.started_at, self.clock.start),
             depth=self._depth,
             records=self._records,
-            unusable_to=self.unusable.oldest,
+            unusable=self.unusable.between,
             children_missed=self._children_missed,
-            is_resumed=head.saved.started_at < self.clock.start,
+            is_resumed=head.is_resumed,
         )
 
     def _notice_timeless(self) -> Notice:

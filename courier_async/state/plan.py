@@ -137,7 +137,15 @@ def trusted(state: StreamState, now: int) -> StreamState:
         else _replace(lane, started_at=min(now, state.watermark or lane.newest or 0))
         for lane in state.lanes
     ]
-    return _replace(state, readings=_uncovered_by_later(readings), lanes=tuple(lanes))
+    missed = state.children_missed
+    if missed is not None:
+        missed = missed._replace(met_at=min(missed.met_at, now))
+    return _replace(
+        state,
+        readings=_uncovered_by_later(readings),
+        lanes=tuple(lanes),
+        children_missed=missed,
+    )
 
 
 def _bound(state: StreamState, now: int, depth: Depth) -> int:
@@ -167,11 +175,10 @@ def _bound(state: StreamState, now: int, depth: Depth) -> int:
         unread = older.began - INDEX_LAG_MS - depth.overlap_ms
         if newer.reached > max(unread, closed, depth.floor):
             bound = min(bound, unread)
-    lacking = unusable_from(state, now)
-    if depth.reads_missed and state.children_missed is not None:
-        missed = max(state.children_missed.time, depth.floor)
-        if may_miss_children(state, missed):
-            lacking = earliest(lacking, missed)
+    missed = state.children_missed if depth.reads_missed else None
+    lacking = unusable_from(state, now, depth.floor)
+    if missed is not None and missed.newest >= depth.floor:
+        lacking = earliest(lacking, missed.time)
     # Nothing below the floor is read, so nothing there can have been read lately.
     if lacking is not None:
         read_at = last_read(state.readings, max(lacking, depth.floor)) or 0
@@ -204,16 +211,21 @@ def due_down_to(
 
 
 def with_reading(
-    state: StreamState, reading: Reading, *, lookback_ms: int
+    state: StreamState, reading: Reading, *, lookback_ms: int, floor: int = 0
 ) -> tuple[tuple[Reading, ...], int | None]:
-    """Returns (readings, closed) after a further span has been read."""
+    """Returns (readings, closed) after a further span has been read.
+
+    floor: older records are left out. What lies above it and below all readings is not closed: an
+    unfinished lane may have read it earlier than they began.
+    """
     kept = list(_uncovered_by_later([*state.readings, reading]))
     closed = _closed(state, lookback_ms)
     # From the oldest reading up, close what each has read that was already beyond the lookback.
+    read_to = max(closed, floor)
     for known in reversed(kept):
-        if known.reached > closed and known is not kept[-1]:
+        if known.reached > read_to:
             break
-        closed = max(closed, _closed_by(known, lookback_ms))
+        read_to = closed = max(closed, _closed_by(known, lookback_ms))
     unusable = unusable_from(state, kept[0].began)
     if unusable is not None:
         closed = min(closed, unusable)
@@ -222,19 +234,13 @@ def with_reading(
     return tuple(kept), closed
 
 
-def unusable_from(state: StreamState, now: int) -> int | None:
-    """Returns the oldest time at which to look for records that could not be stored, if any."""
-    times = [span.time for span in state.unusable if now - span.met_at <= UNUSABLE_MS]
-    return min(times, default=None)
+def unusable_from(state: StreamState, now: int, floor: int = 0) -> int | None:
+    """Returns the oldest time at which to look for records that could not be stored, if any.
 
-
-def may_miss_children(state: StreamState, time: int) -> bool:
-    """Whether no sync has looked for missed children at this time since some were last missed."""
-    missed = state.children_missed
-    if missed is None or time < missed.time:
-        return False
-    read_at = last_read(state.readings, time)
-    return read_at is None or read_at <= missed.met_at
+    floor: those that are all older do not count.
+    """
+    spans = [span for span in state.unusable if now - span.met_at <= UNUSABLE_MS]
+    return min([span.time for span in spans if span.newest >= floor], default=None)
 
 
 def earliest(*times: int | None) -> int | None:

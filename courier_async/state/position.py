@@ -9,6 +9,8 @@ from typing import Annotated, Final, NamedTuple
 import msgspec
 
 LONGEST_CURSOR: Final = 65_536
+# Later than the time of any record.
+LATEST: Final = 2**53
 
 Time = Annotated[int, msgspec.Meta(ge=-(2**53), le=2**53)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
@@ -65,11 +67,13 @@ class Lane(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Unusable(NamedTuple):
     """Records that could not be stored.
 
-    time: that of the oldest page that held one. met_at: when the first of them was met.
+    time: that of the oldest page that held one. met_at: when the first of them was met. newest: no
+    such record has a later time.
     """
 
     time: Time
     met_at: Time
+    newest: Time = LATEST
 
 
 class Missing(NamedTuple):
@@ -88,11 +92,13 @@ class Missing(NamedTuple):
 class MissedChildren(NamedTuple):
     """Messages whose children could neither be read nor noted as due.
 
-    time: that of the oldest. met_at: when the last walk that met one began.
+    time: that of the oldest. met_at: when the last walk that met one began. newest: no such
+    message has a later time.
     """
 
     time: Time
     met_at: Time
+    newest: Time = LATEST
 
 
 class Round(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -215,7 +215,7 @@ def _may_be_unusable(table: str, past: Past, unusable: Any) -> bool:
     """Returns whether, by the state, the record may have been unusable when it was met."""
     if unusable is None:
         return False
-    return table not in TIMED or past.stands_ms >= min(time for time, _ in unusable) - HOUR_MS
+    return table not in TIMED or past.stands_ms >= min(time for time, *_ in unusable) - HOUR_MS
 
 
 def marks_of(part: Part) -> dict[str, bytes]:

@@ -79,7 +79,7 @@ def closed_stays_where_the_lookback_grows() -> Patches:
 def a_lookback_that_has_grown_is_forgotten() -> Patches:
     real = outcome.with_reading
 
-    def with_reading(state: Any, reading: Reading, *, lookback_ms: int) -> Any:
+    def with_reading(state: Any, reading: Reading, *, lookback_ms: int, **_: Any) -> Any:
         readings, closed = real(state, reading, lookback_ms=lookback_ms)
         return readings, max(closed, min(state.closed or 0, readings[0].began - lookback_ms))
 
@@ -106,7 +106,7 @@ def a_lane_keeps_what_it_left_out() -> Patches:
 
 
 def unusable_counted_as_read() -> Patches:
-    yield patch.object(unusable, "with_unusable", lambda state, time, now: state)
+    yield patch.object(unusable, "with_unusable", lambda state, time, now, **_: state)
 
 
 def an_older_lane_takes_the_heads_start() -> Patches:

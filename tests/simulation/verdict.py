@@ -14,6 +14,8 @@ _CONTRADICTIONS = (
 
 # A lane of an earlier sync whose cursor has expired contradicts an end for a day.
 _HELD = "the listing ends above records that an earlier sync read"
+# So does one that was dropped before the walk had read as far.
+_DROPPED = "the listing ends, but an earlier sync has read older records"
 
 
 def complete_streams(
@@ -42,6 +44,7 @@ def complete_streams(
         return tables - skipped
     text = str(outcome)
     held = {table for table in tables if any(w.startswith(f"{table}: {_HELD}") for w in warnings)}
+    held |= {table for table, reason in _reasons(text) if reason.startswith(_DROPPED)}
     if weather.quiet and not (held and _named(text) == held):
         raise Broken(f"a quiet sync failed: {text}")
     if "refused the key" in text or "not accept the key" in text:

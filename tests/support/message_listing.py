@@ -89,18 +89,33 @@ class MessageListing:
         return 200, {"results": page, "paging": paging}
 
 
+def with_a_null(listing: MessageListing, lost: str) -> Instead:
+    """Lists the message of this id as null."""
+
+    def instead(cursor: str | None, page: list[Message]) -> tuple[int, Any] | None:
+        if lost not in [message["id"] for message in page]:
+            return None
+        records = [None if message["id"] == lost else message for message in page]
+        place = next(p for p, m in listing.messages.items() if m is page[-1])
+        return 200, {"results": records, "paging": {"more": True, "cursor": cursor_behind(place)}}
+
+    return instead
+
+
 class Destination:
-    """What syncs of a listing have landed, and the last saved state."""
+    """What syncs of a listing have landed, the last saved state, and whether the last failed."""
 
     def __init__(self, listing: MessageListing) -> None:
         self.listing = listing
         self.state: dict[str, Any] = {}
         self.landed: dict[str, Message] = {}
+        self.failed = False
 
     def sync(self, *, crash_at: int | None = None, **changes: Any) -> Sink:
-        """Runs one sync. Ignores a failure: the tables show its effect."""
+        """Runs one sync. Raises nothing if it fails: the tables show its effect."""
         sink = Sink(crash_at=crash_at)
         values = {"streams": (BY_TABLE["message"],), "message_lanes": 1} | changes
+        self.failed = True
         with contextlib.suppress(SyncFailed, Crash):
             run_virtual(
                 run(
@@ -111,6 +126,7 @@ class Destination:
                     worker=Inline(),
                 )
             )
+            self.failed = False
         self.state = sink.last_state() or self.state
         self.landed |= {row["id"]: row for row in sink.sent("message")}
         return sink

@@ -167,14 +167,18 @@ async def test_a_table_that_the_plan_lacks_costs_little_in_the_long_run() -> Non
     assert max(asked) < 60
 
 
-async def with_missed_children(monkeypatch: pytest.MonkeyPatch) -> House:
+async def with_missed_children(
+    monkeypatch: pytest.MonkeyPatch, *, span_days: float = 30.0, **changes: Any
+) -> House:
     """Returns a house after a first sync in which events failed for some seconds.
 
     Most of its messages could neither be noted as due nor remembered.
     """
     monkeypatch.setattr(children_due, "MOST_DUE", 20)
     monkeypatch.setattr(sent_rows, "MOST_MESSAGES", 50)
-    house = House(400)
+    house = House(**changes)
+    house.account = Account(seed=7, sizes={"message": 400}, now_ms=NOW_MS, span_days=span_days)
+    house.api = FakeApi(house.account, Options())
     house.rules({"stream": "message_event", "status": 500, "times": 20})
     with pytest.raises(SyncFailed, match="message_event"):
         await house.sync()
@@ -522,4 +526,78 @@ async def test_syncs_that_die_anywhere_leave_no_message_without_its_children(see
     for _ in range(12):
         await house.sync(hours=5)
     assert house.tables.rows["message"] == expected_of(house.api, "message")
+    assert house.is_equal()
+
+
+class WithNulls:
+    """The fake API, which lists the messages of `ids` as null."""
+
+    def __init__(self, api: FakeApi) -> None:
+        self._api = api
+        self.ids: set[str] = set()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._api, name)
+
+    def answer(self, path: str, query: Mapping[str, str], headers: Mapping[str, str]) -> Reply:
+        reply = self._api.answer(path, query, headers)
+        if path != "/messages" or not self.ids:
+            return reply
+        body = json.loads(reply.body)
+        body["results"] = [r if r["id"] not in self.ids else None for r in body["results"]]
+        return replace(reply, body=json.dumps(body).encode())
+
+
+@pytest.mark.parametrize("earlier", ["none", "once", "for weeks"])
+async def test_the_events_of_a_message_that_was_null_land_though_another_was_null_before(
+    monkeypatch: pytest.MonkeyPatch, earlier: str
+) -> None:
+    monkeypatch.setattr(sent_rows, "MOST_MESSAGES", 50)
+    house = House()
+    house.account = Account(seed=7, sizes={"message": 200}, now_ms=NOW_MS, span_days=10)
+    api = WithNulls(FakeApi(house.account, Options()))
+    house.api = api  # type: ignore[assignment]
+    ids = [m["id"] for m in sorted(house.account.truth("message"), key=lambda m: -m["enqueued"])]
+    await house.sync()
+    api.ids = {ids[150]} if earlier != "none" else set()
+    await house.sync(hours=96)
+    lasting = api.ids if earlier == "for weeks" else set()
+    # Some messages change, and are null when they are next read.
+    changed = set(house.account.progress_messages(40, newest=140))
+    affected = [id_ for id_ in ids[60:140] if id_ in changed][::4]
+    assert affected
+    api.ids = lasting | {*affected}
+    await house.sync(hours=27)
+    api.ids = lasting
+    asked = 0
+    for _ in range(20):
+        asked = house.requests()
+        await house.sync(hours=24)
+    # Of the others, only those around a message that is still null are asked for.
+    assert house.requests() - asked < 100
+    api.ids = set()
+    for _ in range(15):
+        await house.sync(hours=24)
+    assert house.is_equal()
+
+
+@pytest.mark.parametrize("lookback_days", [30, 0])
+async def test_what_lies_above_a_later_sync_since_is_asked_for_once_for_missed_children_below_it(
+    monkeypatch: pytest.MonkeyPatch, lookback_days: int
+) -> None:
+    house = await with_missed_children(
+        monkeypatch, message_lookback_days=lookback_days, span_days=120
+    )
+    house.rules()
+    since = house.account.now_ms() - 60 * 24 * HOUR_MS
+    asked = 0
+    for number in range(40):
+        if number == 3:
+            asked = house.requests()
+        house.account.add("message", 3)
+        await house.sync(hours=24, sync_since_ms=since)
+    # For each new message, the children are read at most twice.
+    assert house.requests() - asked <= 37 * 3 * 4
+    for _ in range(3):
+        await house.sync(hours=30)
     assert house.is_equal()

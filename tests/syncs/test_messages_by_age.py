@@ -153,3 +153,26 @@ def test_a_change_sent_once_is_not_sent_again() -> None:
     assert [row["id"] for row in house.sync().sent("message")] == [id_]
     for _ in range(6):
         assert house.sync(after_ms=8 * HOUR_MS).sent("message") == []
+
+
+@pytest.mark.parametrize("lanes", [1, None])
+def test_a_change_within_the_lookback_lands_though_the_first_reading_took_two_syncs(
+    lanes: int | None,
+) -> None:
+    listing = MessageListing()
+    began = listing.now_ms
+    listing.add(1_440, span_ms=60 * DAY_MS)
+    destination = Destination(listing)
+    # It dies after forty days, having read a message that changes at an age of 29.5 days.
+    destination.sync(message_lanes=lanes, crash_at=1_050)
+    changing = listing.newest(684)
+    assert changing["id"] in destination.landed
+    changing |= {"status": "OPENED", "opened": began + DAY_MS}
+    listing.now_ms += round(3.9 * DAY_MS)
+    destination.sync(message_lanes=lanes)
+    for _ in range(40):
+        listing.now_ms += DAY_MS
+        listing.add(24, span_ms=DAY_MS)
+        destination.sync(message_lanes=lanes)
+    assert not destination.missing
+    assert destination.landed[changing["id"]]["status"] == "OPENED"

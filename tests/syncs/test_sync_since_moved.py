@@ -1,7 +1,10 @@
 """Messages that `sync_since` leaves out are not due, even if they were read before it was set."""
 
+import pytest
+
 from courier_async.catalog.stream import DAY_MS, HOUR_MS
-from tests.support.message_listing import Destination, MessageListing
+from courier_async.state import sent_rows
+from tests.support.message_listing import Destination, MessageListing, with_a_null
 
 
 def test_what_a_later_sync_since_leaves_out_does_not_make_every_sync_read_down_to_it() -> None:
@@ -16,3 +19,27 @@ def test_what_a_later_sync_since_leaves_out_does_not_make_every_sync_read_down_t
     listing.now_ms += HOUR_MS
     destination.sync(sync_since_ms=since)
     assert listing.pages < 6
+
+
+def test_a_null_below_a_later_sync_since_does_not_make_each_day_read_down_to_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sent_rows, "MOST_MESSAGES", 50)
+    listing = MessageListing()
+    listing.add(600, span_ms=300 * DAY_MS)
+    listing.instead = with_a_null(listing, listing.newest(500)["id"])
+    destination = Destination(listing)
+    destination.sync(message_lanes=1)
+    listing.instead = None
+    since = listing.now_ms - 200 * DAY_MS
+    listing.pages = 0
+    for _ in range(10):
+        listing.now_ms += DAY_MS + HOUR_MS
+        listing.add(2, span_ms=DAY_MS)
+        destination.sync(sync_since_ms=since)
+    # It looked down to there once at most, at 40 pages.
+    assert listing.pages < 100
+    for _ in range(2):
+        listing.now_ms += DAY_MS + HOUR_MS
+        destination.sync()
+    assert not destination.missing

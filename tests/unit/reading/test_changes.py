@@ -267,10 +267,9 @@ def test_where_children_were_missed_a_message_that_has_not_changed_owes_them() -
     for age_ms, due in ((2 * DAY_MS, ["a"]), (2 * DAY_MS + 1, [])):
         settled = message("a", age_ms)
         assert list(select(changes, MESSAGE, settled, state=state).due) == due
-        # A sync that read its place since the last was missed has looked for them.
-        before = MissedChildren(NOW - 2 * DAY_MS, READ.readings[0].began - 1)
-        looked = replace(READ, children_missed=before)
-        assert not select(changes, MESSAGE, settled, state=looked).due
+        # Later messages are not affected.
+        older = replace(READ, children_missed=MissedChildren(0, NOW, NOW - age_ms - 1))
+        assert not select(changes, MESSAGE, settled, state=older).due
         # While some table cannot note more, missed children are not looked for.
         assert not select(changes_of(MESSAGE, **given), MESSAGE, settled, state=state).due
 
@@ -308,19 +307,22 @@ def test_a_message_that_is_not_remembered_owes_children_only_if_it_has_changed()
 
 
 @pytest.mark.parametrize(
-    ("oldest", "met_at", "is_due"),
+    ("oldest", "newest", "met_at", "is_due"),
     [
-        (NOW - 2 * DAY_MS, NOW - 2 * HOUR_MS, True),
-        # Records that came later than the message, or an episode before its last reading.
-        (NOW - 2 * DAY_MS + 1, NOW - 2 * HOUR_MS, False),
-        (NOW - 2 * DAY_MS, NOW - 2 * HOUR_MS - 1, False),
+        (NOW - 2 * DAY_MS, NOW - 2 * DAY_MS, NOW - 2 * HOUR_MS, True),
+        # Met before, but perhaps again in the last reading.
+        (NOW - 2 * DAY_MS, NOW, NOW - 2 * HOUR_MS - 30 * DAY_MS, True),
+        (NOW - 2 * DAY_MS, NOW, NOW - 2 * HOUR_MS - 30 * DAY_MS - 1, False),
+        # Later and older records than the message.
+        (NOW - 2 * DAY_MS + 1, NOW, NOW - 2 * HOUR_MS, False),
+        (0, NOW - 2 * DAY_MS - 1, NOW - 2 * HOUR_MS, False),
     ],
 )
 def test_a_message_that_may_have_been_unusable_when_last_read_owes_its_children(
-    oldest: int, met_at: int, is_due: bool
+    oldest: int, newest: int, met_at: int, is_due: bool
 ) -> None:
     changes = changes_of(MESSAGE, recent=recent_above(NOW), can_note_due=lambda: True)
-    state = StreamState(readings=READ.readings, unusable=(Unusable(oldest, met_at),))
+    state = StreamState(readings=READ.readings, unusable=(Unusable(oldest, met_at, newest),))
     selected = select(changes, MESSAGE, message("a", 2 * DAY_MS), state=state)
     assert bool(selected.due) is is_due
 

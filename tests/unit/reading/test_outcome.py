@@ -16,6 +16,7 @@ from courier_async.reading.outcome import (
 )
 from courier_async.state.plan import INDEX_LAG_MS, Depth
 from courier_async.state.position import (
+    LATEST,
     Lane,
     MissedChildren,
     Missing,
@@ -60,7 +61,7 @@ def ended(
         start=NOW,
         depth=depth,
         records=records,
-        unusable_to=unusable_to,
+        unusable=None if unusable_to is None else (unusable_to, LATEST),
         children_missed=children_missed,
         is_resumed=is_resumed,
     )
@@ -91,10 +92,15 @@ def test_a_walk_to_its_bound_has_read_down_to_there_and_not_below_sync_since() -
     assert ended(head(*DOWNWARDS), depth=SINCE).readings == (Reading(NOW, SINCE.floor),)
 
 
-def test_what_is_beyond_the_lookback_is_closed_by_a_part_of_a_walk_too() -> None:
-    assert with_given_up(StreamState(), Reading(NOW, NOW - DAY_MS), DEPTH) == StreamState(
-        readings=(Reading(NOW, NOW - DAY_MS),), closed=NOW - LOOKBACK
-    )
+def test_a_part_of_a_first_walk_closes_nothing_that_it_has_not_read() -> None:
+    part = Reading(NOW, NOW - DAY_MS)
+    assert with_given_up(StreamState(), part, DEPTH).closed == 0
+    # What an earlier walk read down to the end is closed as that one has left it.
+    before = StreamState(readings=(Reading(NOW - 2 * DAY_MS, 0),), closed=NOW - 60 * DAY_MS)
+    assert with_given_up(before, part, DEPTH).closed == NOW - 2 * DAY_MS - LOOKBACK
+    # Nothing below `sync_since` is wanted.
+    since = Depth(lookback_ms=LOOKBACK, overlap_ms=HOUR_MS, floor=part.reached)
+    assert with_given_up(StreamState(), part, since).closed == NOW - LOOKBACK
 
 
 @pytest.mark.parametrize("before", [None, True, False])
@@ -186,8 +192,11 @@ def test_children_that_were_missed_are_looked_for_until_a_walk_down_there_has_no
     assert left(known.time + 1) == known
     assert left(known.time, NOW - DAY_MS) == known._replace(time=NOW - DAY_MS)
     # A later `sync_since` has left some of them out.
-    above = Depth(lookback_ms=LOOKBACK, overlap_ms=HOUR_MS, floor=NOW, reads_missed=True)
-    assert left(known.time + 1, depth=above) == known
+    since = known.time + 1
+    above = Depth(lookback_ms=LOOKBACK, overlap_ms=HOUR_MS, floor=since, reads_missed=True)
+    assert left(since, depth=above) == known._replace(newest=known.time)
+    assert left(since, since, depth=above) == known
+    assert left(since + 1, depth=above) == known
     # If nobody has looked for them, nothing is known about them.
     assert left(known.time, depth=DEPTH) == known
     # An earlier sync that began the walk may have met some.

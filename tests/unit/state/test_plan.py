@@ -265,7 +265,10 @@ def test_below_the_oldest_reading_there_is_nothing_to_wait_for() -> None:
     since = Reading(NOW, NOW - 10 * DAY_MS)
     state = read_whole(readings=(since,))
     readings, closed = with_reading(
-        state, since._replace(began=NOW + 25 * DAY_MS), lookback_ms=LOOKBACK
+        state,
+        since._replace(began=NOW + 25 * DAY_MS),
+        lookback_ms=LOOKBACK,
+        floor=since.reached,
     )
     assert readings == (Reading(NOW + 25 * DAY_MS, since.reached),)
     assert closed == NOW - 5 * DAY_MS
@@ -495,18 +498,34 @@ def test_where_children_were_missed_their_messages_are_read_again_once_a_day() -
 
 
 def test_missed_children_below_a_later_sync_since_wait_without_rereads_above_it() -> None:
-    known = MissedChildren(NOW - 90 * DAY_MS, NOW - 3 * DAY_MS)
     since = NOW - 10 * DAY_MS
+    known = MissedChildren(NOW - 90 * DAY_MS, NOW - 3 * DAY_MS)
 
-    def bound(read_at: int, floor: int) -> int:
-        readings = (Reading(read_at, since), Reading(NOW - 60 * DAY_MS, 0))
-        state = read_whole(readings=readings, closed=NOW - 5 * DAY_MS, children_missed=known)
+    def bound(newest: int, floor: int) -> int:
+        readings = (Reading(NOW - 3 * DAY_MS, since), Reading(NOW - 60 * DAY_MS, 0))
+        missed = known._replace(newest=newest)
+        state = read_whole(readings=readings, closed=NOW - 5 * DAY_MS, children_missed=missed)
         depth = Depth(lookback_ms=0, overlap_ms=HOUR_MS, floor=floor, reads_missed=True)
         return plan_walk(state, NOW, depth).bound
 
-    assert bound(known.met_at, since) == since
-    assert bound(known.met_at + 1, since) > since
-    assert bound(known.met_at + 1, 0) == known.time - HOUR_MS
+    assert bound(since, since) == since
+    assert bound(since - 1, since) > since
+    assert bound(since - 1, 0) == known.time - HOUR_MS
+
+
+def test_records_that_could_not_be_stored_below_sync_since_cause_no_rereads_above_it() -> None:
+    since = NOW - 10 * DAY_MS
+    readings = (Reading(NOW - 3 * DAY_MS, since), Reading(NOW - 60 * DAY_MS, 0))
+
+    def bound(newest: int, floor: int) -> int:
+        met = Unusable(NOW - 90 * DAY_MS, NOW - 4 * DAY_MS, newest)
+        state = read_whole(readings=readings, closed=NOW - 5 * DAY_MS, unusable=(met,))
+        depth = Depth(lookback_ms=0, overlap_ms=HOUR_MS, floor=floor)
+        return plan_walk(state, NOW, depth).bound
+
+    assert bound(since, since) == since
+    assert bound(since - 1, since) > since
+    assert bound(since - 1, 0) == NOW - 90 * DAY_MS - HOUR_MS
 
 
 def test_a_page_that_could_not_be_stored_is_looked_for_thirty_days_and_never_again() -> None:
