@@ -38,12 +38,14 @@ class Failed:
     """A failure that a retry may fix. reason: what failed. advice: what to do if it persists.
 
     refusal: what the failure means if it persists; None: that Courier is unavailable.
+    is_stale: the request was lost with a connection kept from an earlier one.
     """
 
     reason: str
     retry_after_seconds: float | None = None
     advice: str = COURIER_ADVICE
     refusal: Refused | None = None
+    is_stale: bool = False
 
 
 @dataclass(frozen=True, slots=True)

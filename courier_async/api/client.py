@@ -156,11 +156,19 @@ class CourierClient:
         return outcome
 
     async def _reply_or_failure(self, request: _Request) -> Reply | Failed | Refused:
-        """Repeats the request while it meets a limit, and once after a 401 that may be a stray."""
-        asked_again, met, answers = False, _LimitsMet(), self._refusals.answers
+        """Repeats the request while it meets a limit, and once each after two stray failures.
+
+        These are a 401 after the key was accepted, and the loss of a connection that was kept.
+        """
+        asked_again, was_stale = False, False
+        met, answers = _LimitsMet(), self._refusals.answers
         while True:
             answered_before = answers[request.counts.table]
             outcome = await self._ask_within_budget(request)
+            if isinstance(outcome, Failed) and outcome.is_stale and not was_stale:
+                was_stale = True
+                request.counts.retries += 1
+                continue
             if isinstance(outcome, Reply | Failed | Refused):
                 return outcome
             if isinstance(outcome, _Limit):
@@ -196,7 +204,7 @@ class CourierClient:
         try:
             answer = await self._transport.get(request.path_and_query, hold)
         except ConnectionTrouble as trouble:
-            return Failed(str(trouble), advice=trouble.advice)
+            return Failed(str(trouble), advice=trouble.advice, is_stale=trouble.is_stale)
         except BodyTooLarge:
             most = f"{MAX_BODY_BYTES >> 20} MB"
             text = f"a response is larger than any page should be (over {most})"

@@ -39,11 +39,15 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 class ConnectionTrouble(Exception):
-    """No complete response arrived. The text says why and is safe to show; a retry may help."""
+    """No complete response arrived. The text says why and is safe to show; a retry may help.
 
-    def __init__(self, text: str, advice: str = COURIER_ADVICE) -> None:
+    is_stale: a connection kept from an earlier request was closed, often for being idle too long.
+    """
+
+    def __init__(self, text: str, advice: str = COURIER_ADVICE, *, is_stale: bool = False) -> None:
         super().__init__(text)
         self.advice = advice
+        self.is_stale = is_stale
 
 
 class BodyTooLarge(Exception):
@@ -98,6 +102,8 @@ class HttpTransport:
             # No cookie of one response affects the next.
             cookie_jar=aiohttp.DummyCookieJar(),
         )
+        # aiohttp would repeat a dropped request at once, past the limiter and uncounted.
+        self._session._retry_connection = False
         return self
 
     async def __aexit__(
@@ -111,6 +117,8 @@ class HttpTransport:
     async def get(self, path_and_query: str, hold: Hold) -> Answer:
         """Sends one GET and follows no redirect, which would take the key to its target."""
         url = URL(self._base_url + path_and_query, encoded=True)
+        # If aiohttp keeps connections, it reuses one, which the server may have closed meanwhile.
+        is_reused = bool(self._connector._conns)
         try:
             async with (
                 asyncio.timeout(self._timeout_seconds * _WHOLE_ANSWER_FACTOR) as deadline,
@@ -122,12 +130,12 @@ class HttpTransport:
         # LookupError: aiohttp's, if the DNS cache is cleared while another task looks a name up.
         except (aiohttp.ClientError, OSError, ValueError, LookupError, BadEncoding) as error:
             # aiohttp keeps the error, and its traceback would keep the partial body: a cycle.
-            trouble = self._trouble(error.with_traceback(None))
+            trouble = self._trouble(error.with_traceback(None), is_reused=is_reused)
         # The host name may resolve to another address by now.
         self._connector.clear_dns_cache()
         raise trouble
 
-    def _trouble(self, error: Exception) -> ConnectionTrouble:
+    def _trouble(self, error: Exception, *, is_reused: bool) -> ConnectionTrouble:
         """Describes the error in our words: aiohttp's may show the whole URL, with a cursor."""
         host, seconds = self._host, f"{self._timeout_seconds:g} s"
         if isinstance(error, aiohttp.ClientConnectorCertificateError):
@@ -149,6 +157,7 @@ class HttpTransport:
             text = f"the connection to {host} failed ({reason})"
         elif isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError):
             text = "the connection was dropped before a response arrived"
+            return ConnectionTrouble(text, network_advice(host), is_stale=is_reused)
         else:
             return ConnectionTrouble(_of_answer(error))
         return ConnectionTrouble(text, network_advice(host))

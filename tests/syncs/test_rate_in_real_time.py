@@ -1,11 +1,16 @@
 """The shared rate, measured by the machine's own clock."""
 
 import asyncio
+import contextlib
 import time
 
 import pytest
 
 from courier_async.api.pacer import Pacer
+from courier_async.ending import SyncFailed
+from courier_async.settings import Settings
+from courier_async.sync import sync
+from tests.support.harness import Sink
 from tests.support.requests_let_go import let_go, most_in_a_window
 
 SECONDS = 1.5
@@ -42,3 +47,27 @@ async def test_the_rate_holds_in_real_time(per_second: int) -> None:
             counts.append(len(moments))
     else:
         assert counts == [], f"of {SECONDS * per_second} no more were let go"
+
+
+async def test_the_rate_holds_against_a_server_that_drops_every_request() -> None:
+    asked_at: list[float] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            await reader.readuntil(b"\r\n\r\n")
+            asked_at.append(time.monotonic())
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as listening:
+        port = listening.sockets[0].getsockname()[1]
+        settings = Settings(
+            api_key="pk_test_X",
+            base_url=f"http://127.0.0.1:{port}",
+            requests_per_second=5.0,
+            max_retries=1,
+        )
+        with pytest.raises(SyncFailed, match="the connection was dropped"):
+            await sync(settings, {}, Sink())
+    assert len(asked_at) == 14, "seven streams, each tried twice"
+    # Requests may reach the server closer to each other than they left.
+    assert most_in_a_window(asked_at, seconds=1) <= 6

@@ -30,6 +30,7 @@ from courier_async.errors import (
     Refused,
     Unavailable,
 )
+from tests.support.requests_let_go import most_in_a_window
 from tests.support.virtual_time import run_virtual
 
 # Long enough that no text contains it by chance.
@@ -322,6 +323,31 @@ def test_no_retries_means_one_try() -> None:
     assert (outcome.tries, outcome.counts.retries) == (1, 0)
     assert outcome.seconds < 0.5
     assert ask(OK, max_retries=0).result is not None
+
+
+def test_the_loss_of_a_connection_that_was_kept_is_asked_again_once() -> None:
+    stale = ConnectionTrouble("the connection was dropped", is_stale=True)
+    healed = ask(stale, OK, max_retries=0)
+    assert healed.result is not None
+    assert (healed.counts.requests, healed.counts.retries) == (2, 1)
+
+    lasting = ask(stale, max_retries=0)
+    assert str(lasting.error) == "no usable response after 1 attempt: the connection was dropped"
+    assert (lasting.counts.requests, lasting.tries) == (2, 2)
+
+
+def test_requests_lost_with_their_connections_wait_for_the_limiter() -> None:
+    async def main() -> list[float]:
+        stale = ConnectionTrouble("the connection was dropped", is_stale=True)
+        script = Script([stale] * 5 + [OK])
+        client = CourierClient(script, Pacer(per_second=10), max_retries=0)
+        await asyncio.gather(*(client.get(f"/{n}", Counts(str(n))) for n in range(5)))
+        return script.asked_at
+
+    asked_at = run_virtual(main())
+    assert len(asked_at) == 10
+    assert most_in_a_window(asked_at, seconds=1) <= 10
+    assert min(later - earlier for earlier, later in pairwise(asked_at)) > 0.09
 
 
 def test_waits_double_from_a_second_with_jitter() -> None:

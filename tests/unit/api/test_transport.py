@@ -147,7 +147,8 @@ async def test_a_redirect_is_an_answer_and_takes_the_key_nowhere(status: int) ->
 
 
 async def test_cookies_of_one_answer_do_not_come_with_the_next() -> None:
-    async with serving(answer(b"{}", headers=b"Set-Cookie: a=b\r\n")) as server:
+    headers = b"Set-Cookie: a=b\r\nConnection: close\r\n"
+    async with serving(answer(b"{}", headers=headers)) as server:
         # By host name, because aiohttp keeps no cookies for a bare IP address.
         base_url = server.url.replace("127.0.0.1", "localhost")
         async with HttpTransport(base_url=base_url, api_key=KEY, timeout_seconds=5) as transport:
@@ -252,6 +253,39 @@ async def test_a_broken_answer_is_a_failure_with_words(sent: bytes) -> None:
     assert time.monotonic() - began < 30
 
 
+async def test_a_dropped_request_is_not_repeated_by_aiohttp() -> None:
+    # Also fails if aiohttp renames the attribute that turns this off.
+    async with serving(b"") as server:
+        assert await trouble(server.url) == "the connection was dropped before a response arrived"
+    assert len(server.heads) == 1
+
+
+@pytest.mark.parametrize("is_reset", [False, True])
+async def test_only_the_loss_of_a_connection_that_was_kept_is_stale(is_reset: bool) -> None:
+    async def answer_once(writer: asyncio.StreamWriter) -> None:
+        if len(server.heads) == 1:
+            writer.write(answer(b"{}"))
+            await asked_again.wait()
+        if is_reset:
+            drop(writer)
+
+    asked_again = asyncio.Event()
+    async with (
+        serving(answer_once) as server,
+        HttpTransport(base_url=server.url, api_key=KEY, timeout_seconds=5) as transport,
+    ):
+        hold = await MemoryBudget().take("message", lane=False)
+        await transport.get(PATH, hold)
+        again = asyncio.create_task(transport.get(PATH, hold))
+        await asyncio.sleep(0.05)
+        asked_again.set()
+        with pytest.raises(ConnectionTrouble, match="was dropped") as kept:
+            await again
+        with pytest.raises(ConnectionTrouble, match="was dropped") as new:
+            await transport.get(PATH, hold)
+    assert (kept.value.is_stale, new.value.is_stale) == (True, False)
+
+
 async def test_nobody_listening_is_a_failed_connection() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
@@ -328,7 +362,7 @@ async def test_an_address_that_moves_in_mid_sync_is_looked_up_again(
 
     async def reply(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
-        writer.write(answer(b"{}"))
+        writer.write(answer(b"{}", headers=b"Connection: close\r\n"))
         writer.close()
 
     old = await asyncio.start_server(reply, "127.0.0.1", 0)
