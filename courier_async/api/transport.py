@@ -119,18 +119,24 @@ class HttpTransport:
         url = URL(self._base_url + path_and_query, encoded=True)
         # If aiohttp keeps connections, it reuses one, which the server may have closed meanwhile.
         is_reused = bool(self._connector._conns)
+        refusal: Answer | None = None
         try:
             async with (
                 asyncio.timeout(self._timeout_seconds * _WHOLE_ANSWER_FACTOR) as deadline,
                 # Only the request carries the key: the session and its repr never hold it.
                 self._session.get(url, headers=self._headers, allow_redirects=False) as response,
             ):
+                if response.status != 200:
+                    # A status and its headers count even if the body cannot be read.
+                    refusal = Answer(response.status, response.headers, b"")
                 body = await _read(response, hold, deadline)
                 return Answer(response.status, response.headers, body)
         # LookupError: aiohttp's, if the DNS cache is cleared while another task looks a name up.
         except (aiohttp.ClientError, OSError, ValueError, LookupError, BadEncoding) as error:
             # aiohttp keeps the error, and its traceback would keep the partial body: a cycle.
             trouble = self._trouble(error.with_traceback(None), is_reused=is_reused)
+        if refusal is not None:
+            return refusal
         # The host name may resolve to another address by now.
         self._connector.clear_dns_cache()
         raise trouble

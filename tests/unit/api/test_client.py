@@ -218,6 +218,17 @@ def test_a_403_that_is_a_limit_is_waited_for_and_costs_no_retry(limit: Answer) -
     assert "api_key" not in lasting.error.advice
 
 
+@pytest.mark.parametrize("code", [402, 404, 410])
+def test_a_refusal_without_a_readable_body_may_be_a_gateways_and_is_tried_again(
+    code: int,
+) -> None:
+    assert ask(status(code), OK).result is not None
+    lasting = ask(status(code), max_retries=1)
+    assert isinstance(lasting.error, Refused)
+    assert lasting.error.by_gateway
+    assert lasting.tries == 2
+
+
 @pytest.mark.parametrize("code", [401, 403])
 @pytest.mark.parametrize("body", [BAD_KEY, b'{"message": "x", "type": "authentication_error"}'])
 def test_a_key_that_was_never_accepted_ends_it_at_once(code: int, body: bytes) -> None:

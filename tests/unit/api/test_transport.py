@@ -536,6 +536,36 @@ async def test_a_badly_packed_body_is_told_as_that(encoding: str, packed: bytes)
         assert await trouble(server.url) == "the response was truncated or badly compressed"
 
 
+UNREADABLE = {
+    "cut short": (b"Content-Length: 100\r\n", PERSON.encode()),
+    "cut chunk": (b"Transfer-Encoding: chunked\r\n", b"20\r\n" + PERSON.encode()),
+    "brotli": (b"Content-Encoding: br\r\nContent-Length: 16\r\n", PERSON.encode()),
+    "not gzip": (b"Content-Encoding: gzip\r\nContent-Length: 16\r\n", PERSON.encode()),
+}
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 429, 503])
+@pytest.mark.parametrize(("headers", "body"), UNREADABLE.values(), ids=UNREADABLE)
+async def test_a_status_counts_even_if_its_body_cannot_be_read(
+    status: int, headers: bytes, body: bytes
+) -> None:
+    head = b"HTTP/1.1 %d No\r\nRetry-After: 3\r\n" % status
+    async with serving(head + headers + b"\r\n" + body) as server:
+        got = await get(server.url)
+    assert (got.status, got.headers["retry-after"], got.body) == (status, "3", b"")
+
+
+async def test_a_status_counts_even_if_its_body_never_ends() -> None:
+    async def stop(writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 429 Slow down\r\nContent-Length: 100\r\n\r\n")
+        await writer.drain()
+        await clock.forward(60)
+
+    clock = StillClock()
+    async with serving(stop) as server:
+        assert (await get(server.url)).status == 429
+
+
 # Memory.
 
 
