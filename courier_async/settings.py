@@ -10,6 +10,8 @@ from ipaddress import ip_address
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from yarl import URL
+
 from courier_async.catalog.stream import DAY_MS, HOUR_MS, Stream
 from courier_async.catalog.streams import ALL, BY_TABLE, STREAMS
 
@@ -27,7 +29,8 @@ KEY_PREFIXES: Final = ("pk_prod", "dk_prod", "pk_test", "dk_test")
 _PLACEHOLDER: Final = re.compile(
     r"<.*>|.*(\.{3}|…|\$\{|\{\{|change.?me|your[ _-]).*|your.*", re.IGNORECASE | re.DOTALL
 )
-_HOST: Final = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+")
+# Labels of at most 63 characters. The last is not a number, as in part of an IPv4 address.
+_HOST_NAME: Final = re.compile(r"([a-z0-9_-]{1,63}\.)*(?![0-9]+\.?$)[a-z0-9_-]{1,63}\.?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,7 +177,8 @@ def _base_url(name: str, text: str) -> str:
     )
     try:
         parts = urlsplit(text)
-        host, _ = parts.hostname, parts.port
+        # URL decodes the host, which fails if it only looks like an encoded international name.
+        host, _, _ = parts.hostname, parts.port, URL(text).host
     except ValueError:
         raise ValueError(f"{name} is not an address. {allowed}") from None
     if re.search(r"[?#@]|[^\x21-\x7e]", text):
@@ -182,7 +186,7 @@ def _base_url(name: str, text: str) -> str:
         raise ValueError(
             f"{name} must not contain a user name, password, query or space. {allowed}"
         )
-    if not host or not _HOST.fullmatch(host) or parts.scheme not in ("https", "http"):
+    if not host or not _is_host(host) or parts.scheme not in ("https", "http"):
         raise ValueError(f"{name} is {text!r}, which is not a full web address. {allowed}")
     if parts.scheme == "http" and not _is_loopback(host):
         raise ValueError(f"{name} is {text!r}: the key would be sent unencrypted. {allowed}")
@@ -193,6 +197,15 @@ def _region(name: str, text: str) -> str:
     if text.lower() not in REGIONS:
         raise ValueError(f"{name} is {text!r}. Allowed: US or EU.")
     return text.lower()
+
+
+def _is_host(host: str) -> bool:
+    """Whether this is an IP address or can be a host's name."""
+    try:
+        ip_address(host)
+    except ValueError:
+        return _HOST_NAME.fullmatch(host) is not None
+    return True
 
 
 def _is_loopback(host: str) -> bool:

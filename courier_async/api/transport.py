@@ -161,6 +161,8 @@ class HttpTransport:
         elif isinstance(error, aiohttp.ClientConnectorError):
             reason = error.os_error.strerror or "unknown reason"
             text = f"the connection to {host} failed ({reason})"
+        elif isinstance(error, aiohttp.InvalidURL | UnicodeError):
+            text = f"{host} is not a valid host name"
         elif isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError):
             text = "the connection was dropped before a response arrived"
             return ConnectionTrouble(text, network_advice(host), is_stale=is_reused)

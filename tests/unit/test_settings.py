@@ -80,6 +80,11 @@ def test_an_unfilled_field_means_the_default(name: str, nothing: str | None) -> 
         ("base_url", "http://127.9.9.9", "http://127.9.9.9"),
         ("base_url", "http://localhost:1", "http://localhost:1"),
         ("base_url", "http://[::1]:8080", "http://[::1]:8080"),
+        ("base_url", "https://10.0.0.1", "https://10.0.0.1"),
+        ("base_url", "https://courier", "https://courier"),
+        ("base_url", "https://courier_proxy.example.", "https://courier_proxy.example."),
+        ("base_url", "https://xn--fa-hia.example", "https://xn--fa-hia.example"),
+        ("base_url", f"https://{'a' * 63}.example", f"https://{'a' * 63}.example"),
     ],
 )
 def test_a_good_value_is_taken(name: str, text: str, value: object) -> None:
@@ -168,6 +173,25 @@ def test_an_address_that_may_hold_a_secret_is_refused_and_not_shown(text: str) -
 )
 def test_an_address_of_other_characters_than_a_host_has_is_refused(host: str) -> None:
     assert sentence(base_url=f"https://{host}").startswith("base_url")
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "api..courier.com",
+        ".api.courier.com",
+        "...",
+        f"{'a' * 64}.example.com",
+        "10.0.0",
+        "10.0.0.256",
+        "10.0.0.01",
+        "1.2.3.4.",
+        "12345",
+        "xn--zzzzzzzzzzzz.com",
+    ],
+)
+def test_an_address_that_cannot_exist_is_refused(host: str) -> None:
+    assert sentence(base_url=f"https://{host}").startswith("base_url is")
 
 
 @pytest.mark.parametrize("text", ["https://a.example/\x00", "https://a.example/\x7f/"])

@@ -429,6 +429,12 @@ async def test_an_address_that_is_not_reached_is_about_the_address_and_the_netwo
         )
 
 
+@pytest.mark.parametrize("host", ["api..courier.com", f"{'a' * 64}.example.com", "10.0.0"])
+async def test_a_host_that_cannot_exist_is_about_the_address(host: str) -> None:
+    assert await trouble(f"https://{host}") == f"{host} is not a valid host name"
+    assert (await advice(f"https://{host}")).startswith("Check region and base_url")
+
+
 async def test_a_proxy_variable_that_is_set_is_named_without_its_value(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
