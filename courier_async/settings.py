@@ -62,14 +62,13 @@ class Settings:
     @property
     def is_us(self) -> bool:
         """Whether endpoints that exist only in the US region can be requested."""
-        return self.base_url != REGIONS["eu"]
+        return _host_of(self.base_url) != _host_of(REGIONS["eu"])
 
     @property
     def source(self) -> str:
         """The account's host and the key's environment, such as "api.courier.com pk_prod"."""
-        host = urlsplit(self.base_url).hostname or ""
         prefix = next((p for p in KEY_PREFIXES if self.api_key.startswith(p + "_")), "other")
-        return f"{host} {prefix}"
+        return f"{_host_of(self.base_url)} {prefix}"
 
     @classmethod
     def from_configuration(cls, configuration: Mapping[str, Any]) -> "Settings":
@@ -168,6 +167,11 @@ def _key(text: Any) -> str:
 def _holds_key(text: str, key: str = "") -> bool:
     """Whether a text holds a key where none belongs; a short key could match by chance."""
     return (len(key) >= 8 and key in text) or any(f"{p}_" in text for p in KEY_PREFIXES)
+
+
+def _host_of(url: str) -> str:
+    """Returns the host in lower case, however the address is written."""
+    return urlsplit(url).hostname or ""
 
 
 def _base_url(name: str, text: str) -> str:

@@ -401,7 +401,16 @@ def test_a_region_beside_a_base_url_is_an_error(region: str, base_url: str) -> N
     assert said == "Set region or base_url, not both: each sets Courier's address."
 
 
-@pytest.mark.parametrize(("given", "is_us"), [({}, True), ({"region": "EU"}, False)])
+@pytest.mark.parametrize(
+    ("given", "is_us"),
+    [
+        ({}, True),
+        ({"region": "EU"}, False),
+        ({"base_url": OWN}, True),
+        ({"base_url": "https://API.EU.Courier.com"}, False),
+        ({"base_url": "https://api.eu.courier.com:443/"}, False),
+    ],
+)
 def test_only_the_eu_region_lacks_what_the_us_region_alone_has(
     given: dict[str, str], is_us: bool
 ) -> None:
