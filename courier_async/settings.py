@@ -104,7 +104,7 @@ def unknown_settings(configuration: Mapping[str, Any]) -> list[str]:
     unknown = [str(name) for name in configuration if name not in OPTIONS]
     return [
         "The configuration has an unknown setting: "
-        f"{_shown(name, key)}.{_did_you_mean([name], OPTIONS)}"
+        f"{shown_name(name, key)}.{_did_you_mean([name], OPTIONS)}"
         for name in unknown
     ]
 
@@ -121,11 +121,11 @@ def _refuse_keys_elsewhere(configuration: Mapping[str, Any], key: str) -> None:
     for name, text in configuration.items():
         if name != "api_key" and isinstance(text, str) and _holds_key(text, key):
             raise ValueError(
-                f"{_shown(str(name), key)} contains an API key. Put the key only in api_key."
+                f"{shown_name(str(name), key)} contains an API key. Put the key only in api_key."
             )
 
 
-def _shown(name: str, key: str) -> str:
+def shown_name(name: str, key: str) -> str:
     """Returns a setting's name, unless the name itself holds a key."""
     return "(not shown)" if _holds_key(name, key) else name
 

@@ -7,7 +7,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
-from courier_async.settings import KEY_PREFIXES, Settings
+from courier_async.settings import KEY_PREFIXES, Settings, shown_name
 from tools.stage import ROOT
 
 TRACKED: Final = "configuration.json"
@@ -77,9 +77,11 @@ def load(path: Path) -> dict[str, Any]:
         raise BadConfiguration("It must be a JSON object of text values.")
     if len(configuration) > MOST_SETTINGS:
         raise BadConfiguration(f"It has more than {MOST_SETTINGS} settings.")
+    key = str(configuration.get("api_key") or "")
     for name, value in configuration.items():
         if not isinstance(value, str):
-            raise BadConfiguration(f'{name!r} must be text in quotes, such as "10".')
+            shown = shown_name(name, key)
+            raise BadConfiguration(f'{shown!r} must be text in quotes, such as "10".')
     return configuration
 
 

@@ -69,6 +69,19 @@ def test_what_the_sdk_would_refuse_is_refused_in_a_sentence(
     assert sentence in str(trouble.value)
 
 
+@pytest.mark.parametrize(
+    "content", ['{"pk_test_X": null}', '{"api_key": "a-secret", "a-secret": 1}']
+)
+def test_a_key_that_stands_in_place_of_a_settings_name_is_not_shown(
+    tmp_path: Path, content: str
+) -> None:
+    path = tmp_path / "configuration.json"
+    path.write_text(content)
+    with pytest.raises(BadConfiguration) as trouble:
+        load(path)
+    assert str(trouble.value) == "'(not shown)' must be text in quotes, such as \"10\"."
+
+
 def test_a_file_that_is_missing_is_said_to_be(tmp_path: Path) -> None:
     with pytest.raises(BadConfiguration, match="There is no such file"):
         load(tmp_path / "configuration.json")
