@@ -19,6 +19,7 @@ from courier_async.errors import (
     BadAnswer,
     CourierError,
     KeyRefused,
+    Limited,
     NotInRegion,
     Refused,
     Unavailable,
@@ -162,12 +163,14 @@ async def _first_page(
 ) -> Page | CourierError:
     target = f"{path}?{urlencode(stream.params)}" if stream.params else path
     seconds = _WHOLE_TEST_SECONDS + len(settings.streams) / settings.requests_per_second
+    counts = Counts(stream.table)
     try:
         async with asyncio.timeout(seconds):
-            reply = await client.get(
-                target, Counts(stream.table), arrays=stream.identifying_fields
-            )
+            reply = await client.get(target, counts, arrays=stream.identifying_fields)
     except TimeoutError:
+        # Only a limit that another stream has met keeps a request from being sent for so long.
+        if counts.refusals or not counts.requests:
+            return Limited(f"Courier still limited requests (429 or 403) after {seconds:.0f} s")
         return Unavailable(f"no usable response within {seconds:.0f} s")
     except CourierError as error:
         return error

@@ -1,5 +1,6 @@
 """What the setup form's connection tests report for one request per stream."""
 
+import asyncio
 import dataclasses
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from courier_async.api.memory import SHARE_BYTES, Hold
 from courier_async.api.transport import Answer, ConnectionTrouble, Transport
 from courier_async.catalog.streams import BY_TABLE
+from courier_async.errors import LIMIT_ADVICE
 from courier_async.settings import Settings
 from courier_async.setup import connection_test
 from courier_async.setup.connection_test import Findings, problem_with_key, problem_with_streams
@@ -142,10 +144,32 @@ def test_streams_below_a_parents_row_are_left_out_and_go_with_a_denied_parent() 
     )
 
 
+class Holds:
+    """A transport that asks for a minute's wait with every answer."""
+
+    def __init__(self, status: int) -> None:
+        self._status = status
+
+    async def get(self, path_and_query: str, hold: Hold) -> Answer:
+        await asyncio.sleep(0.04)
+        return Answer(self._status, {"retry-after": "60"}, b"")
+
+
 def test_an_api_that_holds_the_test_up_ends_it_in_time() -> None:
-    transport = Answers(brand=429, message=429, other=429)
-    text = problem_with_key(SETTINGS, ask(SETTINGS, transport))
+    text = problem_with_key(SETTINGS, ask(SETTINGS, Holds(503)))
     assert "(no usable response within 30 s)" in str(text)
+
+
+@pytest.mark.parametrize("requests_per_second", [50.0, 1000.0])
+@pytest.mark.parametrize("status", [403, 429])
+def test_a_limit_that_outlasts_the_test_is_said_to_be_one(
+    status: int, requests_per_second: float
+) -> None:
+    # At the lower rate, the first answer keeps some streams from being requested at all.
+    given = dataclasses.replace(SETTINGS, requests_per_second=requests_per_second)
+    text = str(problem_with_key(given, ask(given, Holds(status))))
+    assert "(Courier still limited requests (429 or 403) after 30 s)" in text
+    assert text.endswith(LIMIT_ADVICE)
 
 
 def test_a_low_rate_does_not_pass_for_an_api_that_answers_nothing() -> None:
