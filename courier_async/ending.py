@@ -1,10 +1,18 @@
 """How a sync ends: what was skipped or left out, and what the user must know and do."""
 
 from collections.abc import Collection, Mapping
+from typing import TypeGuard
 
 from courier_async.catalog.streams import BY_TABLE
 from courier_async.counts import Counts
-from courier_async.errors import KEY_ADVICE, CourierError, Denied, KeyRefused, NotInRegion
+from courier_async.errors import (
+    KEY_ADVICE,
+    AccessLost,
+    CourierError,
+    Denied,
+    KeyRefused,
+    NotInRegion,
+)
 
 # Table -> why its stream was not read to the end, or None if it was.
 Endings = dict[str, CourierError | None]
@@ -46,11 +54,17 @@ def _denied(endings: Endings) -> dict[str, Denied]:
     return {table: ending for table, ending in endings.items() if isinstance(ending, Denied)}
 
 
-def _all_denied(endings: Endings) -> list[Denied]:
+def _all_denied(endings: Endings) -> list[Denied | AccessLost]:
     """Returns the denials if every stream is denied. Ignores children: they request nothing."""
     own = [ending for table, ending in endings.items() if BY_TABLE[table].parent is None]
-    denials = [ending for ending in own if isinstance(ending, Denied)]
+    denials = [ending for ending in own if _is_denial(ending)]
     return denials if len(denials) == len(own) else []
+
+
+def _is_denial(ending: CourierError | None) -> TypeGuard[Denied | AccessLost]:
+    # A 404 for a stream that was readable before says nothing about the key.
+    is_lost = isinstance(ending, AccessLost) and ending.status in (402, 403)
+    return is_lost or isinstance(ending, Denied)
 
 
 def raise_if_failed(endings: Endings, refusal: KeyRefused | None) -> None:

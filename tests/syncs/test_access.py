@@ -72,10 +72,25 @@ def test_a_refusal_of_every_stream_is_about_the_key(status: int) -> None:
     assert sink.warnings == []
 
 
-def test_a_refusal_of_every_stream_that_was_read_before_is_a_failure() -> None:
+@pytest.mark.parametrize("status", [402, 403])
+def test_a_refusal_of_every_stream_that_was_read_before_is_about_the_key(status: int) -> None:
     house = ready()
-    house.sync(options={"denied": dict.fromkeys(ALL_DENIED, 403)}, fails=True)
-    assert "403" in house.error
+    before = house.of("brand")
+    sink = house.sync(options={"denied": dict.fromkeys(ALL_DENIED, status)}, fails=True)
+    assert house.error.startswith(
+        f"Courier refused the key for every stream (it answered {status}). Check api_key"
+    )
+    assert sink.warnings == []
+    assert house.of("brand") == before
+    house.sync()
+    assert house.wrong == {}
+
+
+def test_a_404_of_every_stream_that_was_read_before_says_nothing_about_the_key() -> None:
+    house = ready()
+    house.sync(options={"denied": dict.fromkeys(ALL_DENIED, 404)}, fails=True)
+    assert house.error.startswith("7 of 7 streams could not be read to the end.")
+    assert "api_key" not in house.error
 
 
 def test_a_single_401_after_the_key_was_accepted_is_asked_again() -> None:
