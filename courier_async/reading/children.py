@@ -140,7 +140,8 @@ class ChildrenReader:
         table_error = self._failures.table_error()
         if isinstance(table_error, Denied):
             raise table_error
-        for end in self._held:
+        held, self._held = self._held, []
+        for end in held:
             yield self._end_parent(end, progress, parents)
         missed, known = len(self.state.missing), len(self._changes.rows or ())
         if self._misses_more and are_many(missed, known):
@@ -170,7 +171,7 @@ class ChildrenReader:
                     yield self._batch(arrival)
                     continue
                 under_way -= 1
-                for end in self._believed(arrival):
+                for end in self._believed(arrival, parents):
                     yield self._end_parent(end, progress, parents)
                 under_way += self._start(work, arrivals, tasks)
         finally:
@@ -237,10 +238,12 @@ class ChildrenReader:
             release=arrival.release,
         )
 
-    def _believed(self, end: _End) -> list[_End]:
+    def _believed(self, end: _End, parents: Parents) -> list[_End]:
         """Returns the ends that count by now: none until a parent could be read."""
         failed_before = self.state.owed.get(end.parent, False)
-        self._failures.note(end.error, failed_before=failed_before)
+        # A refusal of a parent that may be deleted says nothing about the table.
+        if not (_is_gone(end, parents) or self._asks_again(end)):
+            self._failures.note(end.error, failed_before=failed_before)
         ends = [*self._held, end]
         self._held = [] if self._failures.has_read else ends
         return ends if self._failures.has_read else []
@@ -251,12 +254,12 @@ class ChildrenReader:
         seen = self._seen.pop(parent, set())
         owed = dict(self.state.owed)
         batch = Batch(stream=self._stream)
-        if error is None or (parents.is_unlisted(parent) and _is_unknown(end)):
+        if error is None or _is_gone(end, parents):
             owed.pop(parent, None)
             if parents.whole and parent not in self._unusable:
                 self._compare(parent, seen, batch, parents.now)
-        elif self._asks_again(end) and len(owed) < MOST_OWED // 2:
-            # It may have been deleted since it was listed. Half of the room is for new parents.
+        elif self._asks_again(end):
+            # It may have been deleted since it was listed.
             self._unknown += 1
             owed[parent] = True
         elif is_not_found(error) and not end.was_answered:
@@ -275,8 +278,11 @@ class ChildrenReader:
         return batch
 
     def _asks_again(self, end: _End) -> bool:
-        """Whether the next sync requests a listed parent again that seems to be unknown."""
+        """Whether the next sync requests a parent again that seems to be unknown."""
         error = end.error
+        # Half of the room is for new parents.
+        if len(self.state.owed) + len(self._held) >= MOST_OWED // 2:
+            return False
         # For tenants, only 400 is documented for an unknown id.
         if end.was_answered or not isinstance(error, Refused) or error.status not in (400, 404):
             return False
@@ -315,9 +321,9 @@ class ChildrenReader:
             rows.forget(key)
 
 
-def _is_unknown(end: _End) -> bool:
-    """Whether an unlisted parent is unknown to Courier too; for tenants, it returns 400."""
+def _is_gone(end: _End, parents: Parents) -> bool:
+    """Whether a parent is neither listed nor known; for an unknown tenant, Courier returns 400."""
     error = end.error
     if end.was_answered or not isinstance(error, Refused) or is_not_in_plan(error):
         return False
-    return 400 <= error.status < 500
+    return 400 <= error.status < 500 and parents.is_unlisted(end.parent)

@@ -19,14 +19,24 @@ NOW_MS = 1_794_657_600_000
 SIZES = {"list": 30, "list_subscription": 6, "tenant": 12, "tenant_user": 5}
 EMPTY_LISTING = {"items": [], "paging": {"more": False}}
 CHILD = {"list": "list_subscription", "tenant": "tenant_user"}
+# For tenants, only 400 is documented for an unknown id.
+UNKNOWN_TENANT = {
+    "stream": "*",
+    "kind": "any",
+    "answered": 404,
+    "status": 400,
+    "body": {"type": "invalid_request_error", "message": "Invalid tenant"},
+}
 
 
 class House:
     """An account with one table of parents and one of children, and the tables landed so far."""
 
-    def __init__(self, parent: str = "list", **changes: Any) -> None:
+    def __init__(
+        self, parent: str = "list", *, sizes: dict[str, int] | None = None, **changes: Any
+    ) -> None:
         self.parent, self.child = parent, CHILD[parent]
-        self.account = Account(seed=7, sizes=SIZES, now_ms=NOW_MS)
+        self.account = Account(seed=7, sizes=SIZES | (sizes or {}), now_ms=NOW_MS)
         self.api = FakeApi(self.account, Options(page_sizes={self.child: 4}))
         self.tables = Tables()
         self.state: dict[str, Any] = {}
@@ -491,6 +501,52 @@ async def test_a_parent_deleted_between_its_listing_and_its_children_fails_no_sy
     for _ in range(3):
         await house.sync()
     assert house.is_equal()
+
+
+async def test_many_tenants_deleted_at_once_fail_no_sync() -> None:
+    house = House("tenant", sizes={"tenant": 60}, children_refresh_hours=24.0)
+    await house.sync()
+    for tenant in house.ids[:25]:
+        house.account.delete("tenant", tenant)
+    house.rules(UNKNOWN_TENANT)
+    for hours in (24.0, 0.25, 0.25, 1.0):
+        await house.sync(hours=hours)
+    assert house.is_equal()
+
+
+async def test_many_deleted_tenants_whose_rows_are_kept_fail_no_round() -> None:
+    house = House("tenant", sizes={"tenant": 60}, capture_deletes=False)
+    await house.sync()
+    for tenant in house.ids[:25]:
+        house.account.delete("tenant", tenant)
+    house.rules(UNKNOWN_TENANT)
+    for _ in range(4):
+        await house.sync()
+
+
+async def test_many_tenants_deleted_after_they_were_listed_fail_no_sync() -> None:
+    house = House("tenant", sizes={"tenant": 60})
+    await house.sync()
+    gone = house.ids[:25]
+    house.rules(*[{"stream": house.child, "parent": id_, "status": 400} for id_ in gone])
+    await house.sync()
+    for tenant in gone:
+        house.account.delete("tenant", tenant)
+    for _ in range(3):
+        await house.sync()
+    assert house.is_equal()
+
+
+async def test_a_table_that_refuses_every_listed_parent_fails_without_asking_for_all_each_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(children, "MOST_OWED", 20)
+    house = House("tenant", sizes={"tenant": 200})
+    house.rules({"stream": house.child, "status": 400})
+    for _ in range(3):
+        before = house.api.traffic.by_stream[house.child]
+        await house.fails("Courier answered 400")
+        assert house.api.traffic.by_stream[house.child] - before < 100
 
 
 async def test_a_listed_parent_that_is_unknown_once_is_read_in_the_next_sync() -> None:
