@@ -260,10 +260,10 @@ class ChildrenReader:
                 self._compare(parent, seen, batch, parents.now)
         elif self._asks_again(end):
             # It may have been deleted since it was listed.
-            self._unknown += 1
+            self._unknown += parent in parents.listed
             owed[parent] = True
         elif is_not_found(error) and not end.was_answered:
-            self._unknown += 1
+            self._unknown += parent in parents.listed
             owed.pop(parent, None)
         else:
             self._errors[parent] = error

@@ -596,6 +596,21 @@ async def test_a_listed_parent_that_answers_404_keeps_its_children(house: House)
     assert house.is_equal()
 
 
+async def test_no_warning_says_that_an_unlisted_parent_is_listed() -> None:
+    house = House(children_refresh_hours=24.0)
+    house.api.change_options(page_sizes={"list": 5})
+    await house.sync()
+    gone = house.parent_with_children()
+    house.rules({"stream": house.child, "parent": gone, "status": 500})
+    await house.fails("1 row of list", hours=24.0)
+    house.account.delete("list", gone)
+    # The rest of the listing is unknown, so nothing shows yet that the parent is deleted.
+    house.rules({"stream": "list", "kind": "listing", "page": 4, "status": 500})
+    for _ in range(2):
+        await house.fails("list:")
+        assert not [text for text in house.sink.warnings if "that it lists" in text]
+
+
 @pytest.mark.parametrize("status", [402, 403, 422, 500])
 async def test_a_parent_that_fails_is_named_and_costs_the_others_nothing(status: int) -> None:
     house = House(max_retries=0)
