@@ -21,6 +21,7 @@ from courier_async.reading.rounds import Parents
 from courier_async.reading.stream_reader import Put, StreamReader, outcome_of
 from courier_async.settings import Settings
 from courier_async.state.saved import State
+from courier_async.state.sent_rows import key_text
 
 
 class Readers:
@@ -100,7 +101,10 @@ class Readers:
         due = self._due if stream.changes_late else {}
         parents = self._parents.get(stream.table)
         children = self._children.get(stream.table, [])
-        known = {key[0] for key in changes.rows.marks} if changes.rows is not None else set()
+        marks = changes.rows.marks if changes.rows is not None else ()
+        # A sync that died may have deleted the children of a missing row that is listed again.
+        missing = self._state.of(stream.table).missing
+        known = {key[0] for key in marks if key_text(key) not in missing}
 
         async def put(output: Batch | Notice) -> None:
             if isinstance(output, Notice):
@@ -215,7 +219,7 @@ def _ahead_of(parents: Batch, children: list[ChildrenReader], known: set[str]) -
     """Returns the batches to put ahead of a batch of parent rows.
 
     Once its parents are recorded as known or deleted, nothing signals that they were new or gone.
-    known: ids of the parents known before this sync.
+    known: ids of the parents known before this sync, and not missing.
     """
     new = {entry.key[0] for entry in parents.entries} - known
     gone = {key[0] for key in parents.deletes}

@@ -405,6 +405,24 @@ async def test_children_go_with_their_parents_row_though_the_sync_that_deletes_i
     assert house.is_equal()
 
 
+@pytest.mark.parametrize("crash_at", range(2, 17))
+async def test_children_of_a_parent_restored_after_the_sync_that_deletes_it_died_come_back(
+    crash_at: int,
+) -> None:
+    # No checkpoint separates the children's deletes from the parent's.
+    house = House(children_refresh_hours=720.0, checkpoint_interval_seconds=60.0)
+    await house.sync()
+    gone = house.parent_with_children()
+    house.account.delete("list", gone)
+    await house.sync()
+    with contextlib.suppress(Crash, SyncFailed):
+        await house.sync(sink=Sink(crash_at))
+    house.account.restore("list", gone)
+    await house.sync()
+    assert house.is_equal()
+    assert house.tables.rows["list"] == expected(house.account, "list")
+
+
 @pytest.mark.parametrize("forgotten", ["all", "one"])
 async def test_children_of_a_parent_that_nobody_remembers_stay_until_it_is_read(
     forgotten: str,
