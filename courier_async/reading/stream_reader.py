@@ -217,7 +217,8 @@ class StreamReader:
         return Asked(page, reply.server_ms, reply.hold.release, reply.seconds)
 
     async def _ask_path(self, path: str) -> None:
-        reply = await self._client.get(path, self._counts)
+        # Every row has its key, unlike an error inside a 200.
+        reply = await self._client.get(path, self._counts, arrays=self._stream.key)
         reply.hold.release()
 
 

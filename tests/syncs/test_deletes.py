@@ -5,6 +5,7 @@ from urllib.parse import quote
 
 import pytest
 
+from courier_async.catalog.streams import BY_TABLE
 from tests.syncs.house import (
     DAY_MS,
     HOUR_MS,
@@ -17,6 +18,7 @@ from tests.syncs.house import (
 )
 
 WITH_IDS = [table for table in KEPT if table != "notification"]
+ERROR = {"type": "invalid_request_error", "message": "List not found"}
 
 
 def deleted(house: House, table: str, **given: Any) -> list[str]:
@@ -81,6 +83,21 @@ def test_rows_hidden_from_the_listing_but_answered_by_id_stay(table: str) -> Non
     assert house.wrong == {}
 
 
+@pytest.mark.parametrize("table", WITH_IDS)
+def test_a_row_that_looks_like_an_error_by_its_id_is_alive(table: str) -> None:
+    house = ready()
+    (hidden,) = house.account.pick(table, 1)
+    (record,) = [record for record in house.account.truth(table) if record["id"] == hidden]
+    house.account.hide(table, hidden)
+    path = f"{BY_TABLE[table].path}/{quote(hidden, safe='')}"
+    by_id = {"rules": [{"kind": "by_id", "path": path, "body": record | ERROR}]}
+    for _ in range(14):
+        assert deleted(house, table, options=by_id, after_ms=18 * HOUR_MS) == []
+    house.account.restore(table, hidden)
+    house.sync()
+    assert house.wrong == {}
+
+
 def test_a_row_that_is_seen_again_is_not_half_way_to_deletion() -> None:
     house = ready()
     (id_,) = house.account.pick("list", 1)
@@ -138,13 +155,14 @@ def test_ids_that_answer_nothing_delete_nothing(status: int) -> None:
     assert house.wrong == {}
 
 
-def test_an_id_that_answers_nothing_for_a_week_counts_as_one_that_tells_nothing() -> None:
+@pytest.mark.parametrize("answer", [{"status": 503}, {"body": ERROR}])
+def test_an_id_that_answers_nothing_for_a_week_counts_as_one_that_tells_nothing(
+    answer: dict[str, Any],
+) -> None:
     house = ready()
     (gone,) = house.account.pick("list", 1)
     house.account.delete("list", gone)
-    silent = {
-        "rules": [{"kind": "by_id", "status": 503, "path": f"/lists/{quote(gone, safe='')}"}]
-    }
+    silent = {"rules": [{"kind": "by_id", "path": f"/lists/{quote(gone, safe='')}"} | answer]}
     found = [deleted(house, "list", options=silent, after_ms=18 * HOUR_MS) for _ in range(12)]
     assert found.count([gone]) == 1
     assert found.index([gone]) >= 10
