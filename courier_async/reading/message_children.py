@@ -4,6 +4,7 @@ A message's children are due once its row has been sent, and are read while mess
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Final
 
@@ -23,7 +24,8 @@ from courier_async.state.position import StreamState
 _FIRST_EVENT: Final = "ENQUEUED"
 # After this many failing messages in one sync, the others wait for the next sync.
 _MOST_FAILING: Final = 1_000
-# At most this many messages with suspect children are read again in the next sync.
+# At most this many messages with suspect children are read again in the next sync, and as many
+# that had failed before.
 _MOST_SUSPECTS: Final = 100
 # Courier keeps messages for at least a month.
 _YOUNG_MS: Final = 7 * DAY_MS
@@ -61,7 +63,8 @@ class MessageChildrenReader:
         self._failures = FirstFailures(was_read=state != StreamState())
         self._failing: dict[str, CourierError] = {}
         self._unknown = 0
-        self._suspects = 0
+        # Whether the last try had failed -> how many.
+        self._suspects: Counter[bool] = Counter()
 
     async def batches(self) -> AsyncIterator[Batch | Notice]:
         """Yields each message's batches until none is due. Raises CourierError if some failed."""
@@ -160,9 +163,9 @@ class MessageChildrenReader:
         state = StreamState(read_at=self._pages.now_ms) if error is None else None
         last = Batch(stream=self._stream, state=state)
         self._due.finish_with(read.message_id, last)
-        if self._is_suspect(read):
+        if self._is_suspect(read, failed_before=failed_before):
             # It becomes due again, after the others.
-            last.due, last.due_in = {read.message_id: read.time}, (self._stream.table,)
+            last.due, last.due_in = {read.message_id: -read.time}, (self._stream.table,)
         return [*batches, last]
 
     def _should_exist(self, read: _Read) -> bool:
@@ -170,19 +173,22 @@ class MessageChildrenReader:
         now = self._pages.now_ms or now_ms()  # before the first response, by our own clock
         return self._failures.has_ever_read and read.time > now - _YOUNG_MS
 
-    def _is_suspect(self, read: _Read) -> bool:
+    def _is_suspect(self, read: _Read, *, failed_before: bool) -> bool:
         """Whether to read it again in the next sync: no records came, or some cannot be stored.
 
         Every history has a first event, so an empty one is doubtful. If many messages are
-        affected, the fault is not temporary, so the rest count as done.
+        affected, or one still is after a week, the fault is not temporary, so they count as done.
         """
         pages = [page for page, _ in read.pages]
         may_be_empty = not pages or self._stream.field_when_empty is not None
         is_empty = not may_be_empty and not any(page.records for page in pages)
         if not is_empty and not any(page.unusable for page in pages):
             return False
-        self._suspects += 1
-        return self._suspects <= _MOST_SUSPECTS
+        if failed_before and not self._should_exist(read):
+            return False
+        # Counted apart, so that lasting faults never cost new messages their second try.
+        self._suspects[failed_before] += 1
+        return self._suspects[failed_before] <= _MOST_SUSPECTS
 
     def _is_cut_short(self, read: _Read) -> bool:
         """Whether a history has lost its first events because they expired.

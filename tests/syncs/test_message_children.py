@@ -476,6 +476,45 @@ async def test_of_too_many_such_messages_the_others_are_due_no_more(
     assert len(house.state["streams"]["message_event"]["due"]) == 20
 
 
+@pytest.mark.parametrize("results", [[], [{"type": "ENQUEUED", "ts": NOW_MS}, None]])
+async def test_a_history_that_is_never_usable_is_read_twice_or_for_a_week(
+    results: list[Any],
+) -> None:
+    house = House(20)
+    house.rules({"stream": "message_event", "body": {"results": results}})
+    await house.sync()
+    assert len(house.state["streams"]["message_event"]["due"]) == 20
+    await house.sync()
+    week_ago = house.account.now_ms() - 7 * 24 * HOUR_MS
+    young = {m["id"] for m in house.account.truth("message") if m["enqueued"] > week_ago}
+    assert 0 < len(young) < 20
+    assert house.state["streams"]["message_event"]["due"].keys() == young
+    for _ in range(40):
+        await house.sync(hours=24)
+    asked = house.requests()
+    sink = await house.sync()
+    assert house.requests() == asked
+    assert sink.sent("message_event") == []
+
+
+async def test_histories_that_are_never_usable_cost_a_new_message_no_events(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(message_children, "_MOST_SUSPECTS", 20)
+    house = House()
+    empty = {"stream": "message_event", "body": {"results": []}}
+    known = [empty | {"parent": record["id"]} for record in house.account.truth("message")]
+    house.rules(*known)
+    for _ in range(2):
+        await house.sync()
+    (new,) = house.account.add("message")
+    # Its history lags the message.
+    house.rules(empty | {"parent": new, "times": 1}, *known)
+    for _ in range(2):
+        await house.sync()
+    assert house.with_events() == {new}
+
+
 async def test_a_first_message_that_is_refused_does_not_pass_for_the_plan() -> None:
     house = House()
     newest = next(iter(house.account.truth("message")))["id"]
