@@ -157,13 +157,14 @@ def false_end(random: Random, plan: Plan, weather: Weather, table: str) -> None:
     size = plan.options["page_sizes"]["message"]
     if not plan.made_up_work or plan.orders["message"] != "newest" or plan.theme == "any":
         return
-    if "message" in plan.options["empty_page_every"]:
-        # An end that the server repeats on an empty page is believed (docs/reliability.md).
-        return
     if size < SEAM_RECORDS:
         # A made-up cursor is probed with a whole page of this many records.
         return
     page = 2 + -(-24 // size) + random.randint(0, 2)
+    empty_every = plan.options["empty_page_every"].get("message")
+    if empty_every and page % empty_every == 0:
+        # An end that the server repeats on an empty page is believed (docs/reliability.md).
+        return
     _rule(weather, stream="message", cursor="own", page=page, paging="false_end")
 
 
