@@ -241,8 +241,9 @@ class ChildrenReader:
     def _believed(self, end: _End, parents: Parents) -> list[_End]:
         """Returns the ends that count by now: none until a parent could be read."""
         failed_before = self.state.owed.get(end.parent, False)
-        # A refusal of a parent that may be deleted says nothing about the table.
-        if not (_is_gone(end, parents) or self._asks_again(end)):
+        # Once the table has been read, a refusal of a parent that may be deleted does not fail it.
+        may_be_deleted = self._failures.has_ever_read and self._asks_again(end)
+        if not (may_be_deleted or _is_gone(end, parents)):
             self._failures.note(end.error, failed_before=failed_before)
         ends = [*self._held, end]
         self._held = [] if self._failures.has_read else ends

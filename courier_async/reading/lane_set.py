@@ -110,18 +110,18 @@ class LaneSet:
         self._lanes.insert(0, self._with_floor(head))
         self._set_targets()
 
-    def insert(self, lane: LiveLane, begins_at: int) -> None:
+    def insert(self, lane: LiveLane) -> None:
         """Inserts a lane that begins at a made-up cursor, in order of time."""
-        index = 1
-        while index < len(self._lanes) and _top(self._lanes[index]) > begins_at:
-            index += 1
-        self._lanes.insert(index, self._with_floor(lane))
+        self.restore(self._with_floor(lane))
         lane.target = self._plan.bound
         self.unopened += 1
 
     def restore(self, lane: LiveLane) -> None:
-        """Adds a lane of an earlier sync again, below all others."""
-        self._lanes.append(lane)
+        """Inserts a lane below the head, in order of time."""
+        index = 1
+        while index < len(self._lanes) and _top(self._lanes[index]) > _top(lane):
+            index += 1
+        self._lanes.insert(index, lane)
 
     def drop(self, lanes: list[LiveLane]) -> None:
         """Removes lanes; the lane above them reads what they would have read."""

@@ -1,6 +1,7 @@
 """What a walk leaves in the state: readings, watermark, order, and unusable records."""
 
 from collections.abc import Iterable
+from functools import reduce
 from typing import Final
 
 from msgspec.structs import replace
@@ -8,10 +9,10 @@ from msgspec.structs import replace
 from courier_async.catalog.stream import Key, Stream
 from courier_async.reading.lane import LiveLane
 from courier_async.state.plan import INDEX_LAG_MS, UNUSABLE_MS, Depth, with_reading
-from courier_async.state.position import LATEST, MissedChildren, Reading, StreamState, Unusable
+from courier_async.state.position import MissedChildren, Reading, StreamState, Unusable
 from courier_async.state.sent_rows import key_text
 
-# Each spans at least half a month, so one that is dropped was met a year ago.
+# Of more pages than this, only the oldest and the newest time are kept.
 _MOST_UNUSABLE: Final = 24
 # A shorter listing without an order may look newest first by chance.
 _FEWEST_PAGES: Final = 10
@@ -25,18 +26,18 @@ def ended_state(
     start: int,
     depth: Depth,
     records: int,
-    unusable: tuple[int, int] | None,
+    unusable: tuple[Unusable, ...],
     children_missed: int | None,
     is_resumed: bool,
 ) -> StreamState:
     """Returns the state after a walk whose head lane has reached its end or bound.
 
-    unusable: the oldest and newest time of records that this walk met and that cannot be stored.
+    unusable: where this walk met records that cannot be stored.
     children_missed: the oldest time of messages whose children could not be noted as due.
     is_resumed: an earlier sync has read a part of the walk, and may have met such records there.
     """
     if stream.time_field is None:
-        still = state.unusable if unusable is not None else ()
+        still = state.unusable if unusable else ()
         return replace(state, read_at=start, lanes=(), unusable=still)
     order, newest = lane.order, lane.saved.newest
     # Many pages of one time fit any order, unless the newest come last.
@@ -81,19 +82,28 @@ def with_given_up(state: StreamState, reading: Reading, depth: Depth) -> StreamS
     return replace(state, readings=readings, closed=closed)
 
 
-def with_unusable(state: StreamState, time: int, now: int, *, newest: int = LATEST) -> StreamState:
-    """Returns the state after a page with records that cannot be stored, none above `newest`."""
-    known = list(state.unusable)
+def with_unusable(known: tuple[Unusable, ...], met: Unusable) -> tuple[Unusable, ...]:
+    """Returns where unusable records may lie, once a page has been met that holds some.
+
+    A record that never becomes usable gets no more days, though pages begin elsewhere each time.
+    """
     for index, span in enumerate(known):
-        is_last = span is known[-1] and now - span.met_at <= UNUSABLE_MS // 2
-        if is_last or span.time <= time <= span.met_at:
-            known[index] = span._replace(
-                time=min(time, span.time), newest=max(newest, span.newest)
-            )
-            return replace(state, unusable=tuple(known))
-    # A record that never becomes usable must not use up the days of one that came later.
-    known.append(Unusable(time, now, newest))
-    return replace(state, unusable=tuple(known[-_MOST_UNUSABLE:]))
+        if not _overlap(span, met):
+            continue
+        if met.met_at - span.met_at <= UNUSABLE_MS // 2:
+            return (*known[:index], _joined(span, met), *known[index + 1 :])
+        if met.time >= span.time or met.newest <= span.newest:
+            return known
+    return (*known, met) if len(known) < _MOST_UNUSABLE else (reduce(_joined, known, met),)
+
+
+def _overlap(one: Unusable, other: Unusable) -> bool:
+    return one.time <= other.newest and other.time <= one.newest
+
+
+def _joined(one: Unusable, other: Unusable) -> Unusable:
+    """Returns both as one, met when the first of them was."""
+    return one._replace(time=min(one.time, other.time), newest=max(one.newest, other.newest))
 
 
 def with_missed(state: StreamState, time: int, now: int) -> StreamState:
@@ -125,16 +135,19 @@ def _still_missed(
 
 
 def _still_unusable(
-    state: StreamState, reached: int, floor: int, unusable: tuple[int, int] | None
+    state: StreamState, reached: int, floor: int, met: tuple[Unusable, ...]
 ) -> tuple[Unusable, ...]:
+    """Returns the spans that a walk has not reached, or in which it met unusable records again."""
     # A page may begin above the deepest place ever wanted and end below it.
     deepest = min([floor, *[reading.reached for reading in state.readings]])
     still = []
     for span in state.unusable:
         if reached > max(span.time, deepest):
             still.append(span)
-        elif unusable is not None:
-            oldest, newest = unusable
-            time, newest = max(span.time, oldest), min(span.newest, newest)
+            continue
+        again = [other for other in met if _overlap(span, other)]
+        if again:
+            here = reduce(_joined, again)
+            time, newest = max(span.time, here.time), min(span.newest, here.newest)
             still.append(span._replace(time=time, newest=newest))
     return tuple(still)

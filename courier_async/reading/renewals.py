@@ -94,12 +94,15 @@ class Renewals:
     def restore_below(self, head: LiveLane) -> None:
         """Restores the dropped lanes that have read below the head's end, for a day at most."""
         now = self._clock.start
+        # The last page alone may hold a single record with an odd time, or none.
+        read = [time for time in (head.lowest_ms, head.saved.oldest) if time is not None]
         for saved in self._dropped:
             lane = LiveLane(saved, stuck=True, is_saved_cursor=True, is_resumed=True)
-            since = saved.contradicted_at
             # What lay at the end of the listing then may have aged out of it since.
-            has_read_as_far = head.has_read_below(lane.place + now - saved.started_at + HOUR_MS)
-            if not has_read_as_far and (since is None or now - since < DAY_MS):
+            aged_ms = now - saved.started_at + HOUR_MS + (head.page_ms() or 0)
+            since = saved.contradicted_at
+            is_recent = since is None or now - since < DAY_MS
+            if is_recent and min(read, default=now) > lane.place + aged_ms:
                 lane.saved = replace(saved, contradicted_at=min(since or now, now))
                 self._lanes.restore(lane)
         self._dropped.clear()

@@ -180,7 +180,7 @@ class StreamReader:
 
     async def _delete_what_has_gone(self, walk: Walk, seen: set[Key]) -> None:
         rows = self._changes.rows
-        if rows is None or (walk.unusable.between is not None and not self._stream.id_tells):
+        if rows is None or (walk.unusable.met and not self._stream.id_tells):
             # A missing row may be one of the unusable records, and its id would not tell.
             return
         gone = await find_gone(
@@ -189,7 +189,7 @@ class StreamReader:
             seen=seen,
             missing=self.state.missing,
             now=walk.clock.start,
-            all_usable=walk.unusable.between is None,
+            all_usable=not walk.unusable.met,
             ask_path=self._ask_path,
             ask=self._ask,
         )

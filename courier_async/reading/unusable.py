@@ -14,14 +14,11 @@ from courier_async.state.position import LATEST, StreamState, Unusable
 
 
 class UnusableRecords:
-    """The unusable records of one walk.
-
-    between: the earliest and latest time that they may have; None if there are none.
-    """
+    """The unusable records of one walk. met: where they may lie."""
 
     def __init__(self, stream: Stream, saved: tuple[Unusable, ...]) -> None:
         self._has_times = stream.time_field is not None
-        self.between: tuple[int, int] | None = None
+        self.met: tuple[Unusable, ...] = ()
         # From all syncs, without records that the next pages of `_unbounded` lanes must bound.
         self._known = saved
         self._unbounded: set[LiveLane] = set()
@@ -42,22 +39,23 @@ class UnusableRecords:
             if last is None:
                 self._unbounded.add(lane)
         time = min([moment for moment in times if moment is not None], default=now)
-        # The page lies below what the lane has certainly read; an hour's records may be mixed.
+        # The page lies below what the lane has certainly read, give or take an hour.
         above = lane.saved.begins_at if lane.saved.oldest is None else lane.saved.oldest
-        newest = LATEST if above is None else above + HOUR_MS
-        oldest, latest = self.between or (time, newest)
-        self.between = min(time, oldest), max(newest, latest)
-        state = with_unusable(self.bounded(state), time, now, newest=newest)
-        self._known = state.unusable
+        newest = LATEST if above is None else max(above, page.newest or 0) + HOUR_MS
+        span = Unusable(time, now, max(time, newest))
+        self.met = with_unusable(self.met, span)
+        self._known = with_unusable(self._known, span)
         # If the sync dies before the next page arrives, there is no bound at all.
-        return with_unusable(state, 0, now) if self._unbounded else state
+        spans = with_unusable(self._known, Unusable(0, now)) if self._unbounded else self._known
+        return replace(state, unusable=spans)
 
     def without_order(self, state: StreamState, now: int) -> StreamState:
         """Returns the state after a walk without an order, in which neighbours bound no time."""
-        if self.between is None or not self._has_times:
+        if not self.met or not self._has_times:
             return state
-        self.between = 0, LATEST
-        return with_unusable(state, 0, now)
+        span = Unusable(0, now)
+        self.met = (span,)
+        return replace(state, unusable=with_unusable(state.unusable, span))
 
     def bounded(self, state: StreamState) -> StreamState:
         """Returns the state once no further page is expected to bound a time."""

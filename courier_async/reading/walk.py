@@ -201,7 +201,8 @@ class Walk:
         head.saved = replace(head.saved, started_at=start)
         if self._course.may_stop:
             plan = plan_walk(self.state, start, self._depth)
-            self._renewals.note_dropped(*[p for p in self.state.lanes if p not in plan.lanes])
+            dropped = [lane for lane in self.state.lanes if lane not in plan.lanes]
+            self._renewals.note_dropped(*dropped)
             self._lanes.begin(plan)
 
     def _read(self, lane: LiveLane, asked: Asked, page: JudgedPage) -> list[Output]:
@@ -328,7 +329,7 @@ class Walk:
         """Whether the end must wait: an earlier sync's lanes contradict it or are unfinished."""
         if head.is_confirmed:
             return False
-        if head.order.is_newest_first and head.order.tells:
+        if head.order.is_newest_first:
             self._renewals.restore_below(head)
         if self._lanes.lower_contradict_end(head):
             head.done = head.ended = False
@@ -362,7 +363,7 @@ class Walk:
             start=min(head.saved.started_at, self.clock.start),
             depth=self._depth,
             records=self._records,
-            unusable=self.unusable.between,
+            unusable=self.unusable.met,
             children_missed=self._children_missed,
             is_resumed=head.is_resumed,
         )

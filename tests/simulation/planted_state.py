@@ -240,7 +240,7 @@ def an_unusable_row_taken_for_gone() -> Patches:
 
     def note(self: UnusableRecords, *arguments: Any) -> StreamState:
         state = real(self, *arguments)
-        self.between = None
+        self.met = ()
         return state
 
     yield patch.object(UnusableRecords, "note", note)

@@ -840,3 +840,12 @@ def changes_of(house: House) -> list[Callable[[], Any]]:
         lambda: account.add(house.parent, 1),
         delete_during_reading,
     ]
+
+
+async def test_a_table_that_refuses_every_parent_from_the_start_fails_after_a_few_requests() -> (
+    None
+):
+    house = House("tenant", sizes={"tenant": 300, "tenant_user": 1})
+    house.rules({"stream": house.child, "status": 400})
+    await house.fails("Courier answered 400")
+    assert house.api.traffic.by_stream[house.child] < 60

@@ -640,3 +640,22 @@ async def test_what_lies_above_a_later_sync_since_is_asked_for_once_for_missed_c
     for _ in range(3):
         await house.sync(hours=30)
     assert house.is_equal()
+
+
+@pytest.mark.parametrize("nulls", [1, 2])
+async def test_the_children_of_messages_between_two_that_stay_null_are_not_read_each_day(
+    monkeypatch: pytest.MonkeyPatch, nulls: int
+) -> None:
+    monkeypatch.setattr(sent_rows, "MOST_MESSAGES", 50)
+    house = House()
+    house.account = Account(seed=7, sizes={"message": 400}, now_ms=NOW_MS, span_days=20)
+    api = WithNulls(FakeApi(house.account, Options()))
+    house.api = api  # type: ignore[assignment]
+    ids = [m["id"] for m in sorted(house.account.truth("message"), key=lambda m: -m["enqueued"])]
+    api.ids = {*[ids[60], ids[380]][:nulls]}
+    await house.sync()
+    for _ in range(12):
+        asked = house.requests()
+        await house.sync(hours=24.5)
+        # Some forty messages around each of them, with two tables of children.
+        assert house.requests() - asked <= nulls * 100

@@ -16,7 +16,6 @@ from courier_async.reading.outcome import (
 )
 from courier_async.state.plan import INDEX_LAG_MS, Depth
 from courier_async.state.position import (
-    LATEST,
     Lane,
     MissedChildren,
     Missing,
@@ -51,6 +50,7 @@ def ended(
     depth: Depth = DEPTH,
     records: int = 1,
     unusable_to: int | None = None,
+    met: tuple[Unusable, ...] = (),
     children_missed: int | None = None,
     is_resumed: bool = False,
 ) -> StreamState:
@@ -61,7 +61,7 @@ def ended(
         start=NOW,
         depth=depth,
         records=records,
-        unusable=None if unusable_to is None else (unusable_to, LATEST),
+        unusable=met if unusable_to is None else (Unusable(unusable_to, NOW),),
         children_missed=children_missed,
         is_resumed=is_resumed,
     )
@@ -215,47 +215,55 @@ def test_of_a_stream_without_unusable_records_nothing_is_kept() -> None:
     assert ended(head(*DOWNWARDS), unusable_to=5).unusable == ()
 
 
-def test_the_oldest_place_is_kept_and_the_first_time_they_were_met() -> None:
-    first = with_unusable(StreamState(read_at=1), MET.time, MET.met_at)
-    assert first == StreamState(read_at=1, unusable=(MET,))
-    assert with_unusable(first, MET.time + 1, NOW) == first
-    older = with_unusable(first, MET.time - 1, NOW)
-    assert older.unusable == (Unusable(MET.time - 1, MET.met_at),)
+def unusable_between(first_day: float, last_day: float, *, met_day: float = 0.0) -> Unusable:
+    """Days are before NOW, except for `met_day`, which is after it."""
+    newest = NOW - round(last_day * DAY_MS)
+    return Unusable(NOW - round(first_day * DAY_MS), NOW + round(met_day * DAY_MS), newest)
 
 
-@pytest.mark.parametrize("time", [MET.met_at + 1, MET.time - 1], ids=["younger", "deeper"])
-def test_one_that_came_long_after_the_others_were_met_has_days_of_its_own(time: int) -> None:
-    """A deeper record is met after `sync_since` has moved back."""
-    first = StreamState(unusable=(MET,))
-    after, later = MET.met_at + 15 * DAY_MS, MET.met_at + 15 * DAY_MS + 1
-    assert with_unusable(first, time, after).unusable[1:] == ()
-    assert with_unusable(first, MET.met_at, later) == first
-    second = with_unusable(first, time, later)
-    assert second.unusable == (MET, Unusable(time, later))
-    # The first ones do not get more days.
-    assert with_unusable(second, MET.time, later + DAY_MS) == second
+def test_pages_that_overlap_are_kept_as_one_with_the_time_when_the_first_was_met() -> None:
+    first, second = unusable_between(5, 4), unusable_between(4.5, 3, met_day=15)
+    assert with_unusable((), first) == (first,)
+    assert with_unusable((first,), second) == (unusable_between(5, 3),)
+    apart = unusable_between(2, 1, met_day=15)
+    assert with_unusable((first,), apart) == (first, apart)
 
 
-def test_of_pages_of_one_walk_it_does_not_matter_which_comes_first() -> None:
-    later = MET.met_at + 15 * DAY_MS + 1
-    younger = with_unusable(StreamState(unusable=(MET,)), MET.met_at + 1, later)
-    deeper = with_unusable(StreamState(unusable=(MET,)), MET.time - 1, later)
-    assert with_unusable(younger, MET.time - 1, later) == deeper
+@pytest.mark.parametrize("days", [(4.5, 3), (6, 4.5), (4.8, 4.2)])
+def test_a_record_that_never_becomes_usable_gets_no_more_days_on_other_pages(
+    days: tuple[float, float],
+) -> None:
+    known = (unusable_between(5, 4),)
+    assert with_unusable(known, unusable_between(*days, met_day=16)) == known
 
 
-def test_those_met_before_a_further_one_are_looked_for_on() -> None:
-    first = with_unusable(StreamState(unusable=(MET,)), MET.time - 1, MET.met_at + 14 * DAY_MS)
-    second = with_unusable(first, NOW + 16 * DAY_MS, MET.met_at + 16 * DAY_MS)
-    assert second.unusable[0] == first.unusable[0] == Unusable(MET.time - 1, MET.met_at)
+def test_one_that_came_long_after_another_was_met_has_days_of_its_own() -> None:
+    known = (unusable_between(5, 4),)
+    for days in ((3, 2), (7, 6), (90, 0)):
+        later = unusable_between(*days, met_day=16)
+        assert with_unusable(known, later) == (*known, later)
 
 
-def test_of_those_met_over_years_the_last_are_kept() -> None:
-    known, now = StreamState(unusable=(MET,)), MET.met_at
-    for _ in range(30):
-        now += 16 * DAY_MS
-        known = with_unusable(known, now - DAY_MS, now)
-    assert len(known.unusable) == 24
-    assert known.unusable[-1] == Unusable(now - DAY_MS, now)
+def test_of_too_many_pages_the_oldest_and_the_newest_time_are_kept() -> None:
+    known: tuple[Unusable, ...] = ()
+    for day in range(24):
+        known = with_unusable(known, unusable_between(60 - day, 59.5 - day))
+    assert len(known) == 24
+    last = unusable_between(3, 2, met_day=20)
+    assert with_unusable(known, last) == (unusable_between(60, 2, met_day=20),)
+
+
+def test_a_walk_narrows_the_places_that_it_has_read_again() -> None:
+    spans = (unusable_between(9, 4), unusable_between(3, 2))
+
+    def left(*met: Unusable) -> tuple[Unusable, ...]:
+        lane = head(*DOWNWARDS, reached=spans[0].time, ended=False)
+        return ended(lane, StreamState(unusable=spans), met=met).unusable
+
+    assert left() == ()
+    assert left(unusable_between(7, 6, met_day=1)) == (unusable_between(7, 6),)
+    assert left(unusable_between(2.5, 1, met_day=1)) == (unusable_between(2.5, 2),)
+    assert left(*spans) == spans
 
 
 # -- rows that may have gone ---------------------------------------------------------------------

@@ -8,7 +8,7 @@ from courier_async.catalog.streams import BY_TABLE
 from courier_async.reading.judge import JudgedPage
 from courier_async.reading.lane import LiveLane
 from courier_async.reading.unusable import UnusableRecords
-from courier_async.state.position import LATEST, Lane, StreamState, Unusable
+from courier_async.state.position import Lane, StreamState, Unusable
 from tests.unit.reading.judged import judged
 
 NOW = 1_794_657_600_000
@@ -42,35 +42,35 @@ def test_in_a_walk_without_an_order_their_neighbours_bound_no_time() -> None:
     assert state.unusable == (Unusable(hours(2), NOW),)
     state = unusable.without_order(state, NOW)
     assert state.unusable == (Unusable(0, NOW),)
-    assert unusable.between == (0, LATEST)
+    assert unusable.met == (Unusable(0, NOW),)
 
 
 def test_pages_without_such_records_are_of_no_concern() -> None:
     unusable, lane = records(), a_lane()
     assert not unusable.affects(lane, page(1))
     assert unusable.affects(lane, page(1, unusable=1))
-    assert unusable.between is None
+    assert not unusable.met
 
 
 def test_one_among_others_is_as_old_as_the_oldest_of_its_page() -> None:
     unusable, lane = records(), a_lane()
     state = unusable.note(lane, page(1, 5, 3, unusable=1), READ, NOW)
     assert state == StreamState(read_at=1, unusable=(Unusable(hours(5), NOW),))
-    assert unusable.between == (hours(5), LATEST)
+    assert unusable.met == (Unusable(hours(5), NOW),)
     # The next page has nothing to bound.
     assert not unusable.affects(lane, page(9))
     # The oldest time is kept, and the time when the first was met.
     for age in (6, 4):
         state = unusable.note(lane, page(age, unusable=1), state, NOW + 1)
     assert state.unusable == (Unusable(hours(6), NOW),)
-    assert unusable.between == (hours(6), LATEST)
+    assert unusable.met == (Unusable(hours(6), NOW),)
 
 
 def test_one_that_comes_last_is_as_old_as_the_cursor_behind_it() -> None:
     unusable, lane = records(), a_lane()
     told = page(1, unusable=1, ends_unusable=True, next_cursor=message_cursor_at(hours(8)))
     assert unusable.note(lane, told, READ, NOW).unusable == (Unusable(hours(8), NOW),)
-    assert unusable.between == (hours(8), LATEST)
+    assert unusable.met == (Unusable(hours(8), NOW),)
     assert not unusable.affects(lane, page(9))
 
 
@@ -89,7 +89,7 @@ def test_one_that_comes_last_is_else_bounded_by_the_next_page_of_its_lane() -> N
     assert unusable.affects(lane, page(5, 9))
     state = unusable.note(lane, page(5, 9), state, NOW + 1)
     assert state.unusable == (Unusable(hours(5), NOW),)
-    assert unusable.between == (hours(5), LATEST)
+    assert unusable.met == (Unusable(hours(5), NOW),)
     assert not unusable.affects(lane, page(10))
 
 
@@ -121,7 +121,7 @@ def test_what_an_earlier_sync_has_met_is_kept() -> None:
     assert unusable.bounded(READ).unusable == (met,)
     state = unusable.note(a_lane(), page(2, unusable=1), READ, NOW)
     assert state.unusable == (met,)
-    assert unusable.between == (hours(2), LATEST)
+    assert unusable.met == (Unusable(hours(2), NOW),)
 
 
 def test_of_a_stream_without_times_they_may_be_as_young_as_now() -> None:
