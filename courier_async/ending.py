@@ -1,7 +1,6 @@
 """How a sync ends: what was skipped or left out, and what the user must know and do."""
 
 from collections.abc import Collection, Mapping
-from typing import TypeGuard
 
 from courier_async.catalog.streams import BY_TABLE
 from courier_async.counts import Counts
@@ -57,14 +56,14 @@ def _denied(endings: Endings) -> dict[str, Denied]:
 def _all_denied(endings: Endings) -> list[Denied | AccessLost]:
     """Returns the denials if every stream is denied. Ignores children: they request nothing."""
     own = [ending for table, ending in endings.items() if BY_TABLE[table].parent is None]
-    denials = [ending for ending in own if _is_denial(ending)]
-    return denials if len(denials) == len(own) else []
-
-
-def _is_denial(ending: CourierError | None) -> TypeGuard[Denied | AccessLost]:
     # A 404 for a stream that was readable before says nothing about the key.
-    is_lost = isinstance(ending, AccessLost) and ending.status in (402, 403)
-    return is_lost or isinstance(ending, Denied)
+    denials = [
+        ending
+        for ending in own
+        if isinstance(ending, Denied)
+        or (isinstance(ending, AccessLost) and ending.status in (402, 403))
+    ]
+    return denials if len(denials) == len(own) else []
 
 
 def raise_if_failed(endings: Endings, refusal: KeyRefused | None) -> None:

@@ -106,7 +106,7 @@ def a_lane_keeps_what_it_left_out() -> Patches:
 
 
 def unusable_counted_as_read() -> Patches:
-    yield patch.object(unusable, "with_unusable", lambda state, time, now, **_: state)
+    yield patch.object(unusable, "with_unusable", lambda known, met: known)
 
 
 def an_older_lane_takes_the_heads_start() -> Patches:
