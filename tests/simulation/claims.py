@@ -195,6 +195,9 @@ class Claims:
             past = self._source.past[table][id_]
             if past.placed_ms >= started_ms or not self.is_wanted(table, past):
                 continue
+            if past.time_ms < lane.get("floor", 0):
+                # The lane left it out, and is read again once it is wanted.
+                continue
             if _may_be_unusable(table, past, unusable):
                 continue
             self.check_called(table, past, 0, f"the lane of {started_ms}")
