@@ -6,13 +6,13 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from courier_async.catalog.stream import Key, Stream
+from courier_async.catalog.stream import HOUR_MS, Key, Stream
 from courier_async.reading.lane import LiveLane
 from courier_async.state.plan import INDEX_LAG_MS, UNUSABLE_MS, Depth, with_reading
 from courier_async.state.position import MissedChildren, Reading, StreamState, Unusable
 from courier_async.state.sent_rows import key_text
 
-# Of more pages than this, only the oldest and the newest time are kept.
+# If there are more, those met within half a month of each other are joined.
 _MOST_UNUSABLE: Final = 24
 # A shorter listing without an order may look newest first by chance.
 _FEWEST_PAGES: Final = 10
@@ -92,9 +92,21 @@ def with_unusable(known: tuple[Unusable, ...], met: Unusable) -> tuple[Unusable,
             continue
         if met.met_at - span.met_at <= UNUSABLE_MS // 2:
             return (*known[:index], _joined(span, met), *known[index + 1 :])
-        if met.time >= span.time or met.newest <= span.newest:
+        if met.newest <= span.met_at + HOUR_MS:
+            # All of the page was there by then, so this is what was met then.
             return known
-    return (*known, met) if len(known) < _MOST_UNUSABLE else (reduce(_joined, known, met),)
+    return (*known, met) if len(known) < _MOST_UNUSABLE else _by_half_months((*known, met))
+
+
+def _by_half_months(spans: tuple[Unusable, ...]) -> tuple[Unusable, ...]:
+    """Joins the spans that were first met within half a month of each other."""
+    joined: list[Unusable] = []
+    for span in sorted(spans, key=lambda span: span.met_at):
+        if joined and span.met_at - joined[-1].met_at <= UNUSABLE_MS // 2:
+            joined[-1] = _joined(joined[-1], span)
+        else:
+            joined.append(span)
+    return tuple(joined[-_MOST_UNUSABLE:])
 
 
 def _overlap(one: Unusable, other: Unusable) -> bool:

@@ -10,7 +10,7 @@ from courier_async.catalog.stream import HOUR_MS, Stream
 from courier_async.reading.judge import JudgedPage
 from courier_async.reading.lane import LiveLane
 from courier_async.reading.outcome import with_unusable
-from courier_async.state.position import LATEST, StreamState, Unusable
+from courier_async.state.position import StreamState, Unusable
 
 
 class UnusableRecords:
@@ -41,22 +41,25 @@ class UnusableRecords:
         time = min([moment for moment in times if moment is not None], default=now)
         # The page lies below what the lane has certainly read, give or take an hour.
         above = lane.saved.begins_at if lane.saved.oldest is None else lane.saved.oldest
-        newest = LATEST if above is None else max(above, page.newest or 0) + HOUR_MS
-        span = Unusable(time, now, max(time, newest))
+        newest = max(now if above is None else above, page.newest or 0, time) + HOUR_MS
+        span = Unusable(time, now, newest)
         self.met = with_unusable(self.met, span)
         self._known = with_unusable(self._known, span)
         # If the sync dies before the next page arrives, there is no bound at all.
-        spans = with_unusable(self._known, Unusable(0, now)) if self._unbounded else self._known
+        spans = with_unusable(self._known, _anywhere(now)) if self._unbounded else self._known
         return replace(state, unusable=spans)
 
     def without_order(self, state: StreamState, now: int) -> StreamState:
         """Returns the state after a walk without an order, in which neighbours bound no time."""
         if not self.met or not self._has_times:
             return state
-        span = Unusable(0, now)
-        self.met = (span,)
-        return replace(state, unusable=with_unusable(state.unusable, span))
+        self.met = (_anywhere(now),)
+        return replace(state, unusable=with_unusable(state.unusable, _anywhere(now)))
 
     def bounded(self, state: StreamState) -> StreamState:
         """Returns the state once no further page is expected to bound a time."""
         return replace(state, unusable=self._known)
+
+
+def _anywhere(now: int) -> Unusable:
+    return Unusable(0, now, now + HOUR_MS)

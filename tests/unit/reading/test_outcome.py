@@ -239,18 +239,22 @@ def test_a_record_that_never_becomes_usable_gets_no_more_days_on_other_pages(
 
 def test_one_that_came_long_after_another_was_met_has_days_of_its_own() -> None:
     known = (unusable_between(5, 4),)
-    for days in ((3, 2), (7, 6), (90, 0)):
+    # The last one is on a page that also holds what came after the other was met.
+    for days in ((3, 2), (7, 6), (5, -1)):
         later = unusable_between(*days, met_day=16)
         assert with_unusable(known, later) == (*known, later)
 
 
-def test_of_too_many_pages_the_oldest_and_the_newest_time_are_kept() -> None:
+def test_of_too_many_pages_those_met_within_half_a_month_are_joined() -> None:
     known: tuple[Unusable, ...] = ()
     for day in range(24):
-        known = with_unusable(known, unusable_between(60 - day, 59.5 - day))
+        known = with_unusable(known, unusable_between(60 - day, 59.5 - day, met_day=day))
     assert len(known) == 24
-    last = unusable_between(3, 2, met_day=20)
-    assert with_unusable(known, last) == (unusable_between(60, 2, met_day=20),)
+    joined = with_unusable(known, unusable_between(3, 2, met_day=24))
+    assert joined == (
+        unusable_between(60, 44.5, met_day=0),
+        unusable_between(44, 2, met_day=16),
+    )
 
 
 def test_a_walk_narrows_the_places_that_it_has_read_again() -> None:

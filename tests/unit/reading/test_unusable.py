@@ -35,14 +35,19 @@ def hours(age: int) -> int:
     return NOW - age * HOUR_MS
 
 
+def met(time: int) -> Unusable:
+    """On a first page, which may hold anything up to now."""
+    return Unusable(time, NOW, NOW + HOUR_MS)
+
+
 def test_in_a_walk_without_an_order_their_neighbours_bound_no_time() -> None:
     unusable = records()
     assert unusable.without_order(READ, NOW) == READ
     state = unusable.note(a_lane(), page(1, 2, unusable=1), READ, NOW)
-    assert state.unusable == (Unusable(hours(2), NOW),)
+    assert state.unusable == (met(hours(2)),)
     state = unusable.without_order(state, NOW)
-    assert state.unusable == (Unusable(0, NOW),)
-    assert unusable.met == (Unusable(0, NOW),)
+    assert state.unusable == (met(0),)
+    assert unusable.met == (met(0),)
 
 
 def test_pages_without_such_records_are_of_no_concern() -> None:
@@ -55,41 +60,41 @@ def test_pages_without_such_records_are_of_no_concern() -> None:
 def test_one_among_others_is_as_old_as_the_oldest_of_its_page() -> None:
     unusable, lane = records(), a_lane()
     state = unusable.note(lane, page(1, 5, 3, unusable=1), READ, NOW)
-    assert state == StreamState(read_at=1, unusable=(Unusable(hours(5), NOW),))
-    assert unusable.met == (Unusable(hours(5), NOW),)
+    assert state == StreamState(read_at=1, unusable=(met(hours(5)),))
+    assert unusable.met == (met(hours(5)),)
     # The next page has nothing to bound.
     assert not unusable.affects(lane, page(9))
     # The oldest time is kept, and the time when the first was met.
     for age in (6, 4):
-        state = unusable.note(lane, page(age, unusable=1), state, NOW + 1)
-    assert state.unusable == (Unusable(hours(6), NOW),)
-    assert unusable.met == (Unusable(hours(6), NOW),)
+        state = unusable.note(lane, page(age, unusable=1), state, NOW)
+    assert state.unusable == (met(hours(6)),)
+    assert unusable.met == (met(hours(6)),)
 
 
 def test_one_that_comes_last_is_as_old_as_the_cursor_behind_it() -> None:
     unusable, lane = records(), a_lane()
     told = page(1, unusable=1, ends_unusable=True, next_cursor=message_cursor_at(hours(8)))
-    assert unusable.note(lane, told, READ, NOW).unusable == (Unusable(hours(8), NOW),)
-    assert unusable.met == (Unusable(hours(8), NOW),)
+    assert unusable.note(lane, told, READ, NOW).unusable == (met(hours(8)),)
+    assert unusable.met == (met(hours(8)),)
     assert not unusable.affects(lane, page(9))
 
 
 def test_one_at_the_end_of_the_listing_may_be_of_any_age() -> None:
     last = page(1, unusable=1, ends_unusable=True, next_cursor=None)
-    assert records().note(a_lane(), last, READ, NOW).unusable == (Unusable(0, NOW),)
+    assert records().note(a_lane(), last, READ, NOW).unusable == (met(0),)
 
 
 def test_one_that_comes_last_is_else_bounded_by_the_next_page_of_its_lane() -> None:
     unusable, lane, other = records(), a_lane(), a_lane()
     state = unusable.note(lane, page(2, unusable=1, ends_unusable=True), READ, NOW)
     # If the sync died now, its state would have no bound.
-    assert state.unusable == (Unusable(0, NOW),)
+    assert state.unusable == (met(0),)
     assert not unusable.affects(other, page(3))
     assert not unusable.affects(lane, page())
     assert unusable.affects(lane, page(5, 9))
-    state = unusable.note(lane, page(5, 9), state, NOW + 1)
-    assert state.unusable == (Unusable(hours(5), NOW),)
-    assert unusable.met == (Unusable(hours(5), NOW),)
+    state = unusable.note(lane, page(5, 9), state, NOW)
+    assert state.unusable == (met(hours(5)),)
+    assert unusable.met == (met(hours(5)),)
     assert not unusable.affects(lane, page(10))
 
 
@@ -99,11 +104,11 @@ def test_while_one_lane_waits_for_its_next_page_no_bound_is_known() -> None:
     state = unusable.note(lane, ends, READ, NOW)
     state = unusable.note(other, ends, state, NOW)
     state = unusable.note(lane, page(5), state, NOW)
-    assert state.unusable == (Unusable(0, NOW),)
+    assert state.unusable == (met(0),)
     # A walk that has ended no longer waits for any of them.
-    assert unusable.bounded(state).unusable == (Unusable(hours(5), NOW),)
+    assert unusable.bounded(state).unusable == (met(hours(5)),)
     state = unusable.note(other, page(4), state, NOW)
-    assert state.unusable == (Unusable(hours(5), NOW),)
+    assert state.unusable == (met(hours(5)),)
 
 
 def test_a_page_may_bound_the_one_before_it_and_end_with_another() -> None:
@@ -112,20 +117,20 @@ def test_a_page_may_bound_the_one_before_it_and_end_with_another() -> None:
     state = unusable.note(lane, ends, READ, NOW)
     state = unusable.note(lane, page(5, 7, unusable=1, ends_unusable=True), state, NOW)
     assert unusable.affects(lane, page(8))
-    assert unusable.bounded(state).unusable == (Unusable(hours(7), NOW),)
+    assert unusable.bounded(state).unusable == (met(hours(7)),)
 
 
 def test_what_an_earlier_sync_has_met_is_kept() -> None:
-    met = Unusable(hours(50), NOW - DAY_MS)
-    unusable = records(saved=(met,))
-    assert unusable.bounded(READ).unusable == (met,)
+    known = Unusable(hours(50), NOW - DAY_MS)
+    unusable = records(saved=(known,))
+    assert unusable.bounded(READ).unusable == (known,)
     state = unusable.note(a_lane(), page(2, unusable=1), READ, NOW)
-    assert state.unusable == (met,)
-    assert unusable.met == (Unusable(hours(2), NOW),)
+    assert state.unusable == (known,)
+    assert unusable.met == (met(hours(2)),)
 
 
 def test_of_a_stream_without_times_they_may_be_as_young_as_now() -> None:
     unusable, lane = records("list"), a_lane()
     ends = judged(["a"], unusable=1, ends_unusable=True)
-    assert unusable.note(lane, ends, READ, NOW).unusable == (Unusable(NOW, NOW),)
+    assert unusable.note(lane, ends, READ, NOW).unusable == (met(NOW),)
     assert not unusable.affects(lane, judged(["b"]))

@@ -1,0 +1,147 @@
+"""Audit events that are null for a while land, whatever else stays null for good."""
+
+import asyncio
+import json
+from base64 import b64decode, b64encode
+from datetime import UTC, datetime
+from email.utils import formatdate
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from courier_async.api.memory import Hold
+from courier_async.api.transport import Answer
+from courier_async.catalog.stream import DAY_MS
+from courier_async.catalog.streams import BY_TABLE
+from courier_async.sync import run
+from tests.support.harness import Sink, copied, settings
+from tests.support.message_listing import Inline
+from tests.support.virtual_time import run_virtual
+
+START_MS = 1_786_700_000_000
+FOR_GOOD = 10**15
+_PAGE = 10
+
+
+class Trail:
+    """A transport. Lists events, newest first; some are null until a given time."""
+
+    def __init__(self, *, days: int, per_day: int) -> None:
+        self.now_ms = START_MS - days * DAY_MS
+        self.events: dict[tuple[int, str], dict[str, Any]] = {}
+        self._null_until: dict[str, int] = {}
+        self.pages = 0
+        for _ in range(days):
+            self.now_ms += DAY_MS
+            self.add(per_day)
+
+    def add(self, count: int = 1, *, null_days: float | None = None) -> str:
+        """Adds events of the day before now; the newest is null for some days."""
+        name = ""
+        for number in range(count):
+            at = self.now_ms - DAY_MS + DAY_MS * (number + 1) // (count + 1)
+            name = f"E{len(self.events):06d}"
+            text = datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec="milliseconds")
+            self.events[at, name] = {"auditEventId": name, "timestamp": text}
+        if null_days is not None:
+            self._null_until[name] = self.now_ms + round(null_days * DAY_MS)
+        return name
+
+    async def get(self, path_and_query: str, hold: Hold) -> Answer:
+        await asyncio.sleep(0.1)
+        self.pages += 1
+        places = sorted(self.events, reverse=True)
+        (cursor,) = parse_qs(urlsplit(path_and_query).query).get("cursor", [""])
+        if cursor:
+            time, name = b64decode(cursor).decode().split("|")
+            places = [place for place in places if place < (int(time), name)]
+        page = places[:_PAGE]
+        is_null = [self._null_until.get(name, 0) > self.now_ms for _, name in page]
+        results = [None if null else self.events[p] for p, null in zip(page, is_null, strict=True)]
+        more = len(places) > _PAGE
+        leads_on = b64encode(f"{page[-1][0]}|{page[-1][1]}".encode()).decode() if more else None
+        packed = json.dumps({"results": results, "paging": {"more": more, "cursor": leads_on}})
+        await hold.grow_to(len(packed))
+        date = formatdate(self.now_ms // 1000, usegmt=True)
+        return Answer(200, {"date": date}, packed.encode())
+
+
+class Destination:
+    def __init__(self, trail: Trail) -> None:
+        self.trail = trail
+        self.state: dict[str, Any] = {}
+        self.landed: set[str] = set()
+        self.sync()
+
+    def sync(self) -> int:
+        """Runs one sync and returns how many pages it has read."""
+        sink, before = Sink(), self.trail.pages
+        streams = (BY_TABLE["audit_event"],)
+        running = run(
+            settings(streams=streams),
+            copied(self.state),
+            sink,
+            transport=self.trail,
+            worker=Inline(),
+        )
+        run_virtual(running)
+        self.state = sink.last_state() or self.state
+        self.landed |= {row["audit_event_id"] for row in sink.sent("audit_event")}
+        return self.trail.pages - before
+
+    @property
+    def missing(self) -> set[str]:
+        return {event["auditEventId"] for event in self.trail.events.values()} - self.landed
+
+    def days(self, count: int, *, per_day: int, null_days: float | None = None) -> list[int]:
+        """Runs a sync a day and returns the pages that each has read."""
+        pages = []
+        for _ in range(count):
+            self.trail.now_ms += DAY_MS
+            self.trail.add(per_day, null_days=null_days)
+            pages.append(self.sync())
+        return pages
+
+
+def test_long_after_one_that_stayed_null_on_the_first_page_a_later_one_lands() -> None:
+    trail = Trail(days=200, per_day=1)
+    destination = Destination(trail)
+    trail.now_ms += DAY_MS
+    lasting = trail.add(null_days=FOR_GOOD)
+    for _ in range(60):
+        trail.now_ms += DAY_MS
+        destination.sync()
+    destination.days(30, per_day=1)
+    trail.now_ms += DAY_MS
+    trail.add(null_days=5)
+    destination.sync()
+    destination.days(20, per_day=30)
+    assert destination.missing == {lasting}
+
+
+def test_each_event_that_is_null_for_some_days_lands_though_every_day_brings_another() -> None:
+    destination = Destination(Trail(days=20, per_day=24))
+    destination.days(50, per_day=24, null_days=5)
+    destination.days(6, per_day=1)
+    assert not destination.missing
+
+
+def test_one_on_the_page_of_another_that_stays_null_lands_in_time() -> None:
+    trail = Trail(days=200, per_day=1)
+    destination = Destination(trail)
+    trail.now_ms += DAY_MS
+    lasting = trail.add(null_days=FOR_GOOD)
+    for day in range(1, 22):
+        trail.now_ms += DAY_MS
+        if day % 5 == 0:
+            trail.add(null_days=14 if day == 20 else None)
+        destination.sync()
+    destination.days(28, per_day=30)
+    assert destination.missing == {lasting}
+
+
+def test_the_cost_levels_off_though_one_event_a_day_stays_null_for_good() -> None:
+    trail = Trail(days=20, per_day=60)
+    destination = Destination(trail)
+    destination.days(45, per_day=60, null_days=FOR_GOOD / DAY_MS)
+    # Forty-five days at six pages, and once more those with a null.
+    assert max(destination.days(20, per_day=60, null_days=FOR_GOOD / DAY_MS)) < 400
