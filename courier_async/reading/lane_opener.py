@@ -82,6 +82,6 @@ class LaneOpener:
         cursor = self._stream.cursor_at(begins_at)
         saved = Lane(started_at=self._clock.start, cursor=cursor, begins_at=begins_at)
         lane = LiveLane(saved, opened=False)
-        self._lanes.insert(lane)
+        self._lanes.insert_made_up(lane)
         self._course.lanes_begun += 1
         self._fetches.start(lane, cursor, yields=True)

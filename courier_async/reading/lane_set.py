@@ -110,13 +110,13 @@ class LaneSet:
         self._lanes.insert(0, self._with_floor(head))
         self._set_targets()
 
-    def insert(self, lane: LiveLane) -> None:
-        """Inserts a lane that begins at a made-up cursor, in order of time."""
-        self.restore(self._with_floor(lane))
+    def insert_made_up(self, lane: LiveLane) -> None:
+        """Inserts a lane that begins at a made-up cursor."""
+        self.insert(self._with_floor(lane))
         lane.target = self._plan.bound
         self.unopened += 1
 
-    def restore(self, lane: LiveLane) -> None:
+    def insert(self, lane: LiveLane) -> None:
         """Inserts a lane below the head, in order of time."""
         index = 1
         while index < len(self._lanes) and _top(self._lanes[index]) > _top(lane):

@@ -104,7 +104,7 @@ class Renewals:
             is_recent = since is None or now - since < DAY_MS
             if is_recent and min(read, default=now) > lane.place + aged_ms:
                 lane.saved = replace(saved, contradicted_at=min(since or now, now))
-                self._lanes.restore(lane)
+                self._lanes.insert(lane)
         self._dropped.clear()
 
     def _renew(self, lane: LiveLane, error: CourierError) -> list[Notice]:

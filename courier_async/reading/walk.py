@@ -309,8 +309,9 @@ class Walk:
             if self._checks.must_check_first(head, is_ordered=self._course.may_stop):
                 return outputs
             if self._waits_below(head):
-                # Lanes that contradict the end may have been restored, and must be saved.
-                return [*outputs, Batch(stream=self._stream, state=self._saved())]
+                # The lanes that contradict an end may have been restored, and must be saved.
+                state = [Batch(stream=self._stream, state=self._saved())] if head.stuck else []
+                return [*outputs, *state]
         self._lanes.drop_below(head)
         self._over = True
         self.complete = head.ended and not self._is_rest

@@ -95,7 +95,7 @@ def test_lanes_that_open_too_late_to_be_met_prove_nothing_against_made_up_cursor
         begins_at = NOW_MS - (first_hour + 5) * HOUR_MS
         cursor = message_cursor_at(begins_at)
         lane = LiveLane(Lane(started_at=NOW_MS, begins_at=begins_at, cursor=cursor), opened=False)
-        lanes.insert(lane)
+        lanes.insert_made_up(lane)
         read(head, range(first_hour, first_hour + 10))
         assert not course.is_of_use(lane, page_of_hours(range(first_hour + 5, first_hour + 15)))
         assert lane.dropped

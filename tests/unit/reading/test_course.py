@@ -51,7 +51,7 @@ class Walked:
     def pass_one(self, first_hour: int) -> None:
         begins_at = NOW - first_hour * HOUR_MS
         lower = LiveLane(Lane(started_at=NOW, cursor="c", begins_at=begins_at), opened=False)
-        self.lanes.insert(lower)
+        self.lanes.insert_made_up(lower)
         elsewhere = page_of_hours(first_hour)
         elsewhere.keys = [(f"other {first_hour} {key[0]}",) for key in elsewhere.keys]
         self.read(lower, elsewhere)

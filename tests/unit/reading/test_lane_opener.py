@@ -76,7 +76,7 @@ class Opened:
             begins_at = TOP_MS - number * step_ms
             lane = LiveLane(Lane(started_at=START, cursor="d", begins_at=begins_at))
             lane.note_density(self.page(begins_at, begins_at - HOUR_MS))
-            self.lanes.insert(lane)
+            self.lanes.insert_made_up(lane)
             self.lanes.unopened -= 1
 
 

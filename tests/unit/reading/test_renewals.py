@@ -225,7 +225,7 @@ def test_a_lane_that_was_replaced_and_goes_on_or_is_no_more_is_left_alone(state:
 def test_a_made_up_lane_that_fails_waits_until_a_cursor_of_the_servers_own_is_answered() -> None:
     renewed = Renewed(held_probe())
     lane = LiveLane(Lane(started_at=NOW, cursor="made up", begins_at=NOW - HOUR_MS))
-    renewed.lanes.insert(lane)
+    renewed.lanes.insert_made_up(lane)
     assert renewed.fail(lane) == []
     assert lane.stuck
     assert renewed.renewals.failed_lanes == [lane]
