@@ -386,17 +386,23 @@ async def test_children_go_with_their_parents_row(house: House) -> None:
     assert house.tables.rows[house.parent] == expected(house.account, house.parent)
 
 
-@pytest.mark.parametrize("crash_at", range(4, 20))
-async def test_children_go_with_their_parents_row_though_the_sync_that_deletes_it_dies(
-    crash_at: int,
-) -> None:
-    house = House(children_refresh_hours=720.0)
+async def die_deleting(house: House, crash_at: int) -> str:
+    """Deletes a list, and returns its id once the sync that was to delete its row has died."""
     await house.sync()
     gone = house.parent_with_children()
     house.account.delete("list", gone)
     await house.sync()
     with contextlib.suppress(Crash, SyncFailed):
         await house.sync(sink=Sink(crash_at))
+    return gone
+
+
+@pytest.mark.parametrize("crash_at", range(4, 20))
+async def test_children_go_with_their_parents_row_though_the_sync_that_deletes_it_dies(
+    crash_at: int,
+) -> None:
+    house = House(children_refresh_hours=720.0)
+    gone = await die_deleting(house, crash_at)
     kept = dict(house.tables.rows[house.child])
     await house.sync(capture_deletes=False)
     assert house.tables.rows[house.child] == kept
@@ -411,12 +417,7 @@ async def test_children_of_a_parent_restored_after_the_sync_that_deletes_it_died
 ) -> None:
     # No checkpoint separates the children's deletes from the parent's.
     house = House(children_refresh_hours=720.0, checkpoint_interval_seconds=60.0)
-    await house.sync()
-    gone = house.parent_with_children()
-    house.account.delete("list", gone)
-    await house.sync()
-    with contextlib.suppress(Crash, SyncFailed):
-        await house.sync(sink=Sink(crash_at))
+    gone = await die_deleting(house, crash_at)
     house.account.restore("list", gone)
     await house.sync()
     assert house.is_equal()
@@ -565,6 +566,13 @@ async def test_a_table_that_refuses_every_listed_parent_fails_without_asking_for
         before = house.api.traffic.by_stream[house.child]
         await house.fails("Courier answered 400")
         assert house.api.traffic.by_stream[house.child] - before < 100
+
+
+async def test_a_table_that_refuses_every_parent_from_the_start_fails_after_a_few() -> None:
+    house = House("tenant", sizes={"tenant": 300, "tenant_user": 1})
+    house.rules({"stream": house.child, "status": 400})
+    await house.fails("Courier answered 400")
+    assert house.api.traffic.by_stream[house.child] < 60
 
 
 async def test_a_listed_parent_that_is_unknown_once_is_read_in_the_next_sync() -> None:
@@ -840,12 +848,3 @@ def changes_of(house: House) -> list[Callable[[], Any]]:
         lambda: account.add(house.parent, 1),
         delete_during_reading,
     ]
-
-
-async def test_a_table_that_refuses_every_parent_from_the_start_fails_after_a_few_requests() -> (
-    None
-):
-    house = House("tenant", sizes={"tenant": 300, "tenant_user": 1})
-    house.rules({"stream": house.child, "status": 400})
-    await house.fails("Courier answered 400")
-    assert house.api.traffic.by_stream[house.child] < 60

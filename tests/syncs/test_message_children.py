@@ -25,8 +25,9 @@ CHILDREN = ("message_provider", "message_event")
 class House:
     """An account of messages with both tables of their children, and the rows landed so far."""
 
-    def __init__(self, messages: int = 60, **changes: Any) -> None:
-        self.account = Account(seed=7, sizes={"message": messages}, now_ms=NOW_MS)
+    def __init__(self, messages: int = 60, *, span_days: float = 30.0, **changes: Any) -> None:
+        sizes = {"message": messages}
+        self.account = Account(seed=7, sizes=sizes, now_ms=NOW_MS, span_days=span_days)
         self.api = FakeApi(self.account, Options())
         self.tables = Tables()
         self.state: dict[str, Any] = {}
@@ -176,9 +177,7 @@ async def with_missed_children(
     """
     monkeypatch.setattr(children_due, "MOST_DUE", 20)
     monkeypatch.setattr(sent_rows, "MOST_MESSAGES", 50)
-    house = House(**changes)
-    house.account = Account(seed=7, sizes={"message": 400}, now_ms=NOW_MS, span_days=span_days)
-    house.api = FakeApi(house.account, Options())
+    house = House(400, span_days=span_days, **changes)
     house.rules({"stream": "message_event", "status": 500, "times": 20})
     with pytest.raises(SyncFailed, match="message_event"):
         await house.sync()
@@ -274,9 +273,7 @@ async def test_the_events_of_a_message_that_fails_land_though_it_is_soon_forgott
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(sent_rows, "MOST_MESSAGES", 50)
-    house = House()
-    house.account = Account(seed=7, sizes={"message": 40}, now_ms=NOW_MS, span_days=2)
-    house.api = FakeApi(house.account, Options())
+    house = House(40, span_days=2)
     for hours in (0, 3):
         await house.sync(hours=hours)
     now = house.account.now_ms()
@@ -301,9 +298,7 @@ async def test_the_events_of_a_message_that_fails_land_though_it_is_soon_forgott
 
 
 async def test_the_children_of_an_old_message_opened_just_before_the_first_sync_land() -> None:
-    house = House()
-    house.account = Account(seed=7, sizes={"message": 400}, now_ms=NOW_MS, span_days=80)
-    house.api = FakeApi(house.account, Options())
+    house = House(400, span_days=80)
     now = house.account.now_ms()
     old = [m for m in house.account.truth("message") if now - m["enqueued"] > 1440 * HOUR_MS]
     house.account.edit("message", old[5]["id"], status="OPENED", opened=now)
@@ -587,34 +582,38 @@ class WithNulls:
         return replace(reply, body=json.dumps(body).encode())
 
 
+def with_nulls(house: House) -> tuple[WithNulls, list[str]]:
+    """Lets a house's API list messages as null; returns it and their ids, newest first."""
+    house.api = api = WithNulls(house.api)  # type: ignore[assignment]
+    messages = sorted(house.account.truth("message"), key=lambda m: -m["enqueued"])
+    return api, [message["id"] for message in messages]
+
+
 @pytest.mark.parametrize("earlier", ["none", "once", "for weeks"])
 async def test_the_events_of_a_message_that_was_null_land_though_another_was_null_before(
     monkeypatch: pytest.MonkeyPatch, earlier: str
 ) -> None:
     monkeypatch.setattr(sent_rows, "MOST_MESSAGES", 50)
-    house = House()
-    house.account = Account(seed=7, sizes={"message": 200}, now_ms=NOW_MS, span_days=10)
-    api = WithNulls(FakeApi(house.account, Options()))
-    house.api = api  # type: ignore[assignment]
-    ids = [m["id"] for m in sorted(house.account.truth("message"), key=lambda m: -m["enqueued"])]
+    house = House(200, span_days=10)
+    nulls, ids = with_nulls(house)
     await house.sync()
-    api.ids = {ids[150]} if earlier != "none" else set()
+    nulls.ids = {ids[150]} if earlier != "none" else set()
     await house.sync(hours=96)
-    lasting = api.ids if earlier == "for weeks" else set()
+    lasting = nulls.ids if earlier == "for weeks" else set()
     # Some messages change, and are null when they are next read.
     changed = set(house.account.progress_messages(40, newest=140))
     affected = [id_ for id_ in ids[60:140] if id_ in changed][::4]
     assert affected
-    api.ids = lasting | {*affected}
+    nulls.ids = lasting | {*affected}
     await house.sync(hours=27)
-    api.ids = lasting
+    nulls.ids = lasting
     asked = 0
     for _ in range(20):
         asked = house.requests()
         await house.sync(hours=24)
     # Of the others, only those around a message that is still null are asked for.
     assert house.requests() - asked < 100
-    api.ids = set()
+    nulls.ids = set()
     for _ in range(15):
         await house.sync(hours=24)
     assert house.is_equal()
@@ -642,20 +641,17 @@ async def test_what_lies_above_a_later_sync_since_is_asked_for_once_for_missed_c
     assert house.is_equal()
 
 
-@pytest.mark.parametrize("nulls", [1, 2])
+@pytest.mark.parametrize("count", [1, 2])
 async def test_the_children_of_messages_between_two_that_stay_null_are_not_read_each_day(
-    monkeypatch: pytest.MonkeyPatch, nulls: int
+    monkeypatch: pytest.MonkeyPatch, count: int
 ) -> None:
     monkeypatch.setattr(sent_rows, "MOST_MESSAGES", 50)
-    house = House()
-    house.account = Account(seed=7, sizes={"message": 400}, now_ms=NOW_MS, span_days=20)
-    api = WithNulls(FakeApi(house.account, Options()))
-    house.api = api  # type: ignore[assignment]
-    ids = [m["id"] for m in sorted(house.account.truth("message"), key=lambda m: -m["enqueued"])]
-    api.ids = {*[ids[60], ids[380]][:nulls]}
+    house = House(400, span_days=20)
+    nulls, ids = with_nulls(house)
+    nulls.ids = {*[ids[60], ids[380]][:count]}
     await house.sync()
     for _ in range(12):
         asked = house.requests()
         await house.sync(hours=24.5)
         # Some forty messages around each of them, with two tables of children.
-        assert house.requests() - asked <= nulls * 100
+        assert house.requests() - asked <= count * 100
