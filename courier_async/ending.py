@@ -57,13 +57,9 @@ def _all_denied(endings: Endings) -> list[Denied | AccessLost]:
     """Returns the denials if every stream is denied. Ignores children: they request nothing."""
     own = [ending for table, ending in endings.items() if BY_TABLE[table].parent is None]
     # A 404 for a stream that was readable before says nothing about the key.
-    denials = [
-        ending
-        for ending in own
-        if isinstance(ending, Denied)
-        or (isinstance(ending, AccessLost) and ending.status in (402, 403))
-    ]
-    return denials if len(denials) == len(own) else []
+    denials = [e for e in own if isinstance(e, Denied | AccessLost)]
+    is_lost = any(isinstance(e, AccessLost) and e.status == 404 for e in denials)
+    return denials if len(denials) == len(own) and not is_lost else []
 
 
 def raise_if_failed(endings: Endings, refusal: KeyRefused | None) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from difflib import get_close_matches
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -15,7 +15,6 @@ from yarl import URL
 from courier_async.catalog.stream import DAY_MS, HOUR_MS, Stream
 from courier_async.catalog.streams import ALL, BY_TABLE, STREAMS
 
-PLACEHOLDER: Final = "<YOUR_COURIER_API_KEY>"
 # Presets of Courier's own client SDKs.
 REGIONS: Final = {"us": "https://api.courier.com", "eu": "https://api.eu.courier.com"}
 # Values of `streams` that stand for several tables.
@@ -190,7 +189,11 @@ def _base_url(name: str, text: str) -> str:
         raise ValueError(
             f"{name} must not contain a user name, password, query or space. {allowed}"
         )
-    if not host or not _is_host(host) or parts.scheme not in ("https", "http"):
+    if (
+        not host
+        or not (_ip(host) or _HOST_NAME.fullmatch(host))
+        or parts.scheme not in ("https", "http")
+    ):
         raise ValueError(f"{name} is {text!r}, which is not a full web address. {allowed}")
     if parts.scheme == "http" and not _is_loopback(host):
         raise ValueError(f"{name} is {text!r}: the key would be sent unencrypted. {allowed}")
@@ -203,22 +206,16 @@ def _region(name: str, text: str) -> str:
     return text.lower()
 
 
-def _is_host(host: str) -> bool:
-    """Whether this is an IP address or can be a host's name."""
+def _ip(host: str) -> IPv4Address | IPv6Address | None:
     try:
-        ip_address(host)
+        return ip_address(host)
     except ValueError:
-        return _HOST_NAME.fullmatch(host) is not None
-    return True
+        return None
 
 
 def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
+    ip = _ip(host)
+    return host == "localhost" or (ip is not None and ip.is_loopback)
 
 
 def _streams(name: str, text: str) -> tuple[Stream, ...]:

@@ -38,7 +38,7 @@ class Failed:
     """A failure that a retry may fix. reason: what failed. advice: what to do if it persists.
 
     refusal: what the failure means if it persists; None: that Courier is unavailable.
-    is_stale: the request was lost with a connection kept from an earlier one.
+    is_stale: a connection kept from an earlier request was closed.
     """
 
     reason: str

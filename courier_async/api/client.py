@@ -156,10 +156,7 @@ class CourierClient:
         return outcome
 
     async def _reply_or_failure(self, request: _Request) -> Reply | Failed | Refused:
-        """Repeats the request while it meets a limit, and once each after two stray failures.
-
-        These are a 401 after the key was accepted, and the loss of a connection that was kept.
-        """
+        """Repeats the request while limited, and once after a stray 401 or a lost connection."""
         asked_again, was_stale = False, False
         met, answers = _LimitsMet(), self._refusals.answers
         while True:

@@ -1,4 +1,4 @@
-"""Decodes Courier's JSON to Python objects, exact to the last digit, and encodes it again.
+"""Decodes Courier's JSON to Python objects, exact to the last digit.
 
 The standard library decodes what msgspec cannot: lone surrogates, NaN and Infinity, and integers
 of thousands of digits.
@@ -37,17 +37,6 @@ def decode(body: bytes) -> Any:
         raise ValueError("nested too deeply") from None
 
 
-def encode_sorted(value: Any) -> bytes:
-    """Returns the same bytes for the same JSON, whatever the order of its keys.
-
-    Raises ValueError if it holds a lone surrogate or is nested too deeply.
-    """
-    try:
-        return _ENCODER.encode(value)
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
-
-
 def _float_or_text(number: str) -> float | str:
     """Returns the number, or its text if a double would change it."""
     value = float(number)
@@ -82,4 +71,3 @@ def _without_surrogates(value: Any) -> Any:
 
 
 _DECODER: Final = msgspec.json.Decoder(float_hook=_float_or_text)
-_ENCODER: Final = msgspec.json.Encoder(order="deterministic")

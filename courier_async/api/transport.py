@@ -41,7 +41,7 @@ class Answer(msgspec.Struct, frozen=True):
 class ConnectionTrouble(Exception):
     """No complete response arrived. The text says why and is safe to show; a retry may help.
 
-    is_stale: a connection kept from an earlier request was closed, often for being idle too long.
+    is_stale: a connection kept from an earlier request was closed.
     """
 
     def __init__(self, text: str, advice: str = COURIER_ADVICE, *, is_stale: bool = False) -> None:
@@ -117,7 +117,7 @@ class HttpTransport:
     async def get(self, path_and_query: str, hold: Hold) -> Answer:
         """Sends one GET and follows no redirect, which would take the key to its target."""
         url = URL(self._base_url + path_and_query, encoded=True)
-        # If aiohttp keeps connections, it reuses one, which the server may have closed meanwhile.
+        # aiohttp reuses a kept connection, which the server may have closed.
         is_reused = bool(self._connector._conns)
         refusal: Answer | None = None
         try:

@@ -83,17 +83,14 @@ def with_given_up(state: StreamState, reading: Reading, depth: Depth) -> StreamS
 
 
 def with_unusable(known: tuple[Unusable, ...], met: Unusable) -> tuple[Unusable, ...]:
-    """Returns where unusable records may lie, once a page has been met that holds some.
-
-    A record that never becomes usable gets no more days, though pages begin elsewhere each time.
-    """
+    """Returns where unusable records may lie after a further page that holds some."""
     for index, span in enumerate(known):
         if not _overlap(span, met):
             continue
         if met.met_at - span.met_at <= UNUSABLE_MS // 2:
             return (*known[:index], _joined(span, met), *known[index + 1 :])
         if met.newest <= span.met_at + HOUR_MS:
-            # All of the page was there by then, so this is what was met then.
+            # The page was there by then: a record that stays unusable gets no more days.
             return known
     return (*known, met) if len(known) < _MOST_UNUSABLE else _by_half_months((*known, met))
 

@@ -97,7 +97,7 @@ class Renewals:
         # The last page alone may hold a single record with an odd time, or none.
         read = [time for time in (head.lowest_ms, head.saved.oldest) if time is not None]
         for saved in self._dropped:
-            lane = LiveLane(saved, stuck=True, is_saved_cursor=True, is_resumed=True)
+            lane = LiveLane(saved, stuck=True)
             # What lay at the end of the listing then may have aged out of it since.
             aged_ms = now - saved.started_at + HOUR_MS + (head.page_ms() or 0)
             since = saved.contradicted_at

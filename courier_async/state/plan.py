@@ -18,8 +18,7 @@ from courier_async.state.position import Lane, Reading, StreamState
 INDEX_LAG_MS: Final = 10 * 60 * 1000
 # A place is due when it was last read longer ago than its age divided by this.
 _AGE_PER_WAIT: Final = 4
-# A sync that begins a few seconds late reads no more than one that begins on time: a quarter of an
-# hour, for example, is both a common interval between syncs and a quarter of an age.
+# A sync that begins this late reads no more: intervals between syncs are often quarters of ages.
 _LATE_START_MS: Final = 10_000
 _MOST_READINGS: Final = 24
 # What is younger is never closed, whatever the lookback: a message may show this late.
@@ -137,15 +136,7 @@ def trusted(state: StreamState, now: int) -> StreamState:
         else _replace(lane, started_at=min(now, state.watermark or lane.newest or 0))
         for lane in state.lanes
     ]
-    missed = state.children_missed
-    if missed is not None:
-        missed = missed._replace(met_at=min(missed.met_at, now))
-    return _replace(
-        state,
-        readings=_uncovered_by_later(readings),
-        lanes=tuple(lanes),
-        children_missed=missed,
-    )
+    return _replace(state, readings=_uncovered_by_later(readings), lanes=tuple(lanes))
 
 
 def _bound(state: StreamState, now: int, depth: Depth) -> int:
@@ -215,8 +206,8 @@ def with_reading(
 ) -> tuple[tuple[Reading, ...], int | None]:
     """Returns (readings, closed) after a further span has been read.
 
-    floor: older records are left out. What lies above it and below all readings is not closed: an
-    unfinished lane may have read it earlier than they began.
+    floor: older records are left out. What lies between it and all readings is not closed: an
+    unfinished lane may have read it before.
     """
     kept = list(_uncovered_by_later([*state.readings, reading]))
     closed = _closed(state, lookback_ms)

@@ -67,8 +67,8 @@ class Lane(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Unusable(NamedTuple):
     """Records that could not be stored.
 
-    time: that of the oldest page that held one. met_at: when the first of them was met. newest: no
-    such record has a later time.
+    time: that of the oldest page that held one. met_at: when the first of them was met. newest:
+    their latest possible time.
     """
 
     time: Time
@@ -92,8 +92,8 @@ class Missing(NamedTuple):
 class MissedChildren(NamedTuple):
     """Messages whose children could neither be read nor noted as due.
 
-    time: that of the oldest. met_at: when the last walk that met one began. newest: no such
-    message has a later time.
+    time: that of the oldest. met_at: when the last walk that met one began. newest: their latest
+    possible time.
     """
 
     time: Time

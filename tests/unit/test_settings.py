@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from courier_async.catalog.streams import ALL, BY_TABLE, STREAMS
-from courier_async.settings import OPTIONS, PLACEHOLDER, Settings, unknown_settings
+from courier_async.settings import OPTIONS, Settings, unknown_settings
 
 KEY = "pk_prod_8H4JF2N1A94WJ2MZQ0X3T5V7"
 US, EU = "https://api.courier.com", "https://api.eu.courier.com"
@@ -231,7 +231,7 @@ BAD_KEYS = [
     None,
     "",
     "   ",
-    PLACEHOLDER,
+    "<YOUR_COURIER_API_KEY>",
     f" {PLACEHOLDER}\n",
     "<your key>",
     f" {KEY}",
@@ -264,7 +264,7 @@ def test_a_key_that_cannot_be_one_is_refused_without_being_shown(key: Any) -> No
 @pytest.mark.parametrize(
     "text",
     [
-        PLACEHOLDER,
+        "<YOUR_COURIER_API_KEY>",
         "pk_prod_...",
         "pk_prod_…",
         "...",

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from courier_async.api.decode import decode, encode_sorted
+from courier_async.api.decode import decode
 
 
 @pytest.mark.parametrize("digits", [18, 19, 20, 21, 40, 400, 4_300])
@@ -72,23 +72,6 @@ def test_ordinary_pages_do_not_cost_the_slow_way(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(json, "loads", None)
 
     assert decode(body) == {"results": [record]}
-
-
-def test_equal_json_has_equal_bytes_whatever_the_order_of_its_keys() -> None:
-    one = {"b": [1, {"y": 2, "x": 2**70}], "a": "é"}
-    other = {"a": "é", "b": [1, {"x": 2**70, "y": 2}]}
-    assert encode_sorted(one) == encode_sorted(other)
-    assert encode_sorted(one) != encode_sorted(other | {"a": "e"})
-    assert json.loads(encode_sorted(one)) == one
-
-
-def test_what_cannot_be_encoded_is_a_value_error() -> None:
-    deep: list[Any] = []
-    for _ in range(200_000):
-        deep = [deep]
-    for value in (deep, "\ud800", {"\udfff": 1}):
-        with pytest.raises(ValueError, match=r"."):
-            encode_sorted(value)
 
 
 @pytest.mark.parametrize(
