@@ -241,7 +241,7 @@ class ChildrenReader:
     def _believed(self, end: _End, parents: Parents) -> list[_End]:
         """Returns the ends that count by now: none until a parent could be read."""
         failed_before = self.state.owed.get(end.parent, False)
-        # Once the table has been read, a refusal of a parent that may be deleted does not fail it.
+        # A refusal of a parent that may be deleted does not fail a table that has been read.
         may_be_deleted = self._failures.has_ever_read and self._asks_again(end)
         if not (may_be_deleted or _is_gone(end, parents)):
             self._failures.note(end.error, failed_before=failed_before)

@@ -102,7 +102,7 @@ class Readers:
         parents = self._parents.get(stream.table)
         children = self._children.get(stream.table, [])
         marks = changes.rows.marks if changes.rows is not None else ()
-        # A sync that died may have deleted the children of a missing row that is listed again.
+        # A sync that died may have deleted the children of a row that was missing.
         missing = self._state.of(stream.table).missing
         known = {key[0] for key in marks if key_text(key) not in missing}
 

@@ -94,7 +94,7 @@ class Renewals:
     def restore_below(self, head: LiveLane) -> None:
         """Restores the dropped lanes that have read below the head's end, for a day at most."""
         now = self._clock.start
-        # The last page alone may hold a single record with an odd time, or none.
+        # The last page may be empty, or hold one record with an odd time.
         read = [time for time in (head.lowest_ms, head.saved.oldest) if time is not None]
         for saved in self._dropped:
             lane = LiveLane(saved, stuck=True)

@@ -168,7 +168,7 @@ async def _first_page(
         async with asyncio.timeout(seconds):
             reply = await client.get(target, counts, arrays=stream.identifying_fields)
     except TimeoutError:
-        # Only a limit that another stream has met keeps a request from being sent for so long.
+        # Only a limit keeps a request from being sent for so long.
         if counts.refusals or not counts.requests:
             return Limited(f"Courier still limited requests (429 or 403) after {seconds:.0f} s")
         return Unavailable(f"no usable response within {seconds:.0f} s")

@@ -206,8 +206,7 @@ def with_reading(
 ) -> tuple[tuple[Reading, ...], int | None]:
     """Returns (readings, closed) after a further span has been read.
 
-    floor: older records are left out. What lies between it and all readings is not closed: an
-    unfinished lane may have read it before.
+    floor: older records are left out. What lies above it and below all readings is not closed.
     """
     kept = list(_uncovered_by_later([*state.readings, reading]))
     closed = _closed(state, lookback_ms)

@@ -232,7 +232,7 @@ BAD_KEYS = [
     "",
     "   ",
     "<YOUR_COURIER_API_KEY>",
-    f" {PLACEHOLDER}\n",
+    " <YOUR_COURIER_API_KEY>\n",
     "<your key>",
     f" {KEY}",
     f"{KEY} ",
