@@ -93,6 +93,7 @@ async def _read_and_write(
     readers: Readers, writer: Writer, counts: Mapping[str, Counts], warnings: list[str]
 ) -> None:
     """Runs all readers and the one writer until everything read is written and saved."""
+    failure: Exception | None = None
     try:
         async with asyncio.TaskGroup() as group:
             group.create_task(writer.run())
@@ -106,16 +107,13 @@ async def _read_and_write(
             await writer.queue.put(None)
     except* Exception as group_error:
         # One of our tasks raised, and the group cancelled the rest. The first error is the cause.
-        raise _as_failure(_first(group_error)) from None
+        failure = _first(group_error)
+    # Python 3.11.0 to 3.11.3 wrap what is raised inside `except*`.
+    if failure is not None:
+        raise SyncFailed(str(failure)) if isinstance(failure, OperationFailed) else failure
 
 
-def _as_failure(error: BaseException) -> BaseException:
-    return SyncFailed(str(error)) if isinstance(error, OperationFailed) else error
-
-
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Returns the first leaf; users would otherwise read "unhandled errors in a TaskGroup"."""
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
+def _first(group: ExceptionGroup[Exception]) -> Exception:
+    """Returns the first error: a group's own text says nothing to users."""
+    error = group.exceptions[0]
+    return _first(error) if isinstance(error, ExceptionGroup) else error

@@ -67,8 +67,8 @@ class Readers:
             async with asyncio.TaskGroup() as group:
                 for stream in self._settings.streams:
                     group.create_task(self._read(stream))
-        except* KeyRefused as refusals:
-            self.refusal = _first(refusals)
+        except* KeyRefused:
+            pass
 
     async def _read(self, stream: Stream) -> None:
         counts = self._counts[stream.table]
@@ -84,8 +84,9 @@ class Readers:
             else:
                 await self._read_children(stream, changes)
             ending: CourierError | None = None
-        except KeyRefused:
+        except KeyRefused as refusal:
             counts.outcome = "key refused"
+            self.refusal = refusal
             raise
         except CourierError as error:
             ending = error
@@ -230,8 +231,3 @@ def _ahead_of(parents: Batch, children: list[ChildrenReader], known: set[str]) -
 
 def _is_of_messages(stream: Stream) -> bool:
     return stream.parent is not None and BY_TABLE[stream.parent].changes_late
-
-
-def _first(group: BaseExceptionGroup[KeyRefused]) -> KeyRefused:
-    error = group.exceptions[0]
-    return _first(error) if isinstance(error, BaseExceptionGroup) else error
