@@ -243,7 +243,7 @@ class ChildrenReader:
         failed_before = self.state.owed.get(end.parent, False)
         # A refusal of a parent that may be deleted does not fail a table that has been read.
         may_be_deleted = self._failures.has_ever_read and self._asks_again(end)
-        if not (may_be_deleted or _is_gone(end, parents)):
+        if end.error is None or not (may_be_deleted or parents.is_unlisted(end.parent)):
             self._failures.note(end.error, failed_before=failed_before)
         ends = [*self._held, end]
         self._held = [] if self._failures.has_read else ends
@@ -255,6 +255,9 @@ class ChildrenReader:
         seen = self._seen.pop(parent, set())
         owed = dict(self.state.owed)
         batch = Batch(stream=self._stream)
+        # Where its row is never deleted, a failure would recur in every sync.
+        may_go = self._settings.capture_deletes and parent in parents.known
+        is_kept = parents.is_unlisted(parent) and not may_go
         if error is None or _is_gone(end, parents):
             owed.pop(parent, None)
             if parents.whole and parent not in self._unusable:
@@ -263,7 +266,7 @@ class ChildrenReader:
             # It may have been deleted since it was listed.
             self._unknown += parent in parents.listed
             owed[parent] = True
-        elif is_not_found(error) and not end.was_answered:
+        elif is_kept or (is_not_found(error) and not end.was_answered):
             self._unknown += parent in parents.listed
             owed.pop(parent, None)
         else:

@@ -533,6 +533,29 @@ async def test_many_tenants_deleted_at_once_fail_no_sync() -> None:
     assert house.is_equal()
 
 
+@pytest.mark.parametrize("kept", ["by setting", "too many"])
+@pytest.mark.parametrize("status", [403, 500])
+async def test_deleted_parents_whose_rows_are_kept_fail_no_sync_whatever_they_answer(
+    status: int, kept: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = {"list": 90, "list_subscription": 1}
+    house = House(sizes=sizes, max_retries=0, capture_deletes=kept != "by setting")
+    if kept == "too many":
+        # The children are remembered, the parents are not.
+        children = len(list(house.account.truth(house.child)))
+        assert children < len(house.ids)
+        monkeypatch.setattr("courier_async.state.sent_rows.MOST_ROWS", children)
+    await house.sync()
+    landed = dict(house.tables.rows[house.child])
+    gone = sorted({key.split("\t")[0] for key in landed})[:25]
+    for one in gone:
+        house.account.delete("list", one)
+    house.rules(*({"stream": house.child, "parent": one, "status": status} for one in gone))
+    for _ in range(3):
+        await house.sync()
+    assert house.tables.rows[house.child] == landed
+
+
 async def test_many_deleted_tenants_whose_rows_are_kept_fail_no_round() -> None:
     house = House("tenant", sizes={"tenant": 60}, capture_deletes=False)
     await house.sync()
