@@ -26,20 +26,24 @@ _FEW_PAGES: Final = 3
 class JudgedPage(msgspec.Struct, kw_only=True):
     """The records of a page that can be stored, with their keys and times, in order.
 
-    times: epoch milliseconds; None if unreadable. unusable: how many records are left out;
-    ends_unusable: one of them comes last.
+    times: epoch milliseconds; None if unreadable.
+    gaps: for each record left out as unusable, how many records come before it.
     newest, oldest, median: of the known times; of two middle times, the median is the older.
     """
 
     records: list[Record]
     keys: list[Key]
     times: list[int | None]
-    unusable: int
+    gaps: list[int]
     next_cursor: str | None
-    ends_unusable: bool = False
     newest: int | None = None
     oldest: int | None = None
     median: int | None = None
+
+    @property
+    def unusable(self) -> int:
+        """How many records cannot be stored."""
+        return len(self.gaps)
 
     @property
     def names(self) -> list[bytes]:
@@ -55,10 +59,12 @@ def judge_page(stream: Stream, page: Page, *, now_ms: int) -> JudgedPage:
     """Returns the page's usable records with their keys and times."""
     records: list[Record] = []
     keys: list[Key] = []
-    key: Key | None = ()
+    gaps: list[int] = []
     for record in page.records:
         key = stream.key_of(record)
-        if key is not None:
+        if key is None:
+            gaps.append(len(records))
+        else:
             records.append(record)
             keys.append(key)
     times: list[int | None] = [None] * len(records)
@@ -71,9 +77,8 @@ def judge_page(stream: Stream, page: Page, *, now_ms: int) -> JudgedPage:
         records=records,
         keys=keys,
         times=times,
-        unusable=len(page.records) - len(records),
+        gaps=gaps,
         next_cursor=page.next_cursor,
-        ends_unusable=key is None,
         newest=known[-1] if known else None,
         oldest=known[0] if known else None,
         median=known[(len(known) - 1) // 2] if known else None,

@@ -1,12 +1,11 @@
 """What a walk leaves in the state: readings, watermark, order, and unusable records."""
 
 from collections.abc import Iterable
-from functools import reduce
 from typing import Final
 
 from msgspec.structs import replace
 
-from courier_async.catalog.stream import HOUR_MS, Key, Stream
+from courier_async.catalog.stream import Key, Stream
 from courier_async.reading.lane import LiveLane
 from courier_async.state.plan import INDEX_LAG_MS, UNUSABLE_MS, Depth, with_reading
 from courier_async.state.position import MissedChildren, Reading, StreamState, Unusable
@@ -89,8 +88,8 @@ def with_unusable(known: tuple[Unusable, ...], met: Unusable) -> tuple[Unusable,
             continue
         if met.met_at - span.met_at <= UNUSABLE_MS // 2:
             return (*known[:index], _joined(span, met), *known[index + 1 :])
-        if met.newest <= span.met_at + HOUR_MS:
-            # The page was there by then: a record that stays unusable gets no more days.
+        if span.time <= met.time and met.newest <= span.newest:
+            # A record that stays unusable gets no more days.
             return known
     return (*known, met) if len(known) < _MOST_UNUSABLE else _by_half_months((*known, met))
 
@@ -151,12 +150,12 @@ def _still_unusable(
     deepest = min([floor, *[reading.reached for reading in state.readings]])
     still = []
     for span in state.unusable:
+        places = [other for other in met if _overlap(span, other)]
         if reached > max(span.time, deepest):
-            still.append(span)
-            continue
-        again = [other for other in met if _overlap(span, other)]
-        if again:
-            here = reduce(_joined, again)
-            time, newest = max(span.time, here.time), min(span.newest, here.newest)
-            still.append(span._replace(time=time, newest=newest))
-    return tuple(still)
+            # All of it is left, or else what `sync_since` leaves out.
+            places = [span] if reached > floor else [*places, span._replace(newest=floor - 1)]
+        still += [
+            span._replace(time=max(span.time, at.time), newest=min(span.newest, at.newest))
+            for at in places
+        ]
+    return tuple(still) if len(still) <= _MOST_UNUSABLE else _by_half_months(tuple(still))

@@ -29,25 +29,35 @@ class UnusableRecords:
 
     def note(self, lane: LiveLane, page: JudgedPage, state: StreamState, now: int) -> StreamState:
         """Returns the state after such a page."""
-        if page.newest is not None:
+        gaps = set(page.gaps)
+        if lane in self._unbounded and page.newest is not None:
             self._unbounded.discard(lane)
-        times = [page.oldest if page.unusable else page.newest]
-        if page.ends_unusable and self._has_times:
-            # The cursor to the next page tells its time; otherwise that page bounds it.
-            last = time_in_cursor(page.next_cursor) if page.next_cursor else 0
-            times.append(last)
-            if last is None:
-                self._unbounded.add(lane)
-        time = min([moment for moment in times if moment is not None], default=now)
-        # The page lies below what the lane has certainly read, give or take an hour.
-        above = lane.saved.begins_at if lane.saved.oldest is None else lane.saved.oldest
-        newest = max(now if above is None else above, page.newest or 0, time) + HOUR_MS
-        span = Unusable(time, now, newest)
-        self.met = with_unusable(self.met, span)
-        self._known = with_unusable(self._known, span)
+            gaps.add(0)
+        for gap in sorted(gaps):
+            span = self._span(lane, page, gap, now)
+            self.met = with_unusable(self.met, span)
+            self._known = with_unusable(self._known, span)
         # If the sync dies before the next page arrives, there is no bound at all.
         spans = with_unusable(self._known, _anywhere(now)) if self._unbounded else self._known
         return replace(state, unusable=spans)
+
+    def _span(self, lane: LiveLane, page: JudgedPage, gap: int, now: int) -> Unusable:
+        """Returns where a record before position `gap` may lie, give or take an hour.
+
+        Two neighbours on each side tell, as one may be oddly dated.
+        """
+        above = [time for time in page.times[:gap] if time is not None][-2:]
+        above = above or [*lane.tops][-1:] or [lane.saved.oldest or lane.saved.begins_at or now]
+        below = [time for time in page.times[gap:] if time is not None][:2]
+        if not below and self._has_times:
+            # The cursor to the next page tells its time; otherwise that page bounds it.
+            told = time_in_cursor(page.next_cursor) if page.next_cursor else 0
+            if told is None:
+                self._unbounded.add(lane)
+            else:
+                below = [told]
+        times = above + below
+        return Unusable(max(0, min(times) - HOUR_MS), now, max(times) + HOUR_MS)
 
     def without_order(self, state: StreamState, now: int) -> StreamState:
         """Returns the state after a walk without an order, in which neighbours bound no time."""

@@ -150,31 +150,32 @@ def _bound(state: StreamState, now: int, depth: Depth) -> int:
         watermark = max(watermark, state.readings[0].began - DAY_MS)
     # A clock behind the watermark must not hide what came since.
     bound = min(watermark, now) - depth.overlap_ms
+    closed = _closed(state, depth.lookback_ms)
     due = due_down_to(
         state.readings,
         now=now,
         lookback_ms=depth.lookback_ms,
-        closed=_closed(state, depth.lookback_ms),
+        closed=closed,
         floor=depth.floor,
     )
     if due is not None:
         bound = min(bound, due)
     # If the floor has moved back, what came between two readings may be in neither of them.
-    closed = _closed(state, depth.lookback_ms)
     for newer, older in pairwise(state.readings):
         # What was not yet visible when the older one began is not closed, whatever the lookback.
         unread = older.began - INDEX_LAG_MS - depth.overlap_ms
         if newer.reached > max(unread, closed, depth.floor):
             bound = min(bound, unread)
     missed = state.children_missed if depth.reads_missed else None
-    lacking = unusable_from(state, now, depth.floor)
+    # After a long pause, one more walk looks for it.
+    lacking = unusable_from(state, min(now, state.read_at or now), depth.floor)
     if missed is not None and missed.newest >= depth.floor:
-        lacking = earliest(lacking, missed.time)
+        lacking = earliest(lacking, missed.time - depth.overlap_ms)
     # Nothing below the floor is read, so nothing there can have been read lately.
     if lacking is not None:
         read_at = last_read(state.readings, max(lacking, depth.floor)) or 0
         if now - read_at >= DAY_MS:
-            bound = min(bound, lacking - depth.overlap_ms)
+            bound = min(bound, lacking)
     return max(bound, depth.floor)
 
 

@@ -67,8 +67,7 @@ class Lane(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Unusable(NamedTuple):
     """Records that could not be stored.
 
-    time: that of the oldest page that held one. met_at: when the first of them was met. newest:
-    their latest possible time.
+    time, newest: their earliest and latest possible times. met_at: when the first of them was met.
     """
 
     time: Time
@@ -119,8 +118,8 @@ class StreamState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     closed: anything older was beyond the lookback when it was last read.
     lanes: newest first; only while a walk is under way.
     no_lanes_until: set if made-up cursors do not work. timeless: warned that no time is readable.
-    unusable: oldest first. Records met within the same days share an entry, which is kept after
-    the search for them ends, so that it does not start again.
+    unusable: where such records lie. An entry is kept after the search for them ends, so that it
+    does not start again.
     missing: rows that may be gone, by key.
     children_missed: for messages only.
     round, owed: for children, the round over all parents, and the ids of parents to read first

@@ -641,15 +641,19 @@ async def test_what_lies_above_a_later_sync_since_is_asked_for_once_for_missed_c
     assert house.is_equal()
 
 
+@pytest.mark.parametrize("is_first_bad", [False, True])
 @pytest.mark.parametrize("count", [1, 2])
 async def test_the_children_of_messages_between_two_that_stay_null_are_not_read_each_day(
-    monkeypatch: pytest.MonkeyPatch, count: int
+    monkeypatch: pytest.MonkeyPatch, count: int, is_first_bad: bool
 ) -> None:
     monkeypatch.setattr(sent_rows, "MOST_MESSAGES", 50)
     house = House(400, span_days=20)
     nulls, ids = with_nulls(house)
-    nulls.ids = {*[ids[60], ids[380]][:count]}
+    lasting = {*[ids[60], ids[380]][:count]}
+    nulls.ids = lasting | set(ids[5::10] if is_first_bad else ())
     await house.sync()
+    nulls.ids = lasting
+    await house.sync(hours=24.5)
     for _ in range(12):
         asked = house.requests()
         await house.sync(hours=24.5)

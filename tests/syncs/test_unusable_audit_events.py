@@ -8,6 +8,8 @@ from email.utils import formatdate
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import pytest
+
 from courier_async.api.memory import Hold
 from courier_async.api.transport import Answer
 from courier_async.catalog.stream import DAY_MS
@@ -43,8 +45,11 @@ class Trail:
             text = datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec="milliseconds")
             self.events[at, name] = {"auditEventId": name, "timestamp": text}
         if null_days is not None:
-            self._null_until[name] = self.now_ms + round(null_days * DAY_MS)
+            self.is_null_for(name, null_days)
         return name
+
+    def is_null_for(self, name: str, days: float) -> None:
+        self._null_until[name] = self.now_ms + round(days * DAY_MS)
 
     async def get(self, path_and_query: str, hold: Hold) -> Answer:
         await asyncio.sleep(0.1)
@@ -66,8 +71,9 @@ class Trail:
 
 
 class Destination:
-    def __init__(self, trail: Trail) -> None:
+    def __init__(self, trail: Trail, **given: Any) -> None:
         self.trail = trail
+        self.settings = given
         self.state: dict[str, Any] = {}
         self.landed: set[str] = set()
         self.sync()
@@ -77,7 +83,7 @@ class Destination:
         sink, before = Sink(), self.trail.pages
         streams = (BY_TABLE["audit_event"],)
         running = run(
-            settings(streams=streams),
+            settings(streams=streams, **self.settings),
             copied(self.state),
             sink,
             transport=self.trail,
@@ -145,3 +151,38 @@ def test_the_cost_levels_off_though_one_event_a_day_stays_null_for_good() -> Non
     destination.days(45, per_day=60, null_days=FOR_GOOD / DAY_MS)
     # Forty-five days at six pages, and once more those with a null.
     assert max(destination.days(20, per_day=60, null_days=FOR_GOOD / DAY_MS)) < 400
+
+
+def test_one_that_stays_null_is_looked_for_no_longer_than_thirty_days() -> None:
+    destination = Destination(Trail(days=60, per_day=10))
+    destination.days(1, per_day=10, null_days=FOR_GOOD / DAY_MS)
+    assert min(destination.days(29, per_day=10)[10:]) > 10
+    destination.days(2, per_day=10)
+    assert max(destination.days(30, per_day=10)) <= 5
+
+
+@pytest.mark.parametrize("below", [1, 8, 18, 28])
+def test_one_that_is_null_near_another_that_was_null_for_weeks_lands(below: int) -> None:
+    trail = Trail(days=100, per_day=10)
+    since = trail.now_ms - 50 * DAY_MS
+    left_out = sorted(place for place in trail.events if place[0] < since)
+    (_, lasting), (_, later) = sorted(trail.events)[len(left_out) + 3], left_out[-below]
+    trail.is_null_for(lasting, FOR_GOOD / DAY_MS)
+    destination = Destination(trail, sync_since_ms=since)
+    destination.days(45, per_day=10)
+    destination.settings.clear()
+    trail.is_null_for(later, 2)
+    destination.sync()
+    destination.days(6, per_day=10)
+    assert destination.missing == {lasting}
+
+
+def test_after_a_sync_with_many_nulls_a_later_sync_since_costs_no_rereads_above_it() -> None:
+    trail = Trail(days=60, per_day=100)
+    for _, name in sorted(trail.events)[5::10]:
+        trail.is_null_for(name, 0.5)
+    destination = Destination(trail)
+    destination.settings["sync_since_ms"] = trail.now_ms - 30 * DAY_MS
+    destination.days(1, per_day=10)
+    # The day's overlap holds more events at first.
+    assert max(destination.days(5, per_day=10)[1:]) < 20

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.syncs.house import DAY_MS, HOUR_MS, KEPT, TABLES, House, ready
+from tests.syncs.house import DAY_MS, HOUR_MS, KEPT, SMALL, TABLES, House, ready, small_account
 
 HOW = ["null", "keyless", "key_null", "text"]
 
@@ -78,3 +78,25 @@ def test_nulls_for_days_cost_no_row_in_the_end(days: int) -> None:
         house.sync(after_ms=DAY_MS, options=spoilt("null", 0.2))
     house.syncs(3, after_ms=25 * HOUR_MS)
     assert house.wrong == {}
+
+
+@pytest.mark.parametrize("days", [20, 31, 40])
+@pytest.mark.parametrize("table", ["message", "audit_event"])
+def test_records_that_were_null_before_a_long_pause_are_looked_for_after_it(
+    table: str, days: int
+) -> None:
+    house = House(small_account(sizes=SMALL | {table: 300}, span_days=300.0))
+    house.sync(options=spoilt("null", 0.5, table, page=20))
+    assert house.missing(table)
+    house.sync(after_ms=days * DAY_MS)
+    assert house.missing(table) == 0
+
+
+@pytest.mark.parametrize("table", ["message", "audit_event"])
+def test_weeks_in_which_every_sync_fails_use_up_none_of_the_thirty_days(table: str) -> None:
+    house = House(small_account(sizes=SMALL | {table: 300}, span_days=300.0))
+    house.sync(options=spoilt("null", 0.5, table, page=20))
+    for _ in range(32):
+        house.sync(after_ms=DAY_MS, options={"key": "pk_test_new"}, fails=True)
+    house.sync(after_ms=DAY_MS)
+    assert house.missing(table) == 0

@@ -10,8 +10,7 @@ def judged(
     times: Sequence[int | None] | None = None,
     *,
     next_cursor: str | None = "next",
-    unusable: int = 0,
-    ends_unusable: bool = False,
+    gaps: Sequence[int] = (),
 ) -> JudgedPage:
     """Returns a page of records with only their ids; without `times`, they have none."""
     own_times: list[int | None] = [None] * len(ids) if times is None else list(times)
@@ -20,8 +19,7 @@ def judged(
         records=[{"id": id_} for id_ in ids],
         keys=[(id_,) for id_ in ids],
         times=own_times,
-        unusable=unusable,
-        ends_unusable=ends_unusable,
+        gaps=list(gaps),
         next_cursor=next_cursor,
         newest=known[-1] if known else None,
         oldest=known[0] if known else None,

@@ -91,11 +91,11 @@ def test_of_two_times_in_the_middle_the_older_counts() -> None:
         assert page.median == NOW - middle
 
 
-def test_a_page_tells_whether_its_last_record_is_unusable() -> None:
-    for records, ends_unusable in (([None, {"id": "a"}], False), ([{"id": "a"}, None], True)):
-        page = judge_page(BY_TABLE["message"], Page(records, None), now_ms=NOW)
-        assert (page.unusable, page.ends_unusable) == (1, ends_unusable)
-    assert not judge_page(BY_TABLE["message"], Page([], None), now_ms=NOW).ends_unusable
+def test_a_page_tells_between_which_records_the_unusable_ones_come() -> None:
+    records = [None, {"id": "a"}, {"id": ""}, 7, {"id": "b"}, None]
+    page = judge_page(BY_TABLE["message"], Page(records, None), now_ms=NOW)
+    assert (page.gaps, page.unusable) == ([0, 1, 1, 2], 4)
+    assert judge_page(BY_TABLE["message"], Page([{"id": "a"}], None), now_ms=NOW).gaps == []
 
 
 def test_a_stream_without_times_has_none_on_its_pages() -> None:

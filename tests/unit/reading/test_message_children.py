@@ -21,7 +21,7 @@ from courier_async.state.position import StreamState
 
 EVENT = BY_TABLE["message_event"]
 NOW = 1_794_657_600_000
-EMPTY = JudgedPage(records=[], keys=[], times=[], unusable=0, next_cursor=None)
+EMPTY = JudgedPage(records=[], keys=[], times=[], gaps=[], next_cursor=None)
 
 
 class Pages(ChildPages):

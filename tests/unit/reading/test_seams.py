@@ -145,15 +145,15 @@ def test_a_probe_holds_where_some_of_its_records_come_unusable() -> None:
     expected = probe_of(trail_of(20))
     assert expected is not None
     # The missing records had been read, or were unusable then too.
-    assert holds(expected, judged([*ids(9, 4), *ids(14, 5)], unusable=1))
-    assert holds(expected, judged(ids(9, 9), unusable=1))
-    assert holds(expected, judged(ids(9, 5), unusable=5))
-    assert holds(expected, judged([*ids(9, 10)], unusable=1, next_cursor="n"))
+    assert holds(expected, judged([*ids(9, 4), *ids(14, 5)], gaps=[0]))
+    assert holds(expected, judged(ids(9, 9), gaps=[0]))
+    assert holds(expected, judged(ids(9, 5), gaps=[0] * 5))
+    assert holds(expected, judged([*ids(9, 10)], gaps=[0], next_cursor="n"))
     # Too few, more records missing than unusable, or nearly all unusable.
-    assert not holds(expected, judged(ids(9, 8), unusable=1))
-    assert not holds(expected, judged([*ids(9, 4), *ids(15, 5)], unusable=1))
-    assert not holds(expected, judged(ids(9, 4), unusable=6))
-    assert not holds(expected, judged(ids(9, 9), unusable=1, next_cursor=None))
+    assert not holds(expected, judged(ids(9, 8), gaps=[0]))
+    assert not holds(expected, judged([*ids(9, 4), *ids(15, 5)], gaps=[0]))
+    assert not holds(expected, judged(ids(9, 4), gaps=[0] * 6))
+    assert not holds(expected, judged(ids(9, 9), gaps=[0], next_cursor=None))
 
 
 # -- where two lanes meet ------------------------------------------------------------------------
