@@ -186,10 +186,14 @@ class ChildOracle:
                 # An earlier sync that did not finish may have read this parent's children.
                 since = parent.first_ms + 1 if parent.id in known else moment
                 self._check_called(table, parent.id, since)
+        # A sync that died may have deleted rows that the state still knows; they go again.
+        still_known = marks_of(parents).keys()
         for key, row in self._destination.landed[table].items():
             if row is None or key in self._destination.untracked[table] or "sent_whole" in part:
                 continue
             id_ = self._source.kin.parent_of(table, key).id
+            if id_ in still_known:
+                continue
             if (table, id_) in self._deleted and self._destination.landed[PARENT[table]].get(
                 id_
             ) is None:

@@ -217,6 +217,8 @@ class Simulation:
         recently = self.now_ms() - self._forgot_ms < DAY_MS or self.plan.theme == "weeks"
         recently = recently or "contradicted_at" in str(self.destination.saved)
         self._pause(49 * HOUR_MS if recently else self.random.choice(PAUSES_MS))
+        if Random(f"{self.seed}/a long pause before the end").random() < 0.1:
+            self._pause(40 * DAY_MS)
         self._sync(calm(self.random, self.plan))
         self._wait_for_held_lanes()
         for pause in (30 * HOUR_MS, 30 * HOUR_MS):
