@@ -12,7 +12,7 @@ from courier_async.reading import changes, deletes, outcome, readers, walk
 from courier_async.reading.server_clock import ServerClock
 from courier_async.reading.unusable import UnusableRecords
 from courier_async.reading.walk import Walk
-from courier_async.state import saved
+from courier_async.state import plan, saved
 from courier_async.state.position import StreamState
 from courier_async.state.sent_rows import SentRows
 from courier_async.writing import writer
@@ -233,6 +233,13 @@ def a_row_seen_again_stays_missing() -> Patches:
 
 def deletes_are_never_asked_for() -> Patches:
     yield patch.object(deletes, "_waiting_since", lambda missing, latest: [])
+
+
+def unusable_records_are_forgotten_in_a_pause() -> Patches:
+    real = plan._bound
+    yield patch.object(
+        plan, "_bound", lambda state, *given: real(replace(state, read_at=None), *given)
+    )
 
 
 def an_unusable_row_taken_for_gone() -> Patches:
