@@ -266,10 +266,10 @@ class ChildrenReader:
             # It may have been deleted since it was listed.
             self._unknown += parent in parents.listed
             owed[parent] = True
-        elif is_kept or (is_not_found(error) and not end.was_answered):
+        elif is_not_found(error) and not end.was_answered:
             self._unknown += parent in parents.listed
             owed.pop(parent, None)
-        else:
+        elif not is_kept:
             self._errors[parent] = error
             if len(owed) >= MOST_OWED and parent not in owed:
                 raise error

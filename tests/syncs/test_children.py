@@ -556,6 +556,25 @@ async def test_deleted_parents_whose_rows_are_kept_fail_no_sync_whatever_they_an
     assert house.tables.rows[house.child] == landed
 
 
+@pytest.mark.parametrize("capture_deletes", [True, False])
+async def test_a_new_parent_that_failed_and_is_then_missed_by_a_walk_stays_owed(
+    capture_deletes: bool,
+) -> None:
+    house = House(children_refresh_hours=720.0, max_retries=0, capture_deletes=capture_deletes)
+    await house.sync()
+    (new,) = house.account.add("list")
+    house.account.members.add_members(house.child, new, 3)
+    house.rules({"stream": house.child, "parent": new, "status": 500})
+    await house.fails("1 row of list")
+    house.account.hide("list", new)
+    with contextlib.suppress(SyncFailed):
+        await house.sync()
+    house.account.restore("list", new)
+    house.rules()
+    await house.sync()
+    assert house.is_equal()
+
+
 async def test_many_deleted_tenants_whose_rows_are_kept_fail_no_round() -> None:
     house = House("tenant", sizes={"tenant": 60}, capture_deletes=False)
     await house.sync()
