@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from courier_async.catalog.rows import RowMapper
-from courier_async.catalog.stream import DAY_MS, Key, Record, Stream
+from courier_async.catalog.stream import DAY_MS, HOUR_MS, Key, Record, Stream
 from courier_async.handover import Entry, Row
 from courier_async.reading.judge import JudgedPage, time_of
 from courier_async.state.plan import UNUSABLE_MS, earliest, last_read, unusable_from
@@ -176,7 +176,8 @@ class Changes:
             return True
         # That reading may have met the message while it was unusable.
         return any(
-            span.time <= time <= span.newest and covered_at - span.met_at <= UNUSABLE_MS
+            span.time - HOUR_MS <= time <= span.newest + HOUR_MS
+            and covered_at - span.met_at <= UNUSABLE_MS
             for span in state.unusable
         )
 

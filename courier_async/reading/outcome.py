@@ -83,19 +83,18 @@ def with_given_up(state: StreamState, reading: Reading, depth: Depth) -> StreamS
 
 def with_unusable(known: tuple[Unusable, ...], met: Unusable) -> tuple[Unusable, ...]:
     """Returns where unusable records may lie after a further page that holds some."""
-    for index, span in enumerate(known):
-        if not _overlap(span, met):
-            continue
+    same = [span for span in known if _overlap(span, met)]
+    for span in same:
         if met.met_at - span.met_at <= UNUSABLE_MS // 2:
-            return (*known[:index], _joined(span, met), *known[index + 1 :])
-        if span.time <= met.time and met.newest <= span.newest:
-            # A record that stays unusable gets no more days.
-            return known
-    return (*known, met) if len(known) < _MOST_UNUSABLE else _by_half_months((*known, met))
+            return tuple([_joined(span, met) if one is span else one for one in known])
+    # A record that stays unusable gets no more days.
+    return known if same else not_too_many((*known, met))
 
 
-def _by_half_months(spans: tuple[Unusable, ...]) -> tuple[Unusable, ...]:
-    """Joins the spans that were first met within half a month of each other."""
+def not_too_many(spans: tuple[Unusable, ...]) -> tuple[Unusable, ...]:
+    """Joins the spans that were first met within half a month, if there are too many."""
+    if len(spans) <= _MOST_UNUSABLE:
+        return spans
     joined: list[Unusable] = []
     for span in sorted(spans, key=lambda span: span.met_at):
         if joined and span.met_at - joined[-1].met_at <= UNUSABLE_MS // 2:
@@ -106,7 +105,9 @@ def _by_half_months(spans: tuple[Unusable, ...]) -> tuple[Unusable, ...]:
 
 
 def _overlap(one: Unusable, other: Unusable) -> bool:
-    return one.time <= other.newest and other.time <= one.newest
+    """Whether both may be one record: spans that only touch have a usable record between them."""
+    time, newest = max(one.time, other.time), min(one.newest, other.newest)
+    return time < newest or (time, newest) in ((one.time, one.newest), (other.time, other.newest))
 
 
 def _joined(one: Unusable, other: Unusable) -> Unusable:
@@ -158,4 +159,4 @@ def _still_unusable(
             span._replace(time=max(span.time, at.time), newest=min(span.newest, at.newest))
             for at in places
         ]
-    return tuple(still) if len(still) <= _MOST_UNUSABLE else _by_half_months(tuple(still))
+    return not_too_many(tuple(still))

@@ -231,7 +231,8 @@ def unusable_from(state: StreamState, now: int, floor: int = 0) -> int | None:
     floor: those that are all older do not count.
     """
     spans = [span for span in state.unusable if now - span.met_at <= UNUSABLE_MS]
-    return min([span.time for span in spans if span.newest >= floor], default=None)
+    times = [max(0, span.time - HOUR_MS) for span in spans if span.newest >= floor]
+    return min(times, default=None)
 
 
 def earliest(*times: int | None) -> int | None:

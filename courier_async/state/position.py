@@ -67,7 +67,8 @@ class Lane(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Unusable(NamedTuple):
     """Records that could not be stored.
 
-    time, newest: their earliest and latest possible times. met_at: when the first of them was met.
+    time, newest: those of usable records around them, which may be an hour out of order. met_at:
+    when the first of them was met.
     """
 
     time: Time

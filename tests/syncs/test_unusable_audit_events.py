@@ -153,12 +153,23 @@ def test_the_cost_levels_off_though_one_event_a_day_stays_null_for_good() -> Non
     assert max(destination.days(20, per_day=60, null_days=FOR_GOOD / DAY_MS)) < 400
 
 
-def test_one_that_stays_null_is_looked_for_no_longer_than_thirty_days() -> None:
-    destination = Destination(Trail(days=60, per_day=10))
-    destination.days(1, per_day=10, null_days=FOR_GOOD / DAY_MS)
-    assert min(destination.days(29, per_day=10)[10:]) > 10
-    destination.days(2, per_day=10)
-    assert max(destination.days(30, per_day=10)) <= 5
+# With ten a day, an event is at the same place of a page each day.
+@pytest.mark.parametrize("per_day", [7, 9, 10, 13])
+def test_one_that_stays_null_is_looked_for_no_longer_than_thirty_days(per_day: int) -> None:
+    destination = Destination(Trail(days=60, per_day=per_day))
+    destination.days(1, per_day=per_day, null_days=FOR_GOOD / DAY_MS)
+    assert min(destination.days(29, per_day=per_day)[15:]) > 10
+    destination.days(2, per_day=per_day)
+    assert max(destination.days(60, per_day=per_day)) <= 5
+
+
+def test_one_that_stays_null_at_the_end_of_the_trail_is_looked_for_no_longer_either() -> None:
+    trail = Trail(days=60, per_day=9)
+    trail.is_null_for(sorted(trail.events)[1][1], FOR_GOOD / DAY_MS)
+    destination = Destination(trail)
+    assert min(destination.days(30, per_day=9)) > 50
+    destination.days(2, per_day=9)
+    assert max(destination.days(30, per_day=9)) <= 5
 
 
 @pytest.mark.parametrize("below", [1, 8, 18, 28])

@@ -179,7 +179,7 @@ SETTLED_MS = NOW - 2 * HOUR_MS - 3 * DAY_MS
     [
         (message("a", 9 * DAY_MS, clicked=SETTLED_MS - 1), ()),
         (message("a", 9 * DAY_MS, delivered=NOW - 9 * DAY_MS), ()),
-        (message("a", 9 * DAY_MS), (Unusable(NOW - 9 * DAY_MS + 1, NOW),)),
+        (message("a", 9 * DAY_MS), (Unusable(NOW - 9 * DAY_MS + HOUR_MS + 1, NOW),)),
         (message("a", 9 * DAY_MS), (Unusable(0, NOW - 31 * DAY_MS),)),
     ],
     ids=["just settled", "delivered at once", "below an unusable record", "looked for no more"],
@@ -314,8 +314,10 @@ def test_a_message_that_is_not_remembered_owes_children_only_if_it_has_changed()
         (NOW - 2 * DAY_MS, NOW, NOW - 2 * HOUR_MS - 30 * DAY_MS, True),
         (NOW - 2 * DAY_MS, NOW, NOW - 2 * HOUR_MS - 30 * DAY_MS - 1, False),
         # Later and older records than the message.
-        (NOW - 2 * DAY_MS + 1, NOW, NOW - 2 * HOUR_MS, False),
-        (0, NOW - 2 * DAY_MS - 1, NOW - 2 * HOUR_MS, False),
+        (NOW - 47 * HOUR_MS, NOW, NOW - 2 * HOUR_MS, True),
+        (NOW - 47 * HOUR_MS + 1, NOW, NOW - 2 * HOUR_MS, False),
+        (0, NOW - 49 * HOUR_MS, NOW - 2 * HOUR_MS, True),
+        (0, NOW - 49 * HOUR_MS - 1, NOW - 2 * HOUR_MS, False),
     ],
 )
 def test_a_message_that_may_have_been_unusable_when_last_read_owes_its_children(

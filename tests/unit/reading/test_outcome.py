@@ -232,14 +232,14 @@ def test_pages_that_overlap_are_kept_as_one_with_the_time_when_the_first_was_met
 
 def test_a_record_that_never_becomes_usable_gets_no_more_days() -> None:
     known = (unusable_between(5, 4),)
-    for days in ((5, 4), (4.8, 4.2)):
+    for days in ((5, 4), (4.8, 4.2), (4.5, 3), (6, 4.5), (5, -1), (5, 5), (4, 4)):
         assert with_unusable(known, unusable_between(*days, met_day=16)) == known
 
 
 def test_one_that_came_long_after_another_was_met_has_days_of_its_own() -> None:
     known = (unusable_between(5, 4),)
-    # Even where a part of its place is also a part of the other's.
-    for days in ((3, 2), (7, 6), (5, -1), (4.5, 3), (6, 4.5)):
+    # Places that only touch have a usable record between them.
+    for days in ((3, 2), (7, 6), (4, 3), (6, 5)):
         later = unusable_between(*days, met_day=16)
         assert with_unusable(known, later) == (*known, later)
 

@@ -41,11 +41,11 @@ def hours(age: int) -> int:
 
 
 def met(oldest: int, newest: int = 0) -> Unusable:
-    """Between records of these ages in hours, which may be an hour out of order."""
-    return Unusable(hours(oldest + 1), NOW, hours(newest - 1))
+    """Between records of these ages in hours."""
+    return Unusable(hours(oldest), NOW, hours(newest))
 
 
-ANYWHERE = Unusable(0, NOW, hours(-1))
+ANYWHERE = Unusable(0, NOW, NOW)
 
 
 def test_in_a_walk_without_an_order_their_neighbours_bound_no_time() -> None:
@@ -54,7 +54,7 @@ def test_in_a_walk_without_an_order_their_neighbours_bound_no_time() -> None:
     state = unusable.note(a_lane(), page(1, None, 2), READ, NOW)
     assert state.unusable == (met(2, 1),)
     state = unusable.without_order(state, NOW)
-    assert state.unusable == (ANYWHERE,)
+    assert state.unusable == (met(2, 1), ANYWHERE)
     assert unusable.met == (ANYWHERE,)
 
 
@@ -92,8 +92,8 @@ def test_one_that_comes_first_is_older_than_what_its_lane_has_read() -> None:
     assert records().note(made_up, first, READ, NOW).unusable == (met(8, 6),)
     resumed = a_lane(oldest=hours(5))
     assert records().note(resumed, first, READ, NOW).unusable == (met(8, 5),)
-    resumed.note_place(page(2, 4))
-    assert records().note(resumed, first, READ, NOW).unusable == (met(8, 2),)
+    resumed.note_density(page(2, 4))
+    assert records().note(resumed, first, READ, NOW).unusable == (met(8, 4),)
 
 
 def test_one_that_comes_last_is_as_old_as_the_cursor_behind_it() -> None:
@@ -106,7 +106,7 @@ def test_one_that_comes_last_is_as_old_as_the_cursor_behind_it() -> None:
 
 def test_one_at_the_end_of_the_listing_may_be_of_any_age() -> None:
     (span,) = records().note(a_lane(), page(1, None, next_cursor=None), READ, NOW).unusable
-    assert span == Unusable(0, NOW, hours(0))
+    assert span == Unusable(0, NOW, hours(1))
 
 
 def test_one_that_comes_last_is_else_bounded_by_the_next_page_of_its_lane() -> None:
@@ -114,7 +114,7 @@ def test_one_that_comes_last_is_else_bounded_by_the_next_page_of_its_lane() -> N
     state = unusable.note(lane, page(2, None), READ, NOW)
     # If the sync died now, its state would have no bound.
     assert state.unusable == (ANYWHERE,)
-    lane.note_place(page(2))
+    lane.note_density(page(2))
     assert not unusable.affects(other, page(3))
     assert not unusable.affects(lane, page())
     assert unusable.affects(lane, page(5, 9))
@@ -127,23 +127,22 @@ def test_one_that_comes_last_is_else_bounded_by_the_next_page_of_its_lane() -> N
 def test_while_one_lane_waits_for_its_next_page_no_bound_is_known() -> None:
     unusable, lane, other = records(), a_lane(), a_lane()
     state = unusable.note(lane, page(2, None), READ, NOW)
-    state = unusable.note(other, page(2, None), state, NOW)
-    lane.note_place(page(2))
+    state = unusable.note(other, page(20, None), state, NOW)
+    lane.note_density(page(2))
     state = unusable.note(lane, page(5), state, NOW)
-    assert state.unusable == (ANYWHERE,)
+    assert state.unusable == (met(5, 2), ANYWHERE)
     # A walk that has ended no longer waits for any of them.
-    assert unusable.bounded(state).unusable == (met(5, 2),)
-    other.note_place(page(2))
-    state = unusable.note(other, page(4), state, NOW)
-    assert state.unusable == (met(5, 2),)
+    assert unusable.bounded(state).unusable == (met(5, 2), met(20, 20))
 
 
 def test_a_page_may_bound_the_one_before_it_and_end_with_another() -> None:
     unusable, lane = records(), a_lane()
     state = unusable.note(lane, page(2, None), READ, NOW)
-    lane.note_place(page(2))
+    lane.note_density(page(2))
     state = unusable.note(lane, page(5, 7, None), state, NOW)
     assert unusable.affects(lane, page(8))
+    assert state.unusable == (met(7, 2), ANYWHERE)
+    # No page follows.
     assert unusable.bounded(state).unusable == (met(7, 2),)
 
 
@@ -159,5 +158,5 @@ def test_what_an_earlier_sync_has_met_is_kept() -> None:
 def test_of_a_stream_without_times_they_may_be_as_young_as_now() -> None:
     unusable, lane = records("list"), a_lane()
     state = unusable.note(lane, judged(["a"], gaps=[1]), READ, NOW)
-    assert state.unusable == (Unusable(hours(1), NOW, hours(-1)),)
+    assert state.unusable == (met(0),)
     assert not unusable.affects(lane, judged(["b"]))

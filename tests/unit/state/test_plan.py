@@ -484,7 +484,7 @@ def test_a_page_that_could_not_be_stored_is_read_again_once_a_day() -> None:
     state = read_whole(unusable=(Unusable(met, NOW - DAY_MS),))
     soon, later = NOW + DAY_MS - 1, NOW + DAY_MS
     assert plan_walk(state, soon, depth).bound == NOW - HOUR_MS
-    assert plan_walk(state, later, depth).bound == met
+    assert plan_walk(state, later, depth).bound == met - HOUR_MS
 
 
 def test_where_children_were_missed_their_messages_are_read_again_once_a_day() -> None:
@@ -525,18 +525,18 @@ def test_records_that_could_not_be_stored_below_sync_since_cause_no_rereads_abov
 
     assert bound(since, since) == since
     assert bound(since - 1, since) > since
-    assert bound(since - 1, 0) == NOW - 90 * DAY_MS
+    assert bound(since - 1, 0) == NOW - 90 * DAY_MS - HOUR_MS
 
 
 def test_a_page_that_could_not_be_stored_is_looked_for_thirty_days_and_never_again() -> None:
     depth = Depth(lookback_ms=0, overlap_ms=HOUR_MS)
     state = read_whole(unusable=(Unusable(NOW - 40 * DAY_MS, NOW),))
     last = NOW + 30 * DAY_MS
-    assert plan_walk(state, last, depth).bound == NOW - 40 * DAY_MS
+    assert plan_walk(state, last, depth).bound == NOW - 40 * DAY_MS - HOUR_MS
     assert plan_walk(state, last + 1, depth).bound == NOW - HOUR_MS
     # If no walk has looked for it lately, one more does.
     paused = replace(state, read_at=NOW + 20 * DAY_MS)
-    assert plan_walk(paused, last + 1, depth).bound == NOW - 40 * DAY_MS
+    assert plan_walk(paused, last + 1, depth).bound == NOW - 40 * DAY_MS - HOUR_MS
 
 
 def test_an_unusable_page_younger_than_the_last_reading_is_read_with_the_overlap() -> None:
@@ -551,7 +551,7 @@ def test_an_unusable_page_is_read_again_by_age_though_its_place_had_been_closed(
     state = read_whole(readings=readings, closed=NOW - DAY_MS)
     assert plan_walk(state, NOW, depth).bound == NOW - HOUR_MS
     state = replace(state, unusable=(Unusable(NOW - 40 * HOUR_MS, NOW),))
-    assert plan_walk(state, NOW, depth).bound == NOW - 40 * HOUR_MS
+    assert plan_walk(state, NOW, depth).bound == NOW - 41 * HOUR_MS
 
 
 def test_nothing_from_an_unusable_page_on_is_closed() -> None:
@@ -559,7 +559,7 @@ def test_nothing_from_an_unusable_page_on_is_closed() -> None:
     _, closed = with_reading(
         read_whole(unusable=(unusable,)), Reading(NOW + DAY_MS, NOW), lookback_ms=LOOKBACK
     )
-    assert closed == unusable.time
+    assert closed == unusable.time - HOUR_MS
     _, closed = with_reading(read_whole(), Reading(NOW + DAY_MS, NOW), lookback_ms=LOOKBACK)
     assert closed == NOW - LOOKBACK
 
