@@ -266,7 +266,7 @@ class ChildrenReader:
             # It may have been deleted since it was listed.
             self._unknown += parent in parents.listed
             owed[parent] = True
-        elif is_not_found(error) and not end.was_answered:
+        elif is_not_found(error) and not (end.was_answered or self._is_outage(error)):
             self._unknown += parent in parents.listed
             owed.pop(parent, None)
         elif not is_kept:
@@ -292,9 +292,12 @@ class ChildrenReader:
             return False
         if not self.state.owed.get(end.parent):
             return True
-        # If others are answered, it is this row that the gateway does not know.
-        is_outage = self._failures.has_ever_read and not self._failures.has_read
-        return is_outage and error.by_gateway
+        return self._is_outage(error)
+
+    def _is_outage(self, error: Refused) -> bool:
+        """Whether a gateway lacks the whole table, not just a row while others are answered."""
+        has_stopped = self._failures.has_ever_read and not self._failures.has_read
+        return has_stopped and error.by_gateway
 
     def _compare(self, parent: str, seen: set[Key], batch: Batch, now: int) -> None:
         """Deletes children that two whole readings of their parent in a row did not hold."""
@@ -330,4 +333,4 @@ def _is_gone(end: _End, parents: Parents) -> bool:
     error = end.error
     if end.was_answered or not isinstance(error, Refused) or is_not_in_plan(error):
         return False
-    return 400 <= error.status < 500 and parents.is_unlisted(end.parent)
+    return not error.by_gateway and 400 <= error.status < 500 and parents.is_unlisted(end.parent)

@@ -83,7 +83,8 @@ class MessageChildrenReader:
                 self._due.batch_queued(result.message_id)
         finally:
             table_error = self._failures.table_error()
-            self._due.give_up(is_refused=isinstance(table_error, Denied))
+            is_missing = self._unknown > 0 and not self._failures.has_ever_read
+            self._due.give_up(is_refused=is_missing or isinstance(table_error, Denied))
             for worker in workers:
                 worker.cancel()
             await asyncio.gather(*workers, return_exceptions=True)
@@ -104,7 +105,9 @@ class MessageChildrenReader:
 
     @property
     def _should_stop(self) -> bool:
-        return self._failures.should_stop or len(self._failing) >= _MOST_FAILING
+        # Messages of which a gateway knows none stay due, and would fill the state.
+        unknown = 0 if self._failures.has_read else self._unknown
+        return self._failures.should_stop or len(self._failing) + unknown >= _MOST_FAILING
 
     async def _work(self, results: "asyncio.Queue[_Read | BaseException | None]") -> None:
         """Only fetches; the consumer of `results` decides what a response means."""
@@ -196,6 +199,9 @@ class MessageChildrenReader:
         """
         field = self._stream.time_field
         if field is None or not read.pages or not read.pages[0][0].records:
+            return False
+        if 0 in read.pages[0][0].gaps:
+            # The first event cannot be stored, but it is there.
             return False
         event = read.pages[0][0].records[0]
         if event.get("type") == _FIRST_EVENT:

@@ -20,6 +20,8 @@ SIZES = {"list": 30, "list_subscription": 6, "tenant": 12, "tenant_user": 5}
 EMPTY_LISTING = {"items": [], "paging": {"more": False}}
 CHILD = {"list": "list_subscription", "tenant": "tenant_user"}
 # For tenants, only 400 is documented for an unknown id.
+# What a gateway says of a route that it does not know: no type, as Courier's own errors have.
+NO_ROUTE = {"status": 404, "body": {"message": "no Route matched"}}
 UNKNOWN_TENANT = {
     "stream": "*",
     "kind": "any",
@@ -643,6 +645,37 @@ async def test_listed_parents_that_are_unknown_do_not_begin_a_round_in_each_sync
         await house.sync()
         asked.append(house.api.traffic.by_stream[house.child] - before)
     assert max(asked[2:]) < 10
+
+
+async def test_the_children_of_parents_for_whom_a_gateways_404_left_no_room_land_after_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for module in (children, rounds):
+        monkeypatch.setattr(module, "MOST_OWED", 20)
+    house = House(children_refresh_hours=720.0)
+    await house.sync()
+    for parent in house.ids:
+        house.account.members.add_members(house.child, parent, 1)
+    house.rules({"stream": house.child} | NO_ROUTE)
+    await house.fails("Courier answered 404", hours=721.0)
+    house.rules()
+    for _ in range(3):
+        await house.sync()
+    assert house.is_equal()
+
+
+async def test_a_gateways_404_deletes_no_children_of_a_living_parent_that_is_not_listed() -> None:
+    house = House()
+    await house.sync()
+    hidden = house.parent_with_children()
+    others = [record for record in house.account.truth("list") if record["id"] != hidden]
+    body = {"items": others, "paging": {"more": False}}
+    house.rules(
+        {"stream": "list", "kind": "listing", "body": body}, {"stream": house.child} | NO_ROUTE
+    )
+    for _ in range(4):
+        await house.sync()
+    assert house.is_equal()
 
 
 async def test_a_listed_parent_that_is_refused_in_two_syncs_fails_them() -> None:

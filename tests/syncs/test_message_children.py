@@ -659,3 +659,34 @@ async def test_the_children_of_messages_between_two_that_stay_null_are_not_read_
         await house.sync(hours=24.5)
         # Some forty messages around each of them, with two tables of children.
         assert house.requests() - asked <= count * 100
+
+
+@pytest.mark.parametrize("was_read", [False, True])
+async def test_messages_of_which_a_gateway_knows_none_do_not_fill_the_state(
+    monkeypatch: pytest.MonkeyPatch, was_read: bool
+) -> None:
+    monkeypatch.setattr(children_due, "MOST_DUE", 20)
+    monkeypatch.setattr(message_children, "_MOST_FAILING", 5)
+    house = House(400 if not was_read else 10)
+    if was_read:
+        await house.sync()
+        house.account.add("message", 400)
+    body = {"message": "no Route matched"}
+    house.rules({"stream": "message_event", "status": 404, "body": body})
+    await house.sync()
+    # Some were being read when the table was given up.
+    assert len(house.state["streams"]["message_event"].get("due", {})) <= 20 + 64
+    if was_read:
+        house.rules()
+        for _ in range(3):
+            await house.sync(hours=25)
+        assert house.is_equal()
+
+
+async def test_the_events_behind_a_null_one_land_though_it_is_the_first() -> None:
+    house = House(1, span_days=3)
+    (record,) = house.account.truth("message")
+    sent = {"type": "SENT", "ts": record["enqueued"] + 2 * HOUR_MS}
+    house.rules({"stream": "message_event", "body": {"results": [None, sent]}})
+    await house.sync()
+    assert [row["type"] for row in house.tables.rows["message_event"].values()] == ["SENT"]
