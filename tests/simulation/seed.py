@@ -225,6 +225,8 @@ class Simulation:
             self._pause(pause)
             self._sync(calm(self.random, self.plan))
         self._check_nothing_sent()
+        # A walk of several syncs forgets none, so the next reads down to them once more.
+        looks_for_unusable = "unusable" in str(self.destination.saved)
         self._pause(60_000)
         self._sync(calm(self.random, self.plan))
         self._check_nothing_sent()
@@ -232,7 +234,7 @@ class Simulation:
         for table in self.plan.children:
             if self.destination.sent.get(table) and table not in given_up:
                 raise Broken(f"{table}: rows sent again though nothing has changed")
-        if self.plan.theme == "weeks":
+        if self.plan.theme == "weeks" and not looks_for_unusable:
             self.oracle.check_cost(self.plan.options["page_sizes"]["message"])
         self.oracle.tables_equal(self.plan.tables)
 
