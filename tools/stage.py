@@ -9,7 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 STAGE = ROOT / "build" / "stage"
-FILES = ("connector.py", "requirements.txt", "README.md", "LICENSE")
+FILES = ("connector.py", "requirements.txt", "LICENSE")
 PACKAGE = "courier_async"
 
 
