@@ -51,6 +51,7 @@ class ChildPages:
             page, trouble, release = await self._page(path, parent_id, cursor, position)
             if page.unusable:
                 release()
+                del page
                 page, trouble, release = await self._page(path, parent_id, cursor, position)
                 self._counts.unusable += page.unusable
             position += len(page.records) + page.unusable
@@ -60,6 +61,7 @@ class ChildPages:
             trouble = trouble or guard.trouble(page)
             # The rows are good; only the next page cannot be reached.
             yield page, release
+            del page, release
             if trouble is not None:
                 raise trouble
             if cursor is None:

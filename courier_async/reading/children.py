@@ -137,6 +137,7 @@ class ChildrenReader:
         )
         async for output in self._read_parents(progress, parents):
             yield output
+            del output
         table_error = self._failures.table_error()
         if isinstance(table_error, Denied):
             raise table_error
@@ -169,6 +170,7 @@ class ChildrenReader:
                     raise arrival
                 if isinstance(arrival, _Page):
                     yield self._batch(arrival)
+                    del arrival
                     continue
                 under_way -= 1
                 for end in self._believed(arrival, parents):
@@ -211,6 +213,7 @@ class ChildrenReader:
                 except BaseException:
                     release()
                     raise
+                del page, release
             end: _End | BaseException = _End(parent)
         except KeyRefused as refusal:
             end = refusal

@@ -78,8 +78,10 @@ class MessageChildrenReader:
                     continue
                 if isinstance(result, BaseException):
                     raise result
-                for batch in self._batches_of(result):
-                    yield batch
+                batches = self._batches_of(result)
+                result.pages.clear()
+                while batches:
+                    yield batches.pop(0)
                 self._due.batch_queued(result.message_id)
         finally:
             table_error = self._failures.table_error()
@@ -117,6 +119,7 @@ class MessageChildrenReader:
                 if self._pages.can_ask(read.message_id):
                     async for page in self._pages.of(read.message_id):
                         read.pages.append(page)
+                        del page
             except KeyRefused as refusal:
                 _release(read)
                 await results.put(refusal)

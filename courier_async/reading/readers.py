@@ -162,6 +162,7 @@ class Readers:
         try:
             async for output in reader.batches(parents):
                 await self._put(output)
+                del output
         finally:
             counts.complete_to_ms = reader.complete_to_ms
 

@@ -153,6 +153,7 @@ class StreamReader:
             try:
                 async for output in walk.batches():
                     await self._put(output)
+                    del output
                     if self._changes.rows is None and not self._has_children:
                         # Nothing compares these keys any more, and they would fill memory.
                         walk.seen = None

@@ -120,11 +120,11 @@ class Walk:
         """Yields the output of each page. Raises CourierError if a part could not be read."""
         self._fetch(self._lanes.head)
         while self._fetches.under_way and not self._over:
-            arrival = await self._fetches.next()
-            outputs = self._take(arrival)
+            outputs = self._take(await self._fetches.next())
             self._go_on()
-            for output in outputs:
-                yield output
+            while outputs:
+                # Keeps no page whose memory is given back.
+                yield outputs.pop(0)
         if self._renewals.error is not None:
             raise self._renewals.error
         if not self._over:

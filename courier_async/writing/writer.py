@@ -78,9 +78,8 @@ class Writer:
                 began = self._clock()
                 await self._worker.run(lambda: self._write(items, last=last))  # noqa: B023
                 self._write_seconds = self._clock() - began
-                for item in items:
-                    _release(item)
-                items.clear()
+                while items:
+                    _release(items.pop(0))
                 if last:
                     return
         finally:

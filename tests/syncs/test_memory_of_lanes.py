@@ -1,13 +1,30 @@
-"""Measures the memory of a process with 128 lanes."""
+"""Measures the memory of a process with 128 lanes, and finds pages that a sync keeps too long."""
 
 import asyncio
+import contextlib
+import gc
 import gzip
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
+from urllib.parse import urlsplit
 
 import pytest
 from aiohttp import web
+
+from courier_async.api.memory import Hold
+from courier_async.api.pages import Page
+from courier_async.api.transport import Answer
+from courier_async.catalog.streams import BY_TABLE
+from courier_async.handover import Batch
+from courier_async.reading.judge import JudgedPage
+from courier_async.sync import run
+from tests.support.harness import Sink, settings
+from tests.support.virtual_time import run_virtual
+
+T = TypeVar("T")
 
 STATUS = Path("/proc/self/status")
 LANES = 128
@@ -103,3 +120,76 @@ async def test_large_pages_of_128_lanes_take_little_more_than_one(
     # Pages of 1 MB become 10 MB of objects each. All of them at once take more than 1 GB.
     body = page(2**20)
     assert await peak_mb(body, packed=packed_and_chunked, chunked=packed_and_chunked) < 150
+
+
+MARK = "of-a-page-to-let-go"
+PARENT = {"id": "l", "name": MARK}
+UNUSABLE = {"name": MARK}
+
+
+class FirstPages:
+    """A transport that answers each path once. Whatever else is requested gets no answer.
+
+    is_usable: whether the records of all pages that are not the last can be stored.
+    """
+
+    def __init__(self, *, is_usable: bool) -> None:
+        odd = [] if is_usable else [UNUSABLE]
+        more = {"paging": {"more": True, "cursor": "next"}}
+        last = {"paging": {"more": False}}
+        event = {"type": "ENQUEUED", "ts": 1_794_657_600_000, "reason": MARK}
+        message = {"id": "m", "enqueued": 1_794_657_600_000, "recipient": MARK}
+        self._pages = {
+            "/brands": {"results": [{"id": "b", "name": MARK}, *odd], **more},
+            "/lists": {"items": [PARENT], **last},
+            "/lists/l/subscriptions": {"items": [{"recipientId": MARK}, *odd], **more},
+            "/messages": {"results": [message], **more},
+            "/messages/m/history": {"results": [event, event]},
+        }
+
+    async def get(self, path_and_query: str, hold: Hold) -> Answer:
+        page = self._pages.pop(urlsplit(path_and_query).path, None)
+        if page is None:
+            await asyncio.Event().wait()
+        return Answer(200, {}, json.dumps(page).encode())
+
+
+class Inline:
+    """Runs the writer's jobs where they are handed over."""
+
+    async def run(self, job: Callable[[], T]) -> T:
+        return job()
+
+
+@pytest.mark.parametrize("is_usable", [True, False])
+def test_a_page_whose_memory_is_given_back_is_let_go_while_the_next_one_is_awaited(
+    is_usable: bool,
+) -> None:
+    tables = ("brand", "list", "message", "list_subscription", "message_event")
+    chosen = settings(streams=tuple(BY_TABLE[table] for table in tables))
+    sink = Sink()
+
+    async def kept_while_waiting() -> list[str]:
+        transport = FirstPages(is_usable=is_usable)
+        syncing = asyncio.create_task(run(chosen, {}, sink, transport=transport, worker=Inline()))
+        await asyncio.sleep(5)
+        kept = [
+            type(one).__name__
+            for one in gc.get_objects()
+            if isinstance(one, Page | JudgedPage | Batch) and MARK in repr(one)
+        ]
+        syncing.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await syncing
+        return kept
+
+    assert run_virtual(kept_while_waiting()) == []
+    landed = {table: len(sink.sent(table)) for table in tables}
+    first = int(is_usable)
+    assert landed == {
+        "brand": first,
+        "list": 1,
+        "message": 1,
+        "list_subscription": first,
+        "message_event": 2,
+    }

@@ -1,6 +1,7 @@
 """The reader of message children on its own: what it releases, and when it is done."""
 
 import asyncio
+import weakref
 from collections.abc import AsyncIterator, Callable
 
 import pytest
@@ -124,3 +125,23 @@ async def test_a_history_is_cut_short_where_it_begins_late_and_with_another_even
         rows += batch.rows
         done += batch.done
     assert (len(rows), done) == (int(lands), ["a"])
+
+
+async def test_a_batch_that_has_been_handed_over_is_let_go_before_the_message_is_done() -> None:
+    class Share:
+        def release(self) -> None:
+            """Gives nothing back."""
+
+    class OwnShare(Pages):
+        async def of(self, parent_id: str) -> AsyncIterator[tuple[JudgedPage, Release]]:
+            share = Share()
+            shares.append(weakref.ref(share))
+            yield self._every, share.release
+
+    shares: list[weakref.ref[Share]] = []
+    due = ChildrenDue({"a": 1})
+    due.end()
+    batches = reader_of(due, OwnShare(lambda _: None)).batches()
+    await anext(batches)
+    await anext(batches)
+    assert [share() for share in shares] == [None]

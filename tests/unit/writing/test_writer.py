@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import threading
+import weakref
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -305,6 +306,25 @@ def test_the_memory_of_a_page_is_given_back_once_its_rows_are_out_and_not_before
     Bench(write_seconds=2.0).write(feed)
     assert [number for number, _ in released] == [0, 1, 2]
     assert [time for _, time in released] == [pytest.approx(2.03, abs=0.01)] * 3
+
+
+def test_a_batch_is_let_go_once_its_memory_is_given_back() -> None:
+    class Share:
+        def release(self) -> None:
+            """Gives nothing back."""
+
+    kept: list[bool] = []
+
+    async def feed(writer: Writer) -> None:
+        share = Share()
+        lives = weakref.ref(share)
+        await writer.queue.put(messages("m", release=share.release))
+        del share
+        await asyncio.sleep(1)
+        kept.append(lives() is not None)
+
+    Bench().write(feed)
+    assert kept == [False]
 
 
 # -- what ends it --------------------------------------------------------------------------------
