@@ -182,7 +182,7 @@ def _base_url(name: str, text: str) -> str:
         parts = urlsplit(text)
         # URL decodes the host, which fails if it only looks like an encoded international name.
         host, _, _ = parts.hostname, parts.port, URL(text).host
-    except ValueError:
+    except (ValueError, IndexError):
         raise ValueError(f"{name} is not an address. {allowed}") from None
     if re.search(r"[?#@]|[^\x21-\x7e]", text):
         # Not shown: an address of this form may hold a secret.

@@ -84,11 +84,11 @@ def problem_with_streams(settings: Settings, findings: Findings) -> str | None:
 
 def problem_with_key(settings: Settings, findings: Findings) -> str | None:
     """Describes a key that can read nothing, in sentences; None if it can read some stream."""
-    errors = [error for error in findings.values() if error is not None]
+    errors = [error for error in findings.values() if error and not isinstance(error, NotInRegion)]
     refusal = next((error for error in errors if isinstance(error, KeyRefused)), None)
     if refusal is not None:
         return f"{refusal}. {refusal.advice}"
-    if len(errors) < len(findings):
+    if None in findings.values():
         return None
     # A bad key has been seen to get 403, so a 403 on one stream alone proves nothing.
     if all(is_not_in_plan(error) for error in errors):

@@ -155,6 +155,8 @@ def test_a_bad_value_is_refused_with_its_name_and_what_is_allowed(
         "https://api.courier.com:99999/hunter2",
         "https://api.courier.com:port/hunter2",
         "https://[hunter2",
+        "https://[::1]@",
+        "https://[api.courier.com]@",
         "https://api.courier.com?",
         "https://api.courier.com#",
         "https://@api.courier.com",

@@ -92,6 +92,13 @@ def test_a_key_that_may_read_nothing_is_about_the_key(status: int) -> None:
     )
 
 
+def test_a_table_that_is_not_asked_for_in_the_eu_says_nothing_about_the_key() -> None:
+    eu = {"api_key": "k", "region": "EU", "streams": "all"}
+    settings = Settings.from_configuration(eu | {"requests_per_second": "1000"})
+    text = str(problem_with_key(settings, ask(settings, Answers(other=403))))
+    assert text.startswith("The key cannot read any stream (Courier answered 403). Check api_key")
+
+
 @pytest.mark.parametrize(
     ("what", "advice"),
     [
