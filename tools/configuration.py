@@ -45,7 +45,9 @@ def environment_name(path: Path) -> str:
         return f"{_plain(path.stem)}-{digest}"
     if path.name in (TRACKED, LOCAL):
         return ""
-    return _plain(path.stem.removeprefix("configuration."))
+    name = _plain(path.stem.removeprefix("configuration."))
+    # `make demo` keeps its warehouse in files/demo/.
+    return "demo_" if name == "demo" else name
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -71,6 +73,8 @@ def load(path: Path) -> dict[str, Any]:
         raise BadConfiguration(
             f"It is not JSON (line {error.lineno}, column {error.colno})."
         ) from None
+    except ValueError:  # Python reads no number of more than 4,300 digits
+        raise BadConfiguration("It contains a number that is too long.") from None
     except RecursionError:
         raise BadConfiguration("It is nested too deeply.") from None
     if not isinstance(configuration, dict):

@@ -3,6 +3,7 @@
 Every request is a GET, to the address that the SDK uses, with the same key.
 """
 
+import http.client
 import json
 import os
 import re
@@ -126,7 +127,7 @@ def _get(api_key: str, path: str) -> dict[str, Any]:
             sentence = f"Fivetran answered {error.code}; nothing was deployed."
             raise FivetranRefused(sentence) from None
         cause = _refused_by_proxy(PROXY_REFUSED)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError) as error:
         cause = _cause(error)
     variable = _proxy_variable(base_url)
     through = f" through the proxy that {variable} names" if variable else ""
@@ -164,6 +165,8 @@ def _cause(error: BaseException) -> str:
         return _refused_by_proxy(tunnel[1])
     if isinstance(reason, ssl.SSLError):
         return "its certificate is not trusted on this machine"
-    if isinstance(reason, (ValueError, KeyError)):
+    if isinstance(reason, (http.client.IncompleteRead, http.client.RemoteDisconnected)):
+        return "the connection was closed before the whole response had arrived"
+    if isinstance(reason, (http.client.HTTPException, ValueError, KeyError, TypeError)):
         return "the response is not from Fivetran"
     return type(reason).__name__

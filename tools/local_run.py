@@ -24,13 +24,14 @@ class LocalRun:
     """One configuration's project, which the SDK runs, and what its runs leave in `files`."""
 
     def __init__(self, configuration: Path) -> None:
+        # No name begins with an underscore, so the folders that do are no configuration's.
         self.name = environment_name(configuration)
         self.configuration = configuration
-        self.project = ROOT / "build" / "debug" / (self.name or "usual")
+        self.project = ROOT / "build" / "debug" / (self.name or "_usual")
         self.files = FILES / self.name
         self.warehouse = self.files / "warehouse.db"
         self.state = self.files / "state.json"
-        self.temporary = self.files / "tmp"
+        self.temporary = self.files / "_tmp"
 
     def command(self, name: str) -> str:
         """Returns what a person types to run a command on this configuration."""

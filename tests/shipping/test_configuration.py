@@ -53,6 +53,7 @@ def test_a_profile_has_its_own_configuration_and_never_the_local_one(root: Path)
         (b'{"api_key": "pk_test_X", "requests_per_second": 5}', "'requests_per_second' must be"),
         (b'{"api_key": "pk_test_X", "streams": null}', "'streams' must be text"),
         (b"[" * 100_000, "nested too deeply"),
+        (b'{"max_retries": ' + b"1" * 5_000 + b"}", "contains a number that is too long"),
         (("{" + ",".join(f'"k{n}": "v"' for n in range(101)) + "}").encode(), "more than 100"),
         (b"", 'It is empty. It must contain {"api_key": "..."}.'),
         (b" \n", "It is empty."),
@@ -99,6 +100,7 @@ def test_every_configuration_has_files_of_its_own(root: Path) -> None:
         root / "configuration.json",
         root / "configuration.eu.json",
         root / "configuration.us.json",
+        root / "configuration.demo.json",
         Path("/secrets/configuration.json"),
         Path("/secrets/configuration.eu.json"),
     ]
@@ -106,6 +108,7 @@ def test_every_configuration_has_files_of_its_own(root: Path) -> None:
     assert len(folders) == len(places)
     assert LocalRun(root / "configuration.local.json").files == root / "files"
     assert LocalRun(root / "configuration.eu.json").files == root / "files" / "eu"
+    assert root / "files" / "demo" not in folders  # kept by `make demo`
 
 
 def test_a_name_is_safe_as_a_folder(root: Path) -> None:
@@ -161,6 +164,20 @@ def warehouse(path: Path, *, rows: int) -> Path:
         connection.execute("CREATE SCHEMA tester; CREATE TABLE tester.brand (id VARCHAR)")
         connection.execute("INSERT INTO tester.brand SELECT 'x' FROM range(?)", [rows])
     return path
+
+
+@pytest.mark.parametrize("name", ["tmp", "_tmp", ".tmp", "usual", "_usual"])
+def test_a_usual_run_leaves_the_folders_of_every_other_configuration(
+    root: Path, name: str
+) -> None:
+    other = LocalRun(root / f"configuration.{name}.json")
+    other.prepare()
+    other.warehouse.touch()
+    usual = LocalRun(root / "configuration.json")
+    usual.prepare()
+    usual.reset()
+    assert other.warehouse.exists()
+    assert other.project.exists()
 
 
 def test_the_newest_warehouse_is_the_newest_that_holds_rows(

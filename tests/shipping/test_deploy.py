@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import takewhile
 from pathlib import Path
+from socketserver import StreamRequestHandler, TCPServer
 from threading import Thread
 from typing import Any
 
@@ -31,6 +32,7 @@ from tests.support.hermetic import hermetic_environment
 from tools.deploy import confirm_new
 from tools.deploy_target import target_from
 from tools.environment import is_on
+from tools.fivetran_api import FivetranRefused, connection_names
 from tools.git import git
 from tools.stage import ROOT
 
@@ -840,3 +842,37 @@ def test_the_uploaded_archive_syncs_in_an_environment_of_its_own_pins(
             for stream in STREAMS
         }
     assert landed == wanted
+
+
+ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b"
+
+
+@pytest.mark.parametrize(
+    ("answer", "cause"),
+    [
+        (b"", "the connection was closed before the whole response had arrived"),
+        (ANSWER % (99, b"{"), "the connection was closed before the whole response had arrived"),
+        (b"SSH-2.0-OpenSSH_9\r\n\r\n", "the response is not from Fivetran"),
+        (ANSWER % (1, b"{"), "the response is not from Fivetran"),
+        (ANSWER % (2, b"{}"), "the response is not from Fivetran"),
+        (ANSWER % (2, b"[]"), "the response is not from Fivetran"),
+        (ANSWER % (4, b"null"), "the response is not from Fivetran"),
+    ],
+)
+def test_an_answer_that_is_cut_or_from_another_server_is_an_error_that_says_so(
+    monkeypatch: pytest.MonkeyPatch, answer: bytes, cause: str
+) -> None:
+    class Handler(StreamRequestHandler):
+        def handle(self) -> None:
+            while self.rfile.readline().strip():
+                pass
+            self.wfile.write(answer)
+
+    with TCPServer(("127.0.0.1", 0), Handler) as server:
+        Thread(target=server.handle_request).start()
+        url = f"http://127.0.0.1:{server.server_address[1]}"
+        monkeypatch.setattr("tools.fivetran_api.fivetran_url", lambda: url)
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
+        with pytest.raises(FivetranRefused) as refused:
+            connection_names(FIVETRAN_KEY, "Warehouse")
+    assert f"Fivetran's API at {url} cannot be reached: {cause}." in str(refused.value)
