@@ -230,4 +230,5 @@ async def _found_at_head(stream: Stream, seen: set[Key], ask: Ask) -> set[Key] |
         # Read past an empty page that says there is more.
         if cursor is None or (keys and not new):
             return found
+        del asked, page
     return None
