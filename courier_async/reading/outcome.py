@@ -159,4 +159,4 @@ def _still_unusable(
             span._replace(time=max(span.time, at.time), newest=min(span.newest, at.newest))
             for at in places
         ]
-    return not_too_many(tuple(still))
+    return not_too_many(tuple(dict.fromkeys(still)))

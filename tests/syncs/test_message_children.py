@@ -676,11 +676,49 @@ async def test_messages_of_which_a_gateway_knows_none_do_not_fill_the_state(
     await house.sync()
     # Some were being read when the table was given up.
     assert len(house.state["streams"]["message_event"].get("due", {})) <= 20 + 64
-    if was_read:
-        house.rules()
-        for _ in range(3):
-            await house.sync(hours=25)
-        assert house.is_equal()
+    house.rules()
+    for _ in range(3):
+        await house.sync(hours=25)
+    assert house.is_equal()
+
+
+async def test_a_404_beside_an_outage_in_a_first_sync_costs_the_other_messages_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(children_due, "MOST_DUE", 20)
+    monkeypatch.setattr(sent_rows, "MOST_MESSAGES", 50)
+    house = House(200)
+    unknown = {"message": "not found", "type": "invalid_request_error"}
+    house.rules(
+        {"stream": "message_event", "status": 404, "body": unknown, "times": 1},
+        {"stream": "message_event", "status": 500, "times": 30},
+    )
+    with pytest.raises(SyncFailed, match="message_event"):
+        await house.sync()
+    house.rules()
+    for _ in range(12):
+        await house.sync(hours=24)
+    assert len({m["id"] for m in house.account.truth("message")} - house.with_events()) <= 1
+
+
+async def test_expired_messages_that_are_due_do_not_hold_up_new_ones(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(message_children, "_MOST_FAILING", 50)
+    house = House(10, span_days=2)
+    await house.sync()
+    house.account.add("message", 120)
+    house.rules(
+        {"stream": "message_event", "status": 404, "body": {"message": "no Route matched"}}
+    )
+    await house.sync(hours=20)
+    house.rules()
+    house.account.advance(60 * 24 * HOUR_MS)
+    house.account.retention(house.account.now_ms() - 30 * 24 * HOUR_MS)
+    new = set(house.account.add("message", 5))
+    for _ in range(2):
+        await house.sync(hours=1)
+    assert new <= house.with_events()
 
 
 async def test_the_events_behind_a_null_one_land_though_it_is_the_first() -> None:
