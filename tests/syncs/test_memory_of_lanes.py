@@ -176,7 +176,7 @@ def test_a_page_whose_memory_is_given_back_is_let_go_while_the_next_one_is_await
         kept = [
             type(one).__name__
             for one in gc.get_objects()
-            if isinstance(one, Page | JudgedPage | Batch) and MARK in repr(one)
+            if type(one) in (Page, JudgedPage, Batch) and MARK in repr(one)
         ]
         syncing.cancel()
         with contextlib.suppress(asyncio.CancelledError):
