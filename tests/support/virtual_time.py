@@ -15,8 +15,12 @@ T = TypeVar("T")
 _TURN_SECONDS: Final = 1e-6
 
 
+# A progress line every ten seconds keeps a loop busy in which all else waits for ever.
+_MOST_TURNS: Final = 5_000_000
+
+
 class Stalled(RuntimeError):
-    """Nothing is ready and no timer is set, so the code would wait for ever."""
+    """The code would wait for ever."""
 
 
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
@@ -28,6 +32,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
 
     def __init__(self) -> None:
         self._now_seconds = 0.0
+        self._turns = 0
         super().__init__(_Clockwork(self))
 
     def time(self) -> float:
@@ -38,6 +43,9 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         if timeout is None:
             raise Stalled("nothing is ready and no timer is set: this would wait forever")
         self._now_seconds += max(timeout, _TURN_SECONDS)
+        self._turns += 1
+        if self._turns > _MOST_TURNS:
+            raise Stalled(f"{_MOST_TURNS:,} turns have not ended it: this would go on forever")
 
 
 class _Clockwork(selectors.DefaultSelector):

@@ -77,3 +77,16 @@ def test_a_wait_without_end_is_an_error() -> None:
 
     with pytest.raises(Stalled):
         run_virtual(main())
+
+
+def test_a_wait_without_end_beside_a_timer_that_repeats_is_an_error_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("tests.support.virtual_time._MOST_TURNS", 1_000)
+
+    async def main() -> None:
+        while True:
+            await asyncio.sleep(10)
+
+    with pytest.raises(Stalled):
+        run_virtual(main())
