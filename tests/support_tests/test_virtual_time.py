@@ -1,6 +1,7 @@
 """The virtual clock on which tests of time depend."""
 
 import asyncio
+import itertools
 import time
 
 import pytest
@@ -85,7 +86,7 @@ def test_a_wait_without_end_beside_a_timer_that_repeats_is_an_error_too(
     monkeypatch.setattr("tests.support.virtual_time._MOST_TURNS", 1_000)
 
     async def main() -> None:
-        while True:
+        for _ in itertools.count():
             await asyncio.sleep(10)
 
     with pytest.raises(Stalled):
