@@ -54,6 +54,10 @@ class ChildrenDue:
         """Whether more messages can be noted: up to MOST_DUE if nobody reads them, else always."""
         return self._has_reader or len(self._waiting) < MOST_DUE
 
+    def are_too_many(self, again: int) -> bool:
+        """Whether the state has no room for these that wait and `again` that failed."""
+        return len(self._waiting) + again >= MOST_DUE
+
     @property
     def would_miss(self) -> bool:
         """Whether a message that is not noted now must be noted later.

@@ -109,9 +109,11 @@ class MessageChildrenReader:
 
     @property
     def _should_stop(self) -> bool:
+        if self._failures.should_stop or len(self._failing) >= _MOST_FAILING:
+            return True
         # Messages of which a gateway knows none stay due, and would fill the state.
         unknown = 0 if self._failures.has_read else self._by_gateway.total()
-        return self._failures.should_stop or len(self._failing) + unknown >= _MOST_FAILING
+        return unknown >= _MOST_FAILING and self._due.are_too_many(unknown)
 
     async def _work(self, results: "asyncio.Queue[_Read | BaseException | None]") -> None:
         """Only fetches; the consumer of `results` decides what a response means."""

@@ -159,17 +159,12 @@ def test_tenants_whose_ids_have_no_route_do_not_hold_up_the_others() -> None:
 def test_a_table_that_has_no_route_costs_little() -> None:
     api = virtual_api({"message": 3_000}, rules=[{"stream": "message_event", **UNKNOWN_ROUTE[0]}])
     state: dict[str, Any] = {}
-    asked = []
-    for _ in range(8):
+    for most in (3_200, 3_200, 0):
         before = api.traffic.by_stream["message_event"]
         synced = virtual_sync(api, state, streams=WITH_EVENTS)
         state = synced.sink.last_state()
-        asked.append(api.traffic.by_stream["message_event"] - before)
+        assert api.traffic.by_stream["message_event"] - before <= most
         assert synced.seconds < 120
-    # Each message twice, about a thousand a sync; some are under way when it stops.
-    assert max(asked) <= 1_200
-    assert sum(asked) <= 7_000
-    assert asked[-1] == 0
 
 
 def test_children_of_lists_requested_meanwhile_land() -> None:
