@@ -53,7 +53,7 @@ class UnusableRecords:
             # The cursor to the next page tells its time; otherwise that page bounds it.
             told = time_in_cursor(page.next_cursor) if page.next_cursor else 0
             if told is None:
-                self._unbounded[lane] = Unusable(min(above), now, max(above))
+                self._unbounded[lane] = Unusable(min(above) - 1, now, max(above))
                 return
             below = [told]
         times = above + below

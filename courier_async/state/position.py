@@ -67,8 +67,7 @@ class Lane(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Unusable(NamedTuple):
     """Records that could not be stored.
 
-    time, newest: those of usable records around them, which may be an hour out of order. met_at:
-    when the first of them was met.
+    time, newest: they lie between these, give or take an hour. met_at: when the first was met.
     """
 
     time: Time

@@ -132,7 +132,8 @@ def test_while_one_lane_waits_for_its_next_page_no_bound_is_known() -> None:
     state = unusable.note(lane, page(5), state, NOW)
     assert state.unusable == (met(5, 2), ANYWHERE)
     # A walk that has ended no longer waits for any of them.
-    assert unusable.bounded(state).unusable == (met(5, 2), met(20, 20))
+    behind = Unusable(hours(20) - 1, NOW, hours(20))
+    assert unusable.bounded(state).unusable == (met(5, 2), behind)
 
 
 def test_a_page_may_bound_the_one_before_it_and_end_with_another() -> None:
@@ -143,7 +144,15 @@ def test_a_page_may_bound_the_one_before_it_and_end_with_another() -> None:
     assert unusable.affects(lane, page(8))
     assert state.unusable == (met(7, 2), ANYWHERE)
     # No page follows.
-    assert unusable.bounded(state).unusable == (met(7, 2),)
+    behind = met(7, 2)._replace(time=hours(7) - 1)
+    assert unusable.bounded(state).unusable == (behind,)
+
+
+def test_one_behind_the_last_page_of_a_walk_is_the_same_as_with_the_page_that_follows() -> None:
+    known = Unusable(hours(30), NOW - 20 * DAY_MS, hours(20))
+    unusable, lane = records(saved=(known,)), a_lane()
+    state = unusable.note(lane, page(10, 20, None), READ, NOW)
+    assert unusable.bounded(state).unusable == (known,)
 
 
 def test_what_an_earlier_sync_has_met_is_kept() -> None:
