@@ -19,9 +19,9 @@ NOW_MS = 1_794_657_600_000
 SIZES = {"list": 30, "list_subscription": 6, "tenant": 12, "tenant_user": 5}
 EMPTY_LISTING = {"items": [], "paging": {"more": False}}
 CHILD = {"list": "list_subscription", "tenant": "tenant_user"}
-# For tenants, only 400 is documented for an unknown id.
 # What a gateway says of a route that it does not know: no type, as Courier's own errors have.
 NO_ROUTE = {"status": 404, "body": {"message": "no Route matched"}}
+# For tenants, only 400 is documented for an unknown id.
 UNKNOWN_TENANT = {
     "stream": "*",
     "kind": "any",
@@ -94,6 +94,11 @@ async def house(request: pytest.FixtureRequest) -> House:
     await house.sync()
     assert house.is_equal()
     return house
+
+
+def owe_at_most(parents: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (children, rounds):
+        monkeypatch.setattr(module, "MOST_OWED", parents)
 
 
 async def test_a_second_round_in_which_nothing_has_changed_sends_nothing(house: House) -> None:
@@ -632,8 +637,7 @@ async def test_a_listed_parent_that_is_unknown_once_is_read_in_the_next_sync() -
 async def test_listed_parents_that_are_unknown_do_not_begin_a_round_in_each_sync(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for module in (children, rounds):
-        monkeypatch.setattr(module, "MOST_OWED", 10)
+    owe_at_most(10, monkeypatch)
     house = House(children_refresh_hours=720.0)
     unknown = house.ids[:24]
     house.rules(*[{"stream": house.child, "parent": p, "status": 404} for p in unknown])
@@ -650,8 +654,7 @@ async def test_listed_parents_that_are_unknown_do_not_begin_a_round_in_each_sync
 async def test_the_children_of_parents_for_whom_a_gateways_404_left_no_room_land_after_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for module in (children, rounds):
-        monkeypatch.setattr(module, "MOST_OWED", 20)
+    owe_at_most(20, monkeypatch)
     house = House(children_refresh_hours=720.0)
     await house.sync()
     for parent in house.ids:
