@@ -135,6 +135,12 @@ class HttpTransport:
         except (aiohttp.ClientError, OSError, ValueError, LookupError, BadEncoding) as error:
             # aiohttp keeps the error, and its traceback would keep the partial body: a cycle.
             trouble = self._trouble(error.with_traceback(None), is_reused=is_reused)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            # Nobody stopped the sync. The task that waits for this answer would wait for ever.
+            trouble = ConnectionTrouble("the request was cancelled before a response arrived")
         if refusal is not None:
             return refusal
         # The host name may resolve to another address by now.

@@ -45,7 +45,10 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         self._now_seconds += max(timeout, _TURN_SECONDS)
         self._turns += 1
         if self._turns > _MOST_TURNS:
-            raise Stalled(f"{_MOST_TURNS:,} turns have not ended it: this would go on forever")
+            raise Stalled(
+                f"{_MOST_TURNS:,} turns have not ended it: this would go on forever, perhaps "
+                "because a task ended with an error that nobody reads, such as a test's time-out"
+            )
 
 
 class _Clockwork(selectors.DefaultSelector):

@@ -30,6 +30,7 @@ class Trail:
     def __init__(self, *, days: int, per_day: int) -> None:
         self.now_ms = START_MS - days * DAY_MS
         self.events: dict[tuple[int, str], dict[str, Any]] = {}
+        self._newest_first: list[tuple[int, str]] = []
         self._null_until: dict[str, int] = {}
         self.pages = 0
         for _ in range(days):
@@ -54,7 +55,9 @@ class Trail:
     async def get(self, path_and_query: str, hold: Hold) -> Answer:
         await asyncio.sleep(0.1)
         self.pages += 1
-        places = sorted(self.events, reverse=True)
+        if len(self._newest_first) != len(self.events):
+            self._newest_first = sorted(self.events, reverse=True)
+        places = self._newest_first
         (cursor,) = parse_qs(urlsplit(path_and_query).query).get("cursor", [""])
         if cursor:
             time, name = b64decode(cursor).decode().split("|")

@@ -770,3 +770,14 @@ async def test_a_cancelled_request_closes_its_connection() -> None:
             await task
         async with asyncio.timeout(30):
             await closed.wait()
+
+
+async def test_a_request_that_is_cancelled_by_the_http_client_has_failed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def cancelled(*_: Any, **__: Any) -> None:
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr(aiohttp.ClientSession, "_request", cancelled)
+    with pytest.raises(ConnectionTrouble, match="was cancelled before a response arrived"):
+        await get("http://127.0.0.1:1")
