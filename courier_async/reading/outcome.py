@@ -25,18 +25,18 @@ def ended_state(
     start: int,
     depth: Depth,
     records: int,
-    unusable: tuple[Unusable, ...],
+    met: tuple[Unusable, ...],
     children_missed: int | None,
     is_resumed: bool,
 ) -> StreamState:
     """Returns the state after a walk whose head lane has reached its end or bound.
 
-    unusable: where this walk met records that cannot be stored.
+    met: where this walk met records that cannot be stored.
     children_missed: the oldest time of messages whose children could not be noted as due.
     is_resumed: an earlier sync has read a part of the walk, and may have met such records there.
     """
     if stream.time_field is None:
-        still = state.unusable if unusable else ()
+        still = state.unusable if met else ()
         return replace(state, read_at=start, lanes=(), unusable=still)
     order, newest = lane.order, lane.saved.newest
     # Many pages of one time fit any order, unless the newest come last.
@@ -51,14 +51,16 @@ def ended_state(
             # An earlier sync may have met the oldest in its part of the walk.
             oldest = missed.time
         missed = _still_missed(missed, lane.reached, depth.floor, oldest)
+    unusable = _looked_for(state.unusable, lane.reached, depth.floor, start)
+    if not is_resumed:
+        deepest = min([depth.floor, *[reading.reached for reading in state.readings]])
+        unusable = _still_unusable(unusable, lane.reached, deepest, met)
     ended = replace(
         state,
         read_at=start,
         lanes=(),
         newest_first=is_newest_first if is_learned else state.newest_first,
-        unusable=state.unusable
-        if is_resumed
-        else _still_unusable(state, lane.reached, depth.floor, unusable),
+        unusable=unusable,
         children_missed=missed,
     )
     if newest is None:
@@ -143,18 +145,34 @@ def _still_missed(
     return missed
 
 
-def _still_unusable(
-    state: StreamState, reached: int, floor: int, met: tuple[Unusable, ...]
+def _looked_for(
+    spans: Iterable[Unusable], reached: int, floor: int, start: int
 ) -> tuple[Unusable, ...]:
-    """Returns the spans that a walk has not reached, or in which it met unusable records again."""
-    # A page may begin above the deepest place ever wanted and end below it.
-    deepest = min([floor, *[reading.reached for reading in state.readings]])
+    """Returns the spans after a walk that looked there, save for what `sync_since` leaves out."""
+    looked: list[Unusable] = []
+    for span in spans:
+        if reached <= span.time:
+            looked.append(span._replace(looked_at=start))
+        elif reached <= floor <= span.newest:
+            looked.append(span._replace(time=floor, looked_at=start))
+            looked.append(span._replace(newest=floor - 1))
+        else:
+            looked.append(span)
+    return tuple(looked)
+
+
+def _still_unusable(
+    spans: tuple[Unusable, ...], reached: int, deepest: int, met: tuple[Unusable, ...]
+) -> tuple[Unusable, ...]:
+    """Returns the spans that a walk has not reached, or in which it met unusable records again.
+
+    deepest: the deepest place ever wanted; a page may begin above it and end below it.
+    """
     still = []
-    for span in state.unusable:
-        places = [other for other in met if _overlap(span, other)]
-        if reached > max(span.time, deepest):
-            # All of it is left, or else what `sync_since` leaves out.
-            places = [span] if reached > floor else [*places, span._replace(newest=floor - 1)]
+    for span in spans:
+        places = [span]
+        if reached <= max(span.time, deepest):
+            places = [other for other in met if _overlap(span, other)]
         still += [
             span._replace(time=max(span.time, at.time), newest=min(span.newest, at.newest))
             for at in places

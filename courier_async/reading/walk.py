@@ -364,7 +364,7 @@ class Walk:
             start=min(head.saved.started_at, self.clock.start),
             depth=self._depth,
             records=self._records,
-            unusable=self.unusable.met,
+            met=self.unusable.met,
             children_missed=self._children_missed,
             is_resumed=head.is_resumed,
         )

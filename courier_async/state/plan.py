@@ -12,7 +12,7 @@ from typing import Final
 from msgspec.structs import replace as _replace
 
 from courier_async.catalog.stream import DAY_MS, HOUR_MS
-from courier_async.state.position import Lane, Reading, StreamState
+from courier_async.state.position import Lane, Reading, StreamState, Unusable
 
 # A record may become visible this long after the time it carries (docs: a couple of minutes).
 INDEX_LAG_MS: Final = 10 * 60 * 1000
@@ -167,8 +167,7 @@ def _bound(state: StreamState, now: int, depth: Depth) -> int:
         if newer.reached > max(unread, closed, depth.floor):
             bound = min(bound, unread)
     missed = state.children_missed if depth.reads_missed else None
-    # After a long pause, one more walk looks for it.
-    lacking = unusable_from(state, min(now, state.read_at or now), depth.floor)
+    lacking = _unusable_to_look_for(state, now, depth.floor)
     if missed is not None and missed.newest >= depth.floor:
         lacking = earliest(lacking, missed.time - depth.overlap_ms)
     # Nothing below the floor is read, so nothing there can have been read lately.
@@ -225,14 +224,29 @@ def with_reading(
     return tuple(kept), closed
 
 
-def unusable_from(state: StreamState, now: int, floor: int = 0) -> int | None:
+def unusable_from(state: StreamState, now: int) -> int | None:
+    """Returns the oldest time at which records could not be stored in the last thirty days."""
+    return _earliest_of([span for span in state.unusable if now - span.met_at <= UNUSABLE_MS])
+
+
+def _unusable_to_look_for(state: StreamState, now: int, floor: int) -> int | None:
     """Returns the oldest time at which to look for records that could not be stored, if any.
 
-    floor: those that are all older do not count.
+    The thirty days end only once a walk has looked after them: until then there may have been a
+    long pause, or a `sync_since` that hid the records.
     """
-    spans = [span for span in state.unusable if now - span.met_at <= UNUSABLE_MS]
-    times = [max(0, span.time - HOUR_MS) for span in spans if span.newest >= floor]
-    return min(times, default=None)
+    return _earliest_of(
+        [
+            span
+            for span in state.unusable
+            if span.newest >= floor
+            and min(now, span.looked_at or span.met_at) - span.met_at <= UNUSABLE_MS
+        ]
+    )
+
+
+def _earliest_of(spans: list[Unusable]) -> int | None:
+    return min([max(0, span.time - HOUR_MS) for span in spans], default=None)
 
 
 def earliest(*times: int | None) -> int | None:

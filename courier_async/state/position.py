@@ -68,11 +68,13 @@ class Unusable(NamedTuple):
     """Records that could not be stored.
 
     time, newest: they lie between these, give or take an hour. met_at: when the first was met.
+    looked_at: when the last finished walk that looked there began.
     """
 
     time: Time
     met_at: Time
     newest: Time = LATEST
+    looked_at: Time | None = None
 
 
 class Missing(NamedTuple):

@@ -43,3 +43,25 @@ def test_a_null_below_a_later_sync_since_does_not_make_each_day_read_down_to_it(
         listing.now_ms += DAY_MS + HOUR_MS
         destination.sync()
     assert not destination.missing
+
+
+@pytest.mark.parametrize("hidden_days", [20, 35, 100])
+def test_a_message_that_was_null_lands_however_long_sync_since_has_hidden_it(
+    hidden_days: int,
+) -> None:
+    listing = MessageListing()
+    listing.add(400, span_ms=90 * DAY_MS)
+    since = listing.now_ms - 50 * DAY_MS
+    lost = [m for m in listing.messages.values() if m["enqueued"] < since][-30]["id"]
+    listing.instead = with_a_null(listing, lost)
+    destination = Destination(listing)
+    destination.sync()
+    listing.instead = None
+    assert destination.missing == {lost}
+    for _ in range(hidden_days):
+        listing.now_ms += DAY_MS
+        destination.sync(sync_since_ms=since)
+    for _ in range(2):
+        listing.now_ms += DAY_MS
+        destination.sync()
+    assert not destination.missing

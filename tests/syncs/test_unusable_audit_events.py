@@ -200,3 +200,32 @@ def test_after_a_sync_with_many_nulls_a_later_sync_since_costs_no_rereads_above_
     destination.days(1, per_day=10)
     # The day's overlap holds more events at first.
     assert max(destination.days(5, per_day=10)[1:]) < 20
+
+
+@pytest.mark.parametrize("hidden_days", [20, 35])
+def test_one_that_was_null_lands_however_long_sync_since_has_hidden_it(hidden_days: int) -> None:
+    trail = Trail(days=100, per_day=10)
+    since = trail.now_ms - 50 * DAY_MS
+    lost = sorted(place for place in trail.events if place[0] < since)[-40][1]
+    trail.is_null_for(lost, 0.5)
+    destination = Destination(trail)
+    destination.settings["sync_since_ms"] = since
+    destination.days(hidden_days, per_day=10)
+    destination.settings.clear()
+    destination.days(2, per_day=10)
+    assert not destination.missing
+
+
+def test_one_that_stays_null_is_looked_for_once_more_after_sync_since_has_hidden_it() -> None:
+    trail = Trail(days=100, per_day=10)
+    since = trail.now_ms - 50 * DAY_MS
+    lasting = sorted(place for place in trail.events if place[0] < since)[-40][1]
+    trail.is_null_for(lasting, FOR_GOOD / DAY_MS)
+    destination = Destination(trail)
+    destination.settings["sync_since_ms"] = since
+    destination.days(40, per_day=10)
+    destination.settings.clear()
+    pages = destination.days(10, per_day=10)
+    assert max(pages[0:2]) > 50
+    assert max(pages[2:]) <= 5
+    assert destination.missing == {lasting}

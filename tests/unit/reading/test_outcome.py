@@ -61,7 +61,7 @@ def ended(
         start=NOW,
         depth=depth,
         records=records,
-        unusable=met if unusable_to is None else (Unusable(unusable_to, NOW),),
+        met=met if unusable_to is None else (Unusable(unusable_to, NOW),),
         children_missed=children_missed,
         is_resumed=is_resumed,
     )
@@ -162,14 +162,16 @@ def test_a_page_that_ends_below_all_that_was_ever_wanted_need_not_be_read_that_f
 
 def test_a_walk_that_still_meets_some_keeps_where_and_since_when() -> None:
     met_again = NOW - DAY_MS
-    assert left_unusable(MET.time, met_again) == (Unusable(met_again, MET.met_at),)
-    assert left_unusable(MET.time - 1, MET.time - 1) == (MET,)
+    looked = MET._replace(looked_at=NOW)
+    assert left_unusable(MET.time, met_again) == (looked._replace(time=met_again),)
+    assert left_unusable(MET.time - 1, MET.time - 1) == (looked,)
     # Records that it has not reached may still be unusable.
     assert left_unusable(MET.time + 1, met_again) == (MET,)
 
 
 def test_a_part_that_an_earlier_sync_has_read_proves_nothing_of_them() -> None:
-    assert left_unusable(0, None, is_resumed=True) == (MET,)
+    assert left_unusable(MET.time, None, is_resumed=True) == (MET._replace(looked_at=NOW),)
+    assert left_unusable(MET.time + 1, None, is_resumed=True) == (MET,)
 
 
 def test_children_that_were_missed_are_looked_for_until_a_walk_down_there_has_noted_all() -> None:
@@ -261,7 +263,9 @@ def test_a_walk_narrows_the_places_that_it_has_read_again() -> None:
 
     def left(*met: Unusable) -> tuple[Unusable, ...]:
         lane = head(*DOWNWARDS, reached=spans[0].time, ended=False)
-        return ended(lane, StreamState(unusable=spans), met=met).unusable
+        still = ended(lane, StreamState(unusable=spans), met=met).unusable
+        assert {span.looked_at for span in still} <= {NOW}
+        return tuple([span._replace(looked_at=None) for span in still])
 
     assert left() == ()
     assert left(unusable_between(7, 6, met_day=1)) == (unusable_between(7, 6),)
@@ -269,6 +273,24 @@ def test_a_walk_narrows_the_places_that_it_has_read_again() -> None:
     apart = unusable_between(8, 7.5), unusable_between(6, 5)
     assert left(*apart) == apart
     assert left(*spans) == spans
+
+
+@pytest.mark.parametrize("is_resumed", [False, True])
+def test_what_sync_since_leaves_out_has_not_been_looked_at(is_resumed: bool) -> None:
+    span = unusable_between(9, 4)
+    floor = NOW - 6 * DAY_MS
+    depth = Depth(lookback_ms=LOOKBACK, overlap_ms=HOUR_MS, floor=floor)
+    below, above = span._replace(newest=floor - 1), span._replace(time=floor, looked_at=NOW)
+
+    def left(reached: int, known: Unusable = span) -> tuple[Unusable, ...]:
+        state = StreamState(unusable=(known,), readings=(Reading(NOW - 9 * DAY_MS, 0),))
+        lane = head(*DOWNWARDS, reached=reached, ended=False)
+        return ended(lane, state, depth=depth, met=(span,), is_resumed=is_resumed).unusable
+
+    assert set(left(floor)) == {above, below}
+    assert left(floor, below) == (below,)
+    assert left(floor + 1) == (span,)
+    assert left(span.time) == (span._replace(looked_at=NOW),)
 
 
 # -- rows that may have gone ---------------------------------------------------------------------

@@ -530,13 +530,13 @@ def test_records_that_could_not_be_stored_below_sync_since_cause_no_rereads_abov
 
 def test_a_page_that_could_not_be_stored_is_looked_for_thirty_days_and_never_again() -> None:
     depth = Depth(lookback_ms=0, overlap_ms=HOUR_MS)
-    state = read_whole(unusable=(Unusable(NOW - 40 * DAY_MS, NOW),))
     last = NOW + 30 * DAY_MS
-    assert plan_walk(state, last, depth).bound == NOW - 40 * DAY_MS - HOUR_MS
-    assert plan_walk(state, last + 1, depth).bound == NOW - HOUR_MS
-    # If no walk has looked for it lately, one more does.
-    paused = replace(state, read_at=NOW + 20 * DAY_MS)
-    assert plan_walk(paused, last + 1, depth).bound == NOW - 40 * DAY_MS - HOUR_MS
+    sought = NOW - 40 * DAY_MS - HOUR_MS
+    for looked_at, bound in ((None, sought), (last, sought), (last + 1, NOW - HOUR_MS)):
+        span = Unusable(NOW - 40 * DAY_MS, NOW, looked_at=looked_at)
+        # After a long pause too, it is looked for until a walk has looked past the last day.
+        for now in (last + DAY_MS, last + 100 * DAY_MS):
+            assert plan_walk(read_whole(unusable=(span,)), now, depth).bound == bound
 
 
 def test_an_unusable_page_younger_than_the_last_reading_is_read_with_the_overlap() -> None:

@@ -58,7 +58,7 @@ stream_states = st.builds(
     no_lanes_until=maybe,
     timeless=st.booleans(),
     children_missed=st.none() | st.builds(MissedChildren, times, times, times),
-    unusable=st.lists(st.builds(Unusable, times, times, times), max_size=3).map(tuple),
+    unusable=st.lists(st.builds(Unusable, times, times, times, maybe), max_size=3).map(tuple),
     missing=st.dictionaries(texts, st.builds(Missing, times, maybe, maybe, counts), max_size=3),
     round=st.none() | st.builds(Round, began=times, done_to=texts, over=st.booleans()),
     owed=st.dictionaries(texts, st.booleans(), max_size=3),
