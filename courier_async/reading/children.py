@@ -83,6 +83,7 @@ class ChildrenReader:
         self._failures = FirstFailures(was_read=state.read_at is not None or bool(self._kept))
         # Ends that count only once a parent could be read, or once all have failed.
         self._held: list[_End] = []
+        self._held_by_gateway = 0
 
     @property
     def complete_to_ms(self) -> int | None:
@@ -164,7 +165,7 @@ class ChildrenReader:
         tasks: set[asyncio.Task[None]] = set()
         try:
             under_way = sum(self._start(work, arrivals, tasks) for _ in range(AT_ONCE))
-            while under_way and not self._failures.should_stop:
+            while under_way and not self._should_stop:
                 arrival = await arrivals.get()
                 if isinstance(arrival, BaseException):
                     raise arrival
@@ -184,6 +185,12 @@ class ChildrenReader:
                 left = arrivals.get_nowait()
                 if isinstance(left, _Page):
                     left.release()
+
+    @property
+    def _should_stop(self) -> bool:
+        # In an outage, no more parents than these can be noted as owed.
+        is_outage = self._failures.has_ever_read and not self._failures.has_read
+        return self._failures.should_stop or (is_outage and self._held_by_gateway > MOST_OWED)
 
     def _start(
         self,
@@ -249,6 +256,7 @@ class ChildrenReader:
         if end.error is None or not (may_be_deleted or parents.is_unlisted(end.parent)):
             self._failures.note(end.error, failed_before=failed_before)
         ends = [*self._held, end]
+        self._held_by_gateway += isinstance(end.error, Refused) and end.error.by_gateway
         self._held = [] if self._failures.has_read else ends
         return ends if self._failures.has_read else []
 

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from courier_async.catalog.streams import BY_TABLE
-from courier_async.reading import message_children
+from courier_async.reading import children, message_children, rounds
+from courier_async.reading.first_failures import AT_ONCE
 from tests.support.harness import Tables, expected, expected_of
 from tests.support.virtual_sync import virtual_api, virtual_sync
 from tests.syncs.house import (
@@ -36,6 +37,7 @@ def with_rules(*rules: dict[str, Any]) -> Any:
 
 
 WITH_EVENTS = (BY_TABLE["message"], BY_TABLE["message_event"])
+WITH_SUBSCRIPTIONS = (BY_TABLE["list"], BY_TABLE["list_subscription"])
 
 
 # The most of them last longer than all retries of a request.
@@ -82,8 +84,7 @@ def test_children_of_messages_land_after_an_outage_of_several_syncs(
 
 @pytest.mark.parametrize("hours", [24.0, 720.0])
 def test_new_lists_have_their_subscriptions_after_an_outage_of_several_syncs(hours: float) -> None:
-    both = (BY_TABLE["list"], BY_TABLE["list_subscription"])
-    house = House(streams=both, children_refresh_hours=hours)
+    house = House(streams=WITH_SUBSCRIPTIONS, children_refresh_hours=hours)
     house.syncs(2)
     house.account.add("list", 5)
     rule = {"stream": "list_subscription", **UNKNOWN_ROUTE[1]}
@@ -167,10 +168,29 @@ def test_a_table_that_has_no_route_costs_little() -> None:
         assert synced.seconds < 120
 
 
+@pytest.mark.parametrize("status", [404, 500])
+def test_an_outage_costs_no_round_over_all_rows_in_every_sync(
+    monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    for module in (children, rounds):
+        monkeypatch.setattr(module, "MOST_OWED", 100)
+    sizes = dict.fromkeys(SMALL, 1) | {"list": 300}
+    house = House(small_account(sizes=sizes), streams=WITH_SUBSCRIPTIONS)
+    house.sync()
+    pages = house.api.traffic.requests - 300
+    rule = {"stream": "list_subscription", "status": status, "body": {"message": "no Route"}}
+    for hours in (25, 1, 1, 1):
+        house.sync(after_ms=hours * HOUR_MS, prepare=with_rules(rule), fails=True)
+        assert house.api.traffic.requests < pages + 100 + 2 * AT_ONCE
+    for _ in range(2):
+        house.sync(after_ms=HOUR_MS)
+    assert house.wrong == {}
+
+
 def test_children_of_lists_requested_meanwhile_land() -> None:
     rule = {"stream": "list_subscription", "after": 5, "times": 10, **UNKNOWN_ROUTE[1]}
     api = virtual_api({"list": 30, "list_subscription": 6}, rules=[rule])
-    synced = virtual_sync(api, streams=(BY_TABLE["list"], BY_TABLE["list_subscription"]))
+    synced = virtual_sync(api, streams=WITH_SUBSCRIPTIONS)
     assert synced.error is None
     tables = Tables()
     tables.apply(synced.sink)
