@@ -49,7 +49,7 @@ FOUND_BY: dict[str, int] = {
     "an_empty_page_that_leads_on_confirms_an_end": 4005708,
     "an_empty_page_that_leads_on_passes_for_an_honoured_cursor": 6002038,
     "an_error_inside_a_200_is_not_tried_again": 100,
-    "an_older_lane_takes_the_heads_start": 1072,
+    "an_older_lane_takes_the_heads_start": 1106,
     "an_unusable_record_dated_by_its_neighbours_without_an_order": 7406806,
     "an_unusable_row_taken_for_gone": 188,
     "children_of_a_deleted_parent_stay": 51,

@@ -236,9 +236,10 @@ def deletes_are_never_asked_for() -> Patches:
 
 
 def unusable_records_are_forgotten_in_a_pause() -> Patches:
-    real = plan._bound
     yield patch.object(
-        plan, "_bound", lambda state, *given: real(replace(state, read_at=None), *given)
+        plan,
+        "_unusable_to_look_for",
+        lambda state, now, floor: plan.unusable_from(state, now),
     )
 
 

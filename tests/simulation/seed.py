@@ -22,6 +22,7 @@ from courier_async.reading import (
 )
 from courier_async.state import sent_rows
 from courier_async.writing import writer
+from tests.simulation import modes
 from tests.simulation.changes import DAY_MS, HOUR_MS
 from tests.simulation.children import MEMBERS, OF_MESSAGES, PARENT
 from tests.simulation.claims import Broken
@@ -129,6 +130,9 @@ class Simulation:
         random, plan = self.random, self.plan
         self.tell(f"{plan}")
         interval = random.choice(INTERVALS_MS)
+        rare = Random(f"{self.seed}/a long pause after the first sync")
+        if rare.random() < 0.05:
+            self._first_sync_before_a_long_pause(rare)
         for number in range(plan.syncs):
             if plan.theme == "weeks":
                 interval = random.choice((interval,) * 5 + INTERVALS_MS + (5 * DAY_MS,))
@@ -217,7 +221,10 @@ class Simulation:
         recently = self.now_ms() - self._forgot_ms < DAY_MS or self.plan.theme == "weeks"
         recently = recently or "contradicted_at" in str(self.destination.saved)
         self._pause(49 * HOUR_MS if recently else self.random.choice(PAUSES_MS))
-        if Random(f"{self.seed}/a long pause before the end").random() < 0.1:
+        long_pause = Random(f"{self.seed}/a long pause before the end")
+        if long_pause.random() < 0.1:
+            if long_pause.random() < 0.5:
+                self._hide_for_weeks()
             self._pause(40 * DAY_MS)
         self._sync(calm(self.random, self.plan))
         self._wait_for_held_lanes()
@@ -237,6 +244,25 @@ class Simulation:
         if self.plan.theme == "weeks" and not looks_for_unusable:
             self.oracle.check_cost(self.plan.options["page_sizes"]["message"])
         self.oracle.tables_equal(self.plan.tables)
+
+    def _first_sync_before_a_long_pause(self, random: Random) -> None:
+        """Meets unusable records of any age, which no sync can look for in the next weeks."""
+        weather = calm(self.random, self.plan)
+        weather.quiet = False
+        timed = [table for table in self.plan.tables if table in TIMED]
+        modes.unusable(random, self.plan, weather, random.choice(timed or self.plan.tables))
+        self._sync(weather)
+        if random.random() < 0.5:
+            self._hide_for_weeks()
+        self._pause(40 * DAY_MS)
+
+    def _hide_for_weeks(self) -> None:
+        """Syncs for forty days with a `sync_since` that leaves out nearly everything."""
+        for _ in range(4):
+            self._pause(10 * DAY_MS)
+            weather = calm(self.random, self.plan)
+            weather.settings["sync_since_ms"] = self.now_ms() - DAY_MS
+            self._sync(weather)
 
     def _wait_for_held_lanes(self) -> None:
         """Waits while a lane whose cursor has expired contradicts an end: a day for each lane."""
