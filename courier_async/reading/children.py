@@ -4,7 +4,7 @@ Nothing signals that a parent's children have changed, so each round reads every
 """
 
 import asyncio
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
 
@@ -83,7 +83,8 @@ class ChildrenReader:
         self._failures = FirstFailures(was_read=state.read_at is not None or bool(self._kept))
         # Ends that count only once a parent could be read, or once all have failed.
         self._held: list[_End] = []
-        self._held_by_gateway = 0
+        # Of these, 404s of a gateway: whether the parent has children that landed -> how many.
+        self._held_by_gateway: Counter[bool] = Counter()
 
     @property
     def complete_to_ms(self) -> int | None:
@@ -188,9 +189,11 @@ class ChildrenReader:
 
     @property
     def _should_stop(self) -> bool:
-        # In an outage, no more parents than these can be noted as owed.
-        is_outage = self._failures.has_ever_read and not self._failures.has_read
-        return self._failures.should_stop or (is_outage and self._held_by_gateway > MOST_OWED)
+        # In an outage, no more parents than these can be noted as owed. Ids without a route never
+        # had children that landed.
+        is_outage = self._held_by_gateway[True] > 0 and not self._failures.has_read
+        is_full = self._held_by_gateway.total() > MOST_OWED
+        return self._failures.should_stop or (is_outage and is_full)
 
     def _start(
         self,
@@ -256,7 +259,8 @@ class ChildrenReader:
         if end.error is None or not (may_be_deleted or parents.is_unlisted(end.parent)):
             self._failures.note(end.error, failed_before=failed_before)
         ends = [*self._held, end]
-        self._held_by_gateway += isinstance(end.error, Refused) and end.error.by_gateway
+        if isinstance(end.error, Refused) and end.error.by_gateway:
+            self._held_by_gateway[end.parent in self._kept] += 1
         self._held = [] if self._failures.has_read else ends
         return ends if self._failures.has_read else []
 

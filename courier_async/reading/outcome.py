@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from courier_async.catalog.stream import Key, Stream
 from courier_async.reading.lane import LiveLane
-from courier_async.state.plan import INDEX_LAG_MS, UNUSABLE_MS, Depth, with_reading
+from courier_async.state.plan import INDEX_LAG_MS, UNUSABLE_MS, Depth, is_over, with_reading
 from courier_async.state.position import MissedChildren, Reading, StreamState, Unusable
 from courier_async.state.sent_rows import key_text
 
@@ -94,13 +94,19 @@ def with_unusable(known: tuple[Unusable, ...], met: Unusable) -> tuple[Unusable,
 
 
 def not_too_many(spans: tuple[Unusable, ...]) -> tuple[Unusable, ...]:
-    """Joins the spans that were first met within half a month, if there are too many."""
+    """Joins the spans that were first met within half a month, if there are too many.
+
+    Those that are no longer looked for stay apart from the others, and go first.
+    """
     if len(spans) <= _MOST_UNUSABLE:
         return spans
     joined: list[Unusable] = []
-    for span in sorted(spans, key=lambda span: span.met_at):
-        if joined and span.met_at - joined[-1].met_at <= UNUSABLE_MS // 2:
-            joined[-1] = _joined(joined[-1], span)
+    for span in sorted(spans, key=lambda span: (not is_over(span), span.met_at)):
+        last = joined[-1] if joined else None
+        if last is None or is_over(last) != is_over(span):
+            joined.append(span)
+        elif span.met_at - last.met_at <= UNUSABLE_MS // 2:
+            joined[-1] = _joined(last, span)
         else:
             joined.append(span)
     return tuple(joined[-_MOST_UNUSABLE:])

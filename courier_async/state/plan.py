@@ -12,7 +12,7 @@ from typing import Final
 from msgspec.structs import replace as _replace
 
 from courier_async.catalog.stream import DAY_MS, HOUR_MS
-from courier_async.state.position import Lane, Reading, StreamState, Unusable
+from courier_async.state.position import LATEST, Lane, Reading, StreamState, Unusable
 
 # A record may become visible this long after the time it carries (docs: a couple of minutes).
 INDEX_LAG_MS: Final = 10 * 60 * 1000
@@ -232,17 +232,21 @@ def unusable_from(state: StreamState, now: int) -> int | None:
 def _unusable_to_look_for(state: StreamState, now: int, floor: int) -> int | None:
     """Returns the oldest time at which to look for records that could not be stored, if any.
 
-    The thirty days end only once a walk has looked after them: until then there may have been a
-    long pause, or a `sync_since` that hid the records.
+    A later `sync_since` hides those that lie below the floor.
     """
     return _earliest_of(
-        [
-            span
-            for span in state.unusable
-            if span.newest >= floor
-            and min(now, span.looked_at or span.met_at) - span.met_at <= UNUSABLE_MS
-        ]
+        [span for span in state.unusable if span.newest >= floor and not is_over(span, now)]
     )
+
+
+def is_over(span: Unusable, now: int = LATEST) -> bool:
+    """Whether the thirty days of looking for unusable records are over.
+
+    They end only once a walk has looked after them: until then there may have been a long pause,
+    or a `sync_since` that hid the records.
+    """
+    looked_at = span.met_at if span.looked_at is None else span.looked_at
+    return min(now, looked_at) - span.met_at > UNUSABLE_MS
 
 
 def _earliest_of(spans: list[Unusable]) -> int | None:

@@ -37,6 +37,7 @@ def with_rules(*rules: dict[str, Any]) -> Any:
 
 
 WITH_EVENTS = (BY_TABLE["message"], BY_TABLE["message_event"])
+WITH_USERS = (BY_TABLE["tenant"], BY_TABLE["tenant_user"])
 WITH_SUBSCRIPTIONS = (BY_TABLE["list"], BY_TABLE["list_subscription"])
 
 
@@ -185,6 +186,23 @@ def test_an_outage_costs_no_round_over_all_rows_in_every_sync(
     for _ in range(2):
         house.sync(after_ms=HOUR_MS)
     assert house.wrong == {}
+
+
+def test_many_tenants_whose_ids_have_no_route_do_not_stop_the_table(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for module in (children, rounds):
+        monkeypatch.setattr(module, "MOST_OWED", 100)
+    sizes = dict.fromkeys(SMALL, 1) | {"tenant": 400}
+    house = House(small_account(sizes=sizes), streams=WITH_USERS)
+    unrouted = sorted(expected(house.account, "tenant"))[:200]
+    rules = [{"stream": "tenant_user", "parent": one, **UNKNOWN_ROUTE[0]} for one in unrouted]
+    for _ in range(4):
+        house.sync(after_ms=25 * HOUR_MS, prepare=with_rules(*rules))
+    wanted = expected(house.account, "tenant_user")
+    readable = {key for key, row in wanted.items() if row["tenant_id"] not in unrouted}
+    assert readable
+    assert house.tables.rows["tenant_user"].keys() == readable
 
 
 def test_children_of_lists_requested_meanwhile_land() -> None:

@@ -216,6 +216,22 @@ def test_one_that_was_null_lands_however_long_sync_since_has_hidden_it(hidden_da
     assert not destination.missing
 
 
+def test_one_hidden_by_sync_since_lands_though_many_above_it_stay_null() -> None:
+    trail = Trail(days=100, per_day=10)
+    since = trail.now_ms - 50 * DAY_MS
+    hidden = sorted(place for place in trail.events if place[0] < since)[-40][1]
+    trail.is_null_for(hidden, 0.5)
+    lasting = {name for _, name in sorted(p for p in trail.events if p[0] >= since)[20:260:10]}
+    for name in lasting:
+        trail.is_null_for(name, FOR_GOOD / DAY_MS)
+    destination = Destination(trail)
+    destination.settings["sync_since_ms"] = since
+    destination.days(40, per_day=10)
+    destination.settings.clear()
+    destination.days(3, per_day=10)
+    assert destination.missing == lasting
+
+
 def test_one_that_stays_null_is_looked_for_once_more_after_sync_since_has_hidden_it() -> None:
     trail = Trail(days=100, per_day=10)
     since = trail.now_ms - 50 * DAY_MS
