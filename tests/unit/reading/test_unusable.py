@@ -92,8 +92,16 @@ def test_one_that_comes_first_is_older_than_what_its_lane_has_read() -> None:
     assert records().note(made_up, first, READ, NOW).unusable == (met(8, 6),)
     resumed = a_lane(oldest=hours(5))
     assert records().note(resumed, first, READ, NOW).unusable == (met(8, 5),)
-    resumed.note_density(page(2, 4))
+    for read in (page(2, 3), page(3, 4)):
+        resumed.note_density(read)
     assert records().note(resumed, first, READ, NOW).unusable == (met(8, 4),)
+
+
+def test_one_that_comes_first_may_be_as_young_as_the_youngest_on_its_page() -> None:
+    lane = a_lane()
+    lane.note_density(page(2, 4))
+    unordered = page(None, 7, 8, 3)
+    assert records().note(lane, unordered, READ, NOW).unusable == (met(8, 3),)
 
 
 def test_one_that_comes_last_is_as_old_as_the_cursor_behind_it() -> None:
