@@ -215,12 +215,18 @@ def test_a_message_that_is_not_remembered_is_no_news() -> None:
             message("a", 9 * DAY_MS),
             StreamState(readings=READ.readings, unusable=(Unusable(NOW - 9 * DAY_MS, NOW),)),
         ),
+        (
+            message("a", 9 * DAY_MS),
+            StreamState(
+                readings=READ.readings, unusable=(Unusable(NOW - 9 * DAY_MS + HOUR_MS, NOW),)
+            ),
+        ),
     ],
     ids=[
         "just not settled", "never read", "not read so far down", "still under way",
         "no time of its status",
         "changed lately", "an odd time", "a time before its own", "young",
-        "above an unusable record",
+        "above an unusable record", "an hour below an unusable record",
     ],
 )  # fmt: skip
 def test_a_message_that_may_have_changed_since_is_sent_again(
@@ -250,12 +256,13 @@ def test_a_message_whose_children_must_wait_is_sent_once_more(
     for _ in range(2):
         selected = select(changes, MESSAGE, record)
         assert (sent(selected), list(selected.due)) == (["a"], ["a"] if age_ms == DAY_MS else [])
+        assert [entry.mark for entry in selected.entries] == [BLANK]
 
 
 def test_of_messages_whose_children_cannot_be_noted_the_oldest_time_is_told() -> None:
     changes = changes_of(MESSAGE, recent=recent_above(NOW), can_note_due=lambda: False)
-    selected = select(changes, MESSAGE, message("a", DAY_MS), message("b", 2 * DAY_MS))
-    assert selected.missed_ms == NOW - 2 * DAY_MS
+    a, b, c = (message(id_, days * DAY_MS) for id_, days in (("a", 2), ("b", 3), ("c", 1)))
+    assert select(changes, MESSAGE, a, b, c).missed_ms == NOW - 3 * DAY_MS
     changes = changes_of(MESSAGE, recent=recent_above(NOW), can_note_due=lambda: True)
     assert select(changes, MESSAGE, message("a", DAY_MS)).missed_ms is None
 
@@ -268,8 +275,9 @@ def test_where_children_were_missed_a_message_that_has_not_changed_owes_them() -
         settled = message("a", age_ms)
         assert list(select(changes, MESSAGE, settled, state=state).due) == due
         # Later messages are not affected.
-        older = replace(READ, children_missed=MissedChildren(0, NOW, NOW - age_ms - 1))
-        assert not select(changes, MESSAGE, settled, state=older).due
+        for newest, also_due in ((NOW - age_ms, ["a"]), (NOW - age_ms - 1, [])):
+            older = replace(READ, children_missed=MissedChildren(0, NOW, newest))
+            assert list(select(changes, MESSAGE, settled, state=older).due) == also_due
         # While some table cannot note more, missed children are not looked for.
         assert not select(changes_of(MESSAGE, **given), MESSAGE, settled, state=state).due
 
@@ -292,6 +300,22 @@ def test_after_a_change_without_a_time_of_its_own_children_are_read_now_and_once
     assert list(select(changes, MESSAGE, sent_before).due) == ["a"]
     for due in (["a"], ["a"], []):
         assert list(select(changes, MESSAGE, failed, state=READ).due) == due
+
+
+def test_after_a_change_that_its_own_times_may_show_children_are_read_once() -> None:
+    def reads_after(clicked: int, state: StreamState) -> list[list[str]]:
+        changes = changes_of(MESSAGE, recent=SentByHour(), can_note_due=lambda: True)
+        record = message("a", 2 * DAY_MS)
+        select(changes, MESSAGE, record, state=state)
+        record |= {"status": "CLICKED", "clicked": clicked}
+        return [list(select(changes, MESSAGE, record, state=state).due) for _ in range(3)]
+
+    # The last reading was two hours ago, and a history may lag by ten minutes.
+    seen = NOW - 2 * HOUR_MS - 600_000
+    assert reads_after(seen, READ) == [["a"], [], []]
+    assert reads_after(seen - 1, READ) == [["a"], ["a"], []]
+    # Its place was never read before.
+    assert reads_after(seen - 1, StreamState()) == [["a"], [], []]
 
 
 def test_a_message_that_is_not_remembered_owes_children_only_if_it_has_changed() -> None:
@@ -348,7 +372,8 @@ def test_an_own_time_that_lies_more_than_a_day_ahead_is_not_waited_for() -> None
 def test_the_children_of_a_message_without_a_readable_time_are_due() -> None:
     record = {"id": "a", "enqueued": "soon"}
     changes = changes_of(MESSAGE, recent=SentByHour(), can_note_due=lambda: True)
-    assert list(select(changes, MESSAGE, record).due) == ["a"]
+    # It counts as very old, but not as 0, as a failed reading is noted by a negative time.
+    assert select(changes, MESSAGE, record).due == {"a": 1}
     # If no message has a time, the children of all would be read in each sync.
     assert select(changes, MESSAGE, record, state=StreamState(timeless=True)).due == {}
     changes = changes_of(MESSAGE, recent=SentByHour())
