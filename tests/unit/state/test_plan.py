@@ -354,7 +354,10 @@ def test_where_nothing_has_come_for_days_a_day_and_the_overlap_are_read() -> Non
     state = read_whole(watermark=NOW - 9 * DAY_MS, readings=(Reading(NOW - HOUR_MS, 0),))
     now = NOW - 45 * 60_000
     assert plan_walk(state, now, DEPTH).bound == NOW - HOUR_MS - DAY_MS - HOUR_MS
-    # But not if it would skip what no reading has covered.
+    # But not without a lookback, as no later sync would find what shows up late.
+    no_lookback = replace_depth(lookback_days=0)
+    assert plan_walk(state, now, no_lookback).bound == NOW - 9 * DAY_MS - HOUR_MS
+    # Nor if it would skip what no reading has covered.
     parted = (Reading(NOW - HOUR_MS, NOW - 2 * HOUR_MS), Reading(NOW - 9 * DAY_MS, 0))
     state = replace(state, readings=parted)
     assert plan_walk(state, now, DEPTH).bound <= NOW - 9 * DAY_MS - HOUR_MS
@@ -368,12 +371,12 @@ def test_where_sync_since_moves_forward_nothing_older_is_read() -> None:
     assert min(reading.reached for reading in syncs.log[-80:]) == floor
 
 
-def test_a_sync_since_newer_than_the_watermark_is_the_bound() -> None:
-    state = StreamState(
-        watermark=NOW - 9 * DAY_MS, readings=(Reading(NOW - HOUR_MS, NOW - 2 * HOUR_MS),)
-    )
-    depth = replace_depth(floor=NOW - 2 * HOUR_MS)
-    assert plan_walk(state, NOW, depth).bound == depth.floor
+def test_a_sync_since_no_older_than_the_watermark_is_the_bound() -> None:
+    for hours in (2, 5 * 24, 9 * 24):
+        depth = replace_depth(floor=NOW - hours * HOUR_MS)
+        readings = (Reading(NOW - HOUR_MS, depth.floor),)
+        state = StreamState(watermark=NOW - 9 * DAY_MS, readings=readings)
+        assert plan_walk(state, NOW, depth).bound == depth.floor
 
 
 def test_a_lookback_that_grows_covers_what_had_been_closed(seed: int) -> None:
@@ -497,6 +500,18 @@ def test_where_children_were_missed_their_messages_are_read_again_once_a_day() -
     assert plan_walk(state, NOW + DAY_MS, DEPTH).bound > missed
 
 
+@pytest.mark.parametrize(("unusable_days", "missed_days"), [(40, 50), (50, 40)])
+def test_of_what_could_not_be_stored_and_missed_children_the_older_is_the_bound(
+    unusable_days: int, missed_days: int
+) -> None:
+    state = read_whole(
+        unusable=(Unusable(NOW - unusable_days * DAY_MS, NOW),),
+        children_missed=MissedChildren(NOW - missed_days * DAY_MS, NOW),
+    )
+    looks = Depth(lookback_ms=0, overlap_ms=HOUR_MS, reads_missed=True)
+    assert plan_walk(state, NOW + DAY_MS, looks).bound == NOW - 50 * DAY_MS - HOUR_MS
+
+
 def test_missed_children_below_a_later_sync_since_wait_without_rereads_above_it() -> None:
     since = NOW - 10 * DAY_MS
     known = MissedChildren(NOW - 90 * DAY_MS, NOW - 3 * DAY_MS)
@@ -584,7 +599,8 @@ def head_target(planned: Plan) -> int:
 
 
 @pytest.mark.parametrize(
-    ("began", "age", "stays"), [(10, 100, True), (30, 100, False), (30, 900, True)]
+    ("began", "age", "stays"),
+    [(10, 100, True), (30, 100, False), (30, 127, False), (30, 128, True), (30, 900, True)],
 )
 def test_a_lane_from_a_made_up_cursor_goes_on_unless_what_it_has_read_is_due_again(
     began: int, age: int, stays: bool
@@ -596,6 +612,27 @@ def test_a_lane_from_a_made_up_cursor_goes_on_unless_what_it_has_read_is_due_aga
     assert (made_up in planned.lanes) is stays
     without = plan_walk(StreamState(lanes=(above, made_up)), NOW, replace_depth(lookback_days=0))
     assert made_up in without.lanes
+
+
+def test_a_lane_from_a_made_up_cursor_goes_on_where_only_what_sync_since_leaves_out_is_due() -> (
+    None
+):
+    made_up = lane(30, 100, begins_at=NOW - 40 * HOUR_MS, newest=NOW - 40 * HOUR_MS)
+    state = StreamState(readings=(Reading(NOW, NOW - 50 * HOUR_MS),), lanes=(made_up,))
+    assert plan_walk(state, NOW, replace_depth(floor=NOW - 50 * HOUR_MS)).lanes == (made_up,)
+    assert plan_walk(state, NOW, replace_depth(floor=NOW - 51 * HOUR_MS)).lanes == ()
+
+
+def test_of_many_unfinished_lanes_the_seven_newest_and_the_oldest_go_on() -> None:
+    depth = replace_depth(lookback_days=0)
+    unfinished = [lane(began, began + 1) for began in range(1, 13)]
+    for count, kept in ((8, unfinished[:8]), (12, [*unfinished[:7], unfinished[11]])):
+        state = StreamState(lanes=tuple(unfinished[:count]))
+        assert plan_walk(state, NOW, depth).lanes == tuple(kept)
+    # Those from made-up cursors are not counted.
+    made_up = [replace(each, begins_at=each.oldest) for each in unfinished]
+    state = StreamState(lanes=(unfinished[0], *made_up))
+    assert plan_walk(state, NOW, depth).lanes == state.lanes
 
 
 def test_the_head_lane_ends_an_overlap_beyond_where_the_next_lane_began() -> None:
@@ -646,6 +683,13 @@ def test_a_lane_that_has_read_nothing_yet_promises_nothing() -> None:
     planned = plan_walk(state, NOW, DEPTH)
     assert head_target(planned) == planned.bound == 0
     assert planned.lanes == state.lanes
+
+
+def test_nothing_is_due_through_a_lane_that_has_read_nothing_or_without_a_lookback() -> None:
+    state = StreamState(lanes=(lane(1, None), lane(10, 24 * 20)))
+    planned = plan_walk(state, NOW, DEPTH)
+    assert (planned.lanes, planned.due) == (state.lanes, (None, NOW - 64 * HOUR_MS))
+    assert plan_walk(state, NOW, replace_depth(lookback_days=0)).due == (None, None)
 
 
 def test_a_lane_that_left_out_what_is_wanted_now_is_read_again() -> None:
