@@ -36,6 +36,21 @@ def test_a_first_page_that_says_it_is_the_last_does_not_end_a_lane_of_an_earlier
     assert is_whole(reader), len(reader.missing)
 
 
+@pytest.mark.parametrize("page", [0, 2])
+def test_an_end_above_a_lane_that_was_to_be_read_over_keeps_that_lane(page: int) -> None:
+    """All that it had read is due again, but it tells how far down the listing went."""
+    reader = unfinished_messages(lanes=1, made_up="refused")
+    api, before = reader.api, reader.state.lanes[0]
+    api.now_ms += 20 * DAY_MS
+    api.head_ends, api.false_end_page = page == 0, page
+    reader.walk()
+    assert str(reader.error) == "the listing ends, but an earlier sync has read older records"
+    assert reader.notices == []
+    assert reader.state.lanes[-1] == replace(before, contradicted_at=api.now_ms + 1_000)
+    api.head_ends, api.false_end_page = False, None
+    assert is_whole(reader.walk()), len(reader.missing)
+
+
 @pytest.mark.parametrize("page", [0, 1, 3])
 @pytest.mark.parametrize("lanes", [1, 2])
 def test_a_false_end_among_audit_events_does_not_end_a_lane_that_reads_older_ones(

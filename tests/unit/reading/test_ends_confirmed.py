@@ -4,8 +4,9 @@ import pytest
 
 from courier_async.api.pages import Page
 from courier_async.catalog.positions import message_cursor_at
+from courier_async.catalog.stream import DAY_MS
 from courier_async.errors import CourierError, Refused
-from tests.unit.reading.paged import PagedApi, Reader, evenly, is_whole
+from tests.unit.reading.paged import NOW, PagedApi, Reader, evenly, is_whole
 
 
 @pytest.mark.parametrize("times", [1, 3])
@@ -94,3 +95,15 @@ def test_nothing_below_an_end_is_not_believed_where_lanes_have_read_what_is_olde
     reader = Reader(api, lanes=8)
     reader.walk()
     assert reader.error is not None or is_whole(reader), len(reader.missing)
+
+
+@pytest.mark.parametrize("lanes", [2, 8])
+def test_where_another_cursor_comes_to_that_end_too_it_is_an_error(lanes: int) -> None:
+    api = PagedApi(evenly(3_000), false_end_page=100)
+    made_up, ends_at = api._made_up, range(api.times[1_015], api.times[995])
+    api._made_up = lambda time: Page([], None) if time in ends_at else made_up(time)  # type: ignore[method-assign]
+    reader = Reader(api, lanes=lanes).walk()
+    assert str(reader.error) == "the listing ends, but other lanes have read older records"
+    api._made_up = made_up  # type: ignore[method-assign]
+    api.false_end_page, api.now_ms = None, NOW + DAY_MS
+    assert is_whole(reader.walk()), (reader.error, len(reader.missing))

@@ -106,6 +106,20 @@ def test_a_first_page_of_messages_is_not_all_where_older_ones_answer_below_it(
     assert reader.error is None
 
 
+def test_a_false_end_below_which_older_ones_answer_with_gaps_is_an_error_and_stays_in_place() -> (
+    None
+):
+    api = PagedApi(evenly(600), made_up="thin", false_end_page=5)
+    reader = Reader(api).walk()
+    assert str(reader.error) == "the listing ends, but older records follow"
+    # No other cursor would help.
+    assert reader.notices == []
+    [lane] = reader.state.lanes
+    assert (lane.cursor, lane.renewed) == (api.cursor_of_page(6), None)
+    api.false_end_page, api.now_ms = None, NOW + HOUR_MS
+    assert is_whole(reader.walk())
+
+
 def test_nor_where_what_answers_is_of_the_time_of_its_last_one() -> None:
     times = evenly(9) + [NOW - DAY_MS] * 12
     reader = Reader(PagedApi(times, head_ends=True)).walk()
