@@ -205,6 +205,7 @@ class Reader:
     notices: list[str] = field(default_factory=list)
     error: CourierError | None = None
     can_note_due: Callable[[], bool] | None = None
+    reads_missed: bool = False
 
     def __post_init__(self) -> None:
         self._random = random.Random(self.seed)
@@ -238,6 +239,7 @@ class Reader:
                     lookback_ms=int(self.lookback_days * DAY_MS) if stream.changes_late else 0,
                     overlap_ms=stream.overlap_ms,
                     floor=self.since_ms,
+                    reads_missed=self.reads_missed,
                 ),
                 changes=Changes(
                     stream,
@@ -248,6 +250,7 @@ class Reader:
                     since_ms=self.since_ms or None,
                     reread_ms=int(self.lookback_days * DAY_MS),
                     can_note_due=self.can_note_due,
+                    reads_missed=self.reads_missed,
                 ),
                 fetches=fetches,
                 lane_count=LaneCount(self.lanes),

@@ -22,7 +22,15 @@ from courier_async.errors import (
 from courier_async.reading import endless_guard
 from courier_async.reading.fetches import Asked, Fetches
 from courier_async.reading.probe import Verdict
-from courier_async.state.position import Lane, Missing, Reading, Renewal, StreamState
+from courier_async.state.position import (
+    Lane,
+    MissedChildren,
+    Missing,
+    Reading,
+    Renewal,
+    StreamState,
+    Unusable,
+)
 from courier_async.state.sent_rows import SentByHour, key_text
 from tests.unit.reading.paged import (
     AUDIT_EVENT,
@@ -97,6 +105,24 @@ def test_messages_whose_children_are_due_are_handed_on() -> None:
     reader = Reader(api, can_note_due=lambda: True).walk()
     due = {id_: time for batch in reader.batches for id_, time in batch.due.items()}
     assert due == {api.id_of(record): record["enqueued"] for record in api.records}
+
+
+def test_missed_children_are_so_until_a_walk_that_looks_for_them_has_met_none() -> None:
+    known = MissedChildren(NOW - 40 * DAY_MS, NOW - DAY_MS)
+    state = StreamState(children_missed=known)
+    reader = Reader(PagedApi(evenly(95)), state=state, can_note_due=lambda: True).walk()
+    # A later sync may finish a walk like this one, which has looked for none.
+    assert reader.state.children_missed == known._replace(met_at=NOW + 1_000)
+    reader.reads_missed, reader.api.now_ms = True, NOW + DAY_MS
+    reader.walk()
+    assert reader.state.children_missed is None
+
+
+@pytest.mark.parametrize("lanes", [1, 8])
+def test_children_that_cannot_be_noted_are_missed_from_their_oldest_message_on(lanes: int) -> None:
+    api = PagedApi(evenly(600))
+    reader = Reader(api, lanes=lanes, can_note_due=lambda: False, reads_missed=True).walk()
+    assert reader.state.children_missed == MissedChildren(api.times[-1], NOW + 1_000)
 
 
 def test_a_listing_of_less_than_a_page_is_one_batch() -> None:
@@ -743,6 +769,14 @@ def test_a_walk_stops_at_its_bound_though_all_below_it_is_left_out() -> None:
     reader.api.now_ms += MINUTE_MS
     reader.walk()
     assert len(reader.api.asked) <= 3 + 2
+
+
+def test_a_walk_stops_though_sync_since_is_newer_than_all_that_is_listed() -> None:
+    reader = complete(stream=AUDIT_EVENT)
+    reader.since_ms, reader.api.now_ms = NOW + DAY_MS, NOW + 2 * DAY_MS
+    reader.walk()
+    assert reader.error is None
+    assert len(reader.api.asked) <= 2
 
 
 def test_a_walk_stops_at_its_bound_though_all_that_was_above_it_has_left_the_listing() -> None:
@@ -1408,6 +1442,21 @@ def test_a_record_that_came_unusable_may_be_as_old_as_its_cursor_tells() -> None
     reader.walk()
     assert reader.error is None
     assert [span.time for span in reader.state.unusable] == [older[0]]
+
+
+def test_a_record_that_came_unusable_in_a_listing_without_order_may_be_of_any_age() -> None:
+    api = shuffled(seed=1)
+    whole = api.page_from
+
+    def spoilt(at: int) -> Page:
+        page = whole(at)
+        page.records[:] = [None if at + n == 100 else r for n, r in enumerate(page.records)]
+        return page
+
+    api.page_from = spoilt  # type: ignore[method-assign]
+    reader = Reader(api).walk()
+    assert reader.error is None
+    assert Unusable(0, NOW + 1_000, NOW + 1_000) in reader.state.unusable
 
 
 class Opaque(PagedApi):
