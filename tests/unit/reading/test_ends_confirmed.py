@@ -94,7 +94,8 @@ def test_nothing_below_an_end_is_not_believed_where_lanes_have_read_what_is_olde
     api._made_up = nothing_below  # type: ignore[method-assign]
     reader = Reader(api, lanes=8)
     reader.walk()
-    assert reader.error is not None or is_whole(reader), len(reader.missing)
+    # Another cursor for that place leads on.
+    assert is_whole(reader), (reader.error, len(reader.missing))
 
 
 @pytest.mark.parametrize("lanes", [2, 8])
