@@ -27,7 +27,7 @@ from courier_async.state.sent_rows import (
 SETTLING_MS: Final = 3 * DAY_MS
 # A message's history may lag its own times by this much.
 HISTORY_LAG_MS: Final = 10 * 60 * 1000
-# Used as the time of a message without a readable one; sorts before all others.
+# Used as the time of a message without a readable one: very old, and not 0.
 _UNKNOWN_MS: Final = 1
 
 

@@ -122,6 +122,9 @@ class Walk:
         while self._fetches.under_way and not self._over:
             outputs = self._take(await self._fetches.next())
             self._go_on()
+            if self._lanes.head.done and not (self._over or self._fetches.under_way):
+                # The lane for which the end waited has failed.
+                outputs = self._end(outputs)
             while outputs:
                 # Keeps no page whose memory is given back.
                 yield outputs.pop(0)

@@ -169,7 +169,7 @@ def _bound(state: StreamState, now: int, depth: Depth) -> int:
     missed = state.children_missed if depth.reads_missed else None
     lacking = _unusable_to_look_for(state, now, depth.floor)
     if missed is not None and missed.newest >= depth.floor:
-        lacking = earliest(lacking, missed.time - depth.overlap_ms)
+        lacking = earliest(missed.time - depth.overlap_ms, lacking)
     # Nothing below the floor is read, so nothing there can have been read lately.
     if lacking is not None:
         read_at = last_read(state.readings, max(lacking, depth.floor)) or 0
@@ -253,9 +253,9 @@ def _earliest_of(spans: list[Unusable]) -> int | None:
     return min([max(0, span.time - HOUR_MS) for span in spans], default=None)
 
 
-def earliest(*times: int | None) -> int | None:
-    """Returns the earliest known time, or None if all are None."""
-    return min([time for time in times if time is not None], default=None)
+def earliest(time: int, other: int | None) -> int:
+    """Returns the earlier time of those that are known."""
+    return time if other is None else min(time, other)
 
 
 def last_read(readings: Iterable[Reading], time: int) -> int | None:

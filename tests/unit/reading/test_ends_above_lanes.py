@@ -5,8 +5,9 @@ import asyncio
 import pytest
 from msgspec.structs import replace
 
+from courier_async.api.pages import Page
 from courier_async.catalog.stream import DAY_MS, HOUR_MS
-from courier_async.errors import Limited, Refused
+from courier_async.errors import BadAnswer, Limited, Refused
 from courier_async.reading.fetches import Asked
 from courier_async.state.position import Lane, Renewal, StreamState
 from tests.unit.reading.paged import AUDIT_EVENT, NOW, PagedApi, Reader, evenly, is_whole
@@ -202,4 +203,29 @@ def test_an_end_that_is_asked_below_while_the_head_is_read_anew_does_not_end_the
     assert heads == 2
     api.ask = ask  # type: ignore[method-assign]
     api.now_ms += DAY_MS
+    assert is_whole(reader.walk()), len(reader.missing)
+
+
+@pytest.mark.parametrize("seconds", [0, 1_000])
+def test_a_broken_page_of_a_lane_for_which_the_end_waits_does_not_stop_the_walk(
+    seconds: int,
+) -> None:
+    api = PagedApi(evenly(100), stream=AUDIT_EVENT)
+    reader = Reader(api).walk()
+    api.now_ms += 8 * DAY_MS
+    reader.walk(die_after=1)
+    [saved] = [lane.cursor for lane in reader.state.lanes]
+    for number in range(7):
+        api.insert(api.now_ms - DAY_MS + number * HOUR_MS)
+    ask = api.ask
+
+    async def answer(cursor: str | None, yields: bool) -> Asked:
+        asked = await ask(cursor, yields)
+        if cursor != saved:
+            return asked
+        await asyncio.sleep(seconds)
+        broken = Page(asked.page.records, None, BadAnswer("the response is missing 'paging'"))
+        return asked._replace(page=broken)
+
+    api.ask = answer  # type: ignore[method-assign]
     assert is_whole(reader.walk()), len(reader.missing)
