@@ -10,7 +10,9 @@ from courier_async.catalog.streams import BY_TABLE
 from courier_async.reading.lane import LiveLane
 from courier_async.reading.outcome import (
     ended_state,
+    not_too_many,
     with_given_up,
+    with_missed,
     with_unusable,
     without_seen,
 )
@@ -111,6 +113,17 @@ def test_the_order_is_learned_only_from_pages_that_tell_it(before: bool | None) 
     assert ended(head(*reversed(DOWNWARDS)), state).newest_first is False
 
 
+def test_where_rows_do_not_change_late_a_short_listing_may_look_newest_first_by_chance() -> None:
+    def learned(*medians: int) -> bool | None:
+        return ended(head(*medians), table="audit_event").newest_first
+
+    pages = [NOW - day * DAY_MS for day in range(10)]
+    assert learned(*pages[:9]) is None
+    assert learned(*pages) is True
+    # However short it is, it has shown that it is not.
+    assert learned(*reversed(pages[:9])) is False
+
+
 def test_a_listing_whose_newest_come_last_is_not_newest_first() -> None:
     pages = [NOW - DAY_MS] * 100 + [NOW]
     assert ended(head(*pages)).newest_first is False
@@ -208,6 +221,16 @@ def test_children_that_were_missed_are_looked_for_until_a_walk_down_there_has_no
     assert left(known.time, known=met_on_the_way, is_resumed=True) == met_on_the_way
 
 
+def test_missed_children_are_noted_from_the_oldest_message_on_and_with_the_last_walk() -> None:
+    first = with_missed(StreamState(read_at=5), NOW - DAY_MS, NOW - HOUR_MS)
+    missed = MissedChildren(NOW - DAY_MS, met_at=NOW - HOUR_MS)
+    assert first == StreamState(read_at=5, children_missed=missed)
+    newer = with_missed(first, NOW - 1, NOW)
+    assert newer == replace(first, children_missed=missed._replace(met_at=NOW))
+    older = with_missed(first, NOW - 2 * DAY_MS, NOW)
+    assert older.children_missed == MissedChildren(NOW - 2 * DAY_MS, met_at=NOW)
+
+
 def test_of_a_stream_without_times_a_whole_walk_tells() -> None:
     state = StreamState(unusable=(MET,))
     assert ended(head(newest=None), state, table="list", unusable_to=None).unusable == ()
@@ -230,6 +253,9 @@ def test_pages_that_overlap_are_kept_as_one_with_the_time_when_the_first_was_met
     assert with_unusable((first,), second) == (unusable_between(5, 3),)
     apart = unusable_between(2, 1, met_day=15)
     assert with_unusable((first,), apart) == (first, apart)
+    # One that reaches further back moves only those that it overlaps.
+    earlier = unusable_between(6, 4.5, met_day=15)
+    assert with_unusable((apart, first), earlier) == (apart, unusable_between(6, 4))
 
 
 def test_a_record_that_never_becomes_usable_gets_no_more_days() -> None:
@@ -256,6 +282,26 @@ def test_of_too_many_pages_those_met_within_half_a_month_are_joined() -> None:
         unusable_between(60, 44.5, met_day=0),
         unusable_between(44, 2, met_day=16),
     )
+
+
+def test_too_many_are_joined_in_the_order_in_which_they_were_met_wherever_they_lie() -> None:
+    # Every other one was met half a month and a day later.
+    spans = [unusable_between(60 - day, 59.5 - day, met_day=16 * (day % 2)) for day in range(25)]
+    assert not_too_many(tuple(spans)) == (
+        unusable_between(60, 35.5),
+        unusable_between(59, 36.5, met_day=16),
+    )
+
+
+def test_of_too_many_those_that_are_no_longer_looked_for_are_left_out_first() -> None:
+    def met_on(day: int) -> Unusable:
+        return unusable_between(900 - day, 899.5 - day, met_day=day)
+
+    # Too far apart to be joined.
+    looked_for = [met_on(16 * number) for number in range(24)]
+    # Met after all the others, but a walk has looked there later than thirty days after that.
+    over = met_on(600)._replace(looked_at=NOW + 631 * DAY_MS)
+    assert not_too_many((*looked_for, over)) == tuple(looked_for)
 
 
 def test_a_walk_narrows_the_places_that_it_has_read_again() -> None:
@@ -289,6 +335,8 @@ def test_what_sync_since_leaves_out_has_not_been_looked_at(is_resumed: bool) -> 
 
     assert set(left(floor)) == {above, below}
     assert left(floor, below) == (below,)
+    reaches_it = span._replace(newest=floor)
+    assert set(left(floor, reaches_it)) == {above._replace(newest=floor), below}
     assert left(floor + 1) == (span,)
     assert left(span.time) == (span._replace(looked_at=NOW),)
 
