@@ -5,17 +5,20 @@ from collections.abc import Callable
 
 import pytest
 
+from courier_async.api.pages import Page
 from courier_async.catalog.positions import message_cursor_at
 from courier_async.catalog.stream import DAY_MS
+from courier_async.reading import checks
 from courier_async.reading.checks import Checks
 from courier_async.reading.fetches import Purpose
+from courier_async.reading.judge import judge_page
 from courier_async.reading.lane import LiveLane
 from courier_async.reading.lane_set import LaneSet
 from courier_async.reading.probe import Probe, Verdict
 from courier_async.state.plan import Depth, Plan
 from courier_async.state.position import Lane
 from tests.unit.reading.noted import NotedFetches, Request, held_probe, read_probe, refused_probe
-from tests.unit.reading.paged import AUDIT_EVENT, NOW
+from tests.unit.reading.paged import AUDIT_EVENT, MESSAGE, NOW
 
 END_MS = NOW - 3 * DAY_MS
 
@@ -39,6 +42,12 @@ class Checked:
 
     def asked_below(self) -> Request:
         return Request(self.head, message_cursor_at(END_MS), Purpose.CONFIRM, yields=False)
+
+    def asks_again(
+        self, page: Page, *, asked: str = "made up", purpose: Purpose = Purpose.CONFIRM
+    ) -> bool:
+        judged = judge_page(MESSAGE, page, now_ms=NOW)
+        return self.checks.asks_again(self.head, judged, asked, purpose)
 
 
 def test_the_probe_is_asked_for_the_lane_from_the_head_and_only_once() -> None:
@@ -128,3 +137,47 @@ def test_an_end_is_not_doubted_where_no_lane_lies_below_it_or_nothing_can_be_ask
     checked.checks.check_end_early(checked.head)
     assert checked.fetches.requests == []
     assert checked.head.confirmed_from is None
+
+
+# -- an empty page that leads on -----------------------------------------------------------------
+
+LEADS_ON = Page([], "own")
+
+
+def test_below_an_end_an_empty_page_is_asked_for_thrice_more_and_then_followed() -> None:
+    checked = Checked(held_probe())
+    for cursor in ("made up", "made up", "made up", "own"):
+        assert checked.asks_again(LEADS_ON) is True
+        request = checked.fetches.requests.pop()
+        assert request == Request(checked.head, cursor, Purpose.CONFIRM, yields=False)
+        assert checked.head.confirming == cursor
+    assert checked.fetches.requests == []
+
+
+def test_an_empty_page_for_the_probe_is_asked_for_thrice_more_and_not_followed() -> None:
+    checked = Checked(read_probe())
+    for _ in range(3):
+        assert checked.asks_again(LEADS_ON, purpose=Purpose.PROBE) is True
+    assert checked.asks_again(LEADS_ON, purpose=Purpose.PROBE) is False
+    asked = Request(checked.head, "made up", Purpose.PROBE, yields=False)
+    assert checked.fetches.requests == [asked] * 3
+    assert checked.head.confirming is None
+
+
+@pytest.mark.parametrize(
+    "page",
+    [Page([], None), Page([{"id": "m1", "enqueued": NOW}], "own"), Page([{"id": ""}], "own")],
+    ids=["the end", "a record", "an unusable record"],
+)
+def test_a_page_that_tells_something_is_not_asked_for_again(page: Page) -> None:
+    checked = Checked(held_probe())
+    assert checked.asks_again(page) is False
+    assert checked.fetches.requests == []
+
+
+def test_a_walk_asks_again_only_so_many_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "_MOST_FOLLOWED", 2)
+    checked = Checked(held_probe())
+    asked_again = [checked.asks_again(LEADS_ON, asked=cursor) for cursor in ("a", "b", "c")]
+    assert asked_again == [True, True, False]
+    assert len(checked.fetches.requests) == 2
