@@ -1,6 +1,9 @@
 """Which other cursor continues a lane whose own cursor failed."""
 
+from typing import Any
+
 import pytest
+from msgspec.structs import replace
 
 from courier_async.catalog.positions import message_cursor_at, time_in_cursor
 from courier_async.catalog.stream import DAY_MS, HOUR_MS, Stream
@@ -180,6 +183,7 @@ def test_a_lane_below_one_that_goes_nowhere_is_read_again_from_the_head(state: s
     assert head.saved == Lane(started_at=NOW, renewed=Renewal(NOW, lane.place))
     # None of it is saved before it has read a page, and the lane is kept until then.
     assert renewed.lanes.saved() == (upper.saved, lane.saved)
+    assert renewed.lanes.opened_above(upper) is None
     assert lane.stuck
     assert not lane.dropped
 
@@ -217,6 +221,148 @@ def test_a_lane_that_was_replaced_and_goes_on_or_is_no_more_is_left_alone(state:
     before = list(renewed.lanes)
     renewed.renewals.drop_replaced(renewed.lanes.head)
     assert list(renewed.lanes) == before
+
+
+# -- an end above what an earlier sync has read --------------------------------------------------
+
+
+def ended_above(*, read_to: int | None = None, **saved: Any) -> tuple[Renewed, LiveLane]:
+    """Returns a head that has ended, after reading down to a time, and the lane below it."""
+    renewed = Renewed(refused_probe())
+    renewed.head.done = renewed.head.ended = True
+    if read_to is not None:
+        renewed.head.recent.append(read_to)
+    lane = renewed.lower[0]
+    lane.saved = replace(lane.saved, **saved)
+    return renewed, lane
+
+
+def is_doubted(renewed: Renewed, lane: LiveLane) -> bool:
+    """Whether the end is doubted once the lane below it fails; the lane is dropped otherwise."""
+    notices = renewed.fail(lane)
+    assert renewed.fetches.requests == []
+    assert renewed.renewals.failed_lanes == []
+    assert lane.stuck is not lane.dropped
+    assert renewed.renewals.error is (None if lane.dropped else GONE)
+    assert len(notices) == (not lane.dropped)
+    return not lane.dropped
+
+
+def test_an_end_above_what_a_lane_that_fails_has_read_is_told_and_not_believed_at_first() -> None:
+    renewed, lane = ended_above()
+    before = lane.saved
+    [notice] = renewed.fail(lane)
+    assert notice.text.startswith(
+        "message: the listing ends above records that an earlier sync read, and Courier no longer"
+    )
+    assert f"({GONE})" in notice.text
+    assert notice.text.endswith("in a day, that is accepted as its end.")
+    assert lane.saved == replace(before, contradicted_at=NOW)
+    assert lane.stuck
+    assert renewed.renewals.error is GONE
+    assert list(renewed.lanes) == [renewed.head, lane]
+
+
+@pytest.mark.parametrize(("age_ms", "kept_ms"), [(DAY_MS - 1, DAY_MS - 1), (-HOUR_MS, 0)])
+def test_such_an_end_is_doubted_for_a_day_from_when_it_was_first_met(
+    age_ms: int, kept_ms: int
+) -> None:
+    renewed, lane = ended_above(contradicted_at=NOW - age_ms)
+    assert is_doubted(renewed, lane)
+    # A time in the future counts as now.
+    assert lane.saved.contradicted_at == NOW - kept_ms
+
+
+def test_such_an_end_is_believed_after_a_day() -> None:
+    assert not is_doubted(*ended_above(contradicted_at=NOW - DAY_MS))
+
+
+def test_an_end_is_believed_where_the_lane_that_fails_has_nothing_older_to_show() -> None:
+    assert not is_doubted(*ended_above(newest=None))
+    oldest = NOW - DAY_MS - HOUR_MS
+    assert not is_doubted(*ended_above(read_to=oldest))
+    assert is_doubted(*ended_above(read_to=oldest + 1))
+    # Its cursor may lead to a place above what it has read.
+    above = message_cursor_at(NOW - HOUR_MS)
+    assert not is_doubted(*ended_above(read_to=NOW - DAY_MS, cursor=above))
+    assert is_doubted(*ended_above(read_to=NOW - DAY_MS + 1, cursor=above))
+
+
+def test_a_made_up_lane_of_an_earlier_sync_that_fails_casts_doubt_on_the_end_above_it() -> None:
+    def failed(*, is_ended: bool, is_saved_cursor: bool) -> tuple[Renewed, LiveLane]:
+        renewed = Renewed(refused_probe(), below=0)
+        renewed.head.done = renewed.head.ended = is_ended
+        began = NOW - DAY_MS
+        saved = Lane(started_at=NOW, cursor="made up", newest=began, oldest=began, begins_at=began)
+        lane = LiveLane(saved, is_saved_cursor=is_saved_cursor)
+        renewed.lanes.insert_made_up(lane)
+        return renewed, lane
+
+    assert is_doubted(*failed(is_ended=True, is_saved_cursor=True))
+    # One of this walk, or one below a lane that goes on, waits for the server's answers.
+    for is_ended, is_saved_cursor in ((True, False), (False, True)):
+        renewed, lane = failed(is_ended=is_ended, is_saved_cursor=is_saved_cursor)
+        assert renewed.fail(lane) == []
+        assert renewed.renewals.failed_lanes == [lane]
+        assert renewed.renewals.error is None
+
+
+DROPPED = Lane(
+    started_at=NOW - 3 * HOUR_MS, cursor="c", newest=NOW - 9 * DAY_MS, oldest=NOW - 10 * DAY_MS
+)
+# What may have aged out of the listing since, with an hour's tolerance.
+AGED_TO = NOW - 10 * DAY_MS + 4 * HOUR_MS
+
+
+def restored(
+    *dropped: Lane, oldest: int | None = None, pages_to: tuple[int, ...] = ()
+) -> tuple[Lane, ...]:
+    """Returns which dropped lanes are restored below a head that ends after reading so far."""
+    renewed = Renewed(refused_probe(), below=0)
+    for saved in dropped:
+        renewed.renewals.note_dropped(saved)
+    renewed.head.saved = replace(renewed.head.saved, oldest=oldest)
+    renewed.head.recent.extend(pages_to)
+    renewed.renewals.restore_below(renewed.head)
+    head, *lanes = renewed.lanes
+    assert head is renewed.head
+    assert all(lane.stuck for lane in lanes)
+    # This happens only once.
+    renewed.renewals.restore_below(renewed.head)
+    assert list(renewed.lanes) == [head, *lanes]
+    return tuple([lane.saved for lane in lanes])
+
+
+def test_dropped_lanes_that_have_read_below_the_end_are_restored_and_cast_doubt_on_it() -> None:
+    doubted = replace(DROPPED, contradicted_at=NOW)
+    assert restored(DROPPED) == (doubted,)
+    assert restored(DROPPED, oldest=AGED_TO + 1) == (doubted,)
+    assert restored(DROPPED, oldest=AGED_TO) == ()
+    older = replace(DROPPED, newest=NOW - 20 * DAY_MS, oldest=NOW - 30 * DAY_MS)
+    assert restored(older, DROPPED) == (doubted, replace(older, contradicted_at=NOW))
+
+
+def test_what_the_pages_at_the_end_span_may_have_aged_out_of_the_listing_too() -> None:
+    end = AGED_TO + HOUR_MS
+    assert restored(DROPPED, pages_to=(end + HOUR_MS + 1, end + 1)) != ()
+    assert restored(DROPPED, pages_to=(end + HOUR_MS, end)) == ()
+    # The last page may hold one record with an odd time.
+    assert restored(DROPPED, oldest=AGED_TO, pages_to=(NOW, NOW)) == ()
+
+
+def test_dropped_lanes_are_restored_for_a_day_from_when_the_end_was_first_met() -> None:
+    def doubted_since(age_ms: int) -> tuple[Lane, ...]:
+        return restored(replace(DROPPED, contradicted_at=NOW - age_ms))
+
+    assert doubted_since(DAY_MS - 1) == (replace(DROPPED, contradicted_at=NOW - DAY_MS + 1),)
+    assert doubted_since(DAY_MS) == ()
+    # A time in the future counts as now.
+    assert doubted_since(-HOUR_MS) == (replace(DROPPED, contradicted_at=NOW),)
+
+
+def test_lanes_that_do_not_show_how_far_down_the_listing_went_are_not_restored() -> None:
+    assert restored(replace(DROPPED, begins_at=NOW - DAY_MS)) == ()
+    assert restored(replace(DROPPED, newest=None)) == ()
 
 
 # -- where nothing helps --------------------------------------------------------------------------
