@@ -126,6 +126,18 @@ def test_an_id_that_cannot_be_asked_for_tells_nothing(error: CourierError) -> No
     assert found == Gone(missing=told)
 
 
+@pytest.mark.parametrize("status", [402, 403])
+def test_an_id_that_is_denied_tells_nothing_and_leaves_it_to_the_listing_where_all_are(
+    status: int,
+) -> None:
+    denied = Refused(status, "")
+    told = since(DAY_MS, asked_at=NOW, failing_since=NOW, failed_asks=1)
+    assert find(Source({"/brands/gone": denied}), since(DAY_MS)) == Gone(missing=told)
+    source = Source(dict.fromkeys(NO_IDS, denied))
+    assert find(source, since(DAY_MS - 1)).keys == []
+    assert find(source, since(DAY_MS)) == Gone(keys=[("gone",)])
+
+
 def test_an_id_that_tells_nothing_for_a_week_leaves_it_to_the_listing() -> None:
     source = Source({"/brands/gone": Unavailable("503")})
     week = {"asked_at": NOW - HOUR_MS, "failing_since": NOW - 7 * DAY_MS}
@@ -152,6 +164,10 @@ def test_where_ids_tell_nothing_a_row_goes_after_a_day() -> None:
     source = Source(NO_IDS)
     assert find(source, since(DAY_MS - 1)).keys == []
     assert find(source, since(DAY_MS)) == Gone(keys=[("gone",)])
+    # Another one that has not been missing for so long waits, and does not keep it.
+    missing = {"gone": Missing(NOW - DAY_MS), "later": Missing(NOW - DAY_MS + 1)}
+    found = source.find(known=keys("here", *missing), seen=keys("here"), missing=missing)
+    assert found.keys == [("gone",)]
 
 
 def test_an_empty_listing_counts_only_where_the_last_one_was_empty_too() -> None:
@@ -214,6 +230,9 @@ def test_one_row_whose_id_always_fails_does_not_keep_the_others_from_being_tried
     stay = keys("a", *[f"b{number}" for number in range(5)])
     found = source.find(known=stay | keys("gone"), seen=stay, missing=since(HOUR_MS))
     assert found.keys == [("gone",)]
+    source = Source({"/brands/a": Unavailable("503"), "/brands/gone": NOT_FOUND})
+    found = source.find(known=keys("a", "b", "gone"), seen=keys("a", "b"), missing=since(HOUR_MS))
+    assert found.keys == [("gone",)]
     # Many such rows do not cost many requests either.
     source = Source({f"/brands/b{number}": Unavailable("503") for number in range(9)})
     stay = keys(*[f"b{number}" for number in range(9)])
@@ -223,11 +242,15 @@ def test_one_row_whose_id_always_fails_does_not_keep_the_others_from_being_tried
 
 @pytest.mark.parametrize("id_", [".", ".."])
 def test_an_id_that_cannot_stand_in_a_path_is_left_to_the_listing(id_: str) -> None:
-    missing = {id_: Missing(NOW - DAY_MS)}
     source = Source()
-    found = source.find(known=keys("here", id_), seen=keys("here"), missing=missing)
-    assert found.keys == [(id_,)]
+
+    def gone(age_ms: int) -> list[Key]:
+        missing = {id_: Missing(NOW - age_ms)}
+        return source.find(known=keys("here", id_), seen=keys("here"), missing=missing).keys
+
+    assert gone(DAY_MS) == [(id_,)]
     assert source.asked == ["/brands/here"]
+    assert gone(DAY_MS - 1) == []
 
 
 def test_where_no_row_of_the_walk_can_be_asked_for_an_unknown_id_tells_nothing() -> None:
@@ -250,6 +273,9 @@ def test_a_time_from_the_future_counts_as_now() -> None:
     assert find(Source(), since(-DAY_MS)) == Gone(missing={"gone": Missing(NOW)})
     source = Source({"/brands/gone": NOT_FOUND})
     assert find(source, since(DAY_MS, asked_at=NOW + 1)).keys == [("gone",)]
+    source = Source({"/brands/gone": Unavailable("503")})
+    told = since(DAY_MS, asked_at=NOW, failing_since=NOW, failed_asks=1)
+    assert find(source, since(DAY_MS, failing_since=NOW + 1, failed_asks=9)).missing == told
 
 
 def test_many_rows_at_once_are_warned_of_and_go_only_after_a_day() -> None:
