@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from courier_async.catalog.stream import HOUR_MS
 from courier_async.catalog.streams import ALL, BY_TABLE
@@ -144,6 +145,20 @@ def test_the_rows_of_a_stream_found_open_are_blank_and_their_keys_stay(stream: A
     assert back.rows_of(stream.table).marks == {key: sent_rows.BLANK}
     # Blank rows say the same as the mark, so the mark need not be kept.
     assert back.open == set()
+
+
+@pytest.mark.parametrize(
+    ("tables", "begins_again"),
+    [(["tenant"], True), (["tenant", "tenant_user"], False), (["list"], False)],
+)
+def test_a_child_table_left_out_while_its_parents_are_read_begins_a_round_when_read_again(
+    tables: list[str], begins_again: bool
+) -> None:
+    child = StreamState(round=Round(began=NOW, done_to="acme"), owed={"acme": True})
+    state = state_of(tenant=StreamState(read_at=1), tenant_user=child)
+    state.begin(tables)
+    assert state.of("tenant_user") == (replace(child, round=None) if begins_again else child)
+    assert state.of("tenant") == StreamState(read_at=1)
 
 
 # -- another account, another version ------------------------------------------------------------
