@@ -552,6 +552,9 @@ def test_a_page_that_could_not_be_stored_is_looked_for_thirty_days_and_never_aga
         # After a long pause too, it is looked for until a walk has looked past the last day.
         for now in (last + DAY_MS, last + 100 * DAY_MS):
             assert plan_walk(read_whole(unusable=(span,)), now, depth).bound == bound
+    # A time in the future counts as now.
+    span = Unusable(NOW - 40 * DAY_MS, NOW, looked_at=last + DAY_MS)
+    assert plan_walk(read_whole(unusable=(span,)), last, depth).bound == sought
 
 
 def test_an_unusable_page_younger_than_the_last_reading_is_read_with_the_overlap() -> None:
@@ -569,14 +572,17 @@ def test_an_unusable_page_is_read_again_by_age_though_its_place_had_been_closed(
     assert plan_walk(state, NOW, depth).bound == NOW - 41 * HOUR_MS
 
 
-def test_nothing_from_an_unusable_page_on_is_closed() -> None:
+def test_nothing_from_an_unusable_page_on_is_closed_for_thirty_days() -> None:
     unusable = Unusable(NOW - 60 * DAY_MS, NOW)
-    _, closed = with_reading(
-        read_whole(unusable=(unusable,)), Reading(NOW + DAY_MS, NOW), lookback_ms=LOOKBACK
-    )
-    assert closed == unusable.time - HOUR_MS
-    _, closed = with_reading(read_whole(), Reading(NOW + DAY_MS, NOW), lookback_ms=LOOKBACK)
-    assert closed == NOW - LOOKBACK
+
+    def closed(days: int, *, over_ms: int = 0, met: tuple[Unusable, ...] = (unusable,)) -> int:
+        reading = Reading(NOW + days * DAY_MS + over_ms, NOW)
+        return with_reading(read_whole(unusable=met), reading, lookback_ms=LOOKBACK)[1] or 0
+
+    assert closed(1) == unusable.time - HOUR_MS
+    assert closed(30) == unusable.time - HOUR_MS
+    assert closed(30, over_ms=1) == NOW - LOOKBACK
+    assert closed(1, met=()) == NOW - LOOKBACK
 
 
 # -- unfinished lanes ----------------------------------------------------------------------------
