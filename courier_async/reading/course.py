@@ -133,8 +133,11 @@ class Course:
         # If the order has changed, the newest records are elsewhere. With `sync_since` set, the
         # newest that is known may be older than the target.
         newest, known = self.lanes.head.saved.newest, self._watermark
-        least = lane.target if known is None else min(lane.target, known - self._stream.overlap_ms)
-        return newest is not None and newest >= least
+        # Within an hour, records may be out of order, or all there is may come oldest first.
+        tolerance_ms = self._stream.overlap_ms if self._is_learned else 0
+        least = lane.target if known is None else min(lane.target, known - tolerance_ms)
+        may_rise = not self._is_learned and self.lanes.head.order.rises
+        return newest is not None and newest >= least and not may_rise
 
     def _meet(self, lane: LiveLane, lower: LiveLane, page: JudgedPage) -> None:
         """Joins the lane below once its first records are met, or drops it if they are passed."""

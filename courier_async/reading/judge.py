@@ -164,6 +164,11 @@ class PageOrder:
         )
 
     @property
+    def rises(self) -> bool:
+        """Whether the last page is newer than the first, if only by milliseconds."""
+        return bool(self._first_two) and self._last > self._first_two[0]
+
+    @property
     def ends_newer(self) -> bool:
         """Whether the last page is newer than the first, as it is if the newest come last.
 

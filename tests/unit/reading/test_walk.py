@@ -1582,3 +1582,24 @@ def test_an_empty_page_that_says_there_is_more_is_read_past() -> None:
 
 
 PROBED = "MTc5NDY1NzYwMDAwMCwxLWZmZmZmZmZm"  # a place above all records
+
+
+# All within an hour, whether long ago or just now; of the same time, page by page; and rising.
+@pytest.mark.parametrize("ago_ms", [DAY_MS, 9 * MINUTE_MS])
+@pytest.mark.parametrize("times", [[0] * 30 + [5 * MINUTE_MS], [n * 10_000 for n in range(40)]])
+@pytest.mark.parametrize("days", [0, 2])
+def test_a_short_listing_that_never_showed_its_order_may_have_the_newest_last(
+    ago_ms: int, times: list[int], days: int
+) -> None:
+    api = PagedApi([], made_up="refused")
+    for time in times:
+        api.insert(NOW - ago_ms + time, position=-(NOW - ago_ms + time))
+    reader = Reader(api).walk()
+    assert reader.state.newest_first is None
+    api.now_ms += days * DAY_MS + 3 * HOUR_MS
+    reader.walk()
+    late = api.now_ms - HOUR_MS
+    api.insert(late, position=-late)
+    reader.walk()
+    assert reader.error is None
+    assert not reader.missing
