@@ -4,7 +4,7 @@ Nothing signals that a parent's children have changed, so each round reads every
 """
 
 import asyncio
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
 
@@ -83,8 +83,7 @@ class ChildrenReader:
         self._failures = FirstFailures(was_read=state.read_at is not None or bool(self._kept))
         # Ends that count only once a parent could be read, or once all have failed.
         self._held: list[_End] = []
-        # Of these, 404s of a gateway: whether the parent has children that landed -> how many.
-        self._held_by_gateway: Counter[bool] = Counter()
+        self._held_by_gateway = 0
 
     @property
     def complete_to_ms(self) -> int | None:
@@ -189,11 +188,9 @@ class ChildrenReader:
 
     @property
     def _should_stop(self) -> bool:
-        # In an outage, no more parents than these can be noted as owed. Ids without a route never
-        # had children that landed.
-        is_outage = self._held_by_gateway[True] > 0 and not self._failures.has_read
-        is_full = self._held_by_gateway.total() > MOST_OWED
-        return self._failures.should_stop or (is_outage and is_full)
+        # All that can be owed and a few from all over the round: this is no fault of single ids.
+        is_outage = self._held_by_gateway >= MOST_OWED + AT_ONCE and not self._failures.has_read
+        return self._failures.should_stop or (self._failures.has_ever_read and is_outage)
 
     def _start(
         self,
@@ -259,8 +256,7 @@ class ChildrenReader:
         if end.error is None or not (may_be_deleted or parents.is_unlisted(end.parent)):
             self._failures.note(end.error, failed_before=failed_before)
         ends = [*self._held, end]
-        if isinstance(end.error, Refused) and end.error.by_gateway:
-            self._held_by_gateway[end.parent in self._kept] += 1
+        self._held_by_gateway += isinstance(end.error, Refused) and end.error.by_gateway
         self._held = [] if self._failures.has_read else ends
         return ends if self._failures.has_read else []
 

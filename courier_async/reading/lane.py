@@ -2,7 +2,7 @@
 
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Final, Optional
+from typing import Final
 
 from msgspec.structs import replace
 
@@ -32,7 +32,7 @@ class LiveLane:
     is_resumed: an earlier sync has read part of it.
     due: how far down the part that an earlier sync read is due again; None: nothing is due.
     target: the time down to which it reads unless it meets the first records of a lane below.
-    replaces: the lane whose cursor failed and whose part it reads, until its first page arrives.
+    replaces: lanes whose cursors failed and whose parts it reads, until its first page arrives.
     pages_below, known_below: pages in a row below the target, and whether one of them, or the page
         before, held a known row.
     tail: keys of its last pages, with which the page below an end is compared.
@@ -57,7 +57,7 @@ class LiveLane:
     target: int = 0
     reached: int = 0
     tail: list[Key] = field(default_factory=list)
-    replaces: Optional["LiveLane"] = None
+    replaces: list["LiveLane"] = field(default_factory=list)
     pages_below: int = 0
     known_below: bool = False
     seam_met: int = 0

@@ -82,10 +82,11 @@ class Renewals:
 
     def drop_replaced(self, lane: LiveLane) -> None:
         """Drops the lane that this one replaces: the head has answered, so its cursor was bad."""
-        replaced, lane.replaces = lane.replaces, None
-        if replaced is not None and replaced.stuck and not replaced.dropped:
-            self.note_dropped(replaced.saved)
-            self._lanes.drop([replaced])
+        for replaced in lane.replaces:
+            if replaced.stuck and not replaced.dropped:
+                self.note_dropped(replaced.saved)
+                self._lanes.drop([replaced])
+        lane.replaces = []
 
     def note_dropped(self, *lanes: Lane) -> None:
         """Notes saved lanes that this walk drops, as they tell how far down the listing went."""
@@ -156,9 +157,14 @@ class Renewals:
     def _read_from_head(self, lane: LiveLane) -> None:
         # Keep the lane until the head answers; if it does not, the cursor is not at fault.
         lane.stuck = True
+        head = self._lanes.head
+        if head.replaces and not head.opened:
+            # The head is being read anew already. Two at once could drop each other.
+            head.replaces.append(lane)
+            return
         start = self._clock.start
         renewed = Renewal(start, lane.place)
-        head = LiveLane(Lane(started_at=start, renewed=renewed), opened=False, replaces=lane)
+        head = LiveLane(Lane(started_at=start, renewed=renewed), opened=False, replaces=[lane])
         self._lanes.insert_head(head)
         self._fetches.start(head, None)
 

@@ -6,6 +6,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from courier_async.reading.first_failures import AT_ONCE
 from courier_async.state.position import Round, StreamState
 
 MOST_OWED: Final = 1_000
@@ -35,7 +36,7 @@ class Parents:
 
 @dataclass(slots=True)
 class Progress:
-    """The work of this sync: owed parents first, then the round's in order of id."""
+    """The work of this sync: owed parents first, then the round's, mostly in order of id."""
 
     owed: list[str]
     round_ids: list[str]
@@ -43,8 +44,9 @@ class Progress:
     at: int = 0
 
     def work(self) -> list[str]:
-        owed = set(self.owed)
-        return self.owed + [parent for parent in self.round_ids if parent not in owed]
+        # A few from all over the round come first, as many ids in a row may lack a route.
+        spread = self.round_ids[:: 1 + len(self.round_ids) // AT_ONCE]
+        return list(dict.fromkeys([*self.owed, *spread, *self.round_ids]))
 
     def advance(self, parent: str) -> str | None:
         """Marks a parent as done. Returns the last id with all before it done, if that changed."""

@@ -1,13 +1,15 @@
 """The server's own cursors that expire with the sync that received them."""
 
+import asyncio
 from dataclasses import dataclass, field
 
 import pytest
 
 from courier_async.api.pages import Page
 from courier_async.catalog.stream import HOUR_MS
-from courier_async.errors import CourierError, Refused
-from tests.unit.reading.paged import MINUTE_MS, PagedApi, Reader, evenly, is_whole
+from courier_async.errors import CourierError, Refused, Unavailable
+from courier_async.reading.fetches import Asked
+from tests.unit.reading.paged import AUDIT_EVENT, MINUTE_MS, PagedApi, Reader, evenly, is_whole
 
 
 @dataclass
@@ -47,3 +49,38 @@ def test_a_backlog_gets_through_where_syncs_die_and_cursors_expire(
         reader.walk(die_after=60 if number < deaths else None)
     # The first uninterrupted sync reads the rest.
     assert is_whole(reader), reader.error
+
+
+@pytest.mark.parametrize("error", [Refused(400, ""), Unavailable("Courier answered 502")], ids=str)
+@pytest.mark.parametrize("head_seconds", [(1, 60, 1), (1, 1, 60)])
+def test_two_cursors_that_fail_while_the_head_is_read_again_do_not_stop_the_walk(
+    error: CourierError, head_seconds: tuple[int, int, int]
+) -> None:
+    api = PagedApi(evenly(300, every_ms=5 * HOUR_MS), stream=AUDIT_EVENT)
+    reader = Reader(api, blocks=(0.0,), lanes=2).walk()
+    assert is_whole(reader)
+    api.now_ms += HOUR_MS
+    api.insert(api.now_ms - 1)
+    reader.walk(die_after=1)
+    [saved] = [lane.cursor for lane in reader.state.lanes]
+    for number in range(1, 5):
+        api.insert(api.now_ms + number * HOUR_MS)
+    api.now_ms += 8 * HOUR_MS
+    ask, heads, failed = api.ask, 0, 0
+
+    async def answer(cursor: str | None, yields: bool) -> Asked:
+        nonlocal heads, failed
+        if cursor is None:
+            heads += 1
+            await asyncio.sleep(head_seconds[heads - 1])
+        elif failed < 2:
+            # An outage: the requests under way fail, and those for the head are retried.
+            failed += 1
+            await asyncio.sleep(4 if cursor == saved else 3)
+            raise error
+        return await ask(cursor, yields)
+
+    api.ask = answer  # type: ignore[method-assign]
+    reader.walk()
+    assert failed == 2
+    assert is_whole(reader), (reader.error, len(reader.missing))

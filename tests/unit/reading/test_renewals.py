@@ -130,7 +130,7 @@ def test_no_cursor_is_made_up_for_a_lane_whose_place_is_not_known() -> None:
 
 
 def is_from_head(request: Request, *, replaces: LiveLane) -> bool:
-    return request.cursor is None and request.lane.replaces is replaces
+    return request.cursor is None and request.lane.replaces == [replaces]
 
 
 @pytest.mark.parametrize("stream", [MESSAGE, AUDIT_EVENT], ids=lambda stream: stream.table)
@@ -195,6 +195,18 @@ def test_the_lane_from_the_head_is_read_again_from_the_head() -> None:
     assert is_from_head(request, replaces=renewed.head)
 
 
+def test_the_head_that_is_awaited_replaces_another_lane_that_fails_meanwhile() -> None:
+    renewed = Renewed(refused_probe(), below=1)
+    lane = renewed.lower[0]
+    renewed.fail(renewed.head)
+    renewed.fail(lane)
+    [request] = renewed.fetches.requests
+    assert request.lane.replaces == [renewed.head, lane]
+    assert lane.stuck
+    renewed.renewals.drop_replaced(request.lane)
+    assert list(renewed.lanes) == [request.lane]
+
+
 def test_a_lane_that_was_replaced_is_given_up_once_the_head_has_answered() -> None:
     renewed = Renewed(refused_probe(), below=2)
     lane = renewed.lower[0]
@@ -205,7 +217,7 @@ def test_a_lane_that_was_replaced_is_given_up_once_the_head_has_answered() -> No
     assert not lane.dropped
     renewed.renewals.drop_replaced(head)
     assert lane.dropped
-    assert head.replaces is None
+    assert head.replaces == []
     assert list(renewed.lanes) == [head, renewed.head, renewed.lower[1]]
 
 
