@@ -68,6 +68,8 @@ class Oracle:
         self.answers = Answers()
         self.off_ms = 0
         self._began_ms = 0
+        # Table -> the spans that unfinished walks of the last minutes have read.
+        self._just_read: dict[str, list[tuple[int, int]]] = {}
         self._missed: dict[tuple[str, str], Missed] = {}
         # When each sync began, and its lookback for late changes.
         self._lookbacks: list[tuple[int, int]] = []
@@ -78,6 +80,14 @@ class Oracle:
         self, state: State, *, now_ms: int, since_ms: int | None, redacts: bool, blind: set[str]
     ) -> None:
         self._began_ms = now_ms
+        self._just_read = {
+            table: [
+                (lane["oldest"], lane["started_at"])
+                for lane in part.get("lanes", ())
+                if "oldest" in lane and now_ms - lane["started_at"] < INDEX_LAG_MS
+            ]
+            for table, part in state.get("streams", {}).items()
+        }
         self.answers = Answers()
         self.claims.since_ms, self.claims.redacts = since_ms, redacts
         self.claims.blind = blind
@@ -167,6 +177,10 @@ class Oracle:
             if not self.claims.is_wanted(table, past) or past.first_ms <= self.source.made_ms:
                 continue
             if above_ms is not None and past.place_ms <= above_ms:
+                continue
+            spans = self._just_read.get(table, ())
+            if any(low <= past.place_ms <= began <= past.first_ms for low, began in spans):
+                # It showed up too late for that walk. The next one reads the overlap again.
                 continue
             if past.place_ms == past.time_ms and past.first_ms - past.time_ms <= fresh_ms:
                 self._check_landed(table, past, 0)
