@@ -95,15 +95,16 @@ class Renewals:
     def restore_below(self, head: LiveLane) -> None:
         """Restores the dropped lanes that have read below the head's end, for a day at most."""
         now = self._clock.start
-        # The last page may be empty, or hold one record with an odd time.
-        read = [time for time in (head.lowest_ms, head.saved.oldest) if time is not None]
+        # The last page may be empty, or hold one record with an odd time; so may the one before.
+        read = [head.lowest_ms, head.saved.oldest, head.place]
+        lowest = min([time for time in read if time is not None and time >= 0], default=now)
         for saved in self._dropped:
             lane = LiveLane(saved, stuck=True)
             # What lay at the end of the listing then may have aged out of it since.
             aged_ms = now - saved.started_at + HOUR_MS + (head.page_ms() or 0)
             since = saved.contradicted_at
             is_recent = since is None or now - since < DAY_MS
-            if is_recent and min(read, default=now) > lane.place + aged_ms:
+            if is_recent and lowest > lane.place + aged_ms:
                 lane.saved = replace(saved, contradicted_at=min(since or now, now))
                 self._lanes.insert(lane)
         self._dropped.clear()

@@ -327,13 +327,16 @@ AGED_TO = NOW - 10 * DAY_MS + 4 * HOUR_MS
 
 
 def restored(
-    *dropped: Lane, oldest: int | None = None, pages_to: tuple[int, ...] = ()
+    *dropped: Lane,
+    oldest: int | None = None,
+    pages_to: tuple[int, ...] = (),
+    cursor: str | None = None,
 ) -> tuple[Lane, ...]:
     """Returns which dropped lanes are restored below a head that ends after reading so far."""
     renewed = Renewed(refused_probe(), below=0)
     for saved in dropped:
         renewed.renewals.note_dropped(saved)
-    renewed.head.saved = replace(renewed.head.saved, oldest=oldest)
+    renewed.head.saved = replace(renewed.head.saved, oldest=oldest, cursor=cursor)
     renewed.head.recent.extend(pages_to)
     renewed.renewals.restore_below(renewed.head)
     head, *lanes = renewed.lanes
@@ -360,6 +363,10 @@ def test_what_the_pages_at_the_end_span_may_have_aged_out_of_the_listing_too() -
     assert restored(DROPPED, pages_to=(end + HOUR_MS, end)) == ()
     # The last page may hold one record with an odd time.
     assert restored(DROPPED, oldest=AGED_TO, pages_to=(NOW, NOW)) == ()
+    # If all of the last pages do, the cursor to the last one still tells how far down it is.
+    for time, is_doubted in ((AGED_TO, False), (AGED_TO + 1, True)):
+        kept = restored(DROPPED, oldest=NOW, cursor=message_cursor_at(time))
+        assert bool(kept) == is_doubted
 
 
 def test_dropped_lanes_are_restored_for_a_day_from_when_the_end_was_first_met() -> None:
