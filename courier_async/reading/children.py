@@ -189,8 +189,9 @@ class ChildrenReader:
     @property
     def _should_stop(self) -> bool:
         # All that can be owed and a few from all over the round: this is no fault of single ids.
-        is_outage = self._held_by_gateway >= MOST_OWED + AT_ONCE and not self._failures.has_read
-        return self._failures.should_stop or (self._failures.has_ever_read and is_outage)
+        are_many = self._held_by_gateway >= MOST_OWED + 2 * AT_ONCE
+        is_outage = self._failures.has_ever_read and not self._failures.has_read
+        return self._failures.should_stop or (is_outage and are_many)
 
     def _start(
         self,
@@ -296,7 +297,8 @@ class ChildrenReader:
         """Whether the next sync requests a parent again that seems to be unknown."""
         error = end.error
         # Half of the room is for new parents.
-        if len(self.state.owed) + len(self._held) >= MOST_OWED // 2:
+        has_room = len(self.state.owed) + len(self._held) < MOST_OWED // 2
+        if not has_room and end.parent not in self.state.owed:
             return False
         # For tenants, only 400 is documented for an unknown id.
         if end.was_answered or not isinstance(error, Refused) or error.status not in (400, 404):

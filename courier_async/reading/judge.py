@@ -21,6 +21,8 @@ _FURTHEST_AHEAD_MS: Final = 366 * DAY_MS
 _MOST_TAILS: Final = 2_048
 # This many pages may be out of order, but at most a quarter of a short walk.
 _FEW_PAGES: Final = 3
+# Pages that lie within an hour tell their order only if as many fall and none rises.
+_MANY_FALLS: Final = 9
 
 
 class JudgedPage(msgspec.Struct, kw_only=True):
@@ -124,6 +126,7 @@ class PageOrder:
         self.tells = False
         self._first_two: list[int] = []
         self._last = 0
+        self._falls = self._rises = 0
         # The oldest and the newest pages: the few that may be odd, and one more.
         self._lowest: list[int] = []
         self._highest: list[int] = []
@@ -133,6 +136,8 @@ class PageOrder:
         if median is None:
             return
         self.pages += 1
+        self._falls += bool(self._first_two) and median < self._last
+        self._rises += bool(self._first_two) and median > self._last
         if len(self._first_two) < 2:
             self._first_two.append(median)
         self._last = median
@@ -162,6 +167,11 @@ class PageOrder:
         return self.pages - self.in_order <= max(
             self.pages // 100, min(_FEW_PAGES, self.pages // 4)
         )
+
+    @property
+    def always_falls(self) -> bool:
+        """Whether many pages are older than the one before them, and none is newer."""
+        return self._falls >= _MANY_FALLS and not self._rises
 
     @property
     def rises(self) -> bool:

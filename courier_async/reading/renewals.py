@@ -125,7 +125,9 @@ class Renewals:
         while upper is not None and (upper.is_saved_cursor or upper in self.failed_lanes):
             # Its own cursor may have expired too.
             upper = self._lanes.above(upper)
-        if upper is not None and not (upper.stuck or upper.done):
+        # If the head is awaited and then fails, the lane below it must still be there.
+        is_awaited = upper is not None and bool(upper.replaces) and not upper.opened
+        if upper is not None and not (upper.stuck or upper.done or is_awaited):
             upper.saved = replace(upper.saved, renewed=Renewal(self._clock.start, lane.place))
             self.note_dropped(lane.saved)
             self._lanes.drop([lane])

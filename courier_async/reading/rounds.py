@@ -44,9 +44,11 @@ class Progress:
     at: int = 0
 
     def work(self) -> list[str]:
-        # A few from all over the round come first, as many ids in a row may lack a route.
+        # A few from all over the round come early, as many ids in a row may lack a route. As many
+        # come before them in order, or a sync that dies soon would not move the round.
         spread = self.round_ids[:: 1 + len(self.round_ids) // AT_ONCE]
-        return list(dict.fromkeys([*self.owed, *spread, *self.round_ids]))
+        ids = [*self.owed, *self.round_ids[:AT_ONCE], *spread, *self.round_ids]
+        return list(dict.fromkeys(ids))
 
     def advance(self, parent: str) -> str | None:
         """Marks a parent as done. Returns the last id with all before it done, if that changed."""

@@ -188,10 +188,24 @@ def test_an_outage_costs_no_round_over_all_rows_in_every_sync(
     rule = {"stream": "list_subscription", "status": status, "body": {"message": "no Route"}}
     for hours in (25, 1, 1, 1):
         house.sync(after_ms=hours * HOUR_MS, prepare=with_rules(rule), fails=True)
-        assert house.api.traffic.requests < pages + 100 + 3 * AT_ONCE
+        assert house.api.traffic.requests < pages + 100 + 4 * AT_ONCE
     for _ in range(2):
         house.sync(after_ms=HOUR_MS)
     assert house.wrong == {}
+
+
+@pytest.mark.parametrize("count", [49, 50, 60])
+def test_tenants_without_a_route_fail_no_sync_between_two_rounds(
+    monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    for module in (children, rounds):
+        monkeypatch.setattr(module, "MOST_OWED", 100)
+    sizes = dict.fromkeys(SMALL, 1) | {"tenant": 100}
+    house = House(small_account(sizes=sizes), streams=WITH_USERS)
+    unrouted = sorted(expected(house.account, "tenant"))[:count]
+    rules = [{"stream": "tenant_user", "parent": one, **UNKNOWN_ROUTE[0]} for one in unrouted]
+    for hours in (1, 1, 1, 25, 1, 1):
+        house.sync(after_ms=hours * HOUR_MS, prepare=with_rules(*rules))
 
 
 @pytest.mark.parametrize("had_users", [False, True])

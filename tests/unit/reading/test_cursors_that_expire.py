@@ -84,3 +84,31 @@ def test_two_cursors_that_fail_while_the_head_is_read_again_do_not_stop_the_walk
     reader.walk()
     assert failed == 2
     assert is_whole(reader), (reader.error, len(reader.missing))
+
+
+@pytest.mark.parametrize("first", ["upper", "lower"])
+def test_no_lane_is_lost_if_two_fail_and_then_the_head_that_is_read_again(first: str) -> None:
+    api = PagedApi(evenly(300, every_ms=5 * HOUR_MS), stream=AUDIT_EVENT)
+    reader = Reader(api, blocks=(0.0,), lanes=2).walk()
+    for pages in (12, 10):
+        api.now_ms += 1_100 * HOUR_MS
+        for number in range(200, 0, -1):
+            api.insert(api.now_ms - HOUR_MS - number * 5 * HOUR_MS)
+        reader.walk(die_after=pages)
+    upper, lower = [lane.cursor for lane in reader.state.lanes]
+    api.now_ms += HOUR_MS
+    ask = api.ask
+
+    async def answer(cursor: str | None, yields: bool) -> Asked:
+        if cursor in (upper, lower):
+            await asyncio.sleep(300 if (cursor == upper) == (first == "upper") else 310)
+            raise Unavailable("Courier answered 502")
+        if cursor is None and api.asked:
+            await asyncio.sleep(30)
+            raise Unavailable("Courier answered 502")
+        return await ask(cursor, yields)
+
+    api.ask = answer  # type: ignore[method-assign]
+    reader.walk()
+    assert {upper, lower} <= {lane.cursor for lane in reader.state.lanes}
+    assert reader.error is not None

@@ -202,6 +202,8 @@ def test_the_head_that_is_awaited_replaces_another_lane_that_fails_meanwhile() -
     renewed.fail(lane)
     [request] = renewed.fetches.requests
     assert request.lane.replaces == [renewed.head, lane]
+    # Should the head fail too, nothing is lost.
+    assert list(renewed.lanes) == [request.lane, renewed.head, lane]
     assert lane.stuck
     renewed.renewals.drop_replaced(request.lane)
     assert list(renewed.lanes) == [request.lane]

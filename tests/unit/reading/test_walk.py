@@ -1603,3 +1603,16 @@ def test_a_short_listing_that_never_showed_its_order_may_have_the_newest_last(
     reader.walk()
     assert reader.error is None
     assert not reader.missing
+
+
+def test_a_burst_whose_newest_message_is_gone_is_not_read_again_in_every_sync() -> None:
+    api = PagedApi([NOW - DAY_MS - number * 1_000 for number in range(300)])
+    reader = Reader(api).walk()
+    assert reader.state.newest_first
+    del api.records[0], api.positions[0]
+    api.now_ms += HOUR_MS
+    reader.walk()
+    api.asked.clear()
+    api.now_ms += 15 * MINUTE_MS
+    reader.walk()
+    assert len(api.asked) < 5
