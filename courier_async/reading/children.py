@@ -83,7 +83,6 @@ class ChildrenReader:
         self._failures = FirstFailures(was_read=state.read_at is not None or bool(self._kept))
         # Ends that count only once a parent could be read, or once all have failed.
         self._held: list[_End] = []
-        self._held_by_gateway = 0
 
     @property
     def complete_to_ms(self) -> int | None:
@@ -165,7 +164,7 @@ class ChildrenReader:
         tasks: set[asyncio.Task[None]] = set()
         try:
             under_way = sum(self._start(work, arrivals, tasks) for _ in range(AT_ONCE))
-            while under_way and not self._should_stop:
+            while under_way and not self._failures.should_stop:
                 arrival = await arrivals.get()
                 if isinstance(arrival, BaseException):
                     raise arrival
@@ -185,13 +184,6 @@ class ChildrenReader:
                 left = arrivals.get_nowait()
                 if isinstance(left, _Page):
                     left.release()
-
-    @property
-    def _should_stop(self) -> bool:
-        # All that can be owed and a few from all over the round: this is no fault of single ids.
-        are_many = self._held_by_gateway >= MOST_OWED + 2 * AT_ONCE
-        is_outage = self._failures.has_ever_read and not self._failures.has_read
-        return self._failures.should_stop or (is_outage and are_many)
 
     def _start(
         self,
@@ -257,7 +249,6 @@ class ChildrenReader:
         if end.error is None or not (may_be_deleted or parents.is_unlisted(end.parent)):
             self._failures.note(end.error, failed_before=failed_before)
         ends = [*self._held, end]
-        self._held_by_gateway += isinstance(end.error, Refused) and end.error.by_gateway
         self._held = [] if self._failures.has_read else ends
         return ends if self._failures.has_read else []
 
@@ -297,8 +288,7 @@ class ChildrenReader:
         """Whether the next sync requests a parent again that seems to be unknown."""
         error = end.error
         # Half of the room is for new parents.
-        has_room = len(self.state.owed) + len(self._held) < MOST_OWED // 2
-        if not has_room and end.parent not in self.state.owed:
+        if len(self.state.owed) + len(self._held) >= MOST_OWED // 2:
             return False
         # For tenants, only 400 is documented for an unknown id.
         if end.was_answered or not isinstance(error, Refused) or error.status not in (400, 404):

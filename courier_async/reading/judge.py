@@ -21,7 +21,7 @@ _FURTHEST_AHEAD_MS: Final = 366 * DAY_MS
 _MOST_TAILS: Final = 2_048
 # This many pages may be out of order, but at most a quarter of a short walk.
 _FEW_PAGES: Final = 3
-# Pages that lie within an hour tell their order only if as many fall and none rises.
+# Pages that lie within an hour tell their order only if as many fall and few rise.
 _MANY_FALLS: Final = 9
 
 
@@ -169,9 +169,10 @@ class PageOrder:
         )
 
     @property
-    def always_falls(self) -> bool:
-        """Whether many pages are older than the one before them, and none is newer."""
-        return self._falls >= _MANY_FALLS and not self._rises
+    def falls(self) -> bool:
+        """Whether many pages are older than the one before them, and few are newer."""
+        are_few = 10 * self._rises <= self._falls
+        return self._falls >= _MANY_FALLS and are_few and not self.rises
 
     @property
     def rises(self) -> bool:

@@ -7,7 +7,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from courier_async.catalog.positions import time_in_cursor
-from courier_async.catalog.stream import DAY_MS, HOUR_MS, Key
+from courier_async.catalog.stream import DAY_MS, Key
 from courier_async.reading.endless_guard import EndlessGuard
 from courier_async.reading.judge import EARLIEST_MS, JudgedPage, PageOrder
 from courier_async.state.position import Lane, Renewal
@@ -114,8 +114,8 @@ class LiveLane:
         if self.saved.cursor is None:
             return False
         renewed = self.saved.renewed
-        # Ignore times in the future, unless the server's clock has just moved back a little.
-        if renewed is None or not -HOUR_MS <= now - renewed.at < DAY_MS:
+        # Ignore times in the future.
+        if renewed is None or not 0 <= now - renewed.at < DAY_MS:
             return True
         # A cursor from an earlier sync may just have expired before reaching that place.
         if self.is_saved_cursor and self.place > renewed.place:

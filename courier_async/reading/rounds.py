@@ -6,7 +6,6 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from courier_async.reading.first_failures import AT_ONCE
 from courier_async.state.position import Round, StreamState
 
 MOST_OWED: Final = 1_000
@@ -36,7 +35,7 @@ class Parents:
 
 @dataclass(slots=True)
 class Progress:
-    """The work of this sync: owed parents first, then the round's, mostly in order of id."""
+    """The work of this sync: owed parents first, then the round's in order of id."""
 
     owed: list[str]
     round_ids: list[str]
@@ -44,11 +43,8 @@ class Progress:
     at: int = 0
 
     def work(self) -> list[str]:
-        # A few from all over the round come early, as many ids in a row may lack a route. As many
-        # come before them in order, or a sync that dies soon would not move the round.
-        spread = self.round_ids[:: 1 + len(self.round_ids) // AT_ONCE]
-        ids = [*self.owed, *self.round_ids[:AT_ONCE], *spread, *self.round_ids]
-        return list(dict.fromkeys(ids))
+        owed = set(self.owed)
+        return self.owed + [parent for parent in self.round_ids if parent not in owed]
 
     def advance(self, parent: str) -> str | None:
         """Marks a parent as done. Returns the last id with all before it done, if that changed."""

@@ -49,7 +49,7 @@ FOUND_BY: dict[str, int] = {
     "an_empty_page_that_leads_on_confirms_an_end": 4005708,
     "an_empty_page_that_leads_on_passes_for_an_honoured_cursor": 6002038,
     "an_error_inside_a_200_is_not_tried_again": 100,
-    "an_older_lane_takes_the_heads_start": 112,
+    "an_older_lane_takes_the_heads_start": 1106,
     "an_unusable_record_dated_by_its_neighbours_without_an_order": 7406806,
     "an_unusable_row_taken_for_gone": 188,
     "children_of_a_deleted_parent_stay": 51,
@@ -97,7 +97,7 @@ FOUND_BY: dict[str, int] = {
     "watermark_inside_the_loop": 94,
     "watermark_without_lag": 322,
     "what_is_left_out_counted_as_read": 6,
-    "what_was_not_visible_yet_counted_as_closed": 21602,
+    "what_was_not_visible_yet_counted_as_closed": 7507133,
     "what_is_wrong_further_back_stops_what_is_new": 1081,
 }
 # If a bug shows only under one server behavior, only that one is drawn for it.

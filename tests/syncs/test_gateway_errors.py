@@ -6,8 +6,6 @@ import pytest
 
 from courier_async.catalog.streams import BY_TABLE
 from courier_async.reading import children, message_children, rounds
-from courier_async.reading.first_failures import AT_ONCE
-from courier_async.state import sent_rows
 from tests.support.harness import Tables, expected, expected_of
 from tests.support.virtual_sync import virtual_api, virtual_sync
 from tests.syncs.house import (
@@ -168,44 +166,6 @@ def test_a_table_that_has_no_route_costs_little() -> None:
         state = synced.sink.last_state()
         assert api.traffic.by_stream["message_event"] - before <= most
         assert synced.seconds < 120
-
-
-@pytest.mark.parametrize("is_large", [False, True])
-@pytest.mark.parametrize("status", [404, 500])
-def test_an_outage_costs_no_round_over_all_rows_in_every_sync(
-    monkeypatch: pytest.MonkeyPatch, status: int, is_large: bool
-) -> None:
-    for module in (children, rounds):
-        monkeypatch.setattr(module, "MOST_OWED", 100)
-    if is_large:
-        # All lists are remembered, but not all subscriptions.
-        monkeypatch.setattr(sent_rows, "MOST_ROWS", 300)
-    sizes = dict.fromkeys(SMALL, 1) | {"list": 300}
-    house = House(small_account(sizes=sizes), streams=WITH_SUBSCRIPTIONS)
-    house.sync()
-    assert ("sent_whole" in house.of("list_subscription")) == is_large
-    pages = house.api.traffic.requests - 300
-    rule = {"stream": "list_subscription", "status": status, "body": {"message": "no Route"}}
-    for hours in (25, 1, 1, 1):
-        house.sync(after_ms=hours * HOUR_MS, prepare=with_rules(rule), fails=True)
-        assert house.api.traffic.requests < pages + 100 + 4 * AT_ONCE
-    for _ in range(2):
-        house.sync(after_ms=HOUR_MS)
-    assert house.wrong == {}
-
-
-@pytest.mark.parametrize("count", [49, 50, 60])
-def test_tenants_without_a_route_fail_no_sync_between_two_rounds(
-    monkeypatch: pytest.MonkeyPatch, count: int
-) -> None:
-    for module in (children, rounds):
-        monkeypatch.setattr(module, "MOST_OWED", 100)
-    sizes = dict.fromkeys(SMALL, 1) | {"tenant": 100}
-    house = House(small_account(sizes=sizes), streams=WITH_USERS)
-    unrouted = sorted(expected(house.account, "tenant"))[:count]
-    rules = [{"stream": "tenant_user", "parent": one, **UNKNOWN_ROUTE[0]} for one in unrouted]
-    for hours in (1, 1, 1, 25, 1, 1):
-        house.sync(after_ms=hours * HOUR_MS, prepare=with_rules(*rules))
 
 
 @pytest.mark.parametrize("had_users", [False, True])

@@ -1605,8 +1605,13 @@ def test_a_short_listing_that_never_showed_its_order_may_have_the_newest_last(
     assert not reader.missing
 
 
-def test_a_burst_whose_newest_message_is_gone_is_not_read_again_in_every_sync() -> None:
+@pytest.mark.parametrize("late_ms", [0, 15_000])
+def test_a_burst_whose_newest_message_is_gone_is_not_read_again_in_every_sync(
+    late_ms: int,
+) -> None:
     api = PagedApi([NOW - DAY_MS - number * 1_000 for number in range(300)])
+    for record in api.records[150:160]:
+        record["enqueued"] += late_ms
     reader = Reader(api).walk()
     assert reader.state.newest_first
     del api.records[0], api.positions[0]
