@@ -42,7 +42,7 @@ def ended_state(
     # Many pages of one time fit any order, unless the newest come last.
     is_newest_first = order.is_newest_first and not (lane.ended and order.ends_newer)
     # Of messages, what is remembered shows whether a walk has stopped too early.
-    may_learn = stream.changes_late or state.newest_first or order.pages >= _FEWEST_PAGES
+    may_learn = stream.changes_late or order.pages >= _FEWEST_PAGES
     is_learned = (order.tells or order.falls) and (may_learn or not is_newest_first)
     missed = state.children_missed
     if missed is not None and depth.reads_missed:
@@ -51,7 +51,7 @@ def ended_state(
             # An earlier sync may have met the oldest in its part of the walk.
             oldest = missed.time
         missed = _still_missed(missed, lane.reached, depth.floor, oldest)
-    unusable = _looked_for(state.unusable, lane.reached, depth.floor, start)
+    unusable = _with_look(state.unusable, lane.reached, depth.floor, start)
     if not is_resumed:
         deepest = min([depth.floor, *[reading.reached for reading in state.readings]])
         unusable = _still_unusable(unusable, lane.reached, deepest, met)
@@ -60,7 +60,7 @@ def ended_state(
         read_at=start,
         lanes=(),
         newest_first=is_newest_first if is_learned else state.newest_first,
-        unusable=unusable,
+        unusable=not_too_many(unusable),
         children_missed=missed,
     )
     if newest is None:
@@ -102,10 +102,8 @@ def not_too_many(spans: tuple[Unusable, ...]) -> tuple[Unusable, ...]:
         return spans
     joined: list[Unusable] = []
     for span in sorted(spans, key=lambda span: (not is_over(span), span.met_at)):
-        last = joined[-1] if joined else None
-        if last is None or is_over(last) != is_over(span):
-            joined.append(span)
-        elif span.met_at - last.met_at <= UNUSABLE_MS // 2:
+        last = joined[-1] if joined and is_over(joined[-1]) == is_over(span) else None
+        if last is not None and span.met_at - last.met_at <= UNUSABLE_MS // 2:
             joined[-1] = _joined(last, span)
         else:
             joined.append(span)
@@ -151,7 +149,7 @@ def _still_missed(
     return missed
 
 
-def _looked_for(
+def _with_look(
     spans: Iterable[Unusable], reached: int, floor: int, start: int
 ) -> tuple[Unusable, ...]:
     """Returns the spans after a walk that looked there, save for what `sync_since` leaves out."""
@@ -183,4 +181,4 @@ def _still_unusable(
             span._replace(time=max(span.time, at.time), newest=min(span.newest, at.newest))
             for at in places
         ]
-    return not_too_many(tuple(dict.fromkeys(still)))
+    return tuple(dict.fromkeys(still))

@@ -341,6 +341,19 @@ def test_what_sync_since_leaves_out_has_not_been_looked_at(is_resumed: bool) -> 
     assert left(span.time) == (span._replace(looked_at=NOW),)
 
 
+@pytest.mark.parametrize("is_resumed", [False, True])
+def test_the_state_never_holds_more_than_24_spans_however_often_sync_since_splits_them(
+    is_resumed: bool,
+) -> None:
+    state = StreamState(unusable=(unusable_between(40, 4),))
+    for day in range(39, 5, -1):
+        depth = Depth(lookback_ms=LOOKBACK, overlap_ms=HOUR_MS, floor=NOW - day * DAY_MS)
+        lane = head(*DOWNWARDS, reached=depth.floor, ended=False)
+        met = (unusable_between(40, 4),)
+        state = ended(lane, state, depth=depth, met=met, is_resumed=is_resumed)
+    assert 1 < len(state.unusable) <= 24
+
+
 # -- rows that may have gone ---------------------------------------------------------------------
 
 
