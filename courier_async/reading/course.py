@@ -136,8 +136,8 @@ class Course:
         # Within an hour, records may be out of order, or all there is may come oldest first.
         tolerance_ms = self._stream.overlap_ms if self._is_learned else 0
         least = lane.target if known is None else min(lane.target, known - tolerance_ms)
-        may_rise = not self._is_learned and self.lanes.head.order.rises
-        return newest is not None and newest >= least and not may_rise
+        may_be_oldest_first = not self._is_learned and self.lanes.head.order.rises
+        return newest is not None and newest >= least and not may_be_oldest_first
 
     def _meet(self, lane: LiveLane, lower: LiveLane, page: JudgedPage) -> None:
         """Joins the lane below once its first records are met, or drops it if they are passed."""

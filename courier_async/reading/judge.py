@@ -21,8 +21,8 @@ _FURTHEST_AHEAD_MS: Final = 366 * DAY_MS
 _MOST_TAILS: Final = 2_048
 # This many pages may be out of order, but at most a quarter of a short walk.
 _FEW_PAGES: Final = 3
-# Pages that lie within an hour tell their order only if as many fall and few rise.
-_MANY_FALLS: Final = 9
+# Pages that lie within an hour tell their order only if so many are older than the one before.
+_MANY_STEPS: Final = 9
 
 
 class JudgedPage(msgspec.Struct, kw_only=True):
@@ -126,7 +126,8 @@ class PageOrder:
         self.tells = False
         self._first_two: list[int] = []
         self._last = 0
-        self._falls = self._rises = 0
+        # How many pages were older or newer than the one before them.
+        self._steps_down = self._steps_up = 0
         # The oldest and the newest pages: the few that may be odd, and one more.
         self._lowest: list[int] = []
         self._highest: list[int] = []
@@ -136,8 +137,9 @@ class PageOrder:
         if median is None:
             return
         self.pages += 1
-        self._falls += bool(self._first_two) and median < self._last
-        self._rises += bool(self._first_two) and median > self._last
+        if self._first_two:
+            self._steps_down += median < self._last
+            self._steps_up += median > self._last
         if len(self._first_two) < 2:
             self._first_two.append(median)
         self._last = median
@@ -171,8 +173,8 @@ class PageOrder:
     @property
     def falls(self) -> bool:
         """Whether many pages are older than the one before them, and few are newer."""
-        are_few = 10 * self._rises <= self._falls
-        return self._falls >= _MANY_FALLS and are_few and not self.rises
+        few_up = 10 * self._steps_up <= self._steps_down
+        return self._steps_down >= _MANY_STEPS and few_up and not self.rises
 
     @property
     def rises(self) -> bool:

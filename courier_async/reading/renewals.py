@@ -125,9 +125,8 @@ class Renewals:
         while upper is not None and (upper.is_saved_cursor or upper in self.failed_lanes):
             # Its own cursor may have expired too.
             upper = self._lanes.above(upper)
-        # If the head is awaited and then fails, the lane below it must still be there.
-        is_awaited = upper is not None and bool(upper.replaces) and not upper.opened
-        if upper is not None and not (upper.stuck or upper.done or is_awaited):
+        # If a head that is awaited fails too, the lane below it must still be there.
+        if upper is not None and not (upper.stuck or upper.done or upper.replaces):
             upper.saved = replace(upper.saved, renewed=Renewal(self._clock.start, lane.place))
             self.note_dropped(lane.saved)
             self._lanes.drop([lane])
@@ -161,8 +160,8 @@ class Renewals:
         # Keep the lane until the head answers; if it does not, the cursor is not at fault.
         lane.stuck = True
         head = self._lanes.head
-        if head.replaces and not head.opened:
-            # The head is being read anew already. Two at once could drop each other.
+        if head.replaces:
+            # The head is awaited already, and two at once could drop each other.
             head.replaces.append(lane)
             return
         start = self._clock.start

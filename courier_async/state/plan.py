@@ -226,7 +226,7 @@ def with_reading(
 
 def unusable_from(state: StreamState, now: int) -> int | None:
     """Returns the oldest time at which records could not be stored in the last thirty days."""
-    return _earliest_of([span for span in state.unusable if now - span.met_at <= UNUSABLE_MS])
+    return _oldest_place([span for span in state.unusable if now - span.met_at <= UNUSABLE_MS])
 
 
 def _unusable_to_look_for(state: StreamState, now: int, floor: int) -> int | None:
@@ -234,7 +234,7 @@ def _unusable_to_look_for(state: StreamState, now: int, floor: int) -> int | Non
 
     A later `sync_since` hides those that lie below the floor.
     """
-    return _earliest_of(
+    return _oldest_place(
         [span for span in state.unusable if span.newest >= floor and not is_over(span, now)]
     )
 
@@ -249,7 +249,8 @@ def is_over(span: Unusable, now: int = LATEST) -> bool:
     return min(now, looked_at) - span.met_at > UNUSABLE_MS
 
 
-def _earliest_of(spans: list[Unusable]) -> int | None:
+def _oldest_place(spans: list[Unusable]) -> int | None:
+    """Returns the oldest time at which these records may lie, or None without any."""
     return min([max(0, span.time - HOUR_MS) for span in spans], default=None)
 
 
