@@ -1406,16 +1406,21 @@ def test_a_record_that_stays_unusable_is_looked_for_until_all_came_usable() -> N
     assert reader.state.unusable == ()
 
 
-def test_a_record_that_an_earlier_sync_met_unusable_is_looked_for_after_the_rest() -> None:
-    reader = Reader(PagedApi(evenly(400, newest=NOW)))
-    whole = reader.api.page_from
+def list_as_null(api: PagedApi, place: int) -> None:
+    """Lists the record at a place, counted from the head, as null."""
+    whole = api.page_from
 
     def spoilt(at: int) -> Page:
         page = whole(at)
-        page.records[:] = [None if at + n == 100 else r for n, r in enumerate(page.records)]
+        page.records[:] = [None if at + n == place else r for n, r in enumerate(page.records)]
         return page
 
-    reader.api.page_from = spoilt  # type: ignore[method-assign]
+    api.page_from = spoilt  # type: ignore[method-assign]
+
+
+def test_a_record_that_an_earlier_sync_met_unusable_is_looked_for_after_the_rest() -> None:
+    reader = Reader(PagedApi(evenly(400, newest=NOW)))
+    list_as_null(reader.api, 100)
     reader.walk(die_after=15)
     met = reader.state.unusable
     assert met
@@ -1431,14 +1436,7 @@ def test_a_record_that_came_unusable_may_be_as_old_as_its_cursor_tells() -> None
     times = evenly(40)
     older = [time - 20 * DAY_MS for time in times[19:]]
     reader = Reader(PagedApi(times[:19] + older))
-    whole = reader.api.page_from
-
-    def spoilt(at: int) -> object:
-        page = whole(at)
-        page.records[:] = [None if at + n == 19 else r for n, r in enumerate(page.records)]
-        return page
-
-    reader.api.page_from = spoilt  # type: ignore[method-assign, assignment]
+    list_as_null(reader.api, 19)
     reader.walk()
     assert reader.error is None
     assert [span.time for span in reader.state.unusable] == [older[0]]
@@ -1446,14 +1444,7 @@ def test_a_record_that_came_unusable_may_be_as_old_as_its_cursor_tells() -> None
 
 def test_a_record_that_came_unusable_in_a_listing_without_order_may_be_of_any_age() -> None:
     api = shuffled(seed=1)
-    whole = api.page_from
-
-    def spoilt(at: int) -> Page:
-        page = whole(at)
-        page.records[:] = [None if at + n == 100 else r for n, r in enumerate(page.records)]
-        return page
-
-    api.page_from = spoilt  # type: ignore[method-assign]
+    list_as_null(api, 100)
     reader = Reader(api).walk()
     assert reader.error is None
     anywhere = Unusable(0, NOW + 1_000, NOW + 1_000, NOW + 1_000)
@@ -1476,14 +1467,7 @@ def test_a_record_that_came_unusable_may_be_as_old_as_the_next_page_where_its_cu
     times = evenly(40)
     older = [time - 20 * DAY_MS for time in times[19:]]
     api = Opaque(times[:19] + older, stream=AUDIT_EVENT)
-    whole = api.page_from
-
-    def spoilt(at: int) -> Page:
-        page = whole(at)
-        page.records[:] = [None if at + n == 19 else r for n, r in enumerate(page.records)]
-        return page
-
-    api.page_from = spoilt  # type: ignore[method-assign]
+    list_as_null(api, 19)
     reader = Reader(api).walk()
     assert reader.error is None
     assert [span.time for span in reader.state.unusable] == [older[2]]
@@ -1584,7 +1568,7 @@ def test_an_empty_page_that_says_there_is_more_is_read_past() -> None:
 PROBED = "MTc5NDY1NzYwMDAwMCwxLWZmZmZmZmZm"  # a place above all records
 
 
-# All within an hour, whether long ago or just now; of the same time, page by page; and rising.
+# All lie within an hour: sent a day ago or just now, most at the same moment or one by one.
 @pytest.mark.parametrize("ago_ms", [DAY_MS, 9 * MINUTE_MS])
 @pytest.mark.parametrize("times", [[0] * 30 + [5 * MINUTE_MS], [n * 10_000 for n in range(40)]])
 @pytest.mark.parametrize("days", [0, 2])
