@@ -1,5 +1,6 @@
 """The known history of one row of the simulated account."""
 
+from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -60,6 +61,7 @@ class Past:
     edits: int = 0
     versions: list[Version] = field(default_factory=list)
     promised: int | None = None
+    _answered: tuple[Mapping[str, Any] | None, int, int | None] = (None, 0, None)
 
     @property
     def first_ms(self) -> int:
@@ -68,11 +70,20 @@ class Past:
 
     def version_at(self, moment_ms: int) -> int:
         """Returns the number of the version that was current just before a moment."""
-        return max(0, sum(version.since_ms < moment_ms for version in self.versions) - 1)
+        return max(0, bisect_left(self.versions, moment_ms, key=_since_ms) - 1)
 
     def version_of(self, row: Mapping[str, Any] | None) -> int | None:
-        """Returns the number of the latest version that a landed row matches, or None."""
-        for number in range(len(self.versions) - 1, -1, -1):
-            if row in self.versions[number].rows:
-                return number
-        return None
+        """Returns the number of the latest version that a landed row matches, or None.
+
+        Most rows are asked about at every checkpoint, so the last answer is kept.
+        """
+        asked_row, versions, answer = self._answered
+        if asked_row is not row or versions != len(self.versions):
+            numbers = range(len(self.versions) - 1, -1, -1)
+            answer = next((n for n in numbers if row in self.versions[n].rows), None)
+            self._answered = row, len(self.versions), answer
+        return answer
+
+
+def _since_ms(version: Version) -> int:
+    return version.since_ms

@@ -169,7 +169,10 @@ class _Job:
         self.result: Any = None
         self.error: BaseException | None = None
         self._job = job
-        self._mine, self._loops = threading.Semaphore(0), threading.Semaphore(0)
+        # Each lock is held until it is its side's turn.
+        self._mine, self._loops = threading.Lock(), threading.Lock()
+        self._mine.acquire()
+        self._loops.acquire()
         self._seconds: float | None = None
         self._killed = False
         self._ended = False
