@@ -42,9 +42,6 @@ class Checks:
         is_single = head.order.pages <= 1
         if self._probe.verdict is Verdict.UNTRIED and not is_single and self.start_probe():
             return True
-        cursor = self._probe.below(head)
-        if cursor is None:
-            return False
         if self._probe.verdict is Verdict.HELD:
             if is_single:
                 return False
@@ -53,16 +50,28 @@ class Checks:
             return False
         else:
             head.is_unproved = True
-        self.ask_below(head, cursor)
-        return True
+        return self._asks_below(head)
+
+    def asks_lower(self, lane: LiveLane, page: JudgedPage) -> bool:
+        """Returns whether it asks once more below an unproved end where nothing older answered.
+
+        Records that share the time of the end may have filled that page.
+        """
+        if page.next_cursor is None or lane.is_asked_twice:
+            return False
+        return self._asks_below(lane)
+
+    def _asks_below(self, lane: LiveLane) -> bool:
+        cursor = self._probe.below(lane)
+        if cursor is not None:
+            self.ask_below(lane, cursor)
+        return cursor is not None
 
     def check_end_early(self, lane: LiveLane) -> None:
         """Checks an end at once if lanes lie below it; otherwise once the head gets there."""
         if self._lanes.below(lane) is None or self._probe.verdict is not Verdict.HELD:
             return
-        cursor = self._probe.below(lane)
-        if cursor is not None:
-            self.ask_below(lane, cursor)
+        self._asks_below(lane)
 
     def ask_below(self, lane: LiveLane, cursor: str) -> None:
         """Requests the page at a cursor below a lane's last record."""

@@ -108,6 +108,6 @@ class Probe:
         if end == lane.confirmed_from:
             # The same cursor would return the same page, for example if many records share a time.
             end -= 1
-        if self.verdict is Verdict.HELD:
+        if self.verdict is Verdict.HELD or lane.is_unproved:
             lane.confirmed_from = end
         return self._make(end)

@@ -392,7 +392,7 @@ class Walk:
                 lane.done = lane.ended = False
                 trouble = BadAnswer("the listing ends, but older records follow")
                 return self._fail(lane, trouble, may_renew=False)
-            return self._end([])
+            return [] if self._checks.asks_lower(lane, page) else self._end([])
         if page.unusable and not lane.asked_again:
             lane.asked_again = True
             asked.release()

@@ -46,8 +46,8 @@ class PagedApi:
     """Lists records newest first, with cursors that are positions, as Courier's are.
 
     made_up: how a cursor that was never given out is answered: honoured, refused, head, thin
-    (every third record), empty (no record and no more), newer (a page too high), silent (as if the
-    oldest page were the last). false_ends: cursors of the server's own answered as if nothing were
+    (every third record), empty (no record and no more), empty and leads on (no record, but a next
+    cursor), newer (a page too high), silent (as if the oldest page were the last). false_ends: cursors of the server's own answered as if nothing were
     older. false_end_page: the same for all own cursors for places on this page. head_ends: the
     first page says that nothing is older.
     """
@@ -171,6 +171,8 @@ class PagedApi:
             return self.page_from(0)
         if self.made_up == "empty":
             return Page([], None)
+        if self.made_up == "empty and leads on":
+            return Page([], self.cursor_behind(at - 1))
         if self.made_up == "newer":
             return self.page_from(max(at - self.per_page, 0))
         if self.made_up == "thin":

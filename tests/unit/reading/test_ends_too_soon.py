@@ -128,6 +128,18 @@ def test_nor_where_what_answers_is_of_the_time_of_its_last_one() -> None:
     assert is_whole(reader.walk())
 
 
+def test_nor_where_messages_of_one_time_fill_the_page_below_it() -> None:
+    times = evenly(16)
+    times += [times[-1] - 1000] * 10
+    times += evenly(60, newest=times[-1] - 1000)
+    api = PagedApi(times, made_up="empty and leads on")
+    api.false_ends = {api.cursor_of_page(3)}
+    reader = Reader(api).walk()
+    assert "older records follow" in str(reader.error)
+    api.false_ends = set()
+    assert is_whole(reader.walk())
+
+
 @pytest.mark.parametrize("made_up", ["honoured", "refused", "head", "empty"])
 def test_a_single_full_page_costs_one_request_more_and_is_believed(made_up: str) -> None:
     for count, requests in ((9, 1), (10, 2)):
