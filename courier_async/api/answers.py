@@ -1,5 +1,6 @@
 """What a response means: a body, a temporary failure, a limit, or a refusal."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -22,6 +23,8 @@ _KNOWN_KINDS: Final = frozenset(
         "api_error",
     }
 )
+# What all of them look like. In a gateway's errors, `type` is an address, as in RFC 9457, or text.
+_OWN_KIND: Final = re.compile("[a-z]+(_[a-z]+)+")
 _ERROR_FIELDS: Final = ("message", "errorMessage", "error", "type")
 _BAD_KEY_TEXT: Final = "Invalid or missing authentication credentials"
 
@@ -91,7 +94,8 @@ def meaning_of(
 
 def _of_refusal(status: int, error: dict[str, Any] | None, told: float | None) -> Meaning:
     """A refusal by Courier has a `type` and is final; a gateway's may last for seconds only."""
-    if error is not None and isinstance(error.get("type"), str):
+    kind = (error or {}).get("type")
+    if isinstance(kind, str) and _OWN_KIND.fullmatch(kind):
         return Refused(status, _kind_of(error))
     refusal = Refused(status, "", by_gateway=True)
     return Failed(str(refusal), told, refusal=refusal)

@@ -313,19 +313,20 @@ class ChildrenReader:
             missing = dict(self.state.missing)
             is_many = are_many(len(missing.keys() | set(map(key_text, missed))), len(rows))
             wait_ms = DAY_MS if is_many else HOUR_MS
+            # A round may take hours, so what counts is when this parent was read.
+            latest = max(now, self._pages.now_ms)
             for key in missed:
                 text = key_text(key)
                 known = missing.get(text)
                 if known is None:
                     self._misses_more = True
-                    # A round may take hours, so what counts is when this parent was read.
-                    missing[text] = Missing(max(now, self._pages.now_ms))
+                    missing[text] = Missing(latest)
                 elif now - known.since >= wait_ms:
                     batch.deletes.append(key)
                     del missing[text]
                 else:
                     # Ignore times in the future.
-                    missing[text] = Missing(min(known.since, now))
+                    missing[text] = Missing(min(known.since, latest))
             self.state = replace(self.state, missing=missing)
         for key in (*batch.deletes, *batch.forgotten):
             rows.forget(key)

@@ -34,10 +34,14 @@ RequestPath = Callable[[str], Awaitable[None]]
 
 
 class IdResult(Enum):
-    """What the response for a row's id says about the row."""
+    """What the response for a row's id says about the row.
+
+    UNROUTED: gone, unless the gateway that says so has lost its routes.
+    """
 
     ALIVE = "alive"
     GONE = "gone"
+    UNROUTED = "unrouted"
     DENIED = "denied"
     NOTHING = "nothing"
 
@@ -58,12 +62,15 @@ async def find_gone(
     seen: set[Key],
     missing: dict[str, Missing],
     now: int,
+    latest: int,
     all_usable: bool,
     ask_path: RequestPath,
     ask: Ask,
 ) -> Gone:
     """Finds the rows that are gone after a whole walk that began at `now` and held `seen`.
 
+    now, latest: the earliest and the latest start of the walk that any answer implies, so that one
+    wrong clock cannot make a row look missing for longer than it is.
     all_usable: whether every record had a key; one without might be a row that seems to be gone.
     """
     known = set(known)
@@ -71,13 +78,13 @@ async def find_gone(
     gone = Gone()
     for key in missed:
         text = key_text(key)
-        record = missing.get(text, Missing(now))
-        if max(record.since, record.asked_at or 0, record.failing_since or 0) > now:
+        record = missing.get(text, Missing(latest))
+        if max(record.since, record.asked_at or 0, record.failing_since or 0) > latest:
             # Ignore times in the future.
-            record = Missing(min(record.since, now))
+            record = Missing(min(record.since, latest))
         gone.missing[text] = record
     is_many = are_many(len(missed), len(known))
-    if is_many and any(record.since == now for record in gone.missing.values()):
+    if is_many and any(record.since == latest for record in gone.missing.values()):
         gone.warning = many_missing(stream, len(missed), len(known))
     after_an_hour = _waiting_since(gone.missing, now - HOUR_MS)
     after_a_day = _waiting_since(gone.missing, now - DAY_MS)
@@ -89,10 +96,20 @@ async def find_gone(
     counts = bool(seen) or len(after_a_day) == len(missed)
     inconclusive = set(after_a_day) if counts else set()
     if stream.id_tells:
+
+        async def still_tell() -> bool:
+            return not seen or await _test_ids(stream, seen, ask_path) is True
+
         # A row whose id returns 200 is alive, even if the row tried first has just been deleted.
         asked = after_an_hour if ids_tell and seen and not is_many else after_a_day
         inconclusive &= await _ask_ids(
-            stream, gone, asked, ids_tell=ids_tell, now=now, ask_path=ask_path
+            stream,
+            gone,
+            asked,
+            ids_tell=ids_tell,
+            still_tell=still_tell,
+            now=now,
+            ask_path=ask_path,
         )
     found: set[Key] | None = set()
     if inconclusive and all_usable:
@@ -137,13 +154,14 @@ async def _ask_ids(
     keys: list[Key],
     *,
     ids_tell: bool | None,
+    still_tell: Callable[[], Awaitable[bool]],
     now: int,
     ask_path: RequestPath,
 ) -> set[Key]:
     """Requests rows by id. Returns the keys of those whose id tells nothing.
 
     ids_tell: whether an unknown id means that its row is gone. None: no id tells anything now,
-    so none is requested.
+    so none is requested. still_tell: tests that again.
     """
     inconclusive = {key for key in keys if _path(stream, key) is None}
     turn = [key for key in keys if key not in inconclusive and _may_ask(gone, key, now)]
@@ -153,6 +171,9 @@ async def _ask_ids(
         answers = [IdResult.NOTHING] * len(some)
         if ids_tell is not None:
             answers = await asyncio.gather(*[_ask_id(stream, key, ask_path) for key in some])
+        if IdResult.UNROUTED in answers:
+            meant = IdResult.GONE if not ids_tell or await still_tell() else IdResult.NOTHING
+            answers = [meant if said is IdResult.UNROUTED else said for said in answers]
         for key, said in zip(some, answers, strict=True):
             if said is IdResult.GONE and ids_tell:
                 gone.keys.append(key)
@@ -195,7 +216,9 @@ async def _ask_id(stream: Stream, key: Key, ask_path: RequestPath) -> IdResult:
         if is_not_in_plan(refusal):
             return IdResult.DENIED
         # For tenants, only 400 is documented for an unknown id; a redirect says nothing about it.
-        return IdResult.GONE if 400 <= refusal.status < 500 else IdResult.NOTHING
+        if not 400 <= refusal.status < 500:
+            return IdResult.NOTHING
+        return IdResult.UNROUTED if refusal.by_gateway else IdResult.GONE
     except BadAnswer:
         return IdResult.ALIVE
     except CourierError:  # even KeyRefused: the key has just worked for the listing

@@ -190,6 +190,7 @@ class StreamReader:
             seen=seen,
             missing=self.state.missing,
             now=walk.clock.start,
+            latest=walk.clock.latest_start,
             all_usable=not walk.unusable.met,
             ask_path=self._ask_path,
             ask=self._ask,

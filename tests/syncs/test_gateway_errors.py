@@ -20,13 +20,16 @@ from tests.syncs.house import (
     small_account,
 )
 
-# As API Gateway, an ingress, Kong, Spring and NestJS have it. Courier's own errors have a `type`.
+# As API Gateway, an ingress, Kong, Spring and NestJS have it, then as RFC 9457 has it and WSO2.
+# Courier's own errors have a `type` such as "invalid_request_error".
 UNKNOWN_ROUTE: list[dict[str, Any]] = [
     {"status": 404, "body": {"message": "Not Found"}},
     {"status": 404, "body": "default backend - 404"},
     {"status": 404, "body": {"message": "no Route matched with those values"}},
     {"status": 404, "body": {"status": 404, "error": "Not Found", "path": "/"}},
     {"status": 404, "body": {"statusCode": 404, "message": ["no route"], "error": "Not Found"}},
+    {"status": 404, "body": {"type": "about:blank", "title": "Not Found", "status": 404}},
+    {"status": 404, "body": {"code": "404", "type": "Status report", "message": "Not Found"}},
 ]
 BLOCKED = {"status": 403, "body": {"message": "Forbidden"}}
 
@@ -232,6 +235,21 @@ def test_rows_whose_ids_meet_it_are_not_gone(answer: dict[str, Any]) -> None:
     # The first request by id is for a row that is listed.
     rule = {"stream": "brand", "kind": "by_id", "after": 1, "times": 3, **answer}
     assert house.sync(prepare=with_rules(rule)).deleted("brand") == []
+
+
+@pytest.mark.parametrize("after", [1, 5, 9])
+def test_rows_whose_ids_meet_it_for_minutes_are_not_gone(after: int) -> None:
+    house = ready(small_account(), max_retries=1)
+    hidden = house.account.pick("brand", 10)
+    for key in hidden:
+        house.account.hide("brand", key)
+    house.sync()
+    rule = {"stream": "brand", "kind": "by_id", "after": after, **UNKNOWN_ROUTE[0]}
+    assert house.sync(prepare=with_rules(rule)).deleted("brand") == []
+    for key in hidden:
+        house.account.delete("brand", key)
+    house.syncs(2, after_ms=DAY_MS)
+    assert house.wrong == {}
 
 
 def test_rows_whose_ids_are_refused_for_want_of_permission_are_not_gone() -> None:

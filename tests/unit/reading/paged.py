@@ -47,9 +47,9 @@ class PagedApi:
 
     made_up: how a cursor that was never given out is answered: honoured, refused, head, thin
     (every third record), empty (no record and no more), empty and leads on (no record, but a next
-    cursor), newer (a page too high), silent (as if the oldest page were the last). false_ends: cursors of the server's own answered as if nothing were
-    older. false_end_page: the same for all own cursors for places on this page. head_ends: the
-    first page says that nothing is older.
+    cursor), newer (a page too high), silent (as if the oldest page were the last). false_ends:
+    cursors of the server's own answered as if nothing were older. false_end_page: the same for all
+    own cursors for places on this page. head_ends: the first page says that nothing is older.
     """
 
     times: list[int]

@@ -58,6 +58,7 @@ class Source:
         missing: dict[str, Missing] | None = None,
         all_usable: bool = True,
         stream: Stream = BRAND,
+        now: int = NOW,
     ) -> Gone:
         return asyncio.run(
             find_gone(
@@ -65,7 +66,8 @@ class Source:
                 known=known,
                 seen=seen,
                 missing=missing or {},
-                now=NOW,
+                now=now,
+                latest=NOW,
                 all_usable=all_usable,
                 ask_path=self.ask_path,
                 ask=self.ask,
@@ -276,6 +278,12 @@ def test_a_time_from_the_future_counts_as_now() -> None:
     source = Source({"/brands/gone": Unavailable("503")})
     told = since(DAY_MS, asked_at=NOW, failing_since=NOW, failed_asks=1)
     assert find(source, since(DAY_MS, failing_since=NOW + 1, failed_asks=9)).missing == told
+
+
+def test_an_answer_with_an_old_time_does_not_bring_a_deletion_forward() -> None:
+    for missing in ({}, since(0)):
+        found = find(Source(), missing, now=NOW - 2 * DAY_MS)
+        assert found == Gone(missing={"gone": Missing(NOW)})
 
 
 def test_many_rows_at_once_are_warned_of_and_go_only_after_a_day() -> None:
