@@ -21,8 +21,6 @@ _AGE_PER_WAIT: Final = 4
 # A sync that begins this late reads no more: intervals between syncs are often quarters of ages.
 _LATE_START_MS: Final = 10_000
 _MOST_READINGS: Final = 24
-# What is younger is never closed, whatever the lookback: a message may show this late.
-_LEAST_CLOSED_MS: Final = HOUR_MS + INDEX_LAG_MS
 # At most this many unfinished lanes from a head resume; what the others have read is read again.
 _MOST_UNFINISHED: Final = 8
 # How long to look for records that could not be stored, from when the first of them was met.
@@ -40,6 +38,11 @@ class Depth:
     overlap_ms: int
     floor: int = 0
     reads_missed: bool = False
+
+    @property
+    def closes_after_ms(self) -> int:
+        """The age at which a record is last read: it may show late, whatever the lookback."""
+        return max(self.lookback_ms, self.overlap_ms + INDEX_LAG_MS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +99,7 @@ def _is_due_within(lane: Lane, state: StreamState, now: int, depth: Depth) -> bo
         _uncovered_by_later([*state.readings, Reading(lane.started_at, 0)]),
         now=now,
         lookback_ms=depth.lookback_ms,
-        closed=_closed(state, depth.lookback_ms),
+        closed=_closed(state, depth),
         floor=depth.floor,
     )
     return again is not None and again < lane.begins_at
@@ -117,7 +120,7 @@ def _due_again(lane: Lane, state: StreamState, now: int, depth: Depth) -> int | 
         _uncovered_by_later([*state.readings, *as_readings]),
         now=now,
         lookback_ms=depth.lookback_ms,
-        closed=_closed(state, depth.lookback_ms),
+        closed=_closed(state, depth),
         floor=max(lane.oldest, depth.floor),
     )
 
@@ -150,7 +153,7 @@ def _bound(state: StreamState, now: int, depth: Depth) -> int:
         watermark = max(watermark, state.readings[0].began - DAY_MS)
     # A clock behind the watermark must not hide what came since.
     bound = min(watermark, now) - depth.overlap_ms
-    closed = _closed(state, depth.lookback_ms)
+    closed = _closed(state, depth)
     due = due_down_to(
         state.readings,
         now=now,
@@ -202,20 +205,20 @@ def due_down_to(
 
 
 def with_reading(
-    state: StreamState, reading: Reading, *, lookback_ms: int, floor: int = 0
+    state: StreamState, reading: Reading, depth: Depth
 ) -> tuple[tuple[Reading, ...], int | None]:
     """Returns (readings, closed) after a further span has been read.
 
-    floor: older records are left out. What lies above it and below all readings is not closed.
+    What lies above the floor and below all readings is not closed.
     """
     kept = list(_uncovered_by_later([*state.readings, reading]))
-    closed = _closed(state, lookback_ms)
+    closed = _closed(state, depth)
     # From the oldest reading up, close what each has read that was already beyond the lookback.
-    read_to = max(closed, floor)
+    read_to = max(closed, depth.floor)
     for known in reversed(kept):
         if known.reached > read_to:
             break
-        read_to = closed = max(closed, _closed_by(known, lookback_ms))
+        read_to = closed = max(closed, _closed_by(known, depth))
     unusable = unusable_from(state, kept[0].began)
     if unusable is not None:
         closed = min(closed, unusable)
@@ -284,18 +287,18 @@ def stalest(state: StreamState) -> int | None:
     return began
 
 
-def _closed(state: StreamState, lookback_ms: int) -> int:
+def _closed(state: StreamState, depth: Depth) -> int:
     """Returns the time below which nothing is owed; it moves back if the lookback has grown."""
     if state.closed is None or not state.readings:
         return 0
-    closed = min(state.closed, _closed_by(state.readings[0], lookback_ms))
+    closed = min(state.closed, _closed_by(state.readings[0], depth))
     unusable = unusable_from(state, state.readings[0].began)
     return closed if unusable is None else min(closed, unusable)
 
 
-def _closed_by(reading: Reading, lookback_ms: int) -> int:
+def _closed_by(reading: Reading, depth: Depth) -> int:
     """Returns the time below which all that a reading covers is closed."""
-    return reading.began - max(lookback_ms, _LEAST_CLOSED_MS)
+    return reading.began - depth.closes_after_ms
 
 
 def _uncovered_by_later(readings: Iterable[Reading]) -> tuple[Reading, ...]:

@@ -57,6 +57,11 @@ def messages_account(count: int, *, days: float, **changes: Any) -> Account:
     return small_account(sizes=sizes, span_days=days, **changes)
 
 
+def with_rules(*rules: dict[str, Any]) -> Any:
+    """Returns what prepares a sync whose API answers by these rules alone."""
+    return lambda api: api.change_options(rules=rules)
+
+
 class House:
     """Runs successive syncs into the same tables, each from the last saved state.
 

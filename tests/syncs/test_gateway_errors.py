@@ -18,6 +18,7 @@ from tests.syncs.house import (
     messages_account,
     ready,
     small_account,
+    with_rules,
 )
 
 # As API Gateway, an ingress, Kong, Spring and NestJS have it, then as RFC 9457 has it and WSO2.
@@ -32,10 +33,6 @@ UNKNOWN_ROUTE: list[dict[str, Any]] = [
     {"status": 404, "body": {"code": "404", "type": "Status report", "message": "Not Found"}},
 ]
 BLOCKED = {"status": 403, "body": {"message": "Forbidden"}}
-
-
-def with_rules(*rules: dict[str, Any]) -> Any:
-    return lambda api: api.change_options(rules=rules)
 
 
 WITH_EVENTS = (BY_TABLE["message"], BY_TABLE["message_event"])

@@ -5,7 +5,7 @@ import pytest
 from courier_async.catalog.stream import DAY_MS, HOUR_MS
 from courier_async.catalog.streams import BY_TABLE
 from tests.support.message_listing import Destination, MessageListing
-from tests.syncs.house import MINUTE_MS, SMALL, House, ready, small_account
+from tests.syncs.house import MINUTE_MS, SMALL, House, ready, small_account, with_rules
 
 # The `Date` of one page of the table is this much too early.
 EARLY_SECONDS = -2 * 86_400.0
@@ -46,10 +46,8 @@ def test_an_early_time_in_one_answer_deletes_no_row_before_its_day_is_over(early
         house.account.hide("notification", key)
     early = {"stream": "notification", "times": 1, "date_shift_seconds": EARLY_SECONDS}
     for number in (1, 2, 3):
-        sink = house.sync(
-            after_ms=5 * MINUTE_MS,
-            prepare=lambda api, n=number: api.change_options(rules=[early] * (n == early_in)),
-        )
+        rules = [early] if number == early_in else []
+        sink = house.sync(after_ms=5 * MINUTE_MS, prepare=with_rules(*rules))
         assert sink.deleted("notification") == []
 
 
@@ -66,8 +64,5 @@ def test_an_early_time_in_one_answer_deletes_no_child_before_its_hour_is_over(
     early = {"stream": "list", "times": 1, "date_shift_seconds": EARLY_SECONDS}
     for number in (1, 2, 3):
         rules = [away, early] if number == early_in else [away]
-        sink = house.sync(
-            after_ms=5 * MINUTE_MS,
-            prepare=lambda api, rules=rules: api.change_options(rules=rules),
-        )
+        sink = house.sync(after_ms=5 * MINUTE_MS, prepare=with_rules(*rules))
         assert sink.deleted("list_subscription") == []
