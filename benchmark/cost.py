@@ -84,7 +84,7 @@ def connector_syncs(per_day: int, interval_ms: int) -> list[Sync]:
         pages = ceil(per_day * read_ms / DAY_MS / _PAGE) + 2
         ends = now + int((pages + _OTHER_REQUESTS["connector"]) / _RATES.get(per_day, 50.0) * 1000)
         syncs.append(Sync(now, bound, pages, ends))
-        readings, closed = with_reading(state, Reading(now, bound), depth)
+        readings, closed = with_reading(state, Reading(now, bound), lookback_ms=_LOOKBACK_MS)
         state = replace(state, readings=readings, closed=closed, watermark=now - INDEX_LAG_MS)
         now = max(now + interval_ms, ends)
     return syncs

@@ -77,7 +77,9 @@ def with_given_up(state: StreamState, reading: Reading, depth: Depth) -> StreamS
     """Returns the state after another span has been read, by a whole walk or a part of one."""
     # Records older than the floor were left out, whichever page they were on.
     reading = reading._replace(reached=max(reading.reached, depth.floor))
-    readings, closed = with_reading(state, reading, depth)
+    readings, closed = with_reading(
+        state, reading, lookback_ms=depth.lookback_ms, floor=depth.floor
+    )
     return replace(state, readings=readings, closed=closed)
 
 

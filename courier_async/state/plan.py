@@ -21,6 +21,8 @@ _AGE_PER_WAIT: Final = 4
 # A sync that begins this late reads no more: intervals between syncs are often quarters of ages.
 _LATE_START_MS: Final = 10_000
 _MOST_READINGS: Final = 24
+# What is younger is never closed, whatever the lookback: a message may show this late.
+_LEAST_CLOSED_MS: Final = HOUR_MS + INDEX_LAG_MS
 # At most this many unfinished lanes from a head resume; what the others have read is read again.
 _MOST_UNFINISHED: Final = 8
 # How long to look for records that could not be stored, from when the first of them was met.
@@ -38,11 +40,6 @@ class Depth:
     overlap_ms: int
     floor: int = 0
     reads_missed: bool = False
-
-    @property
-    def closes_after_ms(self) -> int:
-        """The age at which a record is last read: it may show late, whatever the lookback."""
-        return max(self.lookback_ms, self.overlap_ms + INDEX_LAG_MS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +96,7 @@ def _is_due_within(lane: Lane, state: StreamState, now: int, depth: Depth) -> bo
         _uncovered_by_later([*state.readings, Reading(lane.started_at, 0)]),
         now=now,
         lookback_ms=depth.lookback_ms,
-        closed=_closed(state, depth),
+        closed=_closed(state, depth.lookback_ms),
         floor=depth.floor,
     )
     return again is not None and again < lane.begins_at
@@ -120,7 +117,7 @@ def _due_again(lane: Lane, state: StreamState, now: int, depth: Depth) -> int | 
         _uncovered_by_later([*state.readings, *as_readings]),
         now=now,
         lookback_ms=depth.lookback_ms,
-        closed=_closed(state, depth),
+        closed=_closed(state, depth.lookback_ms),
         floor=max(lane.oldest, depth.floor),
     )
 
@@ -153,7 +150,7 @@ def _bound(state: StreamState, now: int, depth: Depth) -> int:
         watermark = max(watermark, state.readings[0].began - DAY_MS)
     # A clock behind the watermark must not hide what came since.
     bound = min(watermark, now) - depth.overlap_ms
-    closed = _closed(state, depth)
+    closed = _closed(state, depth.lookback_ms)
     due = due_down_to(
         state.readings,
         now=now,
@@ -205,20 +202,20 @@ def due_down_to(
 
 
 def with_reading(
-    state: StreamState, reading: Reading, depth: Depth
+    state: StreamState, reading: Reading, *, lookback_ms: int, floor: int = 0
 ) -> tuple[tuple[Reading, ...], int | None]:
     """Returns (readings, closed) after a further span has been read.
 
-    What lies above the floor and below all readings is not closed.
+    floor: older records are left out. What lies above it and below all readings is not closed.
     """
     kept = list(_uncovered_by_later([*state.readings, reading]))
-    closed = _closed(state, depth)
+    closed = _closed(state, lookback_ms)
     # From the oldest reading up, close what each has read that was already beyond the lookback.
-    read_to = max(closed, depth.floor)
+    read_to = max(closed, floor)
     for known in reversed(kept):
         if known.reached > read_to:
             break
-        read_to = closed = max(closed, _closed_by(known, depth))
+        read_to = closed = max(closed, _closed_by(known, lookback_ms))
     unusable = unusable_from(state, kept[0].began)
     if unusable is not None:
         closed = min(closed, unusable)
@@ -287,18 +284,18 @@ def stalest(state: StreamState) -> int | None:
     return began
 
 
-def _closed(state: StreamState, depth: Depth) -> int:
+def _closed(state: StreamState, lookback_ms: int) -> int:
     """Returns the time below which nothing is owed; it moves back if the lookback has grown."""
     if state.closed is None or not state.readings:
         return 0
-    closed = min(state.closed, _closed_by(state.readings[0], depth))
+    closed = min(state.closed, _closed_by(state.readings[0], lookback_ms))
     unusable = unusable_from(state, state.readings[0].began)
     return closed if unusable is None else min(closed, unusable)
 
 
-def _closed_by(reading: Reading, depth: Depth) -> int:
+def _closed_by(reading: Reading, lookback_ms: int) -> int:
     """Returns the time below which all that a reading covers is closed."""
-    return reading.began - depth.closes_after_ms
+    return reading.began - max(lookback_ms, _LEAST_CLOSED_MS)
 
 
 def _uncovered_by_later(readings: Iterable[Reading]) -> tuple[Reading, ...]:

@@ -69,24 +69,19 @@ def an_unusable_record_dated_by_its_neighbours_without_an_order() -> Patches:
 
 
 def what_was_not_visible_yet_counted_as_closed() -> Patches:
-    yield patch.object(plan.Depth, "closes_after_ms", property(lambda depth: depth.lookback_ms))
+    yield patch.object(plan, "_LEAST_CLOSED_MS", 0)
 
 
 def closed_stays_where_the_lookback_grows() -> Patches:
-    yield patch.object(plan, "_closed", lambda state, depth: state.closed or 0)
-
-
-def _without_floor(depth: plan.Depth) -> plan.Depth:
-    return plan.Depth(lookback_ms=depth.lookback_ms, overlap_ms=depth.overlap_ms)
+    yield patch.object(plan, "_closed", lambda state, lookback_ms: state.closed or 0)
 
 
 def a_lookback_that_has_grown_is_forgotten() -> Patches:
     real = outcome.with_reading
 
-    def with_reading(state: Any, reading: Reading, depth: plan.Depth) -> Any:
-        readings, closed = real(state, reading, _without_floor(depth))
-        grown = readings[0].began - depth.lookback_ms
-        return readings, max(closed, min(state.closed or 0, grown))
+    def with_reading(state: Any, reading: Reading, *, lookback_ms: int, **_: Any) -> Any:
+        readings, closed = real(state, reading, lookback_ms=lookback_ms)
+        return readings, max(closed, min(state.closed or 0, readings[0].began - lookback_ms))
 
     yield patch.object(outcome, "with_reading", with_reading)
 
@@ -94,8 +89,8 @@ def a_lookback_that_has_grown_is_forgotten() -> Patches:
 def what_is_left_out_counted_as_read() -> Patches:
     real = outcome.with_reading
 
-    def with_reading(state: Any, reading: Reading, depth: plan.Depth) -> Any:
-        return real(state, reading._replace(reached=0), depth)
+    def with_reading(state: Any, reading: Reading, **named: Any) -> Any:
+        return real(state, reading._replace(reached=0), **named)
 
     yield patch.object(outcome, "with_reading", with_reading)
 

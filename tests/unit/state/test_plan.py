@@ -97,7 +97,7 @@ class Syncs:
         bound = plan_walk(self.state, started_at, self.depth).bound
         reading = Reading(started_at, bound)
         state = plan.trusted(self.state, started_at)
-        readings, closed = with_reading(state, reading, self.depth)
+        readings, closed = with_reading(state, reading, lookback_ms=self.depth.lookback_ms)
         watermark = max(self.now - INDEX_LAG_MS, self.state.watermark or 0)
         self.state = StreamState(readings=readings, closed=closed, watermark=watermark)
         self.log.append(Reading(self.now, bound))
@@ -258,20 +258,24 @@ def test_what_a_reading_has_passed_beyond_the_lookback_is_closed() -> None:
     began = NOW + 10 * DAY_MS
     for days, closed in ((31, began - LOOKBACK), (29, NOW - LOOKBACK)):
         reading = Reading(began, NOW - days * DAY_MS)
-        assert with_reading(read_whole(), reading, DEPTH)[1] == closed
+        assert with_reading(read_whole(), reading, lookback_ms=LOOKBACK)[1] == closed
 
 
 def test_below_the_oldest_reading_there_is_nothing_to_wait_for() -> None:
     since = Reading(NOW, NOW - 10 * DAY_MS)
     state = read_whole(readings=(since,))
-    later = since._replace(began=NOW + 25 * DAY_MS)
-    readings, closed = with_reading(state, later, replace_depth(floor=since.reached))
+    readings, closed = with_reading(
+        state,
+        since._replace(began=NOW + 25 * DAY_MS),
+        lookback_ms=LOOKBACK,
+        floor=since.reached,
+    )
     assert readings == (Reading(NOW + 25 * DAY_MS, since.reached),)
     assert closed == NOW - 5 * DAY_MS
 
 
 def test_a_first_reading_closes_what_is_older_than_the_lookback() -> None:
-    assert with_reading(StreamState(), Reading(NOW, 0), DEPTH) == (
+    assert with_reading(StreamState(), Reading(NOW, 0), lookback_ms=LOOKBACK) == (
         (Reading(NOW, 0),),
         NOW - LOOKBACK,
     )
@@ -279,7 +283,7 @@ def test_a_first_reading_closes_what_is_older_than_the_lookback() -> None:
 
 def test_once_the_lookback_has_shrunk_the_oldest_reading_closes_more() -> None:
     reading = Reading(NOW + DAY_MS, NOW - HOUR_MS)
-    _, closed = with_reading(read_whole(), reading, replace_depth(lookback_days=3))
+    _, closed = with_reading(read_whole(), reading, lookback_ms=3 * DAY_MS)
     assert closed == NOW - 3 * DAY_MS
 
 
@@ -288,7 +292,7 @@ def test_of_readings_that_lie_in_what_is_closed_only_the_oldest_stays() -> None:
     state = read_whole(readings=(Reading(NOW, NOW - 40 * DAY_MS), oldest))
     for days, kept in ((30, (oldest,)), (29, state.readings)):
         reading = Reading(NOW, NOW - days * DAY_MS)._replace(began=NOW + 1)
-        assert with_reading(state, reading, DEPTH)[0] == (reading, *kept)
+        assert with_reading(state, reading, lookback_ms=LOOKBACK)[0] == (reading, *kept)
 
 
 def test_readings_are_bounded_in_number_and_the_oldest_stays() -> None:
@@ -296,7 +300,7 @@ def test_readings_are_bounded_in_number_and_the_oldest_stays() -> None:
     for day in range(1, 40):
         began = NOW + day * DAY_MS
         reading = Reading(began, began - HOUR_MS)
-        readings, closed = with_reading(state, reading, replace_depth(lookback_days=365))
+        readings, closed = with_reading(state, reading, lookback_ms=365 * DAY_MS)
         state = replace(state, readings=readings, closed=closed)
     assert len(state.readings) == 24
     assert state.readings[-1] == Reading(NOW, 0)
@@ -396,7 +400,7 @@ def test_a_lookback_that_has_grown_is_not_forgotten_where_the_next_sync_reads_le
     """As when `sync_since` keeps that sync from what has become open again."""
     state = read_whole(readings=(Reading(NOW, 0),), closed=NOW)
     now = NOW + 5 * DAY_MS
-    readings, closed = with_reading(state, Reading(now, NOW + DAY_MS), DEPTH)
+    readings, closed = with_reading(state, Reading(now, NOW + DAY_MS), lookback_ms=LOOKBACK)
     assert closed == NOW - LOOKBACK
     state = replace(state, readings=readings, closed=closed)
     assert plan_walk(state, now + HOUR_MS, DEPTH).bound < NOW - 7 * DAY_MS
@@ -573,7 +577,7 @@ def test_nothing_from_an_unusable_page_on_is_closed_for_thirty_days() -> None:
 
     def closed(days: int, *, over_ms: int = 0, met: tuple[Unusable, ...] = (unusable,)) -> int:
         reading = Reading(NOW + days * DAY_MS + over_ms, NOW)
-        return with_reading(read_whole(unusable=met), reading, DEPTH)[1] or 0
+        return with_reading(read_whole(unusable=met), reading, lookback_ms=LOOKBACK)[1] or 0
 
     assert closed(1) == unusable.time - HOUR_MS
     assert closed(30) == unusable.time - HOUR_MS
@@ -764,28 +768,6 @@ def test_the_stalest_reading_is_the_oldest_that_is_still_owed() -> None:
 
 
 def test_without_a_lookback_what_may_not_be_visible_yet_is_not_closed() -> None:
-    for overlap_ms in (HOUR_MS, DAY_MS):
-        depth = Depth(lookback_ms=0, overlap_ms=overlap_ms)
-        state = StreamState(readings=(Reading(NOW - DAY_MS, 0),), closed=0)
-        _, closed = with_reading(state, Reading(NOW, NOW - 3 * DAY_MS), depth)
-        assert closed == NOW - overlap_ms - INDEX_LAG_MS
-
-
-@pytest.mark.parametrize("overlap_ms", [HOUR_MS, DAY_MS])
-def test_what_was_not_visible_below_a_floor_is_read_once_the_floor_has_gone(
-    overlap_ms: int,
-) -> None:
-    """A record may show after the last reading of its place, and before the next one's floor."""
-    depth = Depth(lookback_ms=0, overlap_ms=overlap_ms)
-    readings, closed = with_reading(StreamState(), Reading(NOW, 0), depth)
-    state = StreamState(readings=readings, closed=closed, watermark=NOW - INDEX_LAG_MS)
-    now, floor = NOW + 4 * DAY_MS, NOW - HOUR_MS // 2
-    since = Depth(lookback_ms=0, overlap_ms=overlap_ms, floor=floor)
-    readings, closed = with_reading(state, Reading(now, floor), since)
-    state = StreamState(readings=readings, closed=closed, watermark=now - INDEX_LAG_MS)
-    later = now + 2 * DAY_MS
-    bound = plan_walk(state, later, depth).bound
-    assert bound == NOW - INDEX_LAG_MS - overlap_ms
-    readings, closed = with_reading(state, Reading(later, bound), depth)
-    state = StreamState(readings=readings, closed=closed, watermark=later - INDEX_LAG_MS)
-    assert plan_walk(state, later, depth).bound == later - INDEX_LAG_MS - overlap_ms
+    state = StreamState(readings=(Reading(NOW - DAY_MS, 0),), closed=0)
+    _, closed = with_reading(state, Reading(NOW, NOW - DAY_MS - 2 * HOUR_MS), lookback_ms=0)
+    assert closed == NOW - HOUR_MS - INDEX_LAG_MS
