@@ -12,6 +12,7 @@ import msgspec
 from courier_async.api.pages import Page
 from courier_async.catalog.stream import DAY_MS, HOUR_MS, Key, Record, Stream
 from courier_async.errors import BadAnswer
+from courier_async.state.position import Lane
 from courier_async.state.sent_rows import short_hash
 
 # Courier did not exist before 2015, so older times are ignored, as are times over a year ahead.
@@ -200,3 +201,10 @@ class PageOrder:
     def is_hopeless(self) -> bool:
         """Whether more than a few pages are out of order; only a longer walk could hide that."""
         return self.pages - self.in_order > _FEW_PAGES and not self.is_newest_first
+
+
+def lacks_order(lane: Lane) -> bool:
+    """Whether more than a few pages of a saved lane are out of order."""
+    order = PageOrder()
+    order.resume(lane.pages, lane.in_order, tells=True)
+    return order.is_hopeless

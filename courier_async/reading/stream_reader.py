@@ -17,6 +17,7 @@ from courier_async.handover import Batch, Notice
 from courier_async.reading.changes import Changes
 from courier_async.reading.deletes import find_gone
 from courier_async.reading.fetches import Asked, Fetches
+from courier_async.reading.judge import lacks_order
 from courier_async.reading.lane_count import LaneCount
 from courier_async.reading.rounds import Parents
 from courier_async.reading.walk import Walk
@@ -116,14 +117,14 @@ class StreamReader:
 
         Returns an error instead of raising it, unless the key is refused: the head is read anyway.
         """
-        newest_first = self.state.newest_first
-        if newest_first is None:
-            newest_first = self._stream.presumed_newest_first
-        lanes = self.state.lanes
-        if newest_first or not lanes or lanes[0].begins_at is not None:
+        lanes, newest_first = self.state.lanes, self.state.newest_first
+        if not lanes or lanes[0].begins_at is not None:
             return None
-        if self.state.lanes[0].floor > self._depth().floor:
-            # The saved walk left out records that are wanted now.
+        if newest_first is None:
+            # A first reading that has met no order goes on, or each sync would begin it anew.
+            newest_first = self._stream.presumed_newest_first and not lacks_order(lanes[0])
+        # A walk that left out records that are wanted now is not resumed.
+        if newest_first or lanes[0].floor > self._depth().floor:
             return None
         try:
             await self._walk(lanes[0])

@@ -1,12 +1,14 @@
 """Order is learned, and judged by pages; a wrong clock costs pages but no rows."""
 
 from random import Random
+from typing import Any
 
 import pytest
 
 from courier_async.catalog.streams import BY_TABLE
 from tests.support.fake_courier import FakeApi
 from tests.support.fake_courier.changes import change_at_age
+from tests.support.harness import Crash, Sink
 from tests.syncs.house import (
     DAY_MS,
     HOUR_MS,
@@ -45,6 +47,22 @@ def test_a_small_listing_that_comes_oldest_first_is_not_taken_for_newest_first(
         house.account.add("message", 4)
         house.sync(after_ms=DAY_MS)
         assert house.missing() == 0
+
+
+@pytest.mark.parametrize("order", ["oldest", "shuffled"])
+def test_a_first_reading_in_no_useful_order_gets_on_though_every_sync_dies(order: str) -> None:
+    account = messages_account(1_500, days=60.0, orders={"message": order})
+    house = House(account, streams=MESSAGES, message_lanes=1, checkpoint_interval_seconds=0.0)
+
+    def dies_after_sixty_pages(name: str, data: Any) -> None:
+        if house.requests() > 60:
+            raise Crash
+
+    for number in range(6):
+        if number:
+            account.add("message", 2)
+        house.sync(sink=Sink(crash_at=10**9, on_operation=dies_after_sixty_pages))
+    assert house.missing() < 10
 
 
 def test_neighbours_out_of_order_cost_nothing_more() -> None:
