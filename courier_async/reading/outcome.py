@@ -54,7 +54,7 @@ def ended_state(
     unusable = _with_look(state.unusable, lane.reached, depth.floor, start)
     if not is_resumed:
         deepest = min([depth.floor, *[reading.reached for reading in state.readings]])
-        unusable = _still_unusable(unusable, lane.reached, deepest, met)
+        unusable = _still_unusable(unusable, lane, deepest, met)
     ended = replace(
         state,
         read_at=start,
@@ -166,16 +166,19 @@ def _with_look(
 
 
 def _still_unusable(
-    spans: tuple[Unusable, ...], reached: int, deepest: int, met: tuple[Unusable, ...]
+    spans: tuple[Unusable, ...], lane: LiveLane, deepest: int, met: tuple[Unusable, ...]
 ) -> tuple[Unusable, ...]:
     """Returns the spans that a walk has not reached, or in which it met unusable records again.
 
     deepest: the deepest place ever wanted; a page may begin above it and end below it.
     """
+    # An end that nothing confirms may be false, so what lies below it has not been seen.
+    is_doubtful = lane.ended and not lane.is_confirmed and lane.order.is_newest_first
+    seen_to = (lane.lowest_ms or 0) if is_doubtful else 0
     still = []
     for span in spans:
         places = [span]
-        if reached <= max(span.time, deepest):
+        if lane.reached <= max(span.time, deepest) and seen_to <= span.newest:
             places = [other for other in met if _overlap(span, other)]
         still += [
             span._replace(time=max(span.time, at.time), newest=min(span.newest, at.newest))

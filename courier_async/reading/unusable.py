@@ -56,8 +56,9 @@ class UnusableRecords:
                 self._unbounded[lane] = Unusable(min(above) - 1, now, max(above))
                 return
             below = [told]
-        times = above + below
-        self._add(Unusable(min(times), now, max(times)))
+        time, newest = min(above + below), max(above + below)
+        # A neighbour dated ahead must not make it overlap with all that come later.
+        self._add(Unusable(time, now, max(time, min(newest, now))))
 
     def _add(self, span: Unusable) -> None:
         self.met = with_unusable(self.met, span)

@@ -25,14 +25,17 @@ _PAGE = 10
 
 
 class Trail:
-    """A transport. Lists events, newest first; some are null until a given time."""
+    """A transport. Lists events, newest first; some are null until a given time.
+
+    ends_at_ms: the listing ends with the page that holds this time.
+    """
 
     def __init__(self, *, days: int, per_day: int) -> None:
         self.now_ms = START_MS - days * DAY_MS
         self.events: dict[tuple[int, str], dict[str, Any]] = {}
         self._newest_first: list[tuple[int, str]] = []
         self._null_until: dict[str, int] = {}
-        self.pages = 0
+        self.pages = self.ends_at_ms = 0
         for _ in range(days):
             self.now_ms += DAY_MS
             self.add(per_day)
@@ -65,7 +68,7 @@ class Trail:
         page = places[:_PAGE]
         is_null = [self._null_until.get(name, 0) > self.now_ms for _, name in page]
         results = [None if null else self.events[p] for p, null in zip(page, is_null, strict=True)]
-        more = len(places) > _PAGE
+        more = len(places) > _PAGE and page[-1][0] >= self.ends_at_ms
         leads_on = b64encode(f"{page[-1][0]}|{page[-1][1]}".encode()).decode() if more else None
         packed = json.dumps({"results": results, "paging": {"more": more, "cursor": leads_on}})
         await hold.grow_to(len(packed))
@@ -244,4 +247,40 @@ def test_one_that_stays_null_is_looked_for_once_more_after_sync_since_has_hidden
     pages = destination.days(10, per_day=10)
     assert max(pages[0:2]) > 50
     assert max(pages[2:]) <= 5
+    assert destination.missing == {lasting}
+
+
+def test_an_end_above_one_that_was_null_does_not_end_the_search_for_it() -> None:
+    trail = Trail(days=60, per_day=10)
+    lost = sorted(trail.events)[400][1]
+    trail.is_null_for(lost, 0.5)
+    destination = Destination(trail)
+    assert destination.missing == {lost}
+    # The listing ends ten days back in one sync, which is long enough ago to be believed.
+    trail.ends_at_ms = trail.now_ms - 10 * DAY_MS
+    destination.days(1, per_day=10)
+    trail.ends_at_ms = 0
+    destination.days(1, per_day=10)
+    assert destination.missing == set()
+
+
+def test_long_after_one_that_stayed_null_beside_one_dated_ahead_a_later_one_lands() -> None:
+    trail = Trail(days=60, per_day=10)
+    destination = Destination(trail)
+    trail.now_ms += DAY_MS
+    trail.add(4)
+    lasting = trail.add(null_days=FOR_GOOD / DAY_MS)
+    trail.add(6)
+    at = next(time for time, name in trail.events if name == lasting)
+    above = min(place for place in trail.events if place > (at, lasting))
+    ahead = datetime.fromtimestamp(above[0] / 1000 + 300 * 86_400, UTC)
+    trail.events[above]["timestamp"] = ahead.isoformat(timespec="milliseconds")
+    destination.sync()
+    destination.days(33, per_day=10)
+    trail.now_ms += DAY_MS
+    trail.add(5)
+    trail.add(null_days=10)
+    trail.add(5)
+    destination.sync()
+    destination.days(12, per_day=10)
     assert destination.missing == {lasting}
