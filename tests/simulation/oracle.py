@@ -73,6 +73,8 @@ class Oracle:
         self._missed: dict[tuple[str, str], Missed] = {}
         # When each sync began, and its lookback for late changes.
         self._lookbacks: list[tuple[int, int]] = []
+        # When each sync began, and its `sync_since`.
+        self._floors: list[tuple[int, int]] = []
 
     # -- one sync ----------------------------------------------------------------------------
 
@@ -80,6 +82,8 @@ class Oracle:
         self, state: State, *, now_ms: int, since_ms: int | None, redacts: bool, blind: set[str]
     ) -> None:
         self._began_ms = now_ms
+        if since_ms is not None:
+            self._floors.append((now_ms, since_ms))
         self._just_read = {
             table: [
                 (lane["oldest"], lane["started_at"])
@@ -182,14 +186,24 @@ class Oracle:
             if any(low <= past.place_ms <= began <= past.first_ms for low, began in spans):
                 # It showed up too late for that walk. The next one reads the overlap again.
                 continue
-            if past.place_ms == past.time_ms and past.first_ms - past.time_ms <= fresh_ms:
+            is_fresh = past.place_ms == past.time_ms and past.first_ms - past.time_ms <= fresh_ms
+            if is_fresh and not self._was_closed(past):
                 self._check_landed(table, past, 0)
+
+    def _was_closed(self, past: Past) -> bool:
+        """Whether it showed up over an hour late, and a later `sync_since` hid it then."""
+        is_late = past.first_ms - past.time_ms > HOUR_MS
+        return is_late and any(
+            began >= past.first_ms and floor > past.time_ms for began, floor in self._floors
+        )
 
     def _check_lateness(self) -> None:
         """Checks that a change lands before its delay passes a quarter of the message's age."""
         began, landed = self._began_ms, self.destination.landed["message"]
+        floor = self.claims.since_ms or 0
         for past in self.source.past["message"].values():
-            if not past.listed or not self.claims.is_wanted("message", past):
+            # Whatever time a message carries, no walk meets one that is listed below the floor.
+            if not past.listed or past.place_ms < floor:
                 continue
             have = past.version_of(landed.get(past.id))
             for version in past.versions[0 if have is None else have + 1 :]:

@@ -37,7 +37,7 @@ class Answers:
         if isinstance(what, Exception):
             raise what
         if isinstance(what, int):
-            return Answer(what, {}, b'{"type": "error"}')
+            return Answer(what, {}, b'{"type": "other_error"}')
         return Answer(200, {}, what)
 
 
