@@ -20,7 +20,7 @@ _HEALING: tuple[dict[str, Any], ...] = (
     *[{"status": status} for status in _STATUSES],
     # A gateway that does not know the route, or blocks a request, for a moment.
     {"status": 404, "body": "default backend - 404"},
-    {"status": 404, "body": {"message": "Not Found"}},
+    {"status": 404, "body": {"type": "about:blank", "title": "Not Found", "status": 404}},
     {"status": 403, "body": {"message": "Forbidden"}},
 )
 

@@ -192,7 +192,7 @@ class Oracle:
 
     def _was_closed(self, past: Past) -> bool:
         """Whether it showed up over an hour late, and a later `sync_since` hid it then."""
-        is_late = past.first_ms - past.time_ms > HOUR_MS
+        is_late = past.first_ms - past.time_ms > FRESH_MS["message"]
         return is_late and any(
             began >= past.first_ms and floor > past.time_ms for began, floor in self._floors
         )
