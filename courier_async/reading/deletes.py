@@ -96,20 +96,10 @@ async def find_gone(
     counts = bool(seen) or len(after_a_day) == len(missed)
     inconclusive = set(after_a_day) if counts else set()
     if stream.id_tells:
-
-        async def still_tell() -> bool:
-            return not seen or await _test_ids(stream, seen, ask_path) is True
-
         # A row whose id returns 200 is alive, even if the row tried first has just been deleted.
         asked = after_an_hour if ids_tell and seen and not is_many else after_a_day
         inconclusive &= await _ask_ids(
-            stream,
-            gone,
-            asked,
-            ids_tell=ids_tell,
-            still_tell=still_tell,
-            now=now,
-            ask_path=ask_path,
+            stream, gone, asked, seen=seen, ids_tell=ids_tell, now=now, ask_path=ask_path
         )
     found: set[Key] | None = set()
     if inconclusive and all_usable:
@@ -153,15 +143,15 @@ async def _ask_ids(
     gone: Gone,
     keys: list[Key],
     *,
+    seen: set[Key],
     ids_tell: bool | None,
-    still_tell: Callable[[], Awaitable[bool]],
     now: int,
     ask_path: RequestPath,
 ) -> set[Key]:
     """Requests rows by id. Returns the keys of those whose id tells nothing.
 
     ids_tell: whether an unknown id means that its row is gone. None: no id tells anything now,
-    so none is requested. still_tell: tests that again.
+    so none is requested.
     """
     inconclusive = {key for key in keys if _path(stream, key) is None}
     turn = [key for key in keys if key not in inconclusive and _may_ask(gone, key, now)]
@@ -172,7 +162,9 @@ async def _ask_ids(
         if ids_tell is not None:
             answers = await asyncio.gather(*[_ask_id(stream, key, ask_path) for key in some])
         if IdResult.UNROUTED in answers:
-            meant = IdResult.GONE if not ids_tell or await still_tell() else IdResult.NOTHING
+            # The gateway may have lost its routes since the ids were tested.
+            is_gone = not (ids_tell and seen) or await _test_ids(stream, seen, ask_path)
+            meant = IdResult.GONE if is_gone else IdResult.NOTHING
             answers = [meant if said is IdResult.UNROUTED else said for said in answers]
         for key, said in zip(some, answers, strict=True):
             if said is IdResult.GONE and ids_tell:
