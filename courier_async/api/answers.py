@@ -93,7 +93,7 @@ def meaning_of(
 
 
 def _of_refusal(status: int, error: dict[str, Any] | None, told: float | None) -> Meaning:
-    """A refusal by Courier has a `type` and is final; a gateway's may last for seconds only."""
+    """A refusal whose `type` is Courier's is final; any other may last for seconds only."""
     kind = (error or {}).get("type")
     if isinstance(kind, str) and _OWN_KIND.fullmatch(kind):
         return Refused(status, _kind_of(error))

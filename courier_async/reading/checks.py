@@ -53,7 +53,7 @@ class Checks:
         return self._asks_below(head)
 
     def asks_lower(self, lane: LiveLane, page: JudgedPage) -> bool:
-        """Returns whether it asks once more below an unproved end where nothing older answered.
+        """Returns whether it asks once more below an unproved end, as nothing older came.
 
         Records that share the time of the end may have filled that page.
         """

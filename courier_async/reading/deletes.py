@@ -69,8 +69,8 @@ async def find_gone(
 ) -> Gone:
     """Finds the rows that are gone after a whole walk that began at `now` and held `seen`.
 
-    now, latest: the earliest and the latest start of the walk that any answer implies, so that one
-    wrong clock cannot make a row look missing for longer than it is.
+    now, latest: the earliest and the latest start of the walk that any answer implies, so that of
+    several answers, one with a wrong time makes no row look missing for longer than it is.
     all_usable: whether every record had a key; one without might be a row that seems to be gone.
     """
     known = set(known)
@@ -156,29 +156,39 @@ async def _ask_ids(
     inconclusive = {key for key in keys if _path(stream, key) is None}
     turn = [key for key in keys if key not in inconclusive and _may_ask(gone, key, now)]
     turn.sort(key=lambda key: gone.missing[key_text(key)].asked_at or 0)
-    for at in range(0, min(len(turn), MOST_ASKED), _ASKED_AT_ONCE):
-        some = turn[at : min(at + _ASKED_AT_ONCE, MOST_ASKED)]
-        answers = [IdResult.NOTHING] * len(some)
-        if ids_tell is not None:
-            answers = await asyncio.gather(*[_ask_id(stream, key, ask_path) for key in some])
-        if IdResult.UNROUTED in answers:
-            # The gateway may have lost its routes since the ids were tested.
-            is_gone = not (ids_tell and seen) or await _test_ids(stream, seen, ask_path)
-            meant = IdResult.GONE if is_gone else IdResult.NOTHING
-            answers = [meant if said is IdResult.UNROUTED else said for said in answers]
-        for key, said in zip(some, answers, strict=True):
-            if said is IdResult.GONE and ids_tell:
-                gone.keys.append(key)
-            elif said is IdResult.GONE or (said is IdResult.DENIED and ids_tell is False):
-                inconclusive.add(key)
-            else:
-                gone.missing[key_text(key)] = _asked(gone.missing[key_text(key)], said, now)
+    del turn[MOST_ASKED:]
+    said_of = dict.fromkeys(turn, IdResult.NOTHING)
+    if ids_tell is not None:
+        said_of |= await _ask_each(stream, turn, ask_path)
+    unrouted = [key for key, said in said_of.items() if said is IdResult.UNROUTED]
+    if unrouted and ids_tell and seen:
+        # The gateway may have lost its routes since the ids were tested, for as long as it took.
+        said_of |= dict.fromkeys(unrouted, IdResult.NOTHING)
+        if await _test_ids(stream, seen, ask_path):
+            said_of |= await _ask_each(stream, unrouted, ask_path)
+    for key, said in said_of.items():
+        is_gone = said in (IdResult.GONE, IdResult.UNROUTED)
+        if is_gone and ids_tell:
+            gone.keys.append(key)
+        elif is_gone or (said is IdResult.DENIED and ids_tell is False):
+            inconclusive.add(key)
+        else:
+            gone.missing[key_text(key)] = _asked(gone.missing[key_text(key)], said, now)
     for key in keys:
         record = gone.missing[key_text(key)]
         since = record.failing_since
         if since is not None and now - since >= _SILENT_MS and record.failed_asks >= _SILENT_ASKS:
             inconclusive.add(key)
     return inconclusive
+
+
+async def _ask_each(stream: Stream, keys: list[Key], ask_path: RequestPath) -> dict[Key, IdResult]:
+    said_of: dict[Key, IdResult] = {}
+    for at in range(0, len(keys), _ASKED_AT_ONCE):
+        some = keys[at : at + _ASKED_AT_ONCE]
+        answers = await asyncio.gather(*[_ask_id(stream, key, ask_path) for key in some])
+        said_of |= zip(some, answers, strict=True)
+    return said_of
 
 
 def _may_ask(gone: Gone, key: Key, now: int) -> bool:

@@ -5,7 +5,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from courier_async.catalog.stream import Key, Stream
+from courier_async.catalog.stream import HOUR_MS, Key, Stream
 from courier_async.reading.lane import LiveLane
 from courier_async.state.plan import INDEX_LAG_MS, UNUSABLE_MS, Depth, is_over, with_reading
 from courier_async.state.position import MissedChildren, Reading, StreamState, Unusable
@@ -51,16 +51,18 @@ def ended_state(
             # An earlier sync may have met the oldest in its part of the walk.
             oldest = missed.time
         missed = _still_missed(missed, lane.reached, depth.floor, oldest)
-    unusable = _with_look(state.unusable, lane.reached, depth.floor, start)
+    below = [span for span in state.unusable if _is_below_doubtful_end(span, lane, start)]
+    above = [span for span in state.unusable if span not in below]
+    unusable = _with_look(above, lane.reached, depth.floor, start)
     if not is_resumed:
         deepest = min([depth.floor, *[reading.reached for reading in state.readings]])
-        unusable = _still_unusable(unusable, lane, deepest, met)
+        unusable = _still_unusable(unusable, lane.reached, deepest, met)
     ended = replace(
         state,
         read_at=start,
         lanes=(),
         newest_first=is_newest_first if is_learned else state.newest_first,
-        unusable=not_too_many(unusable),
+        unusable=not_too_many((*unusable, *below)),
         children_missed=missed,
     )
     if newest is None:
@@ -149,6 +151,15 @@ def _still_missed(
     return missed
 
 
+def _is_below_doubtful_end(span: Unusable, lane: LiveLane, start: int) -> bool:
+    """Whether a walk has not seen a span, since it ended above it and nothing confirms the end."""
+    if not lane.ended or lane.is_confirmed or not lane.order.is_newest_first:
+        return False
+    # What lay at the end of the listing then may have aged out of it since.
+    aged_ms = max(0, start - span.met_at) + HOUR_MS + (lane.page_ms() or 0)
+    return (lane.lowest_ms or 0) > span.newest + aged_ms
+
+
 def _with_look(
     spans: Iterable[Unusable], reached: int, floor: int, start: int
 ) -> tuple[Unusable, ...]:
@@ -166,19 +177,16 @@ def _with_look(
 
 
 def _still_unusable(
-    spans: tuple[Unusable, ...], lane: LiveLane, deepest: int, met: tuple[Unusable, ...]
+    spans: tuple[Unusable, ...], reached: int, deepest: int, met: tuple[Unusable, ...]
 ) -> tuple[Unusable, ...]:
     """Returns the spans that a walk has not reached, or in which it met unusable records again.
 
     deepest: the deepest place ever wanted; a page may begin above it and end below it.
     """
-    # An end that nothing confirms may be false, so what lies below it has not been seen.
-    is_doubtful = lane.ended and not lane.is_confirmed and lane.order.is_newest_first
-    seen_to = (lane.lowest_ms or 0) if is_doubtful else 0
     still = []
     for span in spans:
         places = [span]
-        if lane.reached <= max(span.time, deepest) and seen_to <= span.newest:
+        if reached <= max(span.time, deepest):
             places = [other for other in met if _overlap(span, other)]
         still += [
             span._replace(time=max(span.time, at.time), newest=min(span.newest, at.newest))

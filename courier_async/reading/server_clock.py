@@ -16,7 +16,7 @@ class ServerClock:
 
     @property
     def latest_start(self) -> int:
-        """The latest start that any answer implies, if it is more than rounding after `start`."""
+        """The latest start that any answer implies, less a second for rounding."""
         return max(self.start, self._latest - _DATE_MS)
 
     def note(self, server_ms: int, answered_at: float) -> None:

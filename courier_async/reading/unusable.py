@@ -56,11 +56,12 @@ class UnusableRecords:
                 self._unbounded[lane] = Unusable(min(above) - 1, now, max(above))
                 return
             below = [told]
-        time, newest = min(above + below), max(above + below)
-        # A neighbour dated ahead must not make it overlap with all that come later.
-        self._add(Unusable(time, now, max(time, min(newest, now))))
+        times = above + below
+        self._add(Unusable(min(times), now, max(times)))
 
     def _add(self, span: Unusable) -> None:
+        # A neighbour dated ahead must not make it overlap with all that come later.
+        span = span._replace(newest=max(span.time, min(span.newest, span.met_at)))
         self.met = with_unusable(self.met, span)
         self._known = with_unusable(self._known, span)
 

@@ -70,6 +70,7 @@ class Walk:
         self._is_rest = resumed is not None
         head = LiveLane(resumed or Lane(started_at=0), opened=self._is_rest)
         head.is_saved_cursor = head.is_resumed = self._is_rest
+        head.order.resume(head.saved.pages, head.saved.in_order, tells=self._is_rest)
         self._lanes = LaneSet(head, depth)
         self._began = self._is_rest
         self._probe = Probe(stream)

@@ -234,14 +234,16 @@ def test_rows_whose_ids_meet_it_are_not_gone(answer: dict[str, Any]) -> None:
     assert house.sync(prepare=with_rules(rule)).deleted("brand") == []
 
 
+@pytest.mark.parametrize("times", [3, 7, 11, 15, 21, 25, 10**6])
 @pytest.mark.parametrize("after", [1, 5, 9])
-def test_rows_whose_ids_meet_it_for_minutes_are_not_gone(after: int) -> None:
+def test_rows_whose_ids_meet_it_longer_are_not_gone(after: int, times: int) -> None:
     house = ready(small_account(), max_retries=1)
     hidden = house.account.pick("brand", 10)
     for key in hidden:
         house.account.hide("brand", key)
     house.sync()
-    rule = {"stream": "brand", "kind": "by_id", "after": after, **UNKNOWN_ROUTE[0]}
+    rule = {"stream": "brand", "kind": "by_id", "after": after, "times": times}
+    rule |= UNKNOWN_ROUTE[0]
     assert house.sync(prepare=with_rules(rule)).deleted("brand") == []
     for key in hidden:
         house.account.delete("brand", key)

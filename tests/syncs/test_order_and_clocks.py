@@ -49,19 +49,25 @@ def test_a_small_listing_that_comes_oldest_first_is_not_taken_for_newest_first(
         assert house.missing() == 0
 
 
+@pytest.mark.parametrize("lives", [(60,), (60, 3)], ids=["equal", "one short"])
 @pytest.mark.parametrize("order", ["oldest", "shuffled"])
-def test_a_first_reading_in_no_useful_order_gets_on_though_every_sync_dies(order: str) -> None:
+def test_a_first_reading_in_no_useful_order_gets_on_though_every_sync_dies(
+    order: str, lives: tuple[int, ...]
+) -> None:
     account = messages_account(1_500, days=60.0, orders={"message": order})
     house = House(account, streams=MESSAGES, message_lanes=1, checkpoint_interval_seconds=0.0)
 
-    def dies_after_sixty_pages(name: str, data: Any) -> None:
-        if house.requests() > 60:
+    pages = 0
+
+    def dies_in_time(name: str, data: Any) -> None:
+        if house.requests() > pages:
             raise Crash
 
-    for number in range(6):
+    for number in range(6 * len(lives)):
         if number:
             account.add("message", 2)
-        house.sync(sink=Sink(crash_at=10**9, on_operation=dies_after_sixty_pages))
+        pages = lives[number % len(lives)]
+        house.sync(sink=Sink(crash_at=10**9, on_operation=dies_in_time))
     assert house.missing() < 10
 
 

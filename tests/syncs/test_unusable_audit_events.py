@@ -27,7 +27,7 @@ _PAGE = 10
 class Trail:
     """A transport. Lists events, newest first; some are null until a given time.
 
-    ends_at_ms: the listing ends with the page that holds this time.
+    ends_at_ms: the listing ends with the page that holds this time. kept_days: and at this age.
     """
 
     def __init__(self, *, days: int, per_day: int) -> None:
@@ -36,6 +36,7 @@ class Trail:
         self._newest_first: list[tuple[int, str]] = []
         self._null_until: dict[str, int] = {}
         self.pages = self.ends_at_ms = 0
+        self.kept_days = 10_000
         for _ in range(days):
             self.now_ms += DAY_MS
             self.add(per_day)
@@ -60,7 +61,8 @@ class Trail:
         self.pages += 1
         if len(self._newest_first) != len(self.events):
             self._newest_first = sorted(self.events, reverse=True)
-        places = self._newest_first
+        oldest = self.now_ms - self.kept_days * DAY_MS
+        places = [place for place in self._newest_first if place[0] >= oldest]
         (cursor,) = parse_qs(urlsplit(path_and_query).query).get("cursor", [""])
         if cursor:
             time, name = b64decode(cursor).decode().split("|")
@@ -250,12 +252,16 @@ def test_one_that_stays_null_is_looked_for_once_more_after_sync_since_has_hidden
     assert destination.missing == {lasting}
 
 
-def test_an_end_above_one_that_was_null_does_not_end_the_search_for_it() -> None:
+@pytest.mark.parametrize("hidden_days", [0, 20, 33])
+def test_an_end_above_one_that_was_null_does_not_end_the_search_for_it(hidden_days: int) -> None:
     trail = Trail(days=60, per_day=10)
     lost = sorted(trail.events)[400][1]
     trail.is_null_for(lost, 0.5)
     destination = Destination(trail)
     assert destination.missing == {lost}
+    destination.settings["sync_since_ms"] = trail.now_ms - 5 * DAY_MS
+    destination.days(hidden_days, per_day=10)
+    destination.settings.clear()
     # The listing ends ten days back in one sync, which is long enough ago to be believed.
     trail.ends_at_ms = trail.now_ms - 10 * DAY_MS
     destination.days(1, per_day=10)
@@ -284,3 +290,12 @@ def test_long_after_one_that_stayed_null_beside_one_dated_ahead_a_later_one_land
     destination.sync()
     destination.days(12, per_day=10)
     assert destination.missing == {lasting}
+
+
+def test_one_that_ages_out_of_the_listing_is_not_looked_for_in_what_is_left() -> None:
+    trail = Trail(days=60, per_day=10)
+    trail.is_null_for(sorted(trail.events)[5][1], FOR_GOOD / DAY_MS)
+    destination = Destination(trail)
+    trail.kept_days = 60
+    pages = destination.days(8, per_day=10)
+    assert max(pages[2:]) < 10
