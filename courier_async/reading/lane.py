@@ -7,7 +7,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from courier_async.catalog.positions import time_in_cursor
-from courier_async.catalog.stream import DAY_MS, Key
+from courier_async.catalog.stream import DAY_MS, HOUR_MS, Key
 from courier_async.reading.endless_guard import EndlessGuard
 from courier_async.reading.judge import EARLIEST_MS, JudgedPage, PageOrder
 from courier_async.state.position import Lane, Renewal
@@ -155,6 +155,10 @@ class LiveLane:
             return False
         # The last page alone may hold a single record with an odd time.
         return self.end_ms < min(upper.medians) and self.tail[-1] not in upper.tail
+
+    def aged_ms(self, since_ms: int, now_ms: int) -> float:
+        """How much may have aged out of the listing between two times, with a page to spare."""
+        return max(0, now_ms - since_ms) + HOUR_MS + (self.page_ms() or 0)
 
     def note_density(self, page: JudgedPage) -> None:
         if page.newest is None or page.oldest is None:

@@ -5,7 +5,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from courier_async.catalog.stream import HOUR_MS, Key, Stream
+from courier_async.catalog.stream import Key, Stream
 from courier_async.reading.lane import LiveLane
 from courier_async.state.plan import INDEX_LAG_MS, UNUSABLE_MS, Depth, is_over, with_reading
 from courier_async.state.position import MissedChildren, Reading, StreamState, Unusable
@@ -155,9 +155,7 @@ def _is_below_doubtful_end(span: Unusable, lane: LiveLane, start: int) -> bool:
     """Whether a walk has not seen a span, since it ended above it and nothing confirms the end."""
     if not lane.ended or lane.is_confirmed or not lane.order.is_newest_first:
         return False
-    # What lay at the end of the listing then may have aged out of it since.
-    aged_ms = max(0, start - span.met_at) + HOUR_MS + (lane.page_ms() or 0)
-    return (lane.lowest_ms or 0) > span.newest + aged_ms
+    return (lane.lowest_ms or 0) > span.newest + lane.aged_ms(span.met_at, start)
 
 
 def _with_look(

@@ -100,11 +100,9 @@ class Renewals:
         lowest = min([time for time in read if time is not None and time >= 0], default=now)
         for saved in self._dropped:
             lane = LiveLane(saved, stuck=True)
-            # What lay at the end of the listing then may have aged out of it since.
-            aged_ms = now - saved.started_at + HOUR_MS + (head.page_ms() or 0)
             since = saved.contradicted_at
             is_recent = since is None or now - since < DAY_MS
-            if is_recent and lowest > lane.place + aged_ms:
+            if is_recent and lowest > lane.place + head.aged_ms(saved.started_at, now):
                 lane.saved = replace(saved, contradicted_at=min(since or now, now))
                 self._lanes.insert(lane)
         self._dropped.clear()
