@@ -162,7 +162,7 @@ async def _ask_ids(
         said_of |= await _ask_each(stream, turn, ask_path)
     unrouted = [key for key, said in said_of.items() if said is IdResult.UNROUTED]
     if unrouted and ids_tell and seen:
-        # The gateway may have lost its routes since the ids were tested, for as long as it took.
+        # The gateway may have lost its routes since the ids were tested, so ask it twice.
         said_of |= dict.fromkeys(unrouted, IdResult.NOTHING)
         if await _test_ids(stream, seen, ask_path):
             said_of |= await _ask_each(stream, unrouted, ask_path)
@@ -183,6 +183,7 @@ async def _ask_ids(
 
 
 async def _ask_each(stream: Stream, keys: list[Key], ask_path: RequestPath) -> dict[Key, IdResult]:
+    """Requests rows by id, a few at once. Returns what the response for each says."""
     said_of: dict[Key, IdResult] = {}
     for at in range(0, len(keys), _ASKED_AT_ONCE):
         some = keys[at : at + _ASKED_AT_ONCE]

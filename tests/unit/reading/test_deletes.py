@@ -286,6 +286,18 @@ def test_an_answer_with_an_old_time_does_not_bring_a_deletion_forward() -> None:
         assert found == Gone(missing={"gone": Missing(NOW)})
 
 
+def test_a_gateways_word_counts_only_if_it_says_so_after_another_test_of_the_ids() -> None:
+    unrouted = Refused(404, "", by_gateway=True)
+    ids = [f"b{number:02}" for number in range(15)]
+    paths = [f"/brands/{id_}" for id_ in ids]
+    source = Source(dict.fromkeys(paths, unrouted))
+    missing = {id_: Missing(NOW - HOUR_MS) for id_ in ids}
+    found = source.find(known=keys("here", *ids), seen=keys("here"), missing=missing)
+    assert found.keys == [(id_,) for id_ in ids]
+    # A row that answers resets the client's count of lasting refusals, after which it retries all.
+    assert source.asked == ["/brands/here", *paths, "/brands/here", *paths]
+
+
 def test_many_rows_at_once_are_warned_of_and_go_only_after_a_day() -> None:
     many = [f"b{number}" for number in range(20)]
     source = Source({f"/brands/{id_}": NOT_FOUND for id_ in many})

@@ -172,6 +172,15 @@ def test_what_an_earlier_sync_has_met_is_kept() -> None:
     assert unusable.met == (met(3, 2),)
 
 
+def test_a_neighbour_dated_ahead_makes_none_younger_than_now() -> None:
+    unusable = records()
+    state = unusable.note(a_lane(), page(-300, None, 5), READ, NOW)
+    assert state.unusable == (Unusable(hours(5), NOW, NOW),)
+    unusable = records()
+    state = unusable.note(a_lane(), page(2, -300, None), READ, NOW)
+    assert unusable.bounded(state).unusable == (Unusable(hours(2) - 1, NOW, NOW),)
+
+
 def test_of_a_stream_without_times_they_may_be_as_young_as_now() -> None:
     unusable, lane = records("list"), a_lane()
     state = unusable.note(lane, judged(["a"], gaps=[1]), READ, NOW)
