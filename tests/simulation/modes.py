@@ -15,11 +15,12 @@ if TYPE_CHECKING:
 
 # The random source, the plan, the weather to change, a table that is read.
 Mode = Callable[[Random, Plan, "Weather", str], None]
-_STATUSES = (408, 409, 425, 500, 502, 503, 504, 520, 524, 529, 530)
+_STATUSES = (408, 409, 425, 500, 502, 503, 504, 520, 524, 529)
 _HEALING: tuple[dict[str, Any], ...] = (
     *[{"status": status} for status in _STATUSES],
     # A gateway that does not know the route, or blocks a request, for a moment.
     {"status": 404, "body": "default backend - 404"},
+    {"status": 404, "body": {"message": "Not Found"}},
     {"status": 404, "body": {"type": "about:blank", "title": "Not Found", "status": 404}},
     {"status": 403, "body": {"message": "Forbidden"}},
 )

@@ -3,6 +3,7 @@
 from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any
 
 from courier_async.catalog.rows import RowMapper
@@ -70,7 +71,7 @@ class Past:
 
     def version_at(self, moment_ms: int) -> int:
         """Returns the number of the version that was current just before a moment."""
-        return max(0, bisect_left(self.versions, moment_ms, key=_since_ms) - 1)
+        return max(0, bisect_left(self.versions, moment_ms, key=attrgetter("since_ms")) - 1)
 
     def version_of(self, row: Mapping[str, Any] | None) -> int | None:
         """Returns the number of the latest version that a landed row matches, or None.
@@ -83,7 +84,3 @@ class Past:
             answer = next((n for n in numbers if row in self.versions[n].rows), None)
             self._answered = row, len(self.versions), answer
         return answer
-
-
-def _since_ms(version: Version) -> int:
-    return version.since_ms

@@ -181,4 +181,5 @@ __all__ = [
     "messages_account",
     "ready",
     "small_account",
+    "with_rules",
 ]
