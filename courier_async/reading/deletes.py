@@ -2,7 +2,8 @@
 
 A row is deleted if a whole walk does not hold it, no walk has held it since another whole walk
 missed it at least an hour before, and the API does not return 200 for its id. If ids tell nothing,
-the two walks must be a day apart and the head of the listing is read once more.
+the two walks must be a day apart and the head of the listing is read once more. An id that has
+returned 200 counts as one that tells nothing only after a week.
 """
 
 import asyncio
@@ -167,13 +168,18 @@ async def _ask_ids(
         if await _test_ids(stream, seen, ask_path):
             said_of |= await _ask_each(stream, unrouted, ask_path)
     for key, said in said_of.items():
+        record = gone.missing[key_text(key)]
         is_gone = said in (IdResult.GONE, IdResult.UNROUTED)
-        if is_gone and ids_tell:
+        # With no row to test ids with, a gateway that has lost its routes proves nothing.
+        if is_gone and ids_tell and (seen or said is IdResult.GONE):
             gone.keys.append(key)
-        elif is_gone or (said is IdResult.DENIED and ids_tell is False):
+        # An id that returned 200 before still tells something, once the gateway's fault is over.
+        elif record.asked_at is None and (
+            is_gone or (said is IdResult.DENIED and ids_tell is False)
+        ):
             inconclusive.add(key)
         else:
-            gone.missing[key_text(key)] = _asked(gone.missing[key_text(key)], said, now)
+            gone.missing[key_text(key)] = _asked(record, said, now)
     for key in keys:
         record = gone.missing[key_text(key)]
         since = record.failing_since

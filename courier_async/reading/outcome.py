@@ -155,6 +155,9 @@ def _is_below_doubtful_end(span: Unusable, lane: LiveLane, start: int) -> bool:
     """Whether a walk has not seen a span, since it ended above it and nothing confirms the end."""
     if not lane.ended or lane.is_confirmed or not lane.order.is_newest_first:
         return False
+    if start - span.met_at > 2 * UNUSABLE_MS:
+        # The listing may just keep less than it did; each day of doubt reads all of it again.
+        return False
     return (lane.lowest_ms or 0) > span.newest + lane.aged_ms(span.met_at, start)
 
 

@@ -200,7 +200,11 @@ def short_lives(random: Random, plan: Plan, weather: Weather, table: str) -> Non
 
 def no_answers_by_id(random: Random, plan: Plan, weather: Weather, table: str) -> None:
     status = random.choice((400, 403, 404))
-    weather.options["denied_by_id"] = dict.fromkeys(KEEPING, status)
+    if status == 404:
+        # A gateway without these routes.
+        _rule(weather, kind="by_id", status=status, body={"message": "Not Found"})
+    else:
+        weather.options["denied_by_id"] = dict.fromkeys(KEEPING, status)
 
 
 def wrong_clock(random: Random, plan: Plan, weather: Weather, table: str) -> None:

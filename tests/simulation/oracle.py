@@ -11,6 +11,7 @@ from courier_async.catalog.stream import DAY_MS, HOUR_MS
 from courier_async.errors import StateRefused
 from courier_async.state import saved as states
 from courier_async.state.plan import INDEX_LAG_MS
+from courier_async.state.sent_rows import key_text
 from tests.simulation.answers import Answers
 from tests.simulation.child_oracle import ChildOracle
 from tests.simulation.children import MEMBERS, OF_MESSAGES, PARENT
@@ -71,6 +72,8 @@ class Oracle:
         # Table -> the spans that unfinished walks of the last minutes have read.
         self._just_read: dict[str, list[tuple[int, int]]] = {}
         self._missed: dict[tuple[str, str], Missed] = {}
+        # Table -> what the state has saved of its missing rows.
+        self._saved_missing: dict[str, dict[str, list[int | None]]] = {}
         # When each sync began, and its lookback for late changes.
         self._lookbacks: list[tuple[int, int]] = []
         # When each sync began, and its `sync_since`.
@@ -91,6 +94,9 @@ class Oracle:
                 if "oldest" in lane and now_ms - lane["started_at"] < INDEX_LAG_MS
             ]
             for table, part in state.get("streams", {}).items()
+        }
+        self._saved_missing = {
+            table: part.get("missing", {}) for table, part in state.get("streams", {}).items()
         }
         self.answers = Answers()
         self.claims.since_ms, self.claims.redacts = since_ms, redacts
@@ -119,6 +125,10 @@ class Oracle:
             raise Broken(f"{table}: {key!r} deleted, though its id answers 200")
         if table != "notification" and not statuses and self.source.get(table, key) is not None:
             raise Broken(f"{table}: {key!r} deleted without requesting its id, which answers 200")
+        if self.source.get(table, key) is not None and self._returned_200(table, key):
+            raise Broken(
+                f"{table}: {key!r} deleted in an outage of the ids; it returned 200 before"
+            )
         told = [status for status in statuses if 400 <= status < 500 and status not in _SILENT]
         least = HOUR_MS if told and table != "notification" else DAY_MS
         before = self._missed.get((table, key))
@@ -126,6 +136,16 @@ class Oracle:
             raise Broken(
                 f"{table}: {key!r} deleted, although no walk missed it long enough before"
             )
+
+    def _returned_200(self, table: str, key: str) -> bool:
+        """Returns whether a missing row's id told something less than a week ago."""
+        saved = self._saved_missing.get(table, {}).get(key_text((key,)))
+        if saved is None:
+            return False
+        _, asked_ms, failing_ms, _ = saved
+        if asked_ms is None:
+            return False
+        return failing_ms is None or self._began_ms - failing_ms < 7 * DAY_MS - self.off_ms
 
     def after(self, facts: SyncFacts) -> None:
         """Checks a sync that has ended."""

@@ -96,6 +96,7 @@ FOUND_BY: dict[str, int] = {
     "watermark_back": 363,
     "watermark_inside_the_loop": 94,
     "watermark_without_lag": 322,
+    "what_an_id_has_told_is_forgotten_in_an_outage": 102,
     "what_is_left_out_counted_as_read": 6,
     "what_was_not_visible_yet_counted_as_closed": 7507133,
     "what_is_wrong_further_back_stops_what_is_new": 1081,
@@ -118,6 +119,7 @@ MODES: dict[str, tuple[modes.Mode, ...]] = {
     "rows_of_a_page_without_a_way_on_dropped": (modes.lost_way_on,),
     "statuses_that_heal_are_not_tried_again": (modes.failing_now_and_then,),
     "unusable_counted_as_read": (modes.unusable,),
+    "what_an_id_has_told_is_forgotten_in_an_outage": (modes.no_answers_by_id,),
 }
 
 

@@ -218,6 +218,18 @@ def veto_by_id_ignored_where_another_row_has_just_gone() -> Patches:
     yield patch.object(deletes, "_ask_ids", ask_ids)
 
 
+def what_an_id_has_told_is_forgotten_in_an_outage() -> Patches:
+    async def ask_ids(stream: Any, gone: Any, keys: Any, **named: Any) -> set[Any]:
+        if not named["ids_tell"]:
+            gone.missing = {
+                text: row._replace(asked_at=None) for text, row in gone.missing.items()
+            }
+        return await real(stream, gone, keys, **named)
+
+    real = deletes._ask_ids
+    yield patch.object(deletes, "_ask_ids", ask_ids)
+
+
 def a_row_seen_again_stays_missing() -> Patches:
     async def find_gone(*arguments: Any, missing: Any, known: Any, **named: Any) -> Any:
         gone = await real(*arguments, missing=missing | kept, known=known, **named)

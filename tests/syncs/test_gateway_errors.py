@@ -251,6 +251,25 @@ def test_rows_whose_ids_meet_it_longer_are_not_gone(after: int, times: int) -> N
     assert house.wrong == {}
 
 
+@pytest.mark.parametrize("answer", [UNKNOWN_ROUTE[0], BLOCKED], ids=str)
+@pytest.mark.parametrize("listed", [True, False])
+def test_rows_whose_ids_returned_200_outlast_an_outage_of_all_ids(
+    answer: dict[str, Any], listed: bool
+) -> None:
+    house = ready(small_account(), max_retries=1)
+    hidden = house.account.pick("brand", 10 if listed else SMALL["brand"])
+    for key in hidden:
+        house.account.hide("brand", key)
+    house.syncs(3, after_ms=DAY_MS)
+    rule = {"stream": "brand", "kind": "by_id", **answer}
+    for _ in range(3):
+        assert house.sync(after_ms=DAY_MS, prepare=with_rules(rule)).deleted("brand") == []
+    for key in hidden:
+        house.account.delete("brand", key)
+    house.syncs(3, after_ms=DAY_MS)
+    assert house.wrong == {}
+
+
 def test_rows_whose_ids_are_refused_for_want_of_permission_are_not_gone() -> None:
     house = ready(small_account())
     for key in house.account.pick("brand", 3):

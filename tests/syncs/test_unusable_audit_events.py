@@ -270,6 +270,16 @@ def test_an_end_above_one_that_was_null_does_not_end_the_search_for_it(hidden_da
     assert destination.missing == set()
 
 
+def test_a_listing_that_keeps_less_than_it_did_is_read_whole_for_two_months_at_most() -> None:
+    trail = Trail(days=60, per_day=10)
+    lasting = sorted(trail.events)[5][1]
+    trail.is_null_for(lasting, FOR_GOOD / DAY_MS)
+    destination = Destination(trail)
+    trail.kept_days = 30
+    pages = destination.days(66, per_day=10)
+    assert max(pages[61:]) <= 5
+
+
 def test_long_after_one_that_stayed_null_beside_one_dated_ahead_a_later_one_lands() -> None:
     trail = Trail(days=60, per_day=10)
     destination = Destination(trail)

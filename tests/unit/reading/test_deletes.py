@@ -298,6 +298,32 @@ def test_a_gateways_word_counts_only_if_it_says_so_after_another_test_of_the_ids
     assert source.asked == ["/brands/here", *paths, "/brands/here", *paths]
 
 
+@pytest.mark.parametrize(
+    "answer", [NOT_FOUND, Refused(404, "", by_gateway=True), Refused(403, "", by_gateway=True)]
+)
+def test_a_row_that_returned_200_by_its_id_is_not_left_to_the_listing_in_an_outage(
+    answer: Refused,
+) -> None:
+    source = Source(dict.fromkeys(NO_IDS, answer))
+    found = find(source, since(9 * DAY_MS, asked_at=NOW - DAY_MS))
+    failing = {"asked_at": NOW, "failing_since": NOW, "failed_asks": 1}
+    assert found == Gone(missing=since(9 * DAY_MS, **failing))
+    # Nor in the syncs after that.
+    assert find(source, found.missing).keys == []
+    week = {"asked_at": NOW - HOUR_MS, "failing_since": NOW - 7 * DAY_MS, "failed_asks": 9}
+    assert find(source, since(17 * DAY_MS, **week)).keys == [("gone",)]
+
+
+def test_nor_if_the_listing_is_empty_and_a_gateway_says_so() -> None:
+    source = Source({"/brands/gone": Refused(404, "", by_gateway=True)})
+
+    def gone(**asked: int) -> list[Key]:
+        return source.find(known=keys("gone"), seen=set(), missing=since(DAY_MS, **asked)).keys
+
+    assert gone(asked_at=NOW - DAY_MS) == []
+    assert gone() == [("gone",)]
+
+
 def test_many_rows_at_once_are_warned_of_and_go_only_after_a_day() -> None:
     many = [f"b{number}" for number in range(20)]
     source = Source({f"/brands/{id_}": NOT_FOUND for id_ in many})
