@@ -19,6 +19,9 @@ def topics_of(section: Any) -> list[Any]:
     """Returns the topics of one preference section, each with its section's id."""
     if not isinstance(section, dict):
         return [section]
+    if "topics" not in section:
+        # Documented as always present, so without it nothing shows that the section has no topics.
+        return [None]
     section_id = section.get("id")
     return [_with(topic, section_id=section_id) for topic in _elements(section.get("topics"))]
 

@@ -111,6 +111,9 @@ class ChildrenReader:
 
         Call it only before `batches`. A parent becomes owed, in case it returns before its delete.
         """
+        if self._stream.read_within_ms is not None:
+            # An archived template's counts still change, so it is read for as long as it has any.
+            return None
         parents = sorted(self._kept.keys() & set(gone))
         keys = [key for parent in parents for key in sorted(self._kept.pop(parent))]
         if not keys:
@@ -243,7 +246,9 @@ class ChildrenReader:
 
     def _believed(self, end: _End, parents: Parents) -> list[_End]:
         """Returns the ends that count by now: none until a parent could be read."""
-        failed_before = self.state.owed.get(end.parent, False)
+        # If no more parents can be owed, some others have failed before, too.
+        is_full = len(self.state.owed) >= MOST_OWED and len(self._held) < 2 * MOST_OWED
+        failed_before = self.state.owed.get(end.parent, is_full)
         # A refusal of a parent that may be deleted does not fail a table that has been read.
         may_be_deleted = self._failures.has_ever_read and self._asks_again(end)
         if end.error is None or not (may_be_deleted or parents.is_unlisted(end.parent)):
@@ -258,6 +263,7 @@ class ChildrenReader:
         seen = self._seen.pop(parent, set())
         owed = dict(self.state.owed)
         batch = Batch(stream=self._stream)
+        is_noted = True
         # Where its row is never deleted, a failure would recur in every sync.
         may_go = self._settings.capture_deletes and parent in parents.known
         is_kept = parents.is_unlisted(parent) and not may_go
@@ -274,10 +280,13 @@ class ChildrenReader:
             owed.pop(parent, None)
         elif not is_kept:
             self._errors[parent] = error
-            if len(owed) >= MOST_OWED and parent not in owed:
+            is_noted = parent in owed or len(owed) < MOST_OWED
+            if is_noted:
+                owed[parent] = True
+            elif len(self._errors) >= 2 * MOST_OWED:
                 raise error
-            owed[parent] = True
-        current = progress.advanced(self.state.round, parent)
+        # A failed parent that cannot be noted keeps the round from passing it.
+        current = progress.advanced(self.state.round, parent) if is_noted else self.state.round
         has_read = parents.whole and self._failures.has_read
         read_at = parents.now if has_read else self.state.read_at
         self.state = replace(self.state, owed=owed, round=current, read_at=read_at)

@@ -174,9 +174,7 @@ async def _ask_ids(
         if is_gone and ids_tell and (seen or said is IdResult.GONE):
             gone.keys.append(key)
         # An id that returned 200 before still tells something, once the gateway's fault is over.
-        elif record.asked_at is None and (
-            is_gone or (said is IdResult.DENIED and ids_tell is False)
-        ):
+        elif not record.was_found and (is_gone or (said is IdResult.DENIED and ids_tell is False)):
             inconclusive.add(key)
         else:
             gone.missing[key_text(key)] = _asked(record, said, now)
@@ -207,7 +205,7 @@ def _may_ask(gone: Gone, key: Key, now: int) -> bool:
 
 def _asked(record: Missing, said: IdResult, now: int) -> Missing:
     if said is IdResult.ALIVE:
-        return record._replace(asked_at=now, failing_since=None, failed_asks=0)
+        return Missing(record.since, asked_at=now, was_found=True)
     return record._replace(
         asked_at=now,
         failing_since=now if record.failing_since is None else record.failing_since,

@@ -81,13 +81,14 @@ class Missing(NamedTuple):
     """A row that no complete walk has held since `since`, and the results of requests for its id.
 
     asked_at: when its id was last requested. failing_since, failed_asks: since when, and how
-    often, requests have been inconclusive.
+    often, requests have been inconclusive. was_found: whether its id has ever returned 200.
     """
 
     since: Time
     asked_at: Time | None = None
     failing_since: Time | None = None
     failed_asks: Count = 0
+    was_found: bool = False
 
 
 class MissedChildren(NamedTuple):

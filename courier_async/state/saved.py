@@ -18,7 +18,7 @@ from courier_async.state.sent_rows import (
     json_bytes,
 )
 
-VERSION: Final = 8
+VERSION: Final = 9
 # For all rows that may be gone. A later walk notes again what does not fit.
 MOST_MISSING_BYTES: Final = 1_500_000
 # Size of one entry besides its key: quotes and four numbers.

@@ -145,8 +145,8 @@ class Oracle:
         saved = self._saved_missing.get(table, {}).get(key_text((key,)))
         if saved is None:
             return False
-        _, asked_ms, failing_ms, _ = saved
-        if asked_ms is None:
+        *_, failing_ms, _, was_found = saved
+        if not was_found:
             return False
         return failing_ms is None or self._began_ms - failing_ms < 7 * DAY_MS - self.off_ms
 

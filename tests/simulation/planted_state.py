@@ -222,7 +222,7 @@ def what_an_id_has_told_is_forgotten_in_an_outage() -> Patches:
     async def ask_ids(stream: Any, gone: Any, keys: Any, **named: Any) -> set[Any]:
         if not named["ids_tell"]:
             gone.missing = {
-                text: row._replace(asked_at=None) for text, row in gone.missing.items()
+                text: row._replace(was_found=False) for text, row in gone.missing.items()
             }
         return await real(stream, gone, keys, **named)
 

@@ -861,6 +861,53 @@ async def test_no_day_of_metrics_leaves_the_window_before_it_is_read_to_its_end(
     assert {key: tables.rows["notification_metric"].get(key) for key in settled} == settled
 
 
+async def test_the_last_metrics_of_an_archived_template_land() -> None:
+    account = Account(seed=7, sizes={"notification": 4}, now_ms=NOW_MS)
+    api, tables, state = FakeApi(account), Tables(), dict[str, Any]()
+    streams = (BY_TABLE["notification"], BY_TABLE["notification_metric"])
+
+    async def days(count: int) -> int:
+        requests = api.traffic.by_stream["notification_metric"]
+        nonlocal state
+        for _ in range(count):
+            account.advance(24 * HOUR_MS)
+            sink = await sync(api, state, streams=streams)
+            tables.apply(sink)
+            state = sink.last_state()
+        return api.traffic.by_stream["notification_metric"] - requests
+
+    await days(2)
+    landed = tables.rows["notification_metric"]
+    archived = max(landed.values(), key=lambda row: row["period"])["notification_id"]
+    account.hide("notification", archived)
+    before = len([row for row in landed.values() if row["notification_id"] == archived])
+    await days(10)
+    assert archived not in {row["id"] for row in tables.rows["notification"].values()}
+    after = len([row for row in landed.values() if row["notification_id"] == archived])
+    assert after > before
+    # Once it is deleted, its last counts have been read.
+    account.delete("notification", archived)
+    await days(2)
+    assert await days(5) == 3 * 5
+
+
+async def test_more_failing_parents_than_can_be_owed_keep_none_of_the_others_from_being_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    owe_at_most(30, monkeypatch)
+    house = House("list", sizes={"list": 70})
+    bad = house.ids[4:59]
+    house.rules(*[{"stream": house.child, "parent": id_, "status": 500} for id_ in bad])
+    for _ in range(3):
+        (new,) = house.account.members.add_members(house.child, house.ids[65])
+        await house.fails("for 55 rows of list", max_retries=0)
+        landed = house.tables.rows[house.child].values()
+        assert new in {row["recipient_id"] for row in landed}
+    house.rules()
+    await house.sync()
+    assert house.is_equal()
+
+
 @pytest.mark.parametrize("headers", [{}, {"Retry-After": "10"}])
 def test_one_parent_that_is_always_limited_does_not_slow_the_others_down(
     headers: dict[str, str],

@@ -133,9 +133,7 @@ def test_the_counts_of_a_day_carry_it() -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    "nothing", [{}, {"topics": None, "data": None}, {"topics": [], "data": []}]
-)
+@pytest.mark.parametrize("nothing", [{"topics": None, "data": None}, {"topics": [], "data": []}])
 def test_a_section_or_day_may_hold_nothing(nothing: dict[str, Any]) -> None:
     assert topics_of(nothing) == counts_of(nothing) == []
 
@@ -149,6 +147,11 @@ def test_what_is_no_section_or_day_is_a_record_that_cannot_be_stored(odd: object
         (counts_of(odd), "notification_metric"),
     ):
         assert [BY_TABLE[table].key_of(record) for record in records] == [None]
+
+
+def test_a_section_without_its_topics_is_a_record_that_cannot_be_stored() -> None:
+    (record,) = topics_of({"id": "s"})
+    assert BY_TABLE["subscription_topic"].key_of(record) is None
 
 
 def test_counts_without_a_time_cannot_be_stored() -> None:

@@ -113,7 +113,7 @@ def test_a_row_whose_id_answers_stays_and_is_asked_for_again_after_a_day(
 ) -> None:
     source = Source({"/brands/gone": answer})
     found = find(source, since(HOUR_MS))
-    assert found == Gone(missing=since(HOUR_MS, asked_at=NOW))
+    assert found == Gone(missing=since(HOUR_MS, asked_at=NOW, was_found=True))
     source.asked.clear()
     find(source, since(2 * DAY_MS, asked_at=NOW - DAY_MS + 1))
     assert "/brands/gone" not in source.asked
@@ -151,7 +151,7 @@ def test_an_id_that_tells_nothing_for_a_week_leaves_it_to_the_listing() -> None:
 def test_an_id_that_answers_at_last_has_told_something() -> None:
     failed = {"asked_at": NOW - DAY_MS, "failing_since": NOW - 7 * DAY_MS, "failed_asks": 9}
     found = find(Source(), since(8 * DAY_MS, **failed))
-    assert found == Gone(missing=since(8 * DAY_MS, asked_at=NOW))
+    assert found == Gone(missing=since(8 * DAY_MS, asked_at=NOW, was_found=True))
 
 
 def test_rows_go_by_their_ids_and_by_the_listing_in_one_walk() -> None:
@@ -185,7 +185,8 @@ def test_an_empty_listing_counts_only_where_the_last_one_was_empty_too() -> None
 
 def test_a_row_whose_id_answers_stays_though_another_that_was_just_held_does_not() -> None:
     source = Source({"/brands/here": NOT_FOUND})
-    assert find(source, since(DAY_MS)) == Gone(missing=since(DAY_MS, asked_at=NOW))
+    told = since(DAY_MS, asked_at=NOW, was_found=True)
+    assert find(source, since(DAY_MS)) == Gone(missing=told)
 
 
 def test_a_row_that_has_moved_to_the_head_stays() -> None:
@@ -305,22 +306,27 @@ def test_a_row_that_returned_200_by_its_id_is_not_left_to_the_listing_in_an_outa
     answer: Refused,
 ) -> None:
     source = Source(dict.fromkeys(NO_IDS, answer))
-    found = find(source, since(9 * DAY_MS, asked_at=NOW - DAY_MS))
-    failing = {"asked_at": NOW, "failing_since": NOW, "failed_asks": 1}
+    found = find(source, since(9 * DAY_MS, asked_at=NOW - DAY_MS, was_found=True))
+    failing = {"asked_at": NOW, "failing_since": NOW, "failed_asks": 1, "was_found": True}
     assert found == Gone(missing=since(9 * DAY_MS, **failing))
     # Nor in the syncs after that.
     assert find(source, found.missing).keys == []
     week = {"asked_at": NOW - HOUR_MS, "failing_since": NOW - 7 * DAY_MS, "failed_asks": 9}
-    assert find(source, since(17 * DAY_MS, **week)).keys == [("gone",)]
+    assert find(source, since(17 * DAY_MS, was_found=True, **week)).keys == [("gone",)]
 
 
-def test_nor_if_the_listing_is_empty_and_a_gateway_says_so() -> None:
+def test_a_row_whose_id_has_only_failed_is_left_to_the_listing_where_ids_tell_nothing() -> None:
+    failed = {"asked_at": NOW - HOUR_MS, "failing_since": NOW - HOUR_MS, "failed_asks": 1}
+    assert find(Source(NO_IDS), since(DAY_MS, **failed)).keys == [("gone",)]
+
+
+def test_a_row_that_was_found_stays_if_the_listing_is_empty_and_a_gateway_says_so() -> None:
     source = Source({"/brands/gone": Refused(404, "", by_gateway=True)})
 
-    def gone(**asked: int) -> list[Key]:
-        return source.find(known=keys("gone"), seen=set(), missing=since(DAY_MS, **asked)).keys
+    def gone(**told: Any) -> list[Key]:
+        return source.find(known=keys("gone"), seen=set(), missing=since(DAY_MS, **told)).keys
 
-    assert gone(asked_at=NOW - DAY_MS) == []
+    assert gone(asked_at=NOW - DAY_MS, was_found=True) == []
     assert gone() == [("gone",)]
 
 
@@ -356,9 +362,8 @@ def test_after_an_empty_listing_each_id_answers_for_itself_a_day_later() -> None
 def test_a_sync_asks_for_so_many_ids_and_first_for_those_asked_longest_ago() -> None:
     ids = [f"b{number:04}" for number in range(MOST_ASKED + 1)]
     stay = keys(*[f"here{number}" for number in range(2 * len(ids))])
-    asks = {"failing_since": NOW, "failed_asks": 1}
     missing = {
-        id_: Missing(NOW - HOUR_MS, asked_at=NOW - number, **asks)
+        id_: Missing(NOW - HOUR_MS, asked_at=NOW - number, failing_since=NOW, failed_asks=1)
         for number, id_ in enumerate(ids)
     }
     missing[ids[1]] = Missing(NOW - HOUR_MS)  # never requested by id
