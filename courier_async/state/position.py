@@ -81,7 +81,7 @@ class Missing(NamedTuple):
     """A row that no complete walk has held since `since`, and the results of requests for its id.
 
     asked_at: when its id was last requested. failing_since, failed_asks: since when, and how
-    often, requests have been inconclusive. was_found: whether its id has ever returned 200.
+    often, requests have been inconclusive. was_found: whether its id has returned 200 since.
     """
 
     since: Time

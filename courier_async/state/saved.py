@@ -21,8 +21,8 @@ from courier_async.state.sent_rows import (
 VERSION: Final = 9
 # For all rows that may be gone. A later walk notes again what does not fit.
 MOST_MISSING_BYTES: Final = 1_500_000
-# Size of one entry besides its key: quotes and four numbers.
-_MISSING_BYTES: Final = 62
+# Size of one entry besides its key: quotes, four numbers and a flag.
+_MISSING_BYTES: Final = 69
 
 
 class _SavedStream(StreamState, frozen=True, kw_only=True, omit_defaults=True):

@@ -60,7 +60,9 @@ stream_states = st.builds(
     timeless=st.booleans(),
     children_missed=st.none() | st.builds(MissedChildren, times, times, times),
     unusable=st.lists(st.builds(Unusable, times, times, times, maybe), max_size=3).map(tuple),
-    missing=st.dictionaries(texts, st.builds(Missing, times, maybe, maybe, counts), max_size=3),
+    missing=st.dictionaries(
+        texts, st.builds(Missing, times, maybe, maybe, counts, st.booleans()), max_size=3
+    ),
     round=st.none() | st.builds(Round, began=times, done_to=texts, over=st.booleans()),
     owed=st.dictionaries(texts, st.booleans(), max_size=3),
 )
@@ -418,7 +420,9 @@ def test_a_full_state_stays_below_the_ten_megabytes_that_fivetran_takes() -> Non
     size = len(json.dumps(state.as_json()))
     assert 4_000_000 < size < 6_000_000
     # Even if all of them are missing at once, and as many messages are due as possible.
-    everything = {key_text(key): Missing(NOW, NOW, NOW, 10) for key in state.rows["list"].marks}
+    everything = {
+        key_text(key): Missing(NOW, NOW, NOW, 10, True) for key in state.rows["list"].marks
+    }
     state.streams["list"] = StreamState(missing=everything)
     for child in ("message_provider", "message_event"):
         state.due[child] = {f"1-6ae9f2e6-{number:024x}": NOW for number in range(20_000)}
@@ -429,7 +433,7 @@ def test_a_full_state_stays_below_the_ten_megabytes_that_fivetran_takes() -> Non
 def test_of_too_many_missing_rows_those_that_have_been_missing_for_longest_are_kept(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("courier_async.state.saved.MOST_MISSING_BYTES", 650)
+    monkeypatch.setattr("courier_async.state.saved.MOST_MISSING_BYTES", 720)
     missing = {f"{number}": Missing(NOW - number) for number in range(20)}
     state = state_of(
         brand=StreamState(missing=missing), list=StreamState(missing={"a": Missing(1)})
@@ -438,6 +442,15 @@ def test_of_too_many_missing_rows_those_that_have_been_missing_for_longest_are_k
     assert list(kept["brand"]["missing"]) == [f"{number}" for number in range(19, 10, -1)]
     # A table with many of them does not leave the others without room.
     assert kept["list"]["missing"].keys() == {"a"}
+
+
+def test_missing_rows_with_all_their_fields_keep_to_their_bound(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("courier_async.state.saved.MOST_MISSING_BYTES", 10_000)
+    missing = {f"{number}": Missing(NOW, NOW, NOW, 9_999, False) for number in range(500)}
+    kept = state_of(brand=StreamState(missing=missing)).as_json()["streams"]["brand"]["missing"]
+    assert 9_000 < len(json.dumps(kept)) <= 10_000
 
 
 def test_of_a_stream_that_is_sent_whole_no_missing_rows_are_kept() -> None:
