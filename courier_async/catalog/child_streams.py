@@ -23,7 +23,7 @@ def topics_of(section: Any) -> list[Any]:
         # Documented as always present, so without it nothing shows that the section has no topics.
         return [None]
     section_id = section.get("id")
-    return [_with(topic, section_id=section_id) for topic in _elements(section.get("topics"))]
+    return [_with(topic, section_id=section_id) for topic in _elements(section["topics"])]
 
 
 def counts_of(bucket: Any) -> list[Any]:

@@ -111,7 +111,7 @@ class ChildrenReader:
 
         Call it only before `batches`. A parent becomes owed, in case it returns before its delete.
         """
-        if self._stream.read_within_ms is not None:
+        if not self._stream.deletes:
             # An archived template's counts still change, so it is read for as long as it has any.
             return None
         parents = sorted(self._kept.keys() & set(gone))
@@ -124,8 +124,6 @@ class ChildrenReader:
             if self._changes.rows is not None:
                 self._changes.rows.forget(key)
         self.state = with_owed(replace(self.state, missing=missing), parents)
-        if not self._stream.deletes:
-            return Batch(stream=self._stream, forgotten=keys, state=self.state)
         return Batch(stream=self._stream, deletes=keys, state=self.state)
 
     async def batches(self, parents: Parents) -> AsyncIterator[Batch | Notice]:
@@ -246,8 +244,8 @@ class ChildrenReader:
 
     def _believed(self, end: _End, parents: Parents) -> list[_End]:
         """Returns the ends that count by now: none until a parent could be read."""
-        # If no more parents can be owed, some others have failed before, too.
-        is_full = len(self.state.owed) >= MOST_OWED and len(self._held) < 2 * MOST_OWED
+        # Parents for which there is no room among the owed may have failed before, too.
+        is_full = len(self.state.owed) >= MOST_OWED and not self._have_too_many_failed
         failed_before = self.state.owed.get(end.parent, is_full)
         # A refusal of a parent that may be deleted does not fail a table that has been read.
         may_be_deleted = self._failures.has_ever_read and self._asks_again(end)
@@ -278,12 +276,14 @@ class ChildrenReader:
         elif is_not_found(error) and not (end.was_answered or self._is_outage(error)):
             self._unknown += parent in parents.listed
             owed.pop(parent, None)
+            if not self._stream.deletes and parents.is_unlisted(parent):
+                self._compare(parent, seen, batch, parents.now)
         elif not is_kept:
             self._errors[parent] = error
             is_noted = parent in owed or len(owed) < MOST_OWED
             if is_noted:
                 owed[parent] = True
-            elif len(self._errors) >= 2 * MOST_OWED:
+            elif self._have_too_many_failed:
                 raise error
         # A failed parent that cannot be noted keeps the round from passing it.
         current = progress.advanced(self.state.round, parent) if is_noted else self.state.round
@@ -292,6 +292,11 @@ class ChildrenReader:
         self.state = replace(self.state, owed=owed, round=current, read_at=read_at)
         batch.state = self.state
         return batch
+
+    @property
+    def _have_too_many_failed(self) -> bool:
+        """Whether to stop, as the fault is hardly that of single parents."""
+        return len(self._errors) + len(self._held) >= 2 * MOST_OWED
 
     def _asks_again(self, end: _End) -> bool:
         """Whether the next sync requests a parent again that seems to be unknown."""

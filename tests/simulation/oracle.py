@@ -123,11 +123,11 @@ class Oracle:
         statuses = self.answers.statuses.get((table, key), [])
         if table != "notification" and 200 in statuses:
             raise Broken(f"{table}: {key!r} deleted, though its id answers 200")
-        if table != "notification" and not statuses and self.source.get(table, key) is not None:
+        lives = self.source.get(table, key) is not None
+        if table != "notification" and not statuses and lives:
             raise Broken(f"{table}: {key!r} deleted without requesting its id, which answers 200")
         # An empty listing has no row to test ids with, so Courier's own word is believed.
         can_test = bool(whole[-1][1])
-        lives = self.source.get(table, key) is not None
         if can_test and lives and self._returned_200(table, key):
             raise Broken(
                 f"{table}: {key!r} deleted in an outage of the ids; it returned 200 before"

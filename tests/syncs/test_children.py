@@ -861,14 +861,19 @@ async def test_no_day_of_metrics_leaves_the_window_before_it_is_read_to_its_end(
     assert {key: tables.rows["notification_metric"].get(key) for key in settled} == settled
 
 
-async def test_the_last_metrics_of_an_archived_template_land() -> None:
+@pytest.mark.parametrize(
+    "afterwards",
+    [{}, {"status": 400}, {"status": 404}, {"status": 404, "body": {"message": "Not Found"}}],
+    ids=str,
+)
+async def test_the_last_metrics_of_an_archived_template_land(afterwards: dict[str, Any]) -> None:
     account = Account(seed=7, sizes={"notification": 4}, now_ms=NOW_MS)
     api, tables, state = FakeApi(account), Tables(), dict[str, Any]()
     streams = (BY_TABLE["notification"], BY_TABLE["notification_metric"])
 
     async def days(count: int) -> int:
-        requests = api.traffic.by_stream["notification_metric"]
         nonlocal state
+        requests = api.traffic.by_stream["notification_metric"]
         for _ in range(count):
             account.advance(24 * HOUR_MS)
             sink = await sync(api, state, streams=streams)
@@ -885,9 +890,12 @@ async def test_the_last_metrics_of_an_archived_template_land() -> None:
     assert archived not in {row["id"] for row in tables.rows["notification"].values()}
     after = len([row for row in landed.values() if row["notification_id"] == archived])
     assert after > before
-    # Once it is deleted, its last counts have been read.
+    # Once Courier returns none any more, nobody requests them.
     account.delete("notification", archived)
-    await days(2)
+    if afterwards:
+        rule = {"stream": "notification_metric", "parent": archived, **afterwards}
+        api.change_options(rules=[rule])
+    await days(3)
     assert await days(5) == 3 * 5
 
 
@@ -904,6 +912,20 @@ async def test_more_failing_parents_than_can_be_owed_keep_none_of_the_others_fro
         landed = house.tables.rows[house.child].values()
         assert new in {row["recipient_id"] for row in landed}
     house.rules()
+    await house.sync()
+    assert house.is_equal()
+
+
+async def test_an_outage_amid_a_round_ends_the_reading_after_twice_as_many_as_can_be_owed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    owe_at_most(50, monkeypatch)
+    house = House("list", sizes={"list": 300})
+    house.rules({"stream": house.child, "status": 500, "after": 5})
+    await house.fails("Courier answered 500", max_retries=0)
+    assert 100 < house.api.traffic.by_stream[house.child] < 150
+    house.rules()
+    await house.sync()
     await house.sync()
     assert house.is_equal()
 
