@@ -382,8 +382,9 @@ class Simulation:
             options["rules"] = [*options["rules"], rule]
             weather.excuse(child)
             weather.bad_parent = None
-        if weather.forget_before or weather.forget_at or self._lanes_refused():
-            # Without them, ends cannot be confirmed, and the server's own word is believed.
+        is_refused = self._bad_place is not None and self._bad_place[3] != 500
+        if weather.forget_before or weather.forget_at or is_refused or self._lanes_refused():
+            # Without made-up cursors, ends cannot be confirmed, and the server's word is believed.
             options["rules"] = [r for r in options["rules"] if r.get("cursor") != "own"]
         told_ms = self.now_ms() + round(options["date_shift_seconds"] * 1000)
         if told_ms - self._forgot_ms < DAY_MS and not weather.quiet:
