@@ -80,6 +80,7 @@ class ChildrenReader:
         self._errors: dict[str, CourierError] = {}
         self._unknown = 0
         self._misses_more = False
+        self._lacks_room = False
         self._failures = FirstFailures(was_read=state.read_at is not None or bool(self._kept))
         # Ends that count only once a parent could be read, or once all have failed.
         self._held: list[_End] = []
@@ -145,6 +146,10 @@ class ChildrenReader:
         held, self._held = self._held, []
         for end in held:
             yield self._end_parent(end, progress, parents)
+        if self._lacks_room:
+            # The round cannot pass these parents. A new one also reads those before them again.
+            self.state = replace(self.state, round=None)
+            yield Batch(stream=self._stream, state=self.state)
         missed, known = len(self.state.missing), len(self._changes.rows or ())
         if self._misses_more and are_many(missed, known):
             yield Notice(many_missing(self._stream, missed, known))
@@ -244,9 +249,7 @@ class ChildrenReader:
 
     def _believed(self, end: _End, parents: Parents) -> list[_End]:
         """Returns the ends that count by now: none until a parent could be read."""
-        # Parents for which there is no room among the owed may have failed before, too.
-        is_full = len(self.state.owed) >= MOST_OWED and not self._have_too_many_failed
-        failed_before = self.state.owed.get(end.parent, is_full)
+        failed_before = self.state.owed.get(end.parent, False)
         # A refusal of a parent that may be deleted does not fail a table that has been read.
         may_be_deleted = self._failures.has_ever_read and self._asks_again(end)
         if end.error is None or not (may_be_deleted or parents.is_unlisted(end.parent)):
@@ -261,7 +264,7 @@ class ChildrenReader:
         seen = self._seen.pop(parent, set())
         owed = dict(self.state.owed)
         batch = Batch(stream=self._stream)
-        is_noted = True
+        has_room = True
         # Where its row is never deleted, a failure would recur in every sync.
         may_go = self._settings.capture_deletes and parent in parents.known
         is_kept = parents.is_unlisted(parent) and not may_go
@@ -280,23 +283,20 @@ class ChildrenReader:
                 self._compare(parent, seen, batch, parents.now)
         elif not is_kept:
             self._errors[parent] = error
-            is_noted = parent in owed or len(owed) < MOST_OWED
-            if is_noted:
+            has_room = parent in owed or len(owed) < MOST_OWED
+            if has_room:
                 owed[parent] = True
-            elif self._have_too_many_failed:
+            elif len(self._errors) + len(self._held) >= 2 * MOST_OWED:
+                # The fault is hardly that of single parents.
                 raise error
-        # A failed parent that cannot be noted keeps the round from passing it.
-        current = progress.advanced(self.state.round, parent) if is_noted else self.state.round
+        # A failed parent that cannot be owed keeps the round from passing it.
+        current = progress.advanced(self.state.round, parent) if has_room else self.state.round
+        self._lacks_room = self._lacks_room or not has_room
         has_read = parents.whole and self._failures.has_read
         read_at = parents.now if has_read else self.state.read_at
         self.state = replace(self.state, owed=owed, round=current, read_at=read_at)
         batch.state = self.state
         return batch
-
-    @property
-    def _have_too_many_failed(self) -> bool:
-        """Whether to stop, as the fault is hardly that of single parents."""
-        return len(self._errors) + len(self._held) >= 2 * MOST_OWED
 
     def _asks_again(self, end: _End) -> bool:
         """Whether the next sync requests a parent again that seems to be unknown."""

@@ -1,5 +1,6 @@
 """A round over all parents of a child table: which parents are next, and how far it has got."""
 
+import random
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Final
@@ -9,6 +10,8 @@ from msgspec.structs import replace
 from courier_async.state.position import Round, StreamState
 
 MOST_OWED: Final = 1_000
+# Enough to tell an outage, in which all of them fail, from a fault of many single parents.
+_SAMPLE: Final = 30
 # Scheduled syncs do not start on the minute.
 _SOONER_MS: Final = 5 * 60 * 1000
 
@@ -35,7 +38,10 @@ class Parents:
 
 @dataclass(slots=True)
 class Progress:
-    """The work of this sync: owed parents first, then the round's in order of id."""
+    """The work of this sync: owed parents first, then the round's in order of id.
+
+    If no more can be owed, a sample of the round's comes before them.
+    """
 
     owed: list[str]
     round_ids: list[str]
@@ -44,7 +50,11 @@ class Progress:
 
     def work(self) -> list[str]:
         owed = set(self.owed)
-        return self.owed + [parent for parent in self.round_ids if parent not in owed]
+        others = [parent for parent in self.round_ids if parent not in owed]
+        if len(owed) < MOST_OWED:
+            return self.owed + others
+        sample = random.sample(others, min(_SAMPLE, len(others)))
+        return list(dict.fromkeys([*sample, *self.owed, *others]))
 
     def advance(self, parent: str) -> str | None:
         """Marks a parent as done. Returns the last id with all before it done, if that changed."""

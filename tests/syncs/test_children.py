@@ -9,6 +9,7 @@ import pytest
 from courier_async.catalog.streams import BY_TABLE
 from courier_async.ending import SyncFailed
 from courier_async.reading import children, rounds
+from courier_async.reading.first_failures import AT_ONCE
 from courier_async.state.sent_rows import key_text
 from tests.support.fake_courier import Account, FakeApi, Options
 from tests.support.harness import Crash, Sink, Tables, expected, expected_of, sync
@@ -912,6 +913,41 @@ async def test_more_failing_parents_than_can_be_owed_keep_none_of_the_others_fro
         landed = house.tables.rows[house.child].values()
         assert new in {row["recipient_id"] for row in landed}
     house.rules()
+    await house.sync()
+    assert house.is_equal()
+
+
+async def test_failing_parents_that_cannot_be_owed_do_not_keep_those_before_them_from_being_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    owe_at_most(30, monkeypatch)
+    house = House("list", sizes={"list": 70}, children_refresh_hours=24.0)
+    await house.sync()
+    bad = house.ids[4:59]
+    house.rules(*[{"stream": house.child, "parent": id_, "status": 500} for id_ in bad])
+    await house.fails("for 55 rows of list", max_retries=0, hours=25)
+    (new,) = house.account.members.add_members(house.child, house.ids[2])
+    for _ in range(2):
+        await house.fails("for 55 rows of list", max_retries=0, hours=24)
+    landed = house.tables.rows[house.child].values()
+    assert (house.ids[2], new) in {(row["list_id"], row["recipient_id"]) for row in landed}
+
+
+async def test_an_outage_after_which_no_parent_can_be_owed_ends_the_reading_early(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    owe_at_most(50, monkeypatch)
+    house = House("list", sizes={"list": 300}, children_refresh_hours=24.0)
+    await house.sync()
+    house.rules({"stream": house.child, "status": 500, "after": 5})
+    await house.fails("Courier answered 500", max_retries=0, hours=25)
+    house.rules({"stream": house.child, "status": 500})
+    for _ in range(2):
+        before = house.api.traffic.by_stream[house.child]
+        await house.fails("Courier answered 500", max_retries=0)
+        assert house.api.traffic.by_stream[house.child] - before <= 2 * AT_ONCE
+    house.rules()
+    await house.sync()
     await house.sync()
     assert house.is_equal()
 
