@@ -30,16 +30,25 @@ def counts_of(bucket: Any) -> list[Any]:
     """Returns the counts of one day's metrics, by provider and channel.
 
     Their time is part of the key, so an invalid time is left empty: such a record cannot be
-    stored.
+    stored. Provider and channel are part of it too, and are "none" if Courier names none.
     """
     if not isinstance(bucket, dict):
         return [bucket]
     period = fit_time(bucket.get("period"))
     day = period.isoformat() if isinstance(period, datetime) else ""
     return [
-        _with(counts, granularity=_GRANULARITY, period=day)
+        _with(counts, granularity=_GRANULARITY, period=day, **_unnamed(counts))
         for counts in _elements(bucket.get("data"))
     ]
+
+
+def _unnamed(counts: Any) -> dict[str, str]:
+    """Returns "none" for each of provider and channel that is null or empty."""
+    if not isinstance(counts, dict):
+        return {}
+    return dict.fromkeys(
+        (name for name in ("provider", "channel") if counts.get(name, 0) in (None, "")), "none"
+    )
 
 
 def _elements(value: Any) -> list[Any]:

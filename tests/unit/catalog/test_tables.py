@@ -154,6 +154,21 @@ def test_a_section_without_its_topics_is_a_record_that_cannot_be_stored() -> Non
     assert BY_TABLE["subscription_topic"].key_of(record) is None
 
 
+@pytest.mark.parametrize("missing", [None, ""])
+def test_counts_for_which_courier_names_no_provider_or_channel_can_be_stored(
+    missing: str | None,
+) -> None:
+    counts = {"provider": missing, "channel": missing, "undeliverable": 1}
+    (record,) = counts_of({"period": "2026-08-13T00:00:00Z", "data": [counts]})
+    key = BY_TABLE["notification_metric"].key_of({"notification_id": "t", **record})
+    assert key == ("t", "DAY", "2026-08-13T00:00:00+00:00", "none", "none")
+
+
+def test_counts_without_the_fields_of_their_key_cannot_be_stored() -> None:
+    (record,) = counts_of({"period": "2026-08-13T00:00:00Z", "data": [{"undeliverable": 1}]})
+    assert BY_TABLE["notification_metric"].key_of({"notification_id": "t", **record}) is None
+
+
 def test_counts_without_a_time_cannot_be_stored() -> None:
     (record,) = counts_of({"period": "soon", "data": [{"provider": "a", "channel": "email"}]})
     assert BY_TABLE["notification_metric"].key_of({"notification_id": "t", **record}) is None
