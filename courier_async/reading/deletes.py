@@ -82,7 +82,7 @@ async def find_gone(
         record = missing.get(text, Missing(latest))
         if max(record.since, record.asked_at or 0, record.failing_since or 0) > latest:
             # Ignore times in the future.
-            record = Missing(min(record.since, latest))
+            record = Missing(min(record.since, latest), was_found=record.was_found)
         gone.missing[text] = record
     is_many = are_many(len(missed), len(known))
     if is_many and any(record.since == latest for record in gone.missing.values()):

@@ -309,8 +309,10 @@ def test_a_row_that_returned_200_by_its_id_is_not_left_to_the_listing_in_an_outa
     found = find(source, since(9 * DAY_MS, asked_at=NOW - DAY_MS, was_found=True))
     failing = {"asked_at": NOW, "failing_since": NOW, "failed_asks": 1, "was_found": True}
     assert found == Gone(missing=since(9 * DAY_MS, **failing))
-    # Nor in the syncs after that.
+    # Nor in the syncs after that, nor with a time from the future.
     assert find(source, found.missing).keys == []
+    ahead = since(9 * DAY_MS, asked_at=NOW + 1, was_found=True)
+    assert find(source, ahead).keys == []
     week = {"asked_at": NOW - HOUR_MS, "failing_since": NOW - 7 * DAY_MS, "failed_asks": 9}
     assert find(source, since(17 * DAY_MS, was_found=True, **week)).keys == [("gone",)]
 
