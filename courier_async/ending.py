@@ -26,8 +26,8 @@ def notices(endings: Endings, counts: Collection[Counts]) -> list[str]:
     texts = [_skipped(table, denial) for table, denial in _denied(endings).items()]
     return texts + [
         f"{stream.table}: records that have no key or are not objects were skipped "
-        f"({stream.unusable:,}). The connector looks for them again for up to thirty days. Ask "
-        "Courier's support about them."
+        f"({stream.unusable:,}). Later syncs look for them again. Ask Courier's support about "
+        "them."
         for stream in counts
         if stream.unusable
     ]
