@@ -96,6 +96,8 @@ class Changes:
                 if self._can_note_due is not None and not state.timeless:
                     # It has no entry, so each sync that meets it reads its children.
                     selected.due[key[0]] = _UNKNOWN_MS
+                if self.recent is not None:
+                    self._blank_entry(selected, key, self.recent)
                 selected.rows.append(self._mapper.row(record))
         if self.rows is not None and self.rows.are_too_many:
             # The next checkpoint drops them too; kept here, they would fill memory.
@@ -153,6 +155,14 @@ class Changes:
             recent.set(name, time, mark)
             selected.entries.append(Entry(key, name, mark, time))
         selected.rows.append(self._mapper.row(record))
+
+    def _blank_entry(self, selected: Selected, key: Key, recent: SentByHour) -> None:
+        """Has a row that came without a readable time sent again once it comes with one."""
+        name = short_hash(key)
+        hour_ms = recent.hour_ms(name)
+        if hour_ms is not None:
+            recent.set(name, hour_ms, BLANK)
+            selected.entries.append(Entry(key, name, BLANK, hour_ms))
 
     def _mark(self, record: Record) -> bytes:
         return fingerprint(landing(self._stream, record), self._salted)

@@ -145,19 +145,27 @@ class SentByHour:
 
     most: how many are kept, MOST_MESSAGES by default. given_up: the youngest hour whose entries
     were dropped; nothing is known up to and including that hour.
+
+    A row has one entry, at the time that it came with last. If its time was wrong for a while,
+    what is known of it is thus what was sent last.
     """
 
     def __init__(self, most: int | None = None) -> None:
         self._most = MOST_MESSAGES if most is None else most
         self.hours: dict[int, dict[bytes, bytes]] = {}
+        self._hour_of: dict[bytes, int] = {}
         # The same hours as a heap: searching all of them for the oldest would dominate the cost.
         self._oldest_first: list[int] = []
         self.given_up = -1
-        self._count = 0
         self._texts: dict[int, str] = {}
 
     def __len__(self) -> int:
-        return self._count
+        return len(self._hour_of)
+
+    def hour_ms(self, name: bytes) -> int | None:
+        """Returns the hour of a row's entry as epoch ms, or None if it has none."""
+        hour = self._hour_of.get(name)
+        return None if hour is None else hour * HOUR_MS
 
     def get(self, name: bytes, time_ms: int) -> bytes | None:
         entries = self.hours.get(time_ms // HOUR_MS)
@@ -165,19 +173,24 @@ class SentByHour:
 
     def set(self, name: bytes, time_ms: int, mark: bytes) -> None:
         hour = time_ms // HOUR_MS
+        before = self._hour_of.get(name, hour)
+        if before != hour:
+            del self.hours[before][name], self._hour_of[name]
+            self._texts.pop(before, None)
         if hour <= self.given_up:
             return
         entries = self.hours.get(hour)
         if entries is None:
             entries = self.hours[hour] = {}
             heapq.heappush(self._oldest_first, hour)
-        self._count += name not in entries
         entries[name] = mark or bytes(_HASH_BYTES)
+        self._hour_of[name] = hour
         self._texts.pop(hour, None)
         # Keep the youngest hour whole, unless a burst would fill the state.
-        while self._count > self._most and (len(self.hours) > 1 or self._count > 2 * self._most):
+        while len(self) > self._most and (len(self.hours) > 1 or len(self) > 2 * self._most):
             oldest = heapq.heappop(self._oldest_first)
-            self._count -= len(self.hours.pop(oldest))
+            for dropped in self.hours.pop(oldest):
+                del self._hour_of[dropped]
             self._texts.pop(oldest, None)
             self.given_up = oldest
 
@@ -197,7 +210,7 @@ class SentByHour:
         twin = SentByHour(self._most)
         twin.hours = {hour: entries.copy() for hour, entries in self.hours.items()}
         twin._oldest_first = self._oldest_first.copy()
-        twin.given_up, twin._count = self.given_up, self._count
+        twin._hour_of, twin.given_up = self._hour_of.copy(), self.given_up
         return twin
 
     def as_json(self) -> dict[str, str]:
@@ -206,7 +219,7 @@ class SentByHour:
             if hour not in self._texts:
                 packed = b"".join([name + mark for name, mark in entries.items()])
                 self._texts[hour] = base64.b64encode(packed).decode()
-        texts = {str(hour): self._texts[hour] for hour in sorted(self.hours)}
+        texts = {str(hour): self._texts[hour] for hour in sorted(self.hours) if self.hours[hour]}
         return texts | {"given_up": str(self.given_up)} if self.given_up >= 0 else texts
 
     @classmethod

@@ -1,6 +1,7 @@
 """Changes that a rule makes to an otherwise correct page: to its paging, to its records."""
 
 import json
+from datetime import datetime, timedelta
 from random import Random
 from typing import Any
 
@@ -13,8 +14,11 @@ PAGING_CHANGES = (
     "absent", "null", "empty", "renamed", "more_absent", "cursor_absent", "false_end",
     "no_records", "array_null", "array_absent",
 )  # fmt: skip
-RECORD_CHANGES = ("null", "keyless", "key_null", "text")
+# timeless, early: the time is left out, or five hours too early.
+RECORD_CHANGES = ("null", "keyless", "key_null", "text", "timeless", "early")
 ARRAYS = ("results", "items", "runs", "steps", "templates", "versions")
+TIMES = ("enqueued", "timestamp", "ts")
+EARLY = timedelta(hours=5)
 KEYS = ("id", "auditEventId", "recipientId", "member_id", "user_id")
 LEADING_ON = ("has_more", "cursor", "next_url")
 
@@ -43,9 +47,19 @@ def _spoilt(row: Any, how: str) -> Any:
         return None
     if how == "text":
         return "record"
+    if how == "timeless":
+        return {name: value for name, value in row.items() if name not in TIMES}
+    if how == "early":
+        return {name: _early(value) if name in TIMES else value for name, value in row.items()}
     if how == "key_null":
         return {name: None if name in KEYS else value for name, value in row.items()}
     return {name: value for name, value in row.items() if name not in KEYS}
+
+
+def _early(time: Any) -> Any:
+    if isinstance(time, str):
+        return (datetime.fromisoformat(time) - EARLY).isoformat()
+    return time - EARLY // timedelta(milliseconds=1)
 
 
 def _change_paging(body: dict[str, Any], array: str, how: str) -> None:

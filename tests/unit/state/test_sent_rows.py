@@ -149,7 +149,7 @@ def sent(*hours: int, each: int = 1) -> SentByHour:
     messages = SentByHour()
     for hour in hours:
         for number in range(each):
-            messages.set(name(number), hour * HOUR_MS + number, MARK)
+            messages.set(name(100 * hour + number), hour * HOUR_MS + number, MARK)
     return messages
 
 
@@ -159,9 +159,32 @@ def name(number: int) -> bytes:
 
 def test_a_message_is_known_by_its_name_within_the_hour_of_its_time() -> None:
     messages = sent(HOUR)
-    assert messages.get(name(0), HOUR * HOUR_MS + HOUR_MS - 1) == MARK
-    assert messages.get(name(0), HOUR * HOUR_MS + HOUR_MS) is None
+    its = name(100 * HOUR)
+    assert messages.get(its, HOUR * HOUR_MS + HOUR_MS - 1) == MARK
+    assert messages.get(its, HOUR * HOUR_MS + HOUR_MS) is None
     assert messages.get(name(1), HOUR * HOUR_MS) is None
+
+
+def test_a_message_is_known_only_at_the_time_that_it_came_with_last() -> None:
+    messages = sent(HOUR)
+    its = name(100 * HOUR)
+    assert messages.hour_ms(its) == HOUR * HOUR_MS
+    twin = messages.copy()
+    twin.set(its, (HOUR - 5) * HOUR_MS, MARK)
+    assert twin.get(its, HOUR * HOUR_MS) is None
+    assert (twin.hour_ms(its), len(twin)) == ((HOUR - 5) * HOUR_MS, 1)
+    assert (messages.hour_ms(its), messages.hour_ms(name(1))) == (HOUR * HOUR_MS, None)
+    back = SentByHour.from_json(twin.as_json())
+    assert (back.hours, back.hour_ms(its)) == ({HOUR - 5: {its: MARK}}, (HOUR - 5) * HOUR_MS)
+
+
+def test_a_message_that_moves_to_an_hour_that_was_given_up_is_known_no_more() -> None:
+    messages = sent(HOUR)
+    messages.given_up = HOUR - 5
+    its = name(100 * HOUR)
+    messages.set(its, (HOUR - 5) * HOUR_MS, MARK)
+    assert (messages.hour_ms(its), len(messages)) == (None, 0)
+    assert SentByHour.from_json(messages.as_json()).hours == {}
 
 
 @given(
@@ -174,7 +197,7 @@ def test_a_message_is_known_by_its_name_within_the_hour_of_its_time() -> None:
 def test_messages_come_back_from_json_as_they_were(marks: dict[tuple[int, int], bytes]) -> None:
     messages = SentByHour()
     for (hour, number), mark in marks.items():
-        messages.set(name(number), (HOUR + hour) * HOUR_MS, mark)
+        messages.set(name(100 * hour + number), (HOUR + hour) * HOUR_MS, mark)
     back = SentByHour.from_json(json.loads(json.dumps(messages.as_json())))
     assert (back.hours, back.given_up, len(back)) == (
         messages.hours,
@@ -191,7 +214,7 @@ def test_the_oldest_hours_give_way_and_nothing_up_to_them_is_taken_again(
     assert sorted(messages.hours) == [HOUR + 1, HOUR + 3]
     assert (messages.given_up, len(messages)) == (HOUR, 20)
     messages.set(name(1), HOUR * HOUR_MS, MARK)
-    messages.set(name(1), (HOUR - 5) * HOUR_MS, MARK)
+    messages.set(name(2), (HOUR - 5) * HOUR_MS, MARK)
     assert len(messages) == 20
     assert not messages.is_above_given_up(HOUR * HOUR_MS + HOUR_MS - 1)
     assert messages.is_above_given_up((HOUR + 1) * HOUR_MS)
@@ -230,7 +253,7 @@ def test_one_hour_of_more_messages_than_there_is_room_for_is_kept_whole(
 def test_a_message_set_again_counts_once_and_its_hour_is_written_anew() -> None:
     messages = sent(HOUR, each=2)
     before = messages.as_json()
-    messages.set(name(0), HOUR * HOUR_MS, b"654321")
+    messages.set(name(100 * HOUR), HOUR * HOUR_MS, b"654321")
     assert len(messages) == 2
     assert messages.as_json() != before
     assert SentByHour.from_json(messages.as_json()).hours == messages.hours
@@ -247,7 +270,7 @@ def test_a_copy_of_the_messages_is_one_of_its_own() -> None:
     messages = sent(HOUR)
     twin = messages.copy()
     twin.set(name(7), HOUR * HOUR_MS, MARK)
-    twin.set(name(7), (HOUR + 1) * HOUR_MS, MARK)
+    twin.set(name(8), (HOUR + 1) * HOUR_MS, MARK)
     assert (len(messages), len(twin)) == (1, 3)
     assert messages.get(name(7), HOUR * HOUR_MS) is None
 
