@@ -7,6 +7,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
+from typing import Final
 
 from msgspec.structs import replace
 
@@ -32,6 +33,9 @@ from courier_async.reading.rounds import MOST_OWED, Parents, Progress, begin, wi
 from courier_async.settings import Settings
 from courier_async.state.position import Missing, StreamState
 from courier_async.state.sent_rows import key_text
+
+# In an outage, each failure takes all retries. Rows that failed before come last, and in turn.
+_MOST_FAILURES: Final = 40
 
 
 @dataclass(slots=True)
@@ -81,7 +85,9 @@ class ChildrenReader:
         self._unknown = 0
         self._misses_more = False
         self._lacks_room = False
-        self._failures = FirstFailures(was_read=state.read_at is not None or bool(self._kept))
+        self._failures = FirstFailures(
+            was_read=state.read_at is not None or bool(self._kept), most=_MOST_FAILURES
+        )
         # Ends that count only once a parent could be read, or once all have failed.
         self._held: list[_End] = []
 
@@ -285,6 +291,8 @@ class ChildrenReader:
             self._errors[parent] = error
             has_room = parent in owed or len(owed) < MOST_OWED
             if has_room:
+                # To the end, so that the next sync tries others first.
+                owed.pop(parent, None)
                 owed[parent] = True
             elif len(self._errors) + len(self._held) >= 2 * MOST_OWED:
                 # The fault is hardly that of single parents.

@@ -6,18 +6,20 @@ from courier_async.errors import CourierError, Denied, Limited, is_not_found, is
 
 # Rows whose children are read in parallel, under the shared limiter.
 AT_ONCE: Final = 32
-# This many failures before the first success cannot be the fault of single rows.
-_MOST_FAILURES: Final = 20
+# This many new failures before the first success cannot be the fault of single rows.
+_MOST_NEW: Final = 20
 
 
 class FirstFailures:
     """Tracks the failures of one table's rows in one sync, until the children of one are read.
 
     was_read: whether an earlier sync has read any. has_read: whether this one has.
+    most: how many may fail, those that failed before included, until it stops; None: any number.
     """
 
-    def __init__(self, *, was_read: bool) -> None:
+    def __init__(self, *, was_read: bool, most: int | None = None) -> None:
         self._was_read = was_read
+        self._most = most
         self.has_read = False
         self._errors: list[CourierError] = []
         self._new = 0
@@ -44,11 +46,14 @@ class FirstFailures:
 
     @property
     def should_stop(self) -> bool:
-        """Whether so many rows have failed that it stops. Rows that failed before do not count.
+        """Whether so many rows have failed that it stops.
 
         A single row that met only rate limits for ten minutes is enough: so did the others.
         """
-        return self._limited is not None or (not self.has_read and self._new >= _MOST_FAILURES)
+        are_many = self._most is not None and len(self._errors) >= self._most
+        return self._limited is not None or (
+            not self.has_read and (are_many or self._new >= _MOST_NEW)
+        )
 
     def table_error(self) -> CourierError | None:
         """Returns why none could be read, if no row is at fault; Denied if it is the plan."""
@@ -59,4 +64,4 @@ class FirstFailures:
         refusals = [error.status for error in self._errors if is_not_in_plan(error)]
         if not self._was_read and len(refusals) == len(self._errors):
             return Denied(refusals[0])
-        return self._errors[-1] if self.should_stop else None
+        return self._errors[-1] if self._new >= _MOST_NEW else None

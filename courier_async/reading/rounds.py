@@ -38,23 +38,23 @@ class Parents:
 
 @dataclass(slots=True)
 class Progress:
-    """The work of this sync: owed parents first, then the round's in order of id.
+    """The work of this sync: new parents, the round's, then those that failed before.
 
-    If no more can be owed, a sample of the round's comes before them.
+    owed: parent -> whether it failed before. round_ids: in order. If no more can be owed, a sample
+    of them comes before the others.
     """
 
-    owed: list[str]
+    owed: dict[str, bool]
     round_ids: list[str]
     done: set[str] = field(default_factory=set)
     at: int = 0
 
     def work(self) -> list[str]:
-        owed = set(self.owed)
-        others = [parent for parent in self.round_ids if parent not in owed]
-        if len(owed) < MOST_OWED:
-            return self.owed + others
-        sample = random.sample(others, min(_SAMPLE, len(others)))
-        return list(dict.fromkeys([*sample, *self.owed, *others]))
+        new = [parent for parent, failed in self.owed.items() if not failed]
+        others = [parent for parent in self.round_ids if parent not in self.owed]
+        if len(self.owed) >= MOST_OWED:
+            new += random.sample(others, min(_SAMPLE, len(others)))
+        return list(dict.fromkeys([*new, *others, *self.owed]))
 
     def advance(self, parent: str) -> str | None:
         """Marks a parent as done. Returns the last id with all before it done, if that changed."""
@@ -102,7 +102,7 @@ def begin(
             ids = sorted(parent for parent in known if parent > current.done_to)
         if not ids:
             current = replace(current, done_to="", over=True)
-    return replace(state, owed=owed, round=current), Progress(list(owed), ids)
+    return replace(state, owed=owed, round=current), Progress(owed, ids)
 
 
 def with_owed(state: StreamState, new: Iterable[str]) -> StreamState:

@@ -952,6 +952,35 @@ async def test_an_outage_after_which_no_parent_can_be_owed_ends_the_reading_earl
     assert house.is_equal()
 
 
+async def test_an_outage_of_many_syncs_costs_little_in_each_and_nothing_afterwards() -> None:
+    house = House("list", sizes={"list": 200}, children_refresh_hours=24.0)
+    await house.sync()
+    for id_ in house.ids:
+        house.account.members.add_members(house.child, id_)
+    house.rules({"stream": house.child, "status": 500})
+    for _ in range(12):
+        before = house.api.traffic.by_stream[house.child]
+        await house.fails("Courier answered 500", max_retries=0, hours=25)
+        assert house.api.traffic.by_stream[house.child] - before <= 40 + AT_ONCE
+    house.rules()
+    await house.sync(hours=25)
+    await house.sync(hours=25)
+    assert house.is_equal()
+
+
+async def test_failing_parents_take_turns_so_that_one_that_has_healed_is_read() -> None:
+    house = House("list", sizes={"list": 150}, children_refresh_hours=720.0)
+    *bad, healed = house.ids[50:]
+    house.account.members.add_members(house.child, healed)
+    failing = [{"stream": house.child, "parent": id_, "status": 500} for id_ in (*bad, healed)]
+    house.rules(*failing)
+    await house.fails("for 100 rows of list", max_retries=0)
+    house.rules(*failing[:-1])
+    for _ in range(3):
+        await house.fails("rows of list", max_retries=0)
+    assert healed in {row["list_id"] for row in house.tables.rows[house.child].values()}
+
+
 async def test_an_outage_amid_a_round_ends_the_reading_after_twice_as_many_as_can_be_owed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

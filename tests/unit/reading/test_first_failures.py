@@ -52,6 +52,15 @@ def test_rows_that_failed_before_are_no_reason_to_give_up() -> None:
     assert not failures.should_stop
 
 
+def test_once_too_many_have_failed_it_stops_though_all_failed_before() -> None:
+    failures = FirstFailures(was_read=True, most=30)
+    for _ in range(30):
+        assert not failures.should_stop
+        failures.note(Unavailable(""), failed_before=True)
+    assert failures.should_stop
+    assert failures.table_error() is None
+
+
 def test_without_its_plan_a_table_is_given_up_though_each_row_failed_before() -> None:
     failures = FirstFailures(was_read=False)
     for _ in range(20):
