@@ -23,6 +23,8 @@ MOST_ASKED: Final = 500
 # Fewer missing rows than this count as ordinary deletes.
 _MANY: Final = 20
 _ASKED_AT_ONCE: Final = 8
+# While no response tells anything, each request may take minutes, so the next sync goes on.
+_MOST_SILENCE_SECONDS: Final = 60.0
 # After this long, and this many inconclusive requests, an id counts as one that tells nothing.
 _SILENT_MS: Final = 7 * DAY_MS
 _SILENT_ASKS: Final = 10
@@ -158,9 +160,10 @@ async def _ask_ids(
     turn = [key for key in keys if key not in inconclusive and _may_ask(gone, key, now)]
     turn.sort(key=lambda key: gone.missing[key_text(key)].asked_at or 0)
     del turn[MOST_ASKED:]
-    said_of = dict.fromkeys(turn, IdResult.NOTHING)
-    if ids_tell is not None:
-        said_of |= await _ask_each(stream, turn, ask_path)
+    if ids_tell is None:
+        said_of = dict.fromkeys(turn, IdResult.NOTHING)
+    else:
+        said_of = await _ask_each(stream, turn, ask_path)
     unrouted = [key for key, said in said_of.items() if said is IdResult.UNROUTED]
     if unrouted and ids_tell and seen:
         # The gateway may have lost its routes since the ids were tested, so ask it twice.
@@ -187,12 +190,21 @@ async def _ask_ids(
 
 
 async def _ask_each(stream: Stream, keys: list[Key], ask_path: RequestPath) -> dict[Key, IdResult]:
-    """Requests rows by id, a few at once. Returns what the response for each says."""
+    """Requests rows by id, a few at once. Returns what the response for each says.
+
+    The last rows may be left out: no response has told anything for a while.
+    """
     said_of: dict[Key, IdResult] = {}
+    loop = asyncio.get_running_loop()
+    told_at = loop.time()
     for at in range(0, len(keys), _ASKED_AT_ONCE):
         some = keys[at : at + _ASKED_AT_ONCE]
         answers = await asyncio.gather(*[_ask_id(stream, key, ask_path) for key in some])
         said_of |= zip(some, answers, strict=True)
+        if any(said is not IdResult.NOTHING for said in answers):
+            told_at = loop.time()
+        elif loop.time() - told_at >= _MOST_SILENCE_SECONDS:
+            break
     return said_of
 
 

@@ -14,6 +14,7 @@ from courier_async.errors import BadAnswer, CourierError, Refused, Unavailable
 from courier_async.reading.deletes import MOST_ASKED, Gone, find_gone
 from courier_async.reading.fetches import Asked
 from courier_async.state.position import Missing
+from tests.support.virtual_time import run_virtual
 
 NOW = 1_794_657_600_000
 BRAND = BY_TABLE["brand"]
@@ -330,6 +331,42 @@ def test_a_row_that_was_found_stays_if_the_listing_is_empty_and_a_gateway_says_s
 
     assert gone(asked_at=NOW - DAY_MS, was_found=True) == []
     assert gone() == [("gone",)]
+
+
+def test_ids_that_fail_slowly_are_requested_for_a_minute_and_the_others_in_the_next_sync() -> None:
+    ids = [f"b{number:03}" for number in range(100)]
+
+    class Slow(Source):
+        async def ask_path(self, path: str) -> None:
+            await super().ask_path(path)
+            if path != "/brands/here":
+                await asyncio.sleep(25.0)
+                raise Unavailable("500")
+
+        def run(self, missing: dict[str, Missing]) -> Gone:
+            return run_virtual(
+                find_gone(
+                    BRAND,
+                    known=keys("here", *ids),
+                    seen=keys("here"),
+                    missing=missing,
+                    now=NOW,
+                    latest=NOW,
+                    all_usable=True,
+                    ask_path=self.ask_path,
+                    ask=self.ask,
+                )
+            )
+
+    source = Slow()
+    found = source.run({id_: Missing(NOW - 2 * DAY_MS) for id_ in ids})
+    first = set(source.asked[1:])
+    assert len(first) == 3 * 8
+    asked = {id_ for id_, record in found.missing.items() if record.failed_asks}
+    assert first == {f"/brands/{id_}" for id_ in asked}
+    source.asked.clear()
+    source.run(found.missing)
+    assert first.isdisjoint(source.asked[1:])
 
 
 def test_many_rows_at_once_are_warned_of_and_go_only_after_a_day() -> None:
