@@ -64,11 +64,17 @@ class LaneSet:
         # A lane without a cursor cannot be resumed.
         return tuple([lane.saved for lane in self._lanes if lane.opened and lane.saved.cursor])
 
-    def cap_starts(self, start: int) -> None:
-        """Moves the start of lanes that claim to have begun later back to `start`."""
+    def cap_starts(self, start: int, *, before: int) -> None:
+        """Moves the start of lanes that claim to have begun later back to `start`.
+
+        Does the same to the times of this walk's renewals: those up to `before`, its start so far.
+        """
         for lane in self._lanes:
+            renewed = lane.saved.renewed
             if lane.saved.started_at > start:
                 lane.saved = replace(lane.saved, started_at=start)
+            if renewed is not None and start < renewed.at <= before:
+                lane.saved = replace(lane.saved, renewed=renewed._replace(at=start))
 
     def above(self, lane: LiveLane) -> LiveLane | None:
         index = self._lanes.index(lane)

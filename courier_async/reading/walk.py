@@ -171,7 +171,7 @@ class Walk:
         start = self.clock.start
         self.clock.note(asked.server_ms, answered_at)
         if self.clock.start < start:
-            self._lanes.cap_starts(self.clock.start)
+            self._lanes.cap_starts(self.clock.start, before=start)
 
     def _take_failure(
         self, lane: LiveLane, error: CourierError, below: str | None
