@@ -22,7 +22,7 @@ class Parents:
 
     listed: ids that the walk held. whole: whether it ran to the end. new: ids not known before.
     known: ids of all rows after it, including any that it missed, for example because they moved
-    meanwhile. now: the walk's start by the server's clock.
+    meanwhile. now: the walk's start by the server's clock, or 0 if no page could be read.
     """
 
     listed: set[str]
@@ -92,7 +92,7 @@ def begin(
     state = with_owed(replace(state, owed=owed), parents.new & known)
     owed = state.owed
     current, ids = state.round, list[str]()
-    if parents.whole:
+    if parents.whole or (known and parents.now):
         if current is not None and not any(parent > current.done_to for parent in known):
             # The round's remaining parents are gone.
             current = replace(current, done_to="", over=True)

@@ -106,7 +106,6 @@ class StreamReader:
                     f"({rest_error}), so all pages were read again. No data is lost."
                 )
             )
-        self._started_at = walk.clock.start
         if walk.complete and walk.seen is not None:
             self._seen, self._is_whole = walk.seen, True
             if self._stream.deletes and self._settings.capture_deletes:
@@ -163,7 +162,7 @@ class StreamReader:
                     raise
                 raise self._denied(refusal) from None
             finally:
-                self.state = walk.state
+                self.state, self._started_at = walk.state, walk.clock.start
         return walk
 
     def _denied(self, refusal: Refused) -> CourierError:

@@ -952,6 +952,23 @@ async def test_an_outage_after_which_no_parent_can_be_owed_ends_the_reading_earl
     assert house.is_equal()
 
 
+@pytest.mark.parametrize("page", [2, 3])
+async def test_a_page_of_parents_that_fails_does_not_keep_those_that_are_known_from_being_read(
+    page: int, house: House
+) -> None:
+    house.api.change_options(page_sizes={house.parent: 4}, most_per_page={house.parent: 4})
+    known = house.ids
+    house.rules({"stream": house.parent, "kind": "listing", "page": page, "status": 500})
+    for number in (0, -1):
+        (new,) = house.account.members.add_members(house.child, known[number])
+        await house.fails("Courier answered 500", max_retries=0)
+        assert any(new in key.split("\t") for key in house.tables.rows[house.child])
+    house.rules()
+    await house.sync()
+    await house.sync()
+    assert house.is_equal()
+
+
 async def test_an_outage_of_many_syncs_costs_little_in_each_and_nothing_afterwards() -> None:
     house = House("list", sizes={"list": 200}, children_refresh_hours=24.0)
     await house.sync()
