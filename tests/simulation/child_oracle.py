@@ -60,6 +60,9 @@ class ChildOracle:
         for parent in self._source.past[PARENT[table]].values():
             if not parent.listed or parent.placed_ms >= began or parent.id in _NEVER_ASKED:
                 continue
+            if parent.id not in self._destination.called[PARENT[table]]:
+                # Its page failed. It is owed once it is met.
+                continue
             if _claims(part, parent.id) and not (is_same and _claims(before, parent.id)):
                 self._check_called(table, parent.id, began)
 

@@ -30,6 +30,7 @@ class Plan:
     age, and settings that change) or "any". most_messages: how many messages are remembered.
     queue_pages: how many pages may wait. children: tables of children that are read too, and
     refresh_hours: how often. most_due: how many messages may wait for their children.
+    most_owed: how many parents may be owed theirs.
     """
 
     theme: str
@@ -47,6 +48,7 @@ class Plan:
     children: tuple[str, ...] = ()
     refresh_hours: float = 24.0
     most_due: int = 20_000
+    most_owed: int = 1_000
 
     @property
     def made_up_work(self) -> bool:
@@ -132,6 +134,7 @@ def add_children(random: Random, plan: Plan) -> None:
             plan.options["page_sizes"][child] = random.choice((1, 2, 3))
             plan.options["most_per_page"][child] = plan.options["page_sizes"][child]
             plan.sizes[PARENT[child]] = min(12, plan.sizes[PARENT[child]])
+            plan.most_owed = random.choice((1_000, 1_000, 4))
 
 
 def _syncs(random: Random, theme: str) -> int:

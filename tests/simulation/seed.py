@@ -14,10 +14,12 @@ import msgspec
 from courier_async import sync
 from courier_async.catalog.streams import BY_TABLE
 from courier_async.reading import (
+    children,
     children_due,
     endless_guard,
     first_failures,
     message_children,
+    rounds,
     seams,
 )
 from courier_async.state import sent_rows
@@ -453,9 +455,10 @@ def small_bounds(plan: Plan) -> Iterator[Any]:
         patch.object(children_due, "MOST_DUE", plan.most_due),
         # Otherwise more children are in progress at once than such an account has.
         patch.object(message_children, "AT_ONCE", 2 if few_due else message_children.AT_ONCE),
-        patch.object(
-            first_failures, "_MOST_FAILURES", 3 if few_due else first_failures._MOST_FAILURES
-        ),
+        patch.object(first_failures, "_MOST_NEW", 3 if few_due else first_failures._MOST_NEW),
+        patch.object(rounds, "MOST_OWED", plan.most_owed),
+        patch.object(children, "MOST_OWED", plan.most_owed),
+        patch.object(children, "_MOST_FAILURES", min(plan.most_owed, children._MOST_FAILURES)),
         patch.object(endless_guard, "MOST_STALE_PAGES", MOST_STALE_PAGES),
         # Accounts are small here, and lanes should be tried all the same.
         patch.object(seams, "_LONG_READING_PAGES", 24),
