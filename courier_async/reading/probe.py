@@ -105,9 +105,11 @@ class Probe:
         end = lane.end
         if self.verdict is Verdict.REFUSED or self._make is None or end < 0 or lane.is_confirmed:
             return None
-        if end == lane.confirmed_from:
-            # The same cursor would return the same page, for example if many records share a time.
-            end -= 1
+        asked = lane.confirmed_from
+        if asked is not None and (end == asked or (end > asked and lane.guard.repeats)):
+            # The same cursor would return the same page, for example if many records share a time;
+            # so would two cursors in turn, if the last page begins elsewhere each time.
+            end = asked - 1
         if self.verdict is Verdict.HELD or lane.is_unproved:
             lane.confirmed_from = end
         return self._make(end)

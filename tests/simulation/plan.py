@@ -134,7 +134,6 @@ def add_children(random: Random, plan: Plan) -> None:
             plan.options["page_sizes"][child] = random.choice((1, 2, 3))
             plan.options["most_per_page"][child] = plan.options["page_sizes"][child]
             plan.sizes[PARENT[child]] = min(12, plan.sizes[PARENT[child]])
-            plan.most_owed = random.choice((1_000, 1_000, 4))
 
 
 def _syncs(random: Random, theme: str) -> int:

@@ -1,11 +1,14 @@
 """The probe of made-up cursors, page by page."""
 
+from msgspec.structs import replace
+
 from courier_async.api.pages import Page
 from courier_async.catalog.stream import DAY_MS
 from courier_async.reading.judge import JudgedPage, judge_page
 from courier_async.reading.lane import LiveLane
 from courier_async.reading.probe import Probe, Verdict
 from courier_async.state.position import Lane, StreamState
+from tests.unit.reading.judged import judged
 from tests.unit.reading.paged import MESSAGE, NOW, PagedApi, evenly
 
 
@@ -49,3 +52,25 @@ def test_where_a_lane_of_an_earlier_sync_goes_on_the_pages_above_it_still_tell_w
     assert cursor is not None
     probe.take(judge_page(MESSAGE, api._answer(cursor), now_ms=NOW))
     assert probe.verdict is Verdict.HELD
+
+
+def test_if_two_ends_only_repeat_known_pages_in_turn_the_next_request_goes_below_both() -> None:
+    """As if the last page began elsewhere each time, with a record of another time on it."""
+    probe = Probe(MESSAGE)
+    probe.begin(StreamState(), NOW)
+    probe.verdict = Verdict.HELD
+    lane = LiveLane(Lane(started_at=NOW))
+
+    def asked_below(end_ms: int) -> int | None:
+        lane.medians.append(end_ms)
+        assert probe.below(lane) is not None
+        return lane.confirmed_from
+
+    page = judged(["a", "b"], next_cursor="1")
+    assert lane.guard.trouble(page) is None
+    assert asked_below(NOW - 9) == NOW - 9
+    assert asked_below(NOW) == NOW
+    assert asked_below(NOW - 9) == NOW - 9
+    assert lane.guard.trouble(replace(page, next_cursor="2")) is None
+    assert asked_below(NOW) == NOW - 10
+    assert lane.is_asked_twice
