@@ -154,10 +154,12 @@ class Changes:
         if is_noted:
             recent.set(name, time, mark)
             selected.entries.append(Entry(key, name, mark, time))
+        else:
+            self._blank_entry(selected, key, recent)
         selected.rows.append(self._mapper.row(record))
 
     def _blank_entry(self, selected: Selected, key: Key, recent: SentByHour) -> None:
-        """Has a row that came without a readable time sent again once it comes with one."""
+        """Has a row that came with an odd time sent again once it comes with its usual one."""
         name = short_hash(key)
         hour_ms = recent.hour_ms(name)
         if hour_ms is not None:

@@ -383,3 +383,13 @@ def test_the_children_of_a_message_without_a_readable_time_are_due() -> None:
 def test_where_no_children_are_read_nothing_is_due() -> None:
     changes = changes_of(MESSAGE, recent=SentByHour())
     assert select(changes, MESSAGE, message("a", DAY_MS)).due == {}
+
+
+@pytest.mark.parametrize("odd", [None, "soon", NOW - 5 * HOUR_MS, NOW - 90 * DAY_MS])
+def test_a_row_that_came_with_another_time_is_sent_again_with_its_usual_one(odd: Any) -> None:
+    changes = changes_of(MESSAGE, recent=recent_above(NOW - 60 * DAY_MS))
+    usual = message("a", HOUR_MS)
+    assert sent(select(changes, MESSAGE, usual)) == ["a"]
+    assert sent(select(changes, MESSAGE, usual | {"enqueued": odd})) == ["a"]
+    assert sent(select(changes, MESSAGE, usual)) == ["a"]
+    assert sent(select(changes, MESSAGE, usual)) == []
