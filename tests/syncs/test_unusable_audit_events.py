@@ -153,6 +153,7 @@ def test_one_on_the_page_of_another_that_stays_null_lands_in_time() -> None:
     assert destination.missing == {lasting}
 
 
+@pytest.mark.timeout(300)
 def test_the_cost_levels_off_though_one_event_a_day_stays_null_for_good() -> None:
     trail = Trail(days=20, per_day=60)
     destination = Destination(trail)
