@@ -92,7 +92,7 @@ def begin(
     state = with_owed(replace(state, owed=owed), parents.new & known)
     owed = state.owed
     current, ids = state.round, list[str]()
-    if parents.whole or (known and parents.now):
+    if parents.whole or (parents.known and parents.now):
         if current is not None and not any(parent > current.done_to for parent in known):
             # The round's remaining parents are gone.
             current = replace(current, done_to="", over=True)
@@ -102,7 +102,9 @@ def begin(
             ids = sorted(parent for parent in known if parent > current.done_to)
         if not ids:
             current = replace(current, done_to="", over=True)
-    return replace(state, owed=owed, round=current), Progress(owed, ids)
+    # They come last, but the round need not wait for them: they stay owed.
+    failed = {parent for parent, has_failed in owed.items() if has_failed}
+    return replace(state, owed=owed, round=current), Progress(owed, ids, done=failed)
 
 
 def with_owed(state: StreamState, new: Iterable[str]) -> StreamState:

@@ -10,6 +10,7 @@ from courier_async.catalog.streams import BY_TABLE
 from courier_async.ending import SyncFailed
 from courier_async.reading import children, rounds
 from courier_async.reading.first_failures import AT_ONCE
+from courier_async.state import sent_rows
 from courier_async.state.sent_rows import key_text
 from tests.support.fake_courier import Account, FakeApi, Options
 from tests.support.harness import Crash, Sink, Tables, expected, expected_of, sync
@@ -996,6 +997,38 @@ async def test_failing_parents_take_turns_so_that_one_that_has_healed_is_read() 
     for _ in range(3):
         await house.fails("rows of list", max_retries=0)
     assert healed in {row["list_id"] for row in house.tables.rows[house.child].values()}
+
+
+async def test_a_round_longer_than_a_sync_goes_on_though_its_first_parent_always_fails() -> None:
+    house = House("list", sizes={"list": 150}, children_refresh_hours=24.0)
+    first, *_, last = house.ids
+    house.rules({"stream": house.child, "parent": first, "status": 500})
+    await house.fails("1 row of list", max_retries=0)
+    (new,) = house.account.members.add_members(house.child, last)
+    for hours in (25, 1, 1, 1, 1):
+        with contextlib.suppress(SyncFailed, Crash):
+            # Each dies amid the round.
+            sink = Sink(crash_at=150)
+            await house.sync(hours, sink, max_retries=0, checkpoint_interval_seconds=0.0)
+    assert f"{last}\t{new}" in house.tables.rows[house.child]
+
+
+async def test_a_first_round_is_not_over_because_a_page_of_a_large_listing_fails(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sent_rows, "MOST_ROWS", 100)
+    house = House("list", sizes={"list": 150, "list_subscription": 0}, children_refresh_hours=24.0)
+    house.api.change_options(page_sizes={"list": 20})
+    for id_ in house.ids[::3]:
+        house.account.members.add_members(house.child, id_)
+    with pytest.raises(Crash):
+        await house.sync(sink=Sink(crash_at=246), checkpoint_interval_seconds=0.0)
+    house.rules({"stream": "list", "kind": "listing", "page": 3, "status": 500})
+    await house.fails("Courier answered 500", max_retries=0)
+    house.rules()
+    for _ in range(3):
+        await house.sync()
+    assert house.is_equal()
 
 
 async def test_an_outage_amid_a_round_ends_the_reading_after_twice_as_many_as_can_be_owed(
