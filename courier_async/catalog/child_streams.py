@@ -20,7 +20,7 @@ def topics_of(section: Any) -> list[Any]:
     if not isinstance(section, dict):
         return [section]
     if "topics" not in section:
-        # Documented as always present, so without it nothing shows that the section has no topics.
+        # Documented as always present, so its absence does not mean that there are none.
         return [None]
     section_id = section.get("id")
     return [_with(topic, section_id=section_id) for topic in _elements(section["topics"])]
@@ -30,7 +30,7 @@ def counts_of(bucket: Any) -> list[Any]:
     """Returns the counts of one day's metrics, by provider and channel.
 
     Their time is part of the key, so an invalid time is left empty: such a record cannot be
-    stored. Provider and channel are part of it too, and are "none" if Courier names none.
+    stored.
     """
     if not isinstance(bucket, dict):
         return [bucket]
@@ -43,12 +43,9 @@ def counts_of(bucket: Any) -> list[Any]:
 
 
 def _unnamed(counts: Any) -> dict[str, str]:
-    """Returns "none" for each of provider and channel that is null or empty."""
-    if not isinstance(counts, dict):
-        return {}
-    return dict.fromkeys(
-        (name for name in ("provider", "channel") if counts.get(name, 0) in (None, "")), "none"
-    )
+    """Returns "none" for each other part of the key that is null or empty."""
+    names = ("provider", "channel") if isinstance(counts, dict) else ()
+    return {name: "none" for name in names if name in counts and counts[name] in (None, "")}
 
 
 def _elements(value: Any) -> list[Any]:

@@ -159,7 +159,7 @@ class Changes:
         selected.rows.append(self._mapper.row(record))
 
     def _blank_entry(self, selected: Selected, key: Key, recent: SentByHour) -> None:
-        """Has a row that came with an odd time sent again once it comes with its usual one."""
+        """Has a row that came with an odd time sent again at its usual one."""
         name = short_hash(key)
         hour_ms = recent.hour_ms(name)
         if hour_ms is not None:

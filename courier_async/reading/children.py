@@ -34,7 +34,7 @@ from courier_async.settings import Settings
 from courier_async.state.position import Missing, StreamState
 from courier_async.state.sent_rows import key_text
 
-# In an outage, each failure takes all retries. Rows that failed before come last, and in turn.
+# In an outage, each takes all retries. Rows that failed before come last, and in turn.
 _MOST_FAILURES: Final = 40
 
 
@@ -84,7 +84,6 @@ class ChildrenReader:
         self._errors: dict[str, CourierError] = {}
         self._unknown = 0
         self._misses_more = False
-        self._lacks_room = False
         self._failures = FirstFailures(
             was_read=state.read_at is not None or bool(self._kept), most=_MOST_FAILURES
         )
@@ -152,8 +151,8 @@ class ChildrenReader:
         held, self._held = self._held, []
         for end in held:
             yield self._end_parent(end, progress, parents)
-        if self._lacks_room:
-            # The round cannot pass these parents. A new one also reads those before them again.
+        if self._errors.keys() - self.state.owed.keys():
+            # The round cannot pass these parents. A new one reads those before them, too.
             self.state = replace(self.state, round=None)
             yield Batch(stream=self._stream, state=self.state)
         missed, known = len(self.state.missing), len(self._changes.rows or ())
@@ -270,7 +269,6 @@ class ChildrenReader:
         seen = self._seen.pop(parent, set())
         owed = dict(self.state.owed)
         batch = Batch(stream=self._stream)
-        has_room = True
         # Where its row is never deleted, a failure would recur in every sync.
         may_go = self._settings.capture_deletes and parent in parents.known
         is_kept = parents.is_unlisted(parent) and not may_go
@@ -289,17 +287,17 @@ class ChildrenReader:
                 self._compare(parent, seen, batch, parents.now)
         elif not is_kept:
             self._errors[parent] = error
-            has_room = parent in owed or len(owed) < MOST_OWED
-            if has_room:
-                # To the end, so that the next sync tries others first.
+            if parent in owed or len(owed) < MOST_OWED:
+                # At the end, so that others come first.
                 owed.pop(parent, None)
                 owed[parent] = True
             elif len(self._errors) + len(self._held) >= 2 * MOST_OWED:
                 # The fault is hardly that of single parents.
                 raise error
+        current = self.state.round
         # A failed parent that cannot be owed keeps the round from passing it.
-        current = progress.advanced(self.state.round, parent) if has_room else self.state.round
-        self._lacks_room = self._lacks_room or not has_room
+        if parent in owed or parent not in self._errors:
+            current = progress.advanced(current, parent)
         has_read = parents.whole and self._failures.has_read
         read_at = parents.now if has_read else self.state.read_at
         self.state = replace(self.state, owed=owed, round=current, read_at=read_at)

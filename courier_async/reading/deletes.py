@@ -23,7 +23,7 @@ MOST_ASKED: Final = 500
 # Fewer missing rows than this count as ordinary deletes.
 _MANY: Final = 20
 _ASKED_AT_ONCE: Final = 8
-# While no response tells anything, each request may take minutes, so the next sync goes on.
+# A request that fails may take minutes; the next sync goes on.
 _MOST_SILENCE_SECONDS: Final = 60.0
 # After this long, and this many inconclusive requests, an id counts as one that tells nothing.
 _SILENT_MS: Final = 7 * DAY_MS
@@ -160,9 +160,8 @@ async def _ask_ids(
     turn = [key for key in keys if key not in inconclusive and _may_ask(gone, key, now)]
     turn.sort(key=lambda key: gone.missing[key_text(key)].asked_at or 0)
     del turn[MOST_ASKED:]
-    if ids_tell is None:
-        said_of = dict.fromkeys(turn, IdResult.NOTHING)
-    else:
+    said_of = dict.fromkeys(turn, IdResult.NOTHING)
+    if ids_tell is not None:
         said_of = await _ask_each(stream, turn, ask_path)
     unrouted = [key for key, said in said_of.items() if said is IdResult.UNROUTED]
     if unrouted and ids_tell and seen:
@@ -190,9 +189,9 @@ async def _ask_ids(
 
 
 async def _ask_each(stream: Stream, keys: list[Key], ask_path: RequestPath) -> dict[Key, IdResult]:
-    """Requests rows by id, a few at once. Returns what the response for each says.
+    """Requests rows by id, a few at once, until none tells anything for a while.
 
-    The last rows may be left out: no response has told anything for a while.
+    Returns what the response for each says.
     """
     said_of: dict[Key, IdResult] = {}
     loop = asyncio.get_running_loop()

@@ -1,5 +1,6 @@
 """Children that fail before any could be read: the cause may be the plan or Courier, not a row."""
 
+from math import inf
 from typing import Final
 
 from courier_async.errors import CourierError, Denied, Limited, is_not_found, is_not_in_plan
@@ -14,10 +15,10 @@ class FirstFailures:
     """Tracks the failures of one table's rows in one sync, until the children of one are read.
 
     was_read: whether an earlier sync has read any. has_read: whether this one has.
-    most: how many may fail, those that failed before included, until it stops; None: any number.
+    most: how many may fail in all until it stops.
     """
 
-    def __init__(self, *, was_read: bool, most: int | None = None) -> None:
+    def __init__(self, *, was_read: bool, most: float = inf) -> None:
         self._was_read = was_read
         self._most = most
         self.has_read = False
@@ -50,10 +51,8 @@ class FirstFailures:
 
         A single row that met only rate limits for ten minutes is enough: so did the others.
         """
-        are_many = self._most is not None and len(self._errors) >= self._most
-        return self._limited is not None or (
-            not self.has_read and (are_many or self._new >= _MOST_NEW)
-        )
+        too_many = self._new >= _MOST_NEW or len(self._errors) >= self._most
+        return self._limited is not None or (too_many and not self.has_read)
 
     def table_error(self) -> CourierError | None:
         """Returns why none could be read, if no row is at fault; Denied if it is the plan."""

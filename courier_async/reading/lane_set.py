@@ -65,9 +65,9 @@ class LaneSet:
         return tuple([lane.saved for lane in self._lanes if lane.opened and lane.saved.cursor])
 
     def cap_starts(self, start: int, *, before: int) -> None:
-        """Moves the start of lanes that claim to have begun later back to `start`.
+        """Moves later starts of lanes, and times of this walk's renewals, back to `start`.
 
-        Does the same to the times of this walk's renewals: those up to `before`, its start so far.
+        before: the walk's start so far; later renewals are not its own.
         """
         for lane in self._lanes:
             renewed = lane.saved.renewed

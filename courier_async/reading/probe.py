@@ -107,8 +107,7 @@ class Probe:
             return None
         asked = lane.confirmed_from
         if asked is not None and (end == asked or (end > asked and lane.guard.repeats)):
-            # The same cursor would return the same page, for example if many records share a time;
-            # so would two cursors in turn, if the last page begins elsewhere each time.
+            # The same cursor, or two in turn, would return the same pages.
             end = asked - 1
         if self.verdict is Verdict.HELD or lane.is_unproved:
             lane.confirmed_from = end

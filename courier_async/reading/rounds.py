@@ -10,7 +10,6 @@ from msgspec.structs import replace
 from courier_async.state.position import Round, StreamState
 
 MOST_OWED: Final = 1_000
-# Enough to tell an outage, in which all of them fail, from a fault of many single parents.
 _SAMPLE: Final = 30
 # Scheduled syncs do not start on the minute.
 _SOONER_MS: Final = 5 * 60 * 1000
@@ -22,7 +21,7 @@ class Parents:
 
     listed: ids that the walk held. whole: whether it ran to the end. new: ids not known before.
     known: ids of all rows after it, including any that it missed, for example because they moved
-    meanwhile. now: the walk's start by the server's clock, or 0 if no page could be read.
+    meanwhile. now: the walk's start by the server's clock; 0 if no page was read.
     """
 
     listed: set[str]
@@ -40,8 +39,7 @@ class Parents:
 class Progress:
     """The work of this sync: new parents, the round's, then those that failed before.
 
-    owed: parent -> whether it failed before. round_ids: in order. If no more can be owed, a sample
-    of them comes before the others.
+    owed: parent -> whether it failed before. round_ids: in order.
     """
 
     owed: dict[str, bool]
@@ -50,9 +48,10 @@ class Progress:
     at: int = 0
 
     def work(self) -> list[str]:
-        new = [parent for parent, failed in self.owed.items() if not failed]
+        new = [parent for parent in self.owed if not self.owed[parent]]
         others = [parent for parent in self.round_ids if parent not in self.owed]
         if len(self.owed) >= MOST_OWED:
+            # Tells early whether all fail.
             new += random.sample(others, min(_SAMPLE, len(others)))
         return list(dict.fromkeys([*new, *others, *self.owed]))
 
@@ -102,8 +101,8 @@ def begin(
             ids = sorted(parent for parent in known if parent > current.done_to)
         if not ids:
             current = replace(current, done_to="", over=True)
-    # They come last, but the round need not wait for them: they stay owed.
-    failed = {parent for parent, has_failed in owed.items() if has_failed}
+    # The round does not wait for them, as they stay owed.
+    failed = {parent for parent in owed if owed[parent]}
     return replace(state, owed=owed, round=current), Progress(owed, ids, done=failed)
 
 

@@ -144,10 +144,8 @@ class SentByHour:
     """Hashed id -> fingerprint of the youngest rows of a stream, by the hour of their time.
 
     most: how many are kept, MOST_MESSAGES by default. given_up: the youngest hour whose entries
-    were dropped; nothing is known up to and including that hour.
-
-    A row has one entry, at the time that it came with last. If its time was wrong for a while,
-    what is known of it is thus what was sent last.
+    were dropped; nothing is known up to and including that hour. A row has one entry, at the time
+    that it came with last.
     """
 
     def __init__(self, most: int | None = None) -> None:
@@ -163,7 +161,7 @@ class SentByHour:
         return len(self._hour_of)
 
     def hour_ms(self, name: bytes) -> int | None:
-        """Returns the hour of a row's entry as epoch ms, or None if it has none."""
+        """Returns the hour of a row's entry as epoch ms."""
         hour = self._hour_of.get(name)
         return None if hour is None else hour * HOUR_MS
 
@@ -219,7 +217,7 @@ class SentByHour:
             if hour not in self._texts:
                 packed = b"".join([name + mark for name, mark in entries.items()])
                 self._texts[hour] = base64.b64encode(packed).decode()
-        texts = {str(hour): self._texts[hour] for hour in sorted(self.hours) if self.hours[hour]}
+        texts = {str(hour): self._texts[hour] for hour in sorted(self.hours)}
         return texts | {"given_up": str(self.given_up)} if self.given_up >= 0 else texts
 
     @classmethod

@@ -70,6 +70,7 @@ class Simulation:
         self.plan: Plan = plan_for(self.random)
         self._child_random = Random(f"{seed}/what happens to children")
         add_children(self._child_random, self.plan)
+        # Drawn apart, so that nothing else of a seed changes.
         self.plan.most_owed = Random(f"{seed}/owed").choice((1_000, 1_000, 4))
         self._envelope_random = Random(f"{seed}/envelopes of children")
         self._choice_random = Random(f"{seed}/tables of children that are read")

@@ -61,7 +61,7 @@ class Source:
         stream: Stream = BRAND,
         now: int = NOW,
     ) -> Gone:
-        return asyncio.run(
+        return run_virtual(
             find_gone(
                 stream,
                 known=known,
@@ -343,29 +343,15 @@ def test_ids_that_fail_slowly_are_requested_for_a_minute_and_the_others_in_the_n
                 await asyncio.sleep(25.0)
                 raise Unavailable("500")
 
-        def run(self, missing: dict[str, Missing]) -> Gone:
-            return run_virtual(
-                find_gone(
-                    BRAND,
-                    known=keys("here", *ids),
-                    seen=keys("here"),
-                    missing=missing,
-                    now=NOW,
-                    latest=NOW,
-                    all_usable=True,
-                    ask_path=self.ask_path,
-                    ask=self.ask,
-                )
-            )
-
     source = Slow()
-    found = source.run({id_: Missing(NOW - 2 * DAY_MS) for id_ in ids})
+    missing = {id_: Missing(NOW - 2 * DAY_MS) for id_ in ids}
+    found = source.find(known=keys("here", *ids), seen=keys("here"), missing=missing)
     first = set(source.asked[1:])
     assert len(first) == 3 * 8
     asked = {id_ for id_, record in found.missing.items() if record.failed_asks}
     assert first == {f"/brands/{id_}" for id_ in asked}
     source.asked.clear()
-    source.run(found.missing)
+    source.find(known=keys("here", *ids), seen=keys("here"), missing=found.missing)
     assert first.isdisjoint(source.asked[1:])
 
 
