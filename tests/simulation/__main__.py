@@ -1,6 +1,7 @@
 """Runs seeds, and hunts for planted bugs: `make simulate SEEDS=0-1999`, `make soak`."""
 
 import argparse
+import gc
 import multiprocessing
 import re
 import sys
@@ -11,6 +12,8 @@ from tests.simulation.planted import EVERY_BUG, Bug
 from tests.simulation.seed import SeedFailed, run_seed
 
 CHUNK = 25
+# Most objects of a seed live until it ends, so looking for garbage often only costs time.
+OBJECTS_PER_COLLECTION = 100_000
 
 
 def judge(seed: int) -> tuple[int, str, list[str]]:
@@ -47,7 +50,7 @@ def search(seeds: range, *, processes: int) -> int:
     """Prints each failing seed with its story, and returns the number of failures."""
     began, failures, done = time.monotonic(), 0, 0
     told = began
-    with multiprocessing.Pool(processes) as pool:
+    with multiprocessing.Pool(processes, gc.set_threshold, (OBJECTS_PER_COLLECTION,)) as pool:
         for seed, reason, story in pool.imap_unordered(judge, seeds, chunksize=CHUNK):
             done += 1
             if reason:
