@@ -274,7 +274,7 @@ class ChildrenReader:
         is_kept = parents.is_unlisted(parent) and not may_go
         if error is None or _is_gone(end, parents):
             owed.pop(parent, None)
-            if parents.whole and parent not in self._unusable:
+            if parents.now and parent not in self._unusable:
                 self._compare(parent, seen, batch, parents.now)
         elif self._asks_again(end):
             # It may have been deleted since it was listed.

@@ -24,7 +24,7 @@ MOST_ASKED: Final = 500
 _MANY: Final = 20
 _ASKED_AT_ONCE: Final = 8
 # A request that fails may take minutes; the next sync goes on.
-_MOST_SILENCE_SECONDS: Final = 60.0
+_MOST_SECONDS: Final = 120.0
 # After this long, and this many inconclusive requests, an id counts as one that tells nothing.
 _SILENT_MS: Final = 7 * DAY_MS
 _SILENT_ASKS: Final = 10
@@ -189,20 +189,18 @@ async def _ask_ids(
 
 
 async def _ask_each(stream: Stream, keys: list[Key], ask_path: RequestPath) -> dict[Key, IdResult]:
-    """Requests rows by id, a few at once, until none tells anything for a while.
+    """Requests rows by id, a few at once, for a limited time.
 
     Returns what the response for each says.
     """
     said_of: dict[Key, IdResult] = {}
     loop = asyncio.get_running_loop()
-    told_at = loop.time()
+    began = loop.time()
     for at in range(0, len(keys), _ASKED_AT_ONCE):
         some = keys[at : at + _ASKED_AT_ONCE]
         answers = await asyncio.gather(*[_ask_id(stream, key, ask_path) for key in some])
         said_of |= zip(some, answers, strict=True)
-        if any(said is not IdResult.NOTHING for said in answers):
-            told_at = loop.time()
-        elif loop.time() - told_at >= _MOST_SILENCE_SECONDS:
+        if loop.time() - began >= _MOST_SECONDS:
             break
     return said_of
 

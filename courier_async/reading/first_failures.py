@@ -1,4 +1,4 @@
-"""Children that fail before any could be read: the cause may be the plan or Courier, not a row."""
+"""Children that cannot be read: the cause may be the plan or Courier, not a row."""
 
 from math import inf
 from typing import Final
@@ -9,13 +9,15 @@ from courier_async.errors import CourierError, Denied, Limited, is_not_found, is
 AT_ONCE: Final = 32
 # This many new failures before the first success cannot be the fault of single rows.
 _MOST_NEW: Final = 20
+# Once one could be read, single rows are more likely to be at fault than an outage.
+_MORE_ONCE_READ: Final = 5
 
 
 class FirstFailures:
-    """Tracks the failures of one table's rows in one sync, until the children of one are read.
+    """Tracks for how many rows of one table the children could not be read in one sync.
 
     was_read: whether an earlier sync has read any. has_read: whether this one has.
-    most: how many may fail in all until it stops.
+    most: how many may fail until it stops; five times as many in a row once one was read.
     """
 
     def __init__(self, *, was_read: bool, most: float = inf) -> None:
@@ -31,8 +33,10 @@ class FirstFailures:
 
         A 404 concerns that row alone.
         """
-        self.has_read = self.has_read or error is None
-        if error is not None and not is_not_found(error):
+        if error is None:
+            self.has_read = True
+            self._errors.clear()
+        elif not is_not_found(error):
             self._errors.append(error)
             # If the plan lacks the table, each row fails again in every sync.
             is_plan = not self._was_read and is_not_in_plan(error)
@@ -51,8 +55,9 @@ class FirstFailures:
 
         A single row that met only rate limits for ten minutes is enough: so did the others.
         """
-        too_many = self._new >= _MOST_NEW or len(self._errors) >= self._most
-        return self._limited is not None or (too_many and not self.has_read)
+        most = self._most * (_MORE_ONCE_READ if self.has_read else 1)
+        too_many_new = self._new >= _MOST_NEW and not self.has_read
+        return self._limited is not None or too_many_new or len(self._errors) >= most
 
     def table_error(self) -> CourierError | None:
         """Returns why none could be read, if no row is at fault; Denied if it is the plan."""

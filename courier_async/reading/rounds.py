@@ -10,7 +10,6 @@ from msgspec.structs import replace
 from courier_async.state.position import Round, StreamState
 
 MOST_OWED: Final = 1_000
-_SAMPLE: Final = 30
 # Scheduled syncs do not start on the minute.
 _SOONER_MS: Final = 5 * 60 * 1000
 
@@ -51,8 +50,8 @@ class Progress:
         new = [parent for parent in self.owed if not self.owed[parent]]
         others = [parent for parent in self.round_ids if parent not in self.owed]
         if len(self.owed) >= MOST_OWED:
-            # Tells early whether all fail.
-            new += random.sample(others, min(_SAMPLE, len(others)))
+            # The round cannot pass those that fail, so they must not come first each time.
+            random.shuffle(others)
         return list(dict.fromkeys([*new, *others, *self.owed]))
 
     def advance(self, parent: str) -> str | None:

@@ -832,7 +832,9 @@ def test_after_ten_minutes_of_refusals_the_other_parents_are_not_asked() -> None
 def test_after_ten_minutes_of_refusals_no_parent_that_failed_before_is_asked_either() -> None:
     streams = (BY_TABLE["tenant"], BY_TABLE["tenant_user"])
     api = virtual_api({"tenant": 500, "tenant_user": 3}, page_sizes={"tenant": 100})
-    api.change_options(rules=[{"stream": "tenant_user", "status": 500, "after": 40}])
+    failing = [id_ for n, id_ in enumerate(sorted(api.account.parents("tenant_user"))) if n % 9]
+    rules = [{"stream": "tenant_user", "parent": id_, "status": 500} for id_ in failing]
+    api.change_options(rules=rules)
     failed = virtual_sync(api, streams=streams, max_retries=0)
     state = failed.sink.last_state()
     assert len(state["streams"]["tenant_user"]["owed"]) > 400
@@ -953,6 +955,18 @@ async def test_an_outage_after_which_no_parent_can_be_owed_ends_the_reading_earl
     assert house.is_equal()
 
 
+async def test_a_page_of_parents_that_fails_does_not_keep_a_removed_child_from_being_deleted(
+    house: House,
+) -> None:
+    house.api.change_options(page_sizes={house.parent: 4}, most_per_page={house.parent: 4})
+    house.account.members.remove_members(house.child, house.parent_with_children())
+    house.rules({"stream": house.parent, "kind": "listing", "page": 3, "status": 500})
+    for _ in range(2):
+        assert not house.is_equal()
+        await house.fails("Courier answered 500", max_retries=0)
+    assert house.is_equal()
+
+
 @pytest.mark.parametrize("page", [2, 3])
 async def test_a_page_of_parents_that_fails_does_not_keep_those_that_are_known_from_being_read(
     page: int, house: House
@@ -988,7 +1002,7 @@ async def test_an_outage_of_many_syncs_costs_little_in_each_and_nothing_afterwar
 
 async def test_failing_parents_take_turns_so_that_one_that_has_healed_is_read() -> None:
     house = House("list", sizes={"list": 150}, children_refresh_hours=720.0)
-    *bad, healed = house.ids[50:]
+    *bad, healed = (id_ for number, id_ in enumerate(house.ids) if number % 3)
     house.account.members.add_members(house.child, healed)
     failing = [{"stream": house.child, "parent": id_, "status": 500} for id_ in (*bad, healed)]
     house.rules(*failing)
@@ -1031,14 +1045,17 @@ async def test_a_first_round_is_not_over_because_a_page_of_a_large_listing_fails
     assert house.is_equal()
 
 
-async def test_an_outage_amid_a_round_ends_the_reading_after_twice_as_many_as_can_be_owed(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize(("one_in", "most"), [(1, 205), (2, 505)])
+async def test_an_outage_amid_a_round_ends_the_reading_before_all_have_failed(
+    one_in: int, most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    owe_at_most(50, monkeypatch)
-    house = House("list", sizes={"list": 300})
-    house.rules({"stream": house.child, "status": 500, "after": 5})
+    owe_at_most(125, monkeypatch)
+    house = House("list", sizes={"list": 600})
+    house.api.change_options(page_sizes={house.child: 100})
+    failing = [{"stream": house.child, "parent": id_} for id_ in house.ids[5::one_in]]
+    house.rules(*[rule | {"status": 500} for rule in failing])
     await house.fails("Courier answered 500", max_retries=0)
-    assert 100 < house.api.traffic.by_stream[house.child] < 150
+    assert most <= house.api.traffic.by_stream[house.child] < most + 2 * AT_ONCE
     house.rules()
     await house.sync()
     await house.sync()
