@@ -175,13 +175,10 @@ class ChildOracle:
             return
         part, parents = streams.get(table, {}), streams.get(PARENT[table], {})
         current, slack = part.get("round"), self._claims.ahead_ms + _CLOCK_MS
+        known = marks_of(self._streams.get(PARENT[table], {})).keys()
         owed_before = self._streams.get(table, {}).get("owed", {})
-        if (
-            current is None
-            and but
-            and but not in owed_before
-            and len(owed_before) >= rounds.MOST_OWED
-        ):
+        owed = owed_before.keys() | (walks[-1][1] - known)
+        if current is None and but and but not in owed_before and len(owed) >= rounds.MOST_OWED:
             # There was no room to owe it, so a new round over all parents is due at once.
             return
         if current is None or not current.get("over"):
@@ -189,7 +186,6 @@ class ChildOracle:
         was_over = self._streams.get(table, {}).get("round", {"over": True}).get("over")
         if was_over and current["began"] + self._claims.refresh_ms < self._began_ms - slack:
             raise Broken(f"{table}: no round has begun though one was due")
-        known = marks_of(self._streams.get(PARENT[table], {})).keys()
         moment = self._began_ms - self._claims.ahead_ms
         is_tracked = not ({"unusable", "sent_whole"} & parents.keys())
         for parent in self._source.past[PARENT[table]].values():
