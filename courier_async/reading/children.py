@@ -175,7 +175,7 @@ class ChildrenReader:
         tasks: set[asyncio.Task[None]] = set()
         try:
             under_way = sum(self._start(work, arrivals, tasks) for _ in range(AT_ONCE))
-            while under_way and not self._failures.should_stop:
+            while under_way and not self._should_stop:
                 arrival = await arrivals.get()
                 if isinstance(arrival, BaseException):
                     raise arrival
@@ -195,6 +195,11 @@ class ChildrenReader:
                 left = arrivals.get_nowait()
                 if isinstance(left, _Page):
                     left.release()
+
+    @property
+    def _should_stop(self) -> bool:
+        """Whether so many have failed that the fault is hardly that of single parents."""
+        return self._failures.should_stop or len(self._errors) >= 2 * MOST_OWED
 
     def _start(
         self,
@@ -291,9 +296,6 @@ class ChildrenReader:
                 # At the end, so that others come first.
                 owed.pop(parent, None)
                 owed[parent] = True
-            elif len(self._errors) + len(self._held) >= 2 * MOST_OWED:
-                # The fault is hardly that of single parents.
-                raise error
         current = self.state.round
         # A failed parent that cannot be owed keeps the round from passing it.
         if parent in owed or parent not in self._errors:

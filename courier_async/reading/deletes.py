@@ -23,8 +23,8 @@ MOST_ASKED: Final = 500
 # Fewer missing rows than this count as ordinary deletes.
 _MANY: Final = 20
 _ASKED_AT_ONCE: Final = 8
-# A request that fails may take minutes; the next sync goes on.
-_MOST_SECONDS: Final = 120.0
+# A request that fails may take minutes, and the next sync goes on.
+_MOST_FAILING_SECONDS: Final = 120.0
 # After this long, and this many inconclusive requests, an id counts as one that tells nothing.
 _SILENT_MS: Final = 7 * DAY_MS
 _SILENT_ASKS: Final = 10
@@ -189,18 +189,20 @@ async def _ask_ids(
 
 
 async def _ask_each(stream: Stream, keys: list[Key], ask_path: RequestPath) -> dict[Key, IdResult]:
-    """Requests rows by id, a few at once, for a limited time.
+    """Requests rows by id, a few at once, until waiting for those that fail has taken too long.
 
     Returns what the response for each says.
     """
     said_of: dict[Key, IdResult] = {}
     loop = asyncio.get_running_loop()
-    began = loop.time()
+    failing_seconds = 0.0
     for at in range(0, len(keys), _ASKED_AT_ONCE):
-        some = keys[at : at + _ASKED_AT_ONCE]
+        began, some = loop.time(), keys[at : at + _ASKED_AT_ONCE]
         answers = await asyncio.gather(*[_ask_id(stream, key, ask_path) for key in some])
         said_of |= zip(some, answers, strict=True)
-        if loop.time() - began >= _MOST_SECONDS:
+        if IdResult.NOTHING in answers:
+            failing_seconds += loop.time() - began
+        if failing_seconds >= _MOST_FAILING_SECONDS:
             break
     return said_of
 

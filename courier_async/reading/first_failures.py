@@ -8,7 +8,7 @@ from courier_async.errors import CourierError, Denied, Limited, is_not_found, is
 # Rows whose children are read in parallel, under the shared limiter.
 AT_ONCE: Final = 32
 # This many new failures before the first success cannot be the fault of single rows.
-_MOST_NEW: Final = 20
+MOST_NEW: Final = 20
 # Once one could be read, single rows are more likely to be at fault than an outage.
 _MORE_ONCE_READ: Final = 5
 
@@ -56,7 +56,7 @@ class FirstFailures:
         A single row that met only rate limits for ten minutes is enough: so did the others.
         """
         most = self._most * (_MORE_ONCE_READ if self.has_read else 1)
-        too_many_new = self._new >= _MOST_NEW and not self.has_read
+        too_many_new = self._new >= MOST_NEW and not self.has_read
         return self._limited is not None or too_many_new or len(self._errors) >= most
 
     def table_error(self) -> CourierError | None:
@@ -68,4 +68,4 @@ class FirstFailures:
         refusals = [error.status for error in self._errors if is_not_in_plan(error)]
         if not self._was_read and len(refusals) == len(self._errors):
             return Denied(refusals[0])
-        return self._errors[-1] if self._new >= _MOST_NEW else None
+        return self._errors[-1] if self._new >= MOST_NEW else None

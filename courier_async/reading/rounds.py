@@ -7,9 +7,11 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from courier_async.reading.first_failures import MOST_NEW
 from courier_async.state.position import Round, StreamState
 
 MOST_OWED: Final = 1_000
+_SAMPLE: Final = 30
 # Scheduled syncs do not start on the minute.
 _SOONER_MS: Final = 5 * 60 * 1000
 
@@ -49,9 +51,13 @@ class Progress:
     def work(self) -> list[str]:
         new = [parent for parent in self.owed if not self.owed[parent]]
         others = [parent for parent in self.round_ids if parent not in self.owed]
-        if len(self.owed) >= MOST_OWED:
+        failed = sum(self.owed.values())
+        if failed >= MOST_OWED:
             # The round cannot pass those that fail, so they must not come first each time.
             random.shuffle(others)
+        elif failed >= MOST_NEW:
+            # Tells early whether all fail, as when the round goes on among many that do.
+            new += random.sample(others, min(_SAMPLE, len(others)))
         return list(dict.fromkeys([*new, *others, *self.owed]))
 
     def advance(self, parent: str) -> str | None:

@@ -1062,6 +1062,37 @@ async def test_an_outage_amid_a_round_ends_the_reading_before_all_have_failed(
     assert house.is_equal()
 
 
+async def test_a_long_row_of_failing_parents_holds_the_others_up_for_a_sync_or_two() -> None:
+    house = House("list", sizes={"list": 600, "list_subscription": 0}, children_refresh_hours=24.0)
+    await house.sync()
+    failing = house.ids[100:450]
+    house.rules(*[{"stream": house.child, "parent": id_, "status": 500} for id_ in failing])
+    for id_ in (house.ids[0], house.ids[-1]):
+        house.account.members.add_members(house.child, id_)
+    for _ in range(2):
+        await house.fails("rows of list", max_retries=0, hours=24)
+    assert house.is_equal()
+    house.account.members.add_members(house.child, house.ids[0])
+    await house.fails("rows of list", max_retries=0, hours=24)
+    assert house.is_equal()
+
+
+async def test_if_too_many_parents_fail_those_that_do_not_are_read_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    owe_at_most(30, monkeypatch)
+    house = House("list", sizes={"list": 200, "list_subscription": 0}, children_refresh_hours=0.0)
+    await house.sync()
+    failing = house.ids[40:160]
+    house.rules(*[{"stream": house.child, "parent": id_, "status": 500} for id_ in failing])
+    for _ in range(2):
+        for id_ in (house.ids[0], house.ids[-1]):
+            house.account.members.add_members(house.child, id_)
+        for _ in range(12):
+            await house.fails("rows of list", max_retries=0)
+        assert house.is_equal()
+
+
 @pytest.mark.parametrize("headers", [{}, {"Retry-After": "10"}])
 def test_one_parent_that_is_always_limited_does_not_slow_the_others_down(
     headers: dict[str, str],
