@@ -152,7 +152,7 @@ class ChildrenReader:
         for end in held:
             yield self._end_parent(end, progress, parents)
         if self._errors.keys() - self.state.owed.keys():
-            # The round cannot pass these parents. A new one reads those before them, too.
+            # The round cannot pass these, but a new one reads those before them.
             self.state = replace(self.state, round=None)
             yield Batch(stream=self._stream, state=self.state)
         missed, known = len(self.state.missing), len(self._changes.rows or ())
@@ -175,7 +175,10 @@ class ChildrenReader:
         tasks: set[asyncio.Task[None]] = set()
         try:
             under_way = sum(self._start(work, arrivals, tasks) for _ in range(AT_ONCE))
-            while under_way and not self._should_stop:
+            while under_way and not self._failures.should_stop:
+                if len(self._errors) >= 2 * MOST_OWED:
+                    # The fault is hardly that of single parents.
+                    break
                 arrival = await arrivals.get()
                 if isinstance(arrival, BaseException):
                     raise arrival
@@ -196,11 +199,6 @@ class ChildrenReader:
                 if isinstance(left, _Page):
                     left.release()
 
-    @property
-    def _should_stop(self) -> bool:
-        """Whether so many have failed that the fault is hardly that of single parents."""
-        return self._failures.should_stop or len(self._errors) >= 2 * MOST_OWED
-
     def _start(
         self,
         work: Iterator[str],
@@ -219,7 +217,6 @@ class ChildrenReader:
     async def _read(
         self, parent: str, arrivals: "asyncio.Queue[_Page | _End | BaseException]"
     ) -> None:
-        """Only fetches; the consumer of `arrivals` decides what a response means."""
         was_answered = False
         try:
             async for page, release in self._pages.of(parent):

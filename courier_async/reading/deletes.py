@@ -24,7 +24,7 @@ MOST_ASKED: Final = 500
 _MANY: Final = 20
 _ASKED_AT_ONCE: Final = 8
 # A request that fails may take minutes, and the next sync goes on.
-_MOST_FAILING_SECONDS: Final = 120.0
+_MOST_SECONDS: Final = 120.0
 # After this long, and this many inconclusive requests, an id counts as one that tells nothing.
 _SILENT_MS: Final = 7 * DAY_MS
 _SILENT_ASKS: Final = 10
@@ -189,10 +189,7 @@ async def _ask_ids(
 
 
 async def _ask_each(stream: Stream, keys: list[Key], ask_path: RequestPath) -> dict[Key, IdResult]:
-    """Requests rows by id, a few at once, until waiting for those that fail has taken too long.
-
-    Returns what the response for each says.
-    """
+    """Returns what the responses by id say, until those that fail have taken too long."""
     said_of: dict[Key, IdResult] = {}
     loop = asyncio.get_running_loop()
     failing_seconds = 0.0
@@ -202,7 +199,7 @@ async def _ask_each(stream: Stream, keys: list[Key], ask_path: RequestPath) -> d
         said_of |= zip(some, answers, strict=True)
         if IdResult.NOTHING in answers:
             failing_seconds += loop.time() - began
-        if failing_seconds >= _MOST_FAILING_SECONDS:
+        if failing_seconds >= _MOST_SECONDS:
             break
     return said_of
 

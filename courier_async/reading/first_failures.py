@@ -9,15 +9,13 @@ from courier_async.errors import CourierError, Denied, Limited, is_not_found, is
 AT_ONCE: Final = 32
 # This many new failures before the first success cannot be the fault of single rows.
 MOST_NEW: Final = 20
-# Once one could be read, single rows are more likely to be at fault than an outage.
-_MORE_ONCE_READ: Final = 5
 
 
 class FirstFailures:
-    """Tracks for how many rows of one table the children could not be read in one sync.
+    """Tracks the rows of one table whose children could not be read in one sync.
 
     was_read: whether an earlier sync has read any. has_read: whether this one has.
-    most: how many may fail until it stops; five times as many in a row once one was read.
+    most: how many may fail until it stops; once one was read, five times as many in a row.
     """
 
     def __init__(self, *, was_read: bool, most: float = inf) -> None:
@@ -55,7 +53,7 @@ class FirstFailures:
 
         A single row that met only rate limits for ten minutes is enough: so did the others.
         """
-        most = self._most * (_MORE_ONCE_READ if self.has_read else 1)
+        most = self._most * (5 if self.has_read else 1)
         too_many_new = self._new >= MOST_NEW and not self.has_read
         return self._limited is not None or too_many_new or len(self._errors) >= most
 

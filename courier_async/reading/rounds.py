@@ -7,11 +7,10 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from courier_async.reading.first_failures import MOST_NEW
+from courier_async.reading.first_failures import AT_ONCE, MOST_NEW
 from courier_async.state.position import Round, StreamState
 
 MOST_OWED: Final = 1_000
-_SAMPLE: Final = 30
 # Scheduled syncs do not start on the minute.
 _SOONER_MS: Final = 5 * 60 * 1000
 
@@ -21,8 +20,8 @@ class Parents:
     """What this sync's walk found out about the parents.
 
     listed: ids that the walk held. whole: whether it ran to the end. new: ids not known before.
-    known: ids of all rows after it, including any that it missed, for example because they moved
-    meanwhile. now: the walk's start by the server's clock; 0 if no page was read.
+    known: ids of all rows after it, including any that it missed. now: the walk's start by the
+    server's clock; 0 if no page was read.
     """
 
     listed: set[str]
@@ -53,11 +52,11 @@ class Progress:
         others = [parent for parent in self.round_ids if parent not in self.owed]
         failed = sum(self.owed.values())
         if failed >= MOST_OWED:
-            # The round cannot pass those that fail, so they must not come first each time.
+            # The round cannot pass those that fail, so they must not always come first.
             random.shuffle(others)
         elif failed >= MOST_NEW:
-            # Tells early whether all fail, as when the round goes on among many that do.
-            new += random.sample(others, min(_SAMPLE, len(others)))
+            # Tells early whether all fail.
+            new += random.sample(others, min(AT_ONCE, len(others)))
         return list(dict.fromkeys([*new, *others, *self.owed]))
 
     def advance(self, parent: str) -> str | None:
