@@ -1,4 +1,4 @@
-"""Children that cannot be read: the cause may be the plan or Courier, not a row."""
+"""Children that fail before any could be read: the cause may be the plan or Courier, not a row."""
 
 from math import inf
 from typing import Final
@@ -8,14 +8,14 @@ from courier_async.errors import CourierError, Denied, Limited, is_not_found, is
 # Rows whose children are read in parallel, under the shared limiter.
 AT_ONCE: Final = 32
 # This many new failures before the first success cannot be the fault of single rows.
-MOST_NEW: Final = 20
+_MOST_NEW: Final = 20
 
 
 class FirstFailures:
-    """Tracks the rows of one table whose children could not be read in one sync.
+    """Tracks the failures of one table's rows in one sync, until the children of one are read.
 
     was_read: whether an earlier sync has read any. has_read: whether this one has.
-    most: how many may fail until it stops; once one was read, five times as many in a row.
+    most: how many may fail in all until it stops.
     """
 
     def __init__(self, *, was_read: bool, most: float = inf) -> None:
@@ -31,10 +31,8 @@ class FirstFailures:
 
         A 404 concerns that row alone.
         """
-        if error is None:
-            self.has_read = True
-            self._errors.clear()
-        elif not is_not_found(error):
+        self.has_read = self.has_read or error is None
+        if error is not None and not is_not_found(error):
             self._errors.append(error)
             # If the plan lacks the table, each row fails again in every sync.
             is_plan = not self._was_read and is_not_in_plan(error)
@@ -53,9 +51,8 @@ class FirstFailures:
 
         A single row that met only rate limits for ten minutes is enough: so did the others.
         """
-        most = self._most * (5 if self.has_read else 1)
-        too_many_new = self._new >= MOST_NEW and not self.has_read
-        return self._limited is not None or too_many_new or len(self._errors) >= most
+        too_many = self._new >= _MOST_NEW or len(self._errors) >= self._most
+        return self._limited is not None or (too_many and not self.has_read)
 
     def table_error(self) -> CourierError | None:
         """Returns why none could be read, if no row is at fault; Denied if it is the plan."""
@@ -66,4 +63,4 @@ class FirstFailures:
         refusals = [error.status for error in self._errors if is_not_in_plan(error)]
         if not self._was_read and len(refusals) == len(self._errors):
             return Denied(refusals[0])
-        return self._errors[-1] if self._new >= MOST_NEW else None
+        return self._errors[-1] if self._new >= _MOST_NEW else None

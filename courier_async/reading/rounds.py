@@ -7,7 +7,6 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from courier_async.reading.first_failures import AT_ONCE, MOST_NEW
 from courier_async.state.position import Round, StreamState
 
 MOST_OWED: Final = 1_000
@@ -50,13 +49,9 @@ class Progress:
     def work(self) -> list[str]:
         new = [parent for parent in self.owed if not self.owed[parent]]
         others = [parent for parent in self.round_ids if parent not in self.owed]
-        failed = sum(self.owed.values())
-        if failed >= MOST_OWED:
+        if sum(self.owed.values()) >= MOST_OWED:
             # The round cannot pass those that fail, so they must not always come first.
             random.shuffle(others)
-        elif failed >= MOST_NEW:
-            # Tells early whether all fail.
-            new += random.sample(others, min(AT_ONCE, len(others)))
         return list(dict.fromkeys([*new, *others, *self.owed]))
 
     def advance(self, parent: str) -> str | None:

@@ -61,19 +61,6 @@ def test_once_too_many_have_failed_it_stops_though_all_failed_before() -> None:
     assert failures.table_error() is None
 
 
-def test_once_a_row_was_read_five_times_as_many_may_fail_in_a_row() -> None:
-    failures = FirstFailures(was_read=True, most=30)
-    for error in (Unavailable(""), None):
-        for _ in range(149):
-            failures.note(None)
-            failures.note(error)
-    for _ in range(150):
-        assert not failures.should_stop
-        failures.note(Unavailable(""))
-    assert failures.should_stop
-    assert failures.table_error() is None
-
-
 def test_without_its_plan_a_table_is_given_up_though_each_row_failed_before() -> None:
     failures = FirstFailures(was_read=False)
     for _ in range(20):
