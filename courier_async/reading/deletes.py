@@ -23,8 +23,8 @@ MOST_ASKED: Final = 500
 # Fewer missing rows than this count as ordinary deletes.
 _MANY: Final = 20
 _ASKED_AT_ONCE: Final = 8
-# A request that fails may take minutes, and the next sync goes on.
-_MOST_SECONDS: Final = 120.0
+# A request that fails may take minutes; the next sync goes on with the others.
+_MOST_FAILING_SECONDS: Final = 120.0
 # After this long, and this many inconclusive requests, an id counts as one that tells nothing.
 _SILENT_MS: Final = 7 * DAY_MS
 _SILENT_ASKS: Final = 10
@@ -189,7 +189,7 @@ async def _ask_ids(
 
 
 async def _ask_each(stream: Stream, keys: list[Key], ask_path: RequestPath) -> dict[Key, IdResult]:
-    """Returns what the responses by id say, until those that fail have taken too long."""
+    """Returns what the responses by id say; the last rows are left out if others fail slowly."""
     said_of: dict[Key, IdResult] = {}
     loop = asyncio.get_running_loop()
     failing_seconds = 0.0
@@ -199,7 +199,7 @@ async def _ask_each(stream: Stream, keys: list[Key], ask_path: RequestPath) -> d
         said_of |= zip(some, answers, strict=True)
         if IdResult.NOTHING in answers:
             failing_seconds += loop.time() - began
-        if failing_seconds >= _MOST_SECONDS:
+        if failing_seconds >= _MOST_FAILING_SECONDS:
             break
     return said_of
 
