@@ -936,6 +936,26 @@ async def test_failing_parents_that_cannot_be_owed_do_not_keep_those_before_them
     assert (house.ids[2], new) in {(row["list_id"], row["recipient_id"]) for row in landed}
 
 
+async def test_no_checkpoint_of_a_round_passes_a_failing_parent_that_cannot_be_owed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    owe_at_most(30, monkeypatch)
+    house = House("list", sizes={"list": 70}, children_refresh_hours=24.0)
+    last = (await house.sync()).last_state()["streams"][house.child]["round"]
+    bad = house.ids[4:59]
+    house.rules(*[{"stream": house.child, "parent": id_, "status": 500} for id_ in bad])
+    sink = await house.fails(
+        "for 55 rows of list", max_retries=0, hours=25, checkpoint_interval_seconds=0.0
+    )
+    parts = [state["streams"][house.child] for state in sink.checkpoints]
+    under_way = [part for part in parts if "round" in part and part["round"] != last]
+    assert len(under_way) > 30
+    for part in under_way:
+        assert not part["round"].get("over")
+        passed = {id_ for id_ in bad if id_ <= part["round"].get("done_to", "")}
+        assert passed <= part.get("owed", {}).keys()
+
+
 async def test_an_outage_after_which_no_parent_can_be_owed_ends_the_reading_early(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
