@@ -1047,6 +1047,23 @@ async def test_a_round_longer_than_a_sync_goes_on_though_its_first_parent_always
     assert f"{last}\t{new}" in house.tables.rows[house.child]
 
 
+async def test_parents_that_have_healed_are_read_before_a_round_longer_than_a_sync_is_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    owe_at_most(30, monkeypatch)
+    house = House("list", sizes={"list": 300, "list_subscription": 0}, children_refresh_hours=24.0)
+    await house.sync()
+    healed = house.ids[20:50]
+    house.rules(*[{"stream": house.child, "parent": id_, "status": 500} for id_ in healed])
+    await house.fails("for 30 rows of list", max_retries=0, hours=25)
+    house.rules()
+    added = {f"{id_}\t{house.account.members.add_members(house.child, id_)[0]}" for id_ in healed}
+    with pytest.raises(Crash):
+        await house.sync(25, Sink(crash_at=240), checkpoint_interval_seconds=0.0)
+    assert "over" not in house.state["streams"][house.child]["round"]
+    assert added <= house.tables.rows[house.child].keys()
+
+
 async def test_a_first_round_is_not_over_because_a_page_of_a_large_listing_fails(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
