@@ -34,7 +34,7 @@ from courier_async.settings import Settings
 from courier_async.state.position import Missing, StreamState
 from courier_async.state.sent_rows import key_text
 
-# In an outage, each takes all retries. Rows that failed before come last, and in turn.
+# In an outage, each takes all retries. Rows that failed before take turns.
 _MOST_FAILURES: Final = 40
 
 
