@@ -10,7 +10,8 @@ from msgspec.structs import replace
 from courier_async.state.position import Round, StreamState
 
 MOST_OWED: Final = 1_000
-_EARLY: Final = 32
+# The share of syncs in which rows that failed before mingle with the others.
+_SHUFFLED: Final = 0.25
 # Scheduled syncs do not start on the minute.
 _SOONER_MS: Final = 5 * 60 * 1000
 
@@ -37,7 +38,7 @@ class Parents:
 
 @dataclass(slots=True)
 class Progress:
-    """The work of this sync: new parents, the round's, and those that failed before.
+    """The work of this sync: new parents, the round's, then those that failed before.
 
     owed: parent -> whether it failed before. round_ids: in order.
     """
@@ -51,11 +52,11 @@ class Progress:
         new = [parent for parent in self.owed if not self.owed[parent]]
         failed = [parent for parent in self.owed if self.owed[parent]]
         others = [parent for parent in self.round_ids if parent not in self.owed]
-        if len(failed) >= MOST_OWED:
-            # The round cannot pass those that fail, so they must not always come first.
-            random.shuffle(others)
-        # Some that failed come early, or syncs that are cut off amid the round never read them.
-        return [*new, *others[:_EARLY], *failed[:_EARLY], *others[_EARLY:], *failed[_EARLY:]]
+        rest = others + failed
+        if others and failed and random.random() < _SHUFFLED:  # noqa: S311
+            # The same rows must not always come last: a sync may be cut off before it reads them.
+            random.shuffle(rest)
+        return new + rest
 
     def advance(self, parent: str) -> str | None:
         """Marks a parent as done. Returns the last id with all before it done, if that changed."""

@@ -54,7 +54,7 @@ FOUND_BY: dict[str, int] = {
     "an_unusable_row_taken_for_gone": 188,
     "children_of_a_deleted_parent_stay": 51,
     "children_of_a_message_that_was_unusable_forgotten": 7501193,
-    "children_of_a_part_read_parent_taken_for_gone": 63,
+    "children_of_a_part_read_parent_taken_for_gone": 500,
     "children_read_before_they_show": 42,
     "closed_stays_where_the_lookback_grows": 534,
     "cursor_not_encoded": 149,

@@ -460,7 +460,6 @@ def small_bounds(plan: Plan) -> Iterator[Any]:
         patch.object(first_failures, "_MOST_NEW", 3 if few_due else first_failures._MOST_NEW),
         patch.object(rounds, "MOST_OWED", plan.most_owed),
         patch.object(children, "MOST_OWED", plan.most_owed),
-        patch.object(rounds, "_EARLY", 2 if plan.most_owed < 10 else rounds._EARLY),
         patch.object(children, "_MOST_FAILURES", min(plan.most_owed, children._MOST_FAILURES)),
         patch.object(endless_guard, "MOST_STALE_PAGES", MOST_STALE_PAGES),
         # Accounts are small here, and lanes should be tried all the same.
