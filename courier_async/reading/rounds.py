@@ -38,7 +38,7 @@ class Parents:
 
 @dataclass(slots=True)
 class Progress:
-    """The work of this sync: new parents, the round's, then those that failed before.
+    """The work of this sync: new parents, then the round's and those that failed before.
 
     owed: parent -> whether it failed before. round_ids: in order.
     """
