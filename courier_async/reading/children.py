@@ -1,4 +1,4 @@
-"""Reads the children of parent rows: owed parents first, then rounds over all, one at a time.
+"""Reads the children of parent rows: of new ones first, then in rounds over all.
 
 Nothing signals that a parent's children have changed, so each round reads every parent once.
 """
@@ -34,7 +34,7 @@ from courier_async.settings import Settings
 from courier_async.state.position import Missing, StreamState
 from courier_async.state.sent_rows import key_text
 
-# In an outage, each takes all retries. Rows that failed before take turns.
+# In an outage, each takes all retries.
 _MOST_FAILURES: Final = 40
 
 
@@ -290,7 +290,7 @@ class ChildrenReader:
         elif not is_kept:
             self._errors[parent] = error
             if parent in owed or len(owed) < MOST_OWED:
-                # At the end, so that others come first.
+                # They take turns.
                 owed.pop(parent, None)
                 owed[parent] = True
         current = self.state.round
@@ -352,7 +352,7 @@ class ChildrenReader:
 
 
 def _is_gone(end: _End, parents: Parents) -> bool:
-    """Whether a parent is neither listed nor known; for an unknown tenant, Courier returns 400."""
+    """Whether a parent is neither listed nor known."""
     error = end.error
     if end.was_answered or not isinstance(error, Refused) or is_not_in_plan(error):
         return False

@@ -10,8 +10,8 @@ from msgspec.structs import replace
 from courier_async.state.position import Round, StreamState
 
 MOST_OWED: Final = 1_000
-# The share of syncs in which rows that failed before mingle with the others.
-_SHUFFLED: Final = 0.25
+# The share of syncs in which those that failed do not come last.
+_MINGLED: Final = 0.25
 # Scheduled syncs do not start on the minute.
 _SOONER_MS: Final = 5 * 60 * 1000
 
@@ -50,13 +50,16 @@ class Progress:
 
     def work(self) -> list[str]:
         new = [parent for parent in self.owed if not self.owed[parent]]
-        failed = [parent for parent in self.owed if self.owed[parent]]
         others = [parent for parent in self.round_ids if parent not in self.owed]
-        rest = others + failed
-        if others and failed and random.random() < _SHUFFLED:  # noqa: S311
-            # The same rows must not always come last: a sync may be cut off before it reads them.
-            random.shuffle(rest)
-        return new + rest
+        failed = [parent for parent in self.owed if self.owed[parent]]
+        if len(failed) >= MOST_OWED:
+            # The round cannot pass those that fail, so they must not always come first.
+            random.shuffle(others)
+        if others and random.random() < _MINGLED:  # noqa: S311
+            # A sync may be cut off before its end. The others stay in order: deletes rely on it.
+            for parent in failed:
+                others.insert(random.randint(0, len(others)), parent)  # noqa: S311
+        return list(dict.fromkeys(new + others + failed))
 
     def advance(self, parent: str) -> str | None:
         """Marks a parent as done. Returns the last id with all before it done, if that changed."""

@@ -1097,6 +1097,26 @@ async def test_some_parents_that_have_healed_are_read_by_a_sync_that_is_cut_off_
     assert house.is_equal()
 
 
+async def test_a_fault_that_empties_most_parents_deletes_nothing_for_a_day_while_one_always_fails(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shuffle(monkeypatch, always=True)
+    house = House("list", sizes={"list": 100, "list_subscription": 0})
+    for id_ in house.ids:
+        house.account.members.add_members(house.child, id_)
+    fails = {"stream": house.child, "parent": house.ids[70], "status": 500}
+    empties = {"stream": house.child, "body": EMPTY_LISTING}
+    house.rules(fails)
+    await house.fails("for 1 row of list", max_retries=0)
+    landed = dict(house.tables.rows[house.child])
+    house.rules(fails, empties | {"after": 60})
+    await house.fails("for 1 row of list", max_retries=0)
+    house.rules(fails, empties)
+    for _ in range(3):
+        await house.fails("for 1 row of list", max_retries=0)
+    assert house.tables.rows[house.child] == landed
+
+
 async def test_a_first_round_is_not_over_because_a_page_of_a_large_listing_fails(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
