@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from courier_async.state.position import Round, StreamState
 
 MOST_OWED: Final = 1_000
-# The share of syncs in which those that failed do not come last.
+# The share of syncs in which failed ones do not come last.
 _MINGLED: Final = 0.25
 # Scheduled syncs do not start on the minute.
 _SOONER_MS: Final = 5 * 60 * 1000
@@ -52,11 +52,11 @@ class Progress:
         new = [parent for parent in self.owed if not self.owed[parent]]
         others = [parent for parent in self.round_ids if parent not in self.owed]
         failed = [parent for parent in self.owed if self.owed[parent]]
-        if len(failed) >= MOST_OWED:
-            # The round cannot pass those that fail, so they must not always come first.
-            random.shuffle(others)
         if others and random.random() < _MINGLED:  # noqa: S311
-            # A sync may be cut off before its end. The others stay in order: deletes rely on it.
+            # A sync may be cut off before its end. Deletes rely on the order of the others.
+            if len(failed) >= MOST_OWED:
+                # The round cannot pass those that fail, so they must not always come first.
+                random.shuffle(others)
             for parent in failed:
                 others.insert(random.randint(0, len(others)), parent)  # noqa: S311
         return list(dict.fromkeys(new + others + failed))
