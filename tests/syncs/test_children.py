@@ -1117,6 +1117,24 @@ async def test_a_fault_that_empties_most_parents_deletes_nothing_for_a_day_while
     assert house.tables.rows[house.child] == landed
 
 
+async def test_a_round_that_is_always_cut_off_goes_on_though_no_more_parents_can_be_owed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    owe_at_most(20, monkeypatch)
+    house = House("list", sizes={"list": 100, "list_subscription": 0}, children_refresh_hours=24.0)
+    await house.sync()
+    house.rules(
+        *[{"stream": house.child, "parent": id_, "status": 500} for id_ in house.ids[50:70]]
+    )
+    await house.fails("for 20 rows of list", max_retries=0, hours=25)
+    house.account.advance(24 * HOUR_MS)
+    for _ in range(4):
+        with contextlib.suppress(Crash, SyncFailed):
+            sink = Sink(crash_at=60)
+            await house.sync(1, sink, max_retries=0, checkpoint_interval_seconds=0.0)
+    assert house.state["streams"][house.child]["round"]["over"]
+
+
 async def test_a_first_round_is_not_over_because_a_page_of_a_large_listing_fails(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
