@@ -91,15 +91,15 @@ class House:
         self.api.change_options(rules=rules)
 
 
-def shuffle(monkeypatch: pytest.MonkeyPatch, *, always: bool) -> None:
+def mingle(monkeypatch: pytest.MonkeyPatch, *, always: bool) -> None:
     source = Random(1)
     monkeypatch.setattr(source, "random", lambda: 0.0 if always else 1.0)
     monkeypatch.setattr(rounds, "random", source)
 
 
 @pytest.fixture(autouse=True)
-def _in_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    shuffle(monkeypatch, always=False)
+def _failed_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    mingle(monkeypatch, always=False)
 
 
 @pytest.fixture(params=["list", "tenant"])
@@ -1088,7 +1088,7 @@ async def test_some_parents_that_have_healed_are_read_by_a_sync_that_is_cut_off_
     house.rules()
     for id_ in failing:
         house.account.members.add_members(house.child, id_)
-    shuffle(monkeypatch, always=True)
+    mingle(monkeypatch, always=True)
     with pytest.raises(Crash):
         await house.sync(25, Sink(crash_at=240), checkpoint_interval_seconds=0.0)
     assert "over" not in house.state["streams"][house.child]["round"]
@@ -1100,7 +1100,7 @@ async def test_some_parents_that_have_healed_are_read_by_a_sync_that_is_cut_off_
 async def test_a_fault_that_empties_most_parents_deletes_nothing_for_a_day_while_one_always_fails(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    shuffle(monkeypatch, always=True)
+    mingle(monkeypatch, always=True)
     house = House("list", sizes={"list": 100, "list_subscription": 0})
     for id_ in house.ids:
         house.account.members.add_members(house.child, id_)
@@ -1171,7 +1171,7 @@ async def test_if_too_many_parents_fail_those_that_do_not_are_read_all_the_same(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     owe_at_most(30, monkeypatch)
-    shuffle(monkeypatch, always=True)
+    mingle(monkeypatch, always=True)
     house = House("list", sizes={"list": 200, "list_subscription": 0}, children_refresh_hours=0.0)
     await house.sync()
     failing = house.ids[40:160]
