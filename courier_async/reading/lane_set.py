@@ -2,7 +2,6 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
 
 from msgspec.structs import replace
 
@@ -87,22 +86,23 @@ class LaneSet:
 
     def opened_below(self, lane: LiveLane) -> LiveLane | None:
         """Returns the nearest lane below that has read a page."""
-        below = islice(self._lanes, self._lanes.index(lane) + 1, None)
-        return next((lower for lower in below if lower.opened), None)
+        return next(iter(self._opened_after(lane)), None)
 
     def lower_have_read_older(self, lane: LiveLane) -> bool:
-        """Whether a lower lane has, in this sync, read records older than `lane`'s last pages."""
+        """Whether, in this sync, a lower lane has read records older than `lane` has."""
         lowest = lane.lowest_ms
-        if lowest is None:
-            return False
-        return any(lower.has_read_below(lowest - 1) for lower in self._opened_after(lane))
+        # Out of order, `lane` may have read the oldest records too.
+        return lowest is not None and any(
+            lower.has_read_below(lowest - 1) and lower.tail[-1] not in lane.tail
+            for lower in self._opened_after(lane)
+        )
 
     def lower_contradict_end(self, lane: LiveLane) -> bool:
-        """Whether a lane below has read records beyond this lane's end, or has failed."""
+        """Whether a lower lane has read beyond this lane's end, or has failed."""
         return any(lower.stuck or lower.is_beyond(lane) for lower in self._opened_after(lane))
 
     def lower_are_unfinished(self, lane: LiveLane) -> bool:
-        """Whether a lane below this one has not reached its own end yet."""
+        """Whether a lower lane has not reached its own end yet."""
         return any(not lower.done for lower in self._opened_after(lane))
 
     def _opened_after(self, lane: LiveLane) -> list[LiveLane]:

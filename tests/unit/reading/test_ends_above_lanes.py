@@ -10,7 +10,15 @@ from courier_async.catalog.stream import DAY_MS, HOUR_MS
 from courier_async.errors import BadAnswer, Limited, Refused
 from courier_async.reading.fetches import Asked
 from courier_async.state.position import Lane, Renewal, StreamState
-from tests.unit.reading.paged import AUDIT_EVENT, NOW, PagedApi, Reader, evenly, is_whole
+from tests.unit.reading.paged import (
+    AUDIT_EVENT,
+    MINUTE_MS,
+    NOW,
+    PagedApi,
+    Reader,
+    evenly,
+    is_whole,
+)
 
 
 def unfinished_messages(*, lanes: int, made_up: str = "honoured") -> Reader:
@@ -86,6 +94,21 @@ def test_an_end_is_believed_once_the_lane_below_it_has_come_to_nothing_older(lan
     del api.records[5:], api.positions[5:]
     api.now_ms += HOUR_MS
     assert is_whole(reader.walk()), reader.error
+
+
+@pytest.mark.parametrize("on_last_page", range(1, 10))
+@pytest.mark.parametrize("lanes", [2, 3, 4, 8])
+def test_an_end_is_believed_though_the_oldest_record_is_not_the_last(
+    lanes: int, on_last_page: int
+) -> None:
+    """The head's last page is newer than the record before it, which other lanes read too."""
+    times = evenly(60 + on_last_page, every_ms=MINUTE_MS)
+    api = PagedApi([*times[:59], *times[60:]])
+    api.insert(times[-1] - HOUR_MS, position=times[59])
+    reader = Reader(api, lanes=lanes, blocks=(0.0,))
+    for _ in range(3):
+        assert is_whole(reader.walk()), reader.error
+        api.now_ms += DAY_MS
 
 
 def expire(api: PagedApi, cursors: set[str | None]) -> None:

@@ -105,10 +105,15 @@ def test_a_lane_whose_last_page_overlaps_the_end_above_it_has_read_older_by_its_
     lanes = LaneSet(head, Depth(lookback_ms=0, overlap_ms=0))
     lanes.begin(Plan(lanes=(Lane(started_at=NOW, cursor="d"),), due=(None,), bound=0))
     lower = list(lanes)[1]
-    for lane, hours in ((head, range(8, 10)), (lower, range(1, 10))):
+
+    def read(lane: LiveLane, *hours: int) -> None:
         page = judged([str(hour) for hour in hours], [NOW - hour * HOUR_MS for hour in hours])
         lane.note_density(page)
         lane.note_place(page)
+        lane.tail += page.keys
+
+    read(head, 8, 9)
+    read(lower, *range(1, 10))
     assert not lanes.lower_have_read_older(head)
-    lower.note_density(judged(["10"], [NOW - 10 * HOUR_MS]))
+    read(lower, 10)
     assert lanes.lower_have_read_older(head)
