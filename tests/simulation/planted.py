@@ -48,6 +48,7 @@ FOUND_BY: dict[str, int] = {
     "an_empty_page_taken_for_the_last": 342,
     "an_empty_page_that_leads_on_confirms_an_end": 4005708,
     "an_empty_page_that_leads_on_passes_for_an_honoured_cursor": 6002038,
+    "an_end_doubted_for_old_records_that_its_lane_has_read": 10622229,
     "an_error_inside_a_200_is_not_tried_again": 112,
     "an_older_lane_takes_the_heads_start": 112,
     "an_unusable_record_dated_by_its_neighbours_without_an_order": 7406806,

@@ -295,6 +295,16 @@ def a_false_end_believed() -> Patches:
     yield patch.object(Probe, "below", lambda self, lane: None)
 
 
+def an_end_doubted_for_old_records_that_its_lane_has_read() -> Patches:
+    def lower_have_read_older(self: LaneSet, lane: LiveLane) -> bool:
+        lowest = lane.lowest_ms
+        return lowest is not None and any(
+            lower.has_read_below(lowest - 1) for lower in self._opened_after(lane)
+        )
+
+    yield patch.object(LaneSet, "lower_have_read_older", lower_have_read_older)
+
+
 def an_empty_page_that_leads_on_confirms_an_end() -> Patches:
     yield patch.object(Checks, "asks_again", lambda self, lane, page, asked, purpose: False)
 
