@@ -153,7 +153,7 @@ class Course:
 
     def give_up_failed(self, lanes: list[LiveLane]) -> None:
         """Drops lanes whose next page failed while the server's own cursors are answered."""
-        # A cursor from an earlier sync may just have expired: no evidence against made-up ones.
+        # A cursor from an earlier sync may just have expired.
         self._failed_lanes += sum(not lane.is_saved_cursor for lane in lanes)
         self.lanes.drop([lane for lane in lanes if not lane.dropped])
         # The other lanes go on, but after too many failures no new ones begin.

@@ -24,7 +24,7 @@ class LiveLane:
     saved: the lane as the state keeps it. opened: this or an earlier sync has read a page of it.
     done: it has read down to `reached`, its bound, or to the end of the listing (ended).
     confirming: the cursor of the request under way for what lies below its end.
-    confirmed_from: the time below which that was last asked. is_confirmed: nothing was found.
+    confirmed_from: its `lowest_ms` then, 1 less if asked twice. is_confirmed: nothing was found.
     is_unproved: it asks what lies below its end although made-up cursors could not be tried, so
         only records that come back count.
     stuck: its next page failed. dropped: no longer part of the walk.
@@ -101,13 +101,14 @@ class LiveLane:
 
     @property
     def end(self) -> int:
-        """The time below which its end is confirmed; -1: unknown."""
+        """The time below which its end is confirmed, or -1."""
         return self.place if self.end_ms is None else self.end_ms
 
     @property
     def is_asked_twice(self) -> bool:
-        """Whether what lies below the same end has been asked for again, slightly lower."""
-        return self.confirmed_from is not None and self.confirmed_from < self.end
+        """Whether what lies below the same end has been asked for again."""
+        asked = self.confirmed_from
+        return asked is not None and asked < (self.lowest_ms or self.end)
 
     def may_renew(self, now: int) -> bool:
         """Whether its cursor may be at fault; if the same place fails again, the page is."""

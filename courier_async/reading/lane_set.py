@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from courier_async.catalog.stream import HOUR_MS
 from courier_async.reading.lane import LiveLane
+from courier_async.reading.seams import SEAM_RECORDS
 from courier_async.state.plan import Depth, Plan
 from courier_async.state.position import Lane, Reading
 
@@ -93,7 +94,7 @@ class LaneSet:
         lowest = lane.lowest_ms
         # Out of order, `lane` may have read the oldest records too.
         return lowest is not None and any(
-            lower.has_read_below(lowest - 1) and lower.tail[-1] not in lane.tail
+            lower.has_read_below(lowest - 1) and not {*lower.tail[-SEAM_RECORDS:]} <= {*lane.tail}
             for lower in self._opened_after(lane)
         )
 
@@ -172,6 +173,7 @@ class LaneSet:
             in_order=upper.order.in_order + lower.order.in_order,
         )
         lower.is_resumed |= upper.is_resumed
+        lower.confirmed_from = lower.confirmed_from or upper.confirmed_from
         # The upper lane has already read what was due of the lower one.
         lower.due = upper.due
         lower.order.resume(

@@ -105,10 +105,10 @@ class Probe:
         end = lane.end
         if self.verdict is Verdict.REFUSED or self._make is None or end < 0 or lane.is_confirmed:
             return None
-        asked = lane.confirmed_from
-        if asked is not None and (end == asked or (end > asked and lane.guard.repeats)):
-            # The same cursor, or two in turn, would return the same pages.
-            end = asked - 1
+        lowest, asked = lane.lowest_ms or end, lane.confirmed_from
+        if asked is not None and lowest >= asked:
+            # The same end again: its last record may be dated ahead.
+            end, lowest = min(end - 1, lowest), lowest - 1
         if self.verdict is Verdict.HELD or lane.is_unproved:
-            lane.confirmed_from = end
+            lane.confirmed_from = lowest
         return self._make(end)

@@ -95,7 +95,7 @@ class Renewals:
     def restore_below(self, head: LiveLane) -> None:
         """Restores the dropped lanes that have read below the head's end, for a day at most."""
         now = self._clock.start
-        # The last page may be empty, or hold one record with an odd time; so may the one before.
+        # The last pages may be empty, or hold one record with an odd time.
         read = [head.lowest_ms, head.saved.oldest, head.place]
         lowest = min([time for time in read if time is not None and time >= 0], default=now)
         for saved in self._dropped:

@@ -409,10 +409,10 @@ class Walk:
                 # It may be a record that the lane has not met, so a later sync looks for it again.
                 self.state = self.unusable.note(lane, page, self.state, self.clock.start)
             return self._confirmed(lane)
-        # This was not the end: the lane goes on from there and may have to ask again.
+        # This was not the end: the lane goes on from there.
         lane.done = lane.ended = False
         if lane.is_asked_twice:
-            # Going on here would skip unread records that have the same time as its last one.
+            # Going on here would skip unread records of the same time.
             asked.release()
             trouble = BadAnswer(
                 "the listing ends among records with the same time, but older records follow"

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from courier_async.api.pages import Page
 from courier_async.catalog.stream import DAY_MS, HOUR_MS
-from courier_async.errors import BadAnswer, Limited, Refused
+from courier_async.errors import BadAnswer, KeyRefused, Limited, Refused
 from courier_async.reading.fetches import Asked
 from courier_async.state.position import Lane, Renewal, StreamState
 from tests.unit.reading.paged import (
@@ -105,6 +105,24 @@ def test_an_end_is_believed_though_the_oldest_record_is_not_the_last(
     times = evenly(60 + on_last_page, every_ms=MINUTE_MS)
     api = PagedApi([*times[:59], *times[60:]])
     api.insert(times[-1] - HOUR_MS, position=times[59])
+    reader = Reader(api, lanes=lanes, blocks=(0.0,))
+    for _ in range(3):
+        assert is_whole(reader.walk()), reader.error
+        api.now_ms += DAY_MS
+
+
+@pytest.mark.parametrize("lanes", [2, 8, None])
+@pytest.mark.parametrize("ahead_ms", [HOUR_MS, HOUR_MS + MINUTE_MS, 5 * HOUR_MS])
+@pytest.mark.parametrize(("pages", "on_last_page"), [(7, 1), (8, 2), (10, 1), (10, 3)])
+def test_last_records_that_are_dated_ahead_are_an_end_all_the_same(
+    pages: int, on_last_page: int, ahead_ms: int, lanes: int | None
+) -> None:
+    """What lies below their time is all the rest, which other lanes read meanwhile."""
+    times = evenly(pages * 10 + on_last_page, every_ms=MINUTE_MS)
+    api = PagedApi(times[:-on_last_page])
+    api.fails = lambda *_: KeyRefused() if len(api.asked) > 100 else None
+    for time in times[-on_last_page:]:
+        api.insert(time + ahead_ms, position=time)
     reader = Reader(api, lanes=lanes, blocks=(0.0,))
     for _ in range(3):
         assert is_whole(reader.walk()), reader.error

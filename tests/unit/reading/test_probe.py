@@ -1,8 +1,7 @@
 """The probe of made-up cursors, page by page."""
 
-from msgspec.structs import replace
-
 from courier_async.api.pages import Page
+from courier_async.catalog.positions import time_in_cursor
 from courier_async.catalog.stream import DAY_MS
 from courier_async.reading.judge import JudgedPage, judge_page
 from courier_async.reading.lane import LiveLane
@@ -54,23 +53,26 @@ def test_where_a_lane_of_an_earlier_sync_goes_on_the_pages_above_it_still_tell_w
     assert probe.verdict is Verdict.HELD
 
 
-def test_if_two_ends_only_repeat_known_pages_in_turn_the_next_request_goes_below_both() -> None:
+def test_if_two_ends_come_in_turn_the_next_request_goes_below_both() -> None:
     """As if the last page began elsewhere each time, with a record of another time on it."""
     probe = Probe(MESSAGE)
     probe.begin(StreamState(), NOW)
     probe.verdict = Verdict.HELD
     lane = LiveLane(Lane(started_at=NOW))
 
-    def asked_below(end_ms: int) -> int | None:
-        lane.medians.append(end_ms)
-        assert probe.below(lane) is not None
-        return lane.confirmed_from
+    def asked_below(*places: int) -> int | None:
+        for place in places:
+            page = judged(["a"], [place])
+            lane.note_density(page)
+            lane.note_place(page)
+        return time_in_cursor(probe.below(lane) or "")
 
-    page = judged(["a", "b"], next_cursor="1")
-    assert lane.guard.trouble(page) is None
-    assert asked_below(NOW - 9) == NOW - 9
-    assert asked_below(NOW) == NOW
-    assert asked_below(NOW - 9) == NOW - 9
-    assert lane.guard.trouble(replace(page, next_cursor="2")) is None
-    assert asked_below(NOW) == NOW - 10
+    assert asked_below(NOW + 5, NOW + 1, NOW) == NOW
+    # Further down is another end.
+    assert asked_below(NOW, NOW - 8, NOW - 9) == NOW - 9
+    assert not lane.is_asked_twice
+    # The last page is newer than those above it.
+    assert asked_below(NOW - 2, NOW - 8, NOW) == NOW - 8
+    assert lane.is_asked_twice
+    assert asked_below(NOW, NOW - 8, NOW - 9) == NOW - 10
     assert lane.is_asked_twice
