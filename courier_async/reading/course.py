@@ -153,7 +153,7 @@ class Course:
 
     def give_up_failed(self, lanes: list[LiveLane]) -> None:
         """Drops lanes whose next page failed while the server's own cursors are answered."""
-        # A cursor from an earlier sync may just have expired.
+        # A cursor from an earlier sync may just have expired: no evidence against made-up ones.
         self._failed_lanes += sum(not lane.is_saved_cursor for lane in lanes)
         self.lanes.drop([lane for lane in lanes if not lane.dropped])
         # The other lanes go on, but after too many failures no new ones begin.
@@ -166,7 +166,7 @@ class Course:
     def is_of_use(self, lane: LiveLane, page: JudgedPage) -> bool:
         """Whether a made-up cursor was answered from its place, and the lane can still be met."""
         begins_at = lane.saved.begins_at or 0
-        # Compare the median: a single record dated ahead says nothing about the cursor.
+        # A single record dated ahead says nothing about the cursor.
         if page.median is not None and page.median > begins_at:
             self.refuse_lanes("answers a made-up cursor with newer records")
             return False

@@ -41,6 +41,11 @@ class EndlessGuard:
         self._kept = self._previous = None
 
     @property
+    def repeats(self) -> bool:
+        """Whether the last page that led on brought nothing new."""
+        return self._stale_pages > 0
+
+    @property
     def is_stale(self) -> bool:
         """Whether the pages brought nothing new for so long that no other cursor would help."""
         return self._stale_pages >= MOST_STALE_PAGES

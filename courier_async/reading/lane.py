@@ -24,7 +24,7 @@ class LiveLane:
     saved: the lane as the state keeps it. opened: this or an earlier sync has read a page of it.
     done: it has read down to `reached`, its bound, or to the end of the listing (ended).
     confirming: the cursor of the request under way for what lies below its end.
-    confirmed_from: its `lowest_ms` then, 1 less if asked twice. is_confirmed: nothing was found.
+    confirmed_from: the time below which that was last asked. is_confirmed: nothing was found.
     is_unproved: it asks what lies below its end although made-up cursors could not be tried, so
         only records that come back count.
     stuck: its next page failed. dropped: no longer part of the walk.
@@ -64,7 +64,7 @@ class LiveLane:
     first_density_ms: float | None = None
     guard: EndlessGuard = field(default_factory=EndlessGuard)
     order: PageOrder = field(default_factory=PageOrder)
-    # The times at which the last few pages end, to tell how much time a page covers here.
+    # Where the last few pages end, to tell how much time one covers.
     recent: deque[int] = field(default_factory=lambda: deque(maxlen=_RECENT_PAGES + 1))
     medians: deque[int] = field(default_factory=lambda: deque(maxlen=_PLACE_PAGES))
     # The newest times of its last few pages.
@@ -101,14 +101,13 @@ class LiveLane:
 
     @property
     def end(self) -> int:
-        """The time below which its end is confirmed, or -1."""
+        """The time below which its end is confirmed; -1: unknown."""
         return self.place if self.end_ms is None else self.end_ms
 
     @property
     def is_asked_twice(self) -> bool:
         """Whether what lies below the same end has been asked for again."""
-        asked = self.confirmed_from
-        return asked is not None and asked < (self.lowest_ms or self.end)
+        return self.confirmed_from is not None and self.confirmed_from < self.end
 
     def may_renew(self, now: int) -> bool:
         """Whether its cursor may be at fault; if the same place fails again, the page is."""
@@ -154,7 +153,6 @@ class LiveLane:
         """Whether, in this sync, it has read below everything that the upper lane has read."""
         if self.end_ms is None or not upper.medians or not self.tail:
             return False
-        # The last page alone may hold a single record with an odd time.
         return self.end_ms < min(upper.medians) and self.tail[-1] not in upper.tail
 
     def aged_ms(self, since_ms: int, now_ms: int) -> float:

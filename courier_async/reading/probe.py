@@ -14,6 +14,7 @@ from courier_async.state.plan import INDEX_LAG_MS
 from courier_async.state.position import StreamState
 
 NO_LANES_MS = 7 * DAY_MS
+_MOST_ENDS = 20
 
 
 class Verdict(Enum):
@@ -40,7 +41,7 @@ class Probe:
         # From the previous head lane's trail, in case the current one's is too short.
         self._earlier: seams.Expected | None = None
         self._expected: seams.Expected | None = None
-        self._tries = 0
+        self._tries = self._ends = 0
         # Once a comparison has failed, only records older than this are compared.
         self._settled_ms: int | None = None
         self._start = 0
@@ -105,10 +106,12 @@ class Probe:
         end = lane.end
         if self.verdict is Verdict.REFUSED or self._make is None or end < 0 or lane.is_confirmed:
             return None
-        lowest, asked = lane.lowest_ms or end, lane.confirmed_from
-        if asked is not None and lowest >= asked:
-            # The same end again: its last record may be dated ahead.
-            end, lowest = min(end - 1, lowest), lowest - 1
+        asked = lane.confirmed_from
+        self._ends += 1
+        is_known = lane.guard.repeats or self._ends > _MOST_ENDS
+        if asked is not None and (end == asked or (end > asked and is_known)):
+            # The same end, or two in turn: the last record may be dated ahead.
+            end = asked - 1 if lane.is_unproved else min([asked - 1, *lane.medians])
         if self.verdict is Verdict.HELD or lane.is_unproved:
-            lane.confirmed_from = lowest
+            lane.confirmed_from = end
         return self._make(end)

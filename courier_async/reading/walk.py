@@ -135,8 +135,6 @@ class Walk:
             # The caller must not mistake this for a complete reading.
             raise RuntimeError(f"{self._stream.table}: the walk stopped before it was complete")
 
-    # -- answers ----------------------------------------------------------------------------
-
     def _take(self, arrival: Arrival) -> list[Output]:
         """Processes one answer and returns its output."""
         lane, answer = arrival.lane, arrival.answer
@@ -233,7 +231,7 @@ class Walk:
         )
         trouble = asked.page.trouble or no_usable(page) or lane.guard.trouble(page)
         if trouble is not None:
-            # The rows are good, but the lane cannot go on from this page, so its position stays.
+            # The rows are good, but the lane cannot go on from this page.
             batch.state = self._saved()
             return [batch, *self._fail(lane, trouble, may_renew=not lane.guard.is_stale)]
         if lane is self._lanes.head and not lane.is_saved_cursor:
@@ -241,7 +239,7 @@ class Walk:
         self._renewals.drop_replaced(lane)
         self._course.move(lane, page)
         self._course.place(lane, page, selected)
-        # For the head lane, `_end` asks what lies below in any case.
+        # For the head lane, `_end` asks in any case.
         if lane.ended and lane is not self._lanes.head:
             self._checks.check_end_early(lane)
         if self._lanes.head.done:
@@ -282,8 +280,6 @@ class Walk:
     def _with_notices(self, notices: list[Notice]) -> list[Output]:
         """Returns the notices and a batch with the current state, or nothing without notices."""
         return [*notices, Batch(stream=self._stream, state=self._saved())] if notices else []
-
-    # -- probe and end ----------------------------------------------------------------------
 
     def _take_probe(self, answer: Asked | CourierError) -> list[Output]:
         if isinstance(answer, CourierError):
@@ -426,8 +422,6 @@ class Walk:
         lane.is_confirmed = True
         self._lanes.drop_below(lane)
         return self._end([]) if lane is self._lanes.head else []
-
-    # -- going on ---------------------------------------------------------------------------
 
     def _go_on(self) -> None:
         """Starts the requests that may start now: the head's next page, resting and new lanes."""

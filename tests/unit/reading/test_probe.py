@@ -1,5 +1,7 @@
 """The probe of made-up cursors, page by page."""
 
+from msgspec.structs import replace
+
 from courier_async.api.pages import Page
 from courier_async.catalog.positions import time_in_cursor
 from courier_async.catalog.stream import DAY_MS
@@ -53,26 +55,48 @@ def test_where_a_lane_of_an_earlier_sync_goes_on_the_pages_above_it_still_tell_w
     assert probe.verdict is Verdict.HELD
 
 
-def test_if_two_ends_come_in_turn_the_next_request_goes_below_both() -> None:
+def test_if_two_ends_only_repeat_known_pages_in_turn_the_next_request_goes_below_both() -> None:
     """As if the last page began elsewhere each time, with a record of another time on it."""
     probe = Probe(MESSAGE)
     probe.begin(StreamState(), NOW)
     probe.verdict = Verdict.HELD
     lane = LiveLane(Lane(started_at=NOW))
 
-    def asked_below(*places: int) -> int | None:
-        for place in places:
-            page = judged(["a"], [place])
-            lane.note_density(page)
-            lane.note_place(page)
-        return time_in_cursor(probe.below(lane) or "")
+    def asked_below(end_ms: int) -> int | None:
+        lane.medians.append(end_ms)
+        assert probe.below(lane) is not None
+        return lane.confirmed_from
 
-    assert asked_below(NOW + 5, NOW + 1, NOW) == NOW
-    # Further down is another end.
-    assert asked_below(NOW, NOW - 8, NOW - 9) == NOW - 9
-    assert not lane.is_asked_twice
-    # The last page is newer than those above it.
-    assert asked_below(NOW - 2, NOW - 8, NOW) == NOW - 8
+    page = judged(["a", "b"], next_cursor="1")
+    assert lane.guard.trouble(page) is None
+    assert asked_below(NOW - 9) == NOW - 9
+    assert asked_below(NOW) == NOW
+    assert asked_below(NOW - 9) == NOW - 9
+    assert lane.guard.trouble(replace(page, next_cursor="2")) is None
+    assert asked_below(NOW) == NOW - 10
     assert lane.is_asked_twice
-    assert asked_below(NOW, NOW - 8, NOW - 9) == NOW - 10
+
+
+def test_if_the_same_end_comes_again_the_next_request_goes_below_the_pages_before_it() -> None:
+    """The last page may hold a single record, dated ahead of all others."""
+    probe = Probe(MESSAGE)
+    probe.begin(StreamState(), NOW)
+    probe.verdict = Verdict.HELD
+    lane = LiveLane(Lane(started_at=NOW))
+    lane.medians.extend([NOW - 20, NOW - 30, NOW])
+    assert time_in_cursor(probe.below(lane) or "") == NOW
+    assert time_in_cursor(probe.below(lane) or "") == NOW - 30
     assert lane.is_asked_twice
+
+
+def test_after_many_ends_one_that_is_no_lower_counts_as_the_same() -> None:
+    """Lanes that replace each other lead back up to two ends in turn."""
+    probe = Probe(MESSAGE)
+    probe.begin(StreamState(), NOW)
+    probe.verdict = Verdict.HELD
+    lane, asked = LiveLane(Lane(started_at=NOW)), 0
+    while not lane.is_asked_twice:
+        lane.medians.append(NOW - asked % 2)
+        assert probe.below(lane) is not None
+        asked += 1
+    assert asked == 21
