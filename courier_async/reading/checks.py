@@ -69,9 +69,8 @@ class Checks:
 
     def check_end_early(self, lane: LiveLane) -> None:
         """Checks an end at once if lanes lie below it; otherwise once the head gets there."""
-        if self._lanes.below(lane) is None or self._probe.verdict is not Verdict.HELD:
-            return
-        self._asks_below(lane)
+        if lane is not self._lanes.last and self._probe.verdict is Verdict.HELD:
+            self._asks_below(lane)
 
     def ask_below(self, lane: LiveLane, cursor: str) -> None:
         """Requests the page at a cursor below a lane's last record."""

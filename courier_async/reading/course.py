@@ -67,7 +67,8 @@ class Course:
         lane.note_density(page)
         lane.tail = [*lane.tail, *page.keys][-_LONGEST_TAIL:]
         if not lane.opened:
-            self._open(lane)
+            lane.opened = True
+            self.lanes.unopened -= lane.is_made_up
         lane.note_place(page)
         first = lane.saved.first
         if lane.is_made_up and len(first) < seams.SEAM_RECORDS:
@@ -79,11 +80,6 @@ class Course:
             first=first,
             contradicted_at=None,
         )
-
-    def _open(self, lane: LiveLane) -> None:
-        lane.opened = True
-        if lane.is_made_up:
-            self.lanes.unopened -= 1
 
     def place(self, lane: LiveLane, page: JudgedPage, selected: Selected) -> None:
         """Updates the lane after a page: it may be at its end, its target or the lane below."""

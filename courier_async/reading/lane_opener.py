@@ -14,7 +14,7 @@ from courier_async.reading.probe import Probe, Verdict
 from courier_async.reading.server_clock import ServerClock
 from courier_async.state.position import Lane
 
-# After finding no gap, wait one page for every this many lanes.
+# After finding no gap, wait a page for every this many lanes: the search goes through all.
 _LANES_PER_SEARCH: Final = 2
 
 
@@ -56,7 +56,6 @@ class LaneOpener:
             worthwhile = seams.worthwhile_pages(pages, self._course.lanes_begun)
             gap = seams.widest_gap(lanes, bottom, worthwhile)
             if gap is None:
-                # The search goes through all lanes.
                 self._next_search_at = pages + len(lanes) // _LANES_PER_SEARCH
                 return
             if self._probe.verdict is not Verdict.HELD:

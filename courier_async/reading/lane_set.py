@@ -1,7 +1,7 @@
 """The lanes of one walk, newest first: which ones exist, where each ends, how two merge."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 
 from msgspec.structs import replace
 
@@ -38,6 +38,10 @@ class LaneSet:
         return self._lanes[0]
 
     @property
+    def last(self) -> LiveLane:
+        return self._lanes[-1]
+
+    @property
     def bound(self) -> int:
         """The time down to which the last lane reads; 0: to the end."""
         return self._plan.bound
@@ -53,7 +57,7 @@ class LaneSet:
             self._lanes.append(lane)
             self._resting.append(lane)
         self._set_targets()
-        last = self._lanes[-1]
+        last = self.last
         oldest = last.saved.oldest
         if last is not self.head and not last.is_made_up and oldest and 0 < oldest <= plan.bound:
             # Nothing below its cursor is due any more.
@@ -109,10 +113,6 @@ class LaneSet:
     def _opened_after(self, lane: LiveLane) -> list[LiveLane]:
         return [lower for lower in self._lanes[self._lanes.index(lane) + 1 :] if lower.opened]
 
-    def below(self, lane: LiveLane) -> LiveLane | None:
-        index = self._lanes.index(lane) + 1
-        return self._lanes[index] if index < len(self._lanes) else None
-
     def insert_head(self, head: LiveLane) -> None:
         self._lanes.insert(0, self._with_floor(head))
         self._set_targets()
@@ -164,8 +164,8 @@ class LaneSet:
             self.given_up.append(Reading(above.started_at, reached))
         lower.saved = replace(
             below,
-            newest=_known(max, above.newest, below.newest),
-            oldest=_known(min, above.oldest, below.oldest),
+            newest=max(filter(None, (above.newest, below.newest)), default=None),
+            oldest=min(filter(None, (above.oldest, below.oldest)), default=None),
             started_at=min(above.started_at, below.started_at),
             begins_at=above.begins_at,
             first=above.first,
@@ -173,6 +173,7 @@ class LaneSet:
             in_order=upper.order.in_order + lower.order.in_order,
         )
         lower.is_resumed |= upper.is_resumed
+        # Otherwise, an end that comes again would look like another.
         lower.confirmed_from = lower.confirmed_from or upper.confirmed_from
         # The upper lane has already read what was due of the lower one.
         lower.due = upper.due
@@ -223,8 +224,3 @@ def _spans_an_hour(lane: Lane) -> bool:
         and lane.oldest is not None
         and (lane.newest - lane.oldest > HOUR_MS)
     )
-
-
-def _known(choose: Callable[[Iterable[int]], int], *times: int | None) -> int | None:
-    known = [time for time in times if time is not None]
-    return choose(known) if known else None

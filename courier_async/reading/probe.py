@@ -14,6 +14,7 @@ from courier_async.state.plan import INDEX_LAG_MS
 from courier_async.state.position import StreamState
 
 NO_LANES_MS = 7 * DAY_MS
+# After so many ends, lanes may be leading each other back up.
 _MOST_ENDS = 20
 
 
@@ -108,8 +109,8 @@ class Probe:
             return None
         asked = lane.confirmed_from
         self._ends += 1
-        is_known = lane.guard.repeats or self._ends > _MOST_ENDS
-        if asked is not None and (end == asked or (end > asked and is_known)):
+        leads_back = lane.guard.repeats or self._ends > _MOST_ENDS
+        if asked is not None and (end == asked or (end > asked and leads_back)):
             # The same end, or two in turn: the last record may be dated ahead.
             end = asked - 1 if lane.is_unproved else min([asked - 1, *lane.medians])
         if self.verdict is Verdict.HELD or lane.is_unproved:

@@ -333,9 +333,7 @@ class Walk:
         if head.order.is_newest_first:
             self._renewals.restore_below(head)
         if self._lanes.lower_contradict_end(head):
-            head.done = head.ended = False
-            trouble = BadAnswer("the listing ends, but an earlier sync has read older records")
-            self._fail(head, trouble, may_renew=False)
+            self._doubt(head, "the listing ends, but an earlier sync has read older records")
             return True
         return self._lanes.lower_are_unfinished(head)
 
@@ -386,9 +384,7 @@ class Walk:
         if lane.is_unproved:
             asked.release()
             if brings_older(lane, page):
-                lane.done = lane.ended = False
-                trouble = BadAnswer("the listing ends, but older records follow")
-                return self._fail(lane, trouble, may_renew=False)
+                return self._doubt(lane, "the listing ends, but older records follow")
             return [] if self._checks.asks_lower(lane, page) else self._end([])
         if page.unusable and not lane.asked_again:
             lane.asked_again = True
@@ -398,25 +394,28 @@ class Walk:
         if asked.page.trouble is None and is_end(lane, page):
             asked.release()
             if self._lanes.lower_have_read_older(lane):
-                lane.done = lane.ended = False
-                trouble = BadAnswer("the listing ends, but other lanes have read older records")
-                return self._fail(lane, trouble)
+                text = "the listing ends, but other lanes have read older records"
+                return self._doubt(lane, text, may_renew=True)
             if page.unusable:
                 # It may be a record that the lane has not met, so a later sync looks for it again.
                 self.state = self.unusable.note(lane, page, self.state, self.clock.start)
             return self._confirmed(lane)
-        # This was not the end: the lane goes on from there.
-        lane.done = lane.ended = False
         if lane.is_asked_twice:
-            # Going on here would skip unread records of the same time.
+            # Going on here would skip unread records that have the same time as its last one.
             asked.release()
-            trouble = BadAnswer(
-                "the listing ends among records with the same time, but older records follow"
+            return self._doubt(
+                lane, "the listing ends among records with the same time, but older records follow"
             )
-            return self._fail(lane, trouble, may_renew=False)
+        # This was not the end: the lane goes on from there and may have to ask again.
+        lane.done = lane.ended = False
         lane.saved = replace(lane.saved, cursor=below)
         lane.guard.go_on_elsewhere()
         return self._read(lane, asked, page)
+
+    def _doubt(self, lane: LiveLane, text: str, *, may_renew: bool = False) -> list[Output]:
+        """Fails a lane at an end that cannot be one."""
+        lane.done = lane.ended = False
+        return self._fail(lane, BadAnswer(text), may_renew=may_renew)
 
     def _confirmed(self, lane: LiveLane) -> list[Output]:
         lane.is_confirmed = True

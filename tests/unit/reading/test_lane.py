@@ -98,22 +98,38 @@ def test_a_saved_cursor_is_renewed_on_the_way_down_to_the_place_that_failed() ->
     assert lane.may_renew(NOW + HOUR_MS)
 
 
-def test_a_lane_whose_last_page_overlaps_the_end_above_it_has_read_older_by_its_last_record() -> (
-    None
-):
+def two_lanes() -> tuple[LaneSet, LiveLane, LiveLane]:
+    """Returns a head lane and one below it, neither of which has read a page."""
     head = live()
     lanes = LaneSet(head, Depth(lookback_ms=0, overlap_ms=0))
     lanes.begin(Plan(lanes=(Lane(started_at=NOW, cursor="d"),), due=(None,), bound=0))
-    lower = list(lanes)[1]
+    return lanes, head, lanes.last
 
-    def read(lane: LiveLane, *hours: int) -> None:
-        page = judged([str(hour) for hour in hours], [NOW - hour * HOUR_MS for hour in hours])
-        lane.note_density(page)
-        lane.note_place(page)
-        lane.tail += page.keys
 
+def read(lane: LiveLane, *hours: int, keys: list[str] | None = None) -> None:
+    """Reads a page of records that are this many hours old."""
+    names = keys or [str(hour) for hour in hours]
+    page = judged(names, [NOW - hour * HOUR_MS for hour in hours])
+    lane.note_density(page)
+    lane.note_place(page)
+    lane.tail += page.keys
+
+
+def test_a_lane_whose_last_page_overlaps_the_end_above_it_has_read_older_by_its_last_record() -> (
+    None
+):
+    lanes, head, lower = two_lanes()
     read(head, 8, 9)
     read(lower, *range(1, 10))
     assert not lanes.lower_have_read_older(head)
     read(lower, 10)
+    assert lanes.lower_have_read_older(head)
+
+
+def test_a_last_record_that_is_listed_twice_does_not_hide_that_a_lane_has_read_older_ones() -> (
+    None
+):
+    lanes, head, lower = two_lanes()
+    read(head, 8, 9)
+    read(lower, 10, 11, 12, keys=["10", "11", "9"])
     assert lanes.lower_have_read_older(head)

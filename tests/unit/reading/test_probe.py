@@ -89,14 +89,24 @@ def test_if_the_same_end_comes_again_the_next_request_goes_below_the_pages_befor
     assert lane.is_asked_twice
 
 
+def test_an_unproved_end_is_asked_about_again_just_below_it() -> None:
+    """Only older records that come back count, so none may be passed over."""
+    probe = Probe(MESSAGE)
+    lane = LiveLane(Lane(started_at=NOW), is_unproved=True)
+    lane.medians.extend([NOW - 20, NOW - 30, NOW])
+    assert time_in_cursor(probe.below(lane) or "") == NOW
+    assert time_in_cursor(probe.below(lane) or "") == NOW - 1
+
+
 def test_after_many_ends_one_that_is_no_lower_counts_as_the_same() -> None:
     """Lanes that replace each other lead back up to two ends in turn."""
     probe = Probe(MESSAGE)
     probe.begin(StreamState(), NOW)
     probe.verdict = Verdict.HELD
-    lane, asked = LiveLane(Lane(started_at=NOW)), 0
-    while not lane.is_asked_twice:
-        lane.medians.append(NOW - asked % 2)
+    lane = LiveLane(Lane(started_at=NOW))
+    asked_twice = []
+    for number in range(21):
+        lane.medians.append(NOW - number % 2)
         assert probe.below(lane) is not None
-        asked += 1
-    assert asked == 21
+        asked_twice.append(lane.is_asked_twice)
+    assert asked_twice == [False] * 20 + [True]
