@@ -116,10 +116,16 @@ class ChildOracle:
     # -- one sync --------------------------------------------------------------------------------
 
     def after(
-        self, streams: dict[str, Part], answers: Answers, *, complete: set[str], died: bool
+        self,
+        streams: dict[str, Part],
+        answers: Answers,
+        *,
+        complete: set[str],
+        all_but_one: set[str],
+        died: bool,
     ) -> None:
-        """Checks a sync that has ended."""
-        self._note_missed(answers, died=died)
+        """Checks a sync that has ended. all_but_one: tables of which a single parent fails."""
+        self._note_missed(answers, set() if died else complete | all_but_one)
         if self._with_parent and not died:
             raise Broken(
                 f"{self._with_parent} deleted, but no reading missed them and their parents were "
@@ -150,10 +156,14 @@ class ChildOracle:
         if waiting:
             raise Broken(f"{table}: {waiting} are still waiting, though only {bad!r} fails")
 
-    def _note_missed(self, answers: Answers, *, died: bool) -> None:
-        """Updates which rows are missed. A sync that died passes on nothing that it held."""
-        for table, held in answers.children_held.items() if not died else ():
-            for key in held:
+    def _note_missed(self, answers: Answers, read: set[str]) -> None:
+        """Updates which rows are missed.
+
+        read: tables of which every answer was processed. After too many failures, or if the sync
+        dies, the rest are discarded.
+        """
+        for table in answers.children_held.keys() & read:
+            for key in answers.children_held[table]:
                 self._missed.pop((table, key), None)
         for table in self._source.kin.tables:
             for key, row in self._destination.called[table].items() if table in MEMBERS else ():

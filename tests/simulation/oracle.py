@@ -161,7 +161,13 @@ class Oracle:
         if facts.fails_below is not None and not facts.died and "message" not in facts.complete:
             self._check_fresh("message", facts.fails_below)
         streams = state.get("streams", {})
-        self.children.after(streams, self.answers, complete=facts.complete, died=facts.died)
+        self.children.after(
+            streams,
+            self.answers,
+            complete=facts.complete,
+            all_but_one={facts.bad_parent[0]} if facts.bad_parent else set(),
+            died=facts.died,
+        )
         if facts.bad_parent is not None and not facts.died:
             table, bad = facts.bad_parent
             if PARENT[table] in facts.complete:

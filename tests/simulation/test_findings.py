@@ -14,7 +14,7 @@ from courier_async.reading.probe import Probe
 from courier_async.state import saved
 from courier_async.state.plan import Depth, plan_walk
 from courier_async.state.position import Lane, Reading, StreamState
-from tests.simulation.seed import Simulation
+from tests.simulation.seed import Simulation, run_seed
 from tests.simulation.source import Source
 from tests.support.fake_courier import Account, FakeApi
 from tests.support.harness import settings, sync
@@ -137,6 +137,11 @@ def test_what_came_unusable_is_looked_for_where_it_stands_whatever_its_time() ->
     # The state says that records down to the oldest of the others may be unusable.
     part = {"readings": [[NOW_MS + HOUR_MS, 0]], "unusable": [[oldest, NOW_MS]]}
     simulation.oracle.claims.check({"streams": {"message": part}})
+
+
+def test_a_page_that_a_reader_discards_does_not_make_its_rows_present_again() -> None:
+    # Four lists had failed, so the reader stopped, with the page of a fifth still waiting.
+    run_seed(10705522)
 
 
 def add_odd(source: Source) -> None:
