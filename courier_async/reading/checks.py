@@ -50,7 +50,7 @@ class Checks:
             return False
         else:
             head.is_unproved = True
-        return self._asks_below(head)
+        return self.ask_below(head, self._probe.below(head))
 
     def asks_lower(self, lane: LiveLane, page: JudgedPage) -> bool:
         """Returns whether it asks once more below an unproved end, as nothing older came.
@@ -59,23 +59,19 @@ class Checks:
         """
         if page.next_cursor is None or lane.is_asked_twice:
             return False
-        return self._asks_below(lane)
-
-    def _asks_below(self, lane: LiveLane) -> bool:
-        cursor = self._probe.below(lane)
-        if cursor is not None:
-            self.ask_below(lane, cursor)
-        return cursor is not None
+        return self.ask_below(lane, self._probe.below(lane))
 
     def check_end_early(self, lane: LiveLane) -> None:
         """Checks an end at once if lanes lie below it; otherwise once the head gets there."""
         if lane is not self._lanes.last and self._probe.verdict is Verdict.HELD:
-            self._asks_below(lane)
+            self.ask_below(lane, self._probe.below(lane))
 
-    def ask_below(self, lane: LiveLane, cursor: str) -> None:
-        """Requests the page at a cursor below a lane's last record."""
-        lane.confirming = cursor
-        self._fetches.start(lane, cursor, purpose=Purpose.CONFIRM)
+    def ask_below(self, lane: LiveLane, cursor: str | None) -> bool:
+        """Requests the page at a cursor below a lane's end, if there is one."""
+        if cursor is not None:
+            lane.confirming = cursor
+            self._fetches.start(lane, cursor, purpose=Purpose.CONFIRM)
+        return cursor is not None
 
     def asks_again(self, lane: LiveLane, page: JudgedPage, asked: str, purpose: Purpose) -> bool:
         """Returns whether it asks again, since an empty page with a next cursor proves nothing.

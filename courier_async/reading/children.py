@@ -118,7 +118,7 @@ class ChildrenReader:
         Call it only before `batches`. A parent becomes owed, in case it returns before its delete.
         """
         if not self._stream.deletes:
-            # An archived template's counts still change, so it is read for as long as it has any.
+            # An archived template's counts still change, so it is read while it has any.
             return None
         parents = sorted(self._kept.keys() & set(gone))
         keys = [key for parent in parents for key in sorted(self._kept.pop(parent))]
@@ -231,7 +231,7 @@ class ChildrenReader:
         except KeyRefused as refusal:
             end = refusal
         except CourierError as error:
-            # The traceback references the response, which would create a reference cycle.
+            # The traceback references the response, which would be a reference cycle.
             end = _End(parent, error.with_traceback(None), was_answered)
         except Exception as error:  # a bug must end the sync, not hang it
             end = error

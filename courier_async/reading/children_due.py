@@ -25,7 +25,7 @@ class ChildrenDue:
         self._failed = {name for name, time in saved.items() if time < 0}
         self.was_full = len(saved) >= MOST_DUE
         self._under_way: set[str] = set()
-        # Batches that mark a message as done, while they may still wait for room on the queue.
+        # Batches that mark a message as done, and may still wait for room on the queue.
         self._ending: dict[str, Batch] = {}
         self._changed = asyncio.Event()
         self._is_over = False
@@ -36,7 +36,7 @@ class ChildrenDue:
         """Adds messages, once their rows are on the queue."""
         self._waiting.update(due)
         for message_id in due.keys() & self._ending.keys():
-            # That batch would follow the new row, and mark the message as done although it is due.
+            # That batch would follow the new row, and mark a message that is due as done.
             self._ending[message_id].done.clear()
         self._notify()
 

@@ -18,7 +18,7 @@ class EndlessGuard:
         self._steps = 0
         self._limit = 1
         self._previous: str | None = None
-        # Hashes of recent pages; a page with the same keys as one of them brings nothing new.
+        # Hashes of recent pages; one with the same keys brings nothing new.
         self._recent: dict[int, None] = {}
         self._stale_pages = 0
 

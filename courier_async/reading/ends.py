@@ -14,9 +14,11 @@ _YOUNG_MS: Final = 7 * DAY_MS
 def is_end(lane: LiveLane, page: JudgedPage) -> bool:
     """Returns whether a page requested below the lane's last record holds nothing new to it.
 
-    If records of about the same time are out of order, some that were just read may follow. The
-    lane goes on for those once, but not a second time.
+    Records of about the same time may be out of order, so some just read may follow. The lane
+    goes on for those once.
     """
+    if not page.keys and lane.is_asked_lower:
+        return False
     return set(page.keys) <= set(lane.tail) and (page.next_cursor is None or lane.is_asked_twice)
 
 

@@ -15,7 +15,7 @@ from courier_async.errors import BadAnswer
 from courier_async.state.position import Lane
 from courier_async.state.sent_rows import short_hash
 
-# Courier did not exist before 2015, so older times are ignored, as are times over a year ahead.
+# Courier did not exist before 2015. Times over a year ahead are ignored too.
 EARLIEST_MS: Final = 1_420_070_400_000
 _FURTHEST_AHEAD_MS: Final = 366 * DAY_MS
 # How many pages' times are kept to judge a walk's order; pages out of order are only counted.

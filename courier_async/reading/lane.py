@@ -106,8 +106,13 @@ class LiveLane:
 
     @property
     def is_asked_twice(self) -> bool:
-        """Whether what lies below the same end has been asked for again."""
+        """Whether what lies below the same end was asked for again."""
         return self.confirmed_from is not None and self.confirmed_from < self.end
+
+    @property
+    def is_asked_lower(self) -> bool:
+        """Whether that was asked on one of its last pages, so its records must return."""
+        return self.is_asked_twice and self.confirmed_from in self.medians
 
     def may_renew(self, now: int) -> bool:
         """Whether its cursor may be at fault; if the same place fails again, the page is."""

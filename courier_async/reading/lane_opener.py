@@ -16,6 +16,8 @@ from courier_async.state.position import Lane
 
 # After finding no gap, wait a page for every this many lanes: the search goes through all.
 _LANES_PER_SEARCH: Final = 2
+# After so many ends, lanes may lead each other back up.
+_MOST_ENDS: Final = 5
 
 
 class LaneOpener:
@@ -72,6 +74,7 @@ class LaneOpener:
             and not self._course.lanes_refused
             and pages >= self._next_search_at
             and self._probe.verdict is not Verdict.REFUSED
+            and self._probe.ends <= _MOST_ENDS
             and self._lanes.head.order.is_newest_first
         )
 

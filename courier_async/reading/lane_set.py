@@ -173,8 +173,6 @@ class LaneSet:
             in_order=upper.order.in_order + lower.order.in_order,
         )
         lower.is_resumed |= upper.is_resumed
-        # Otherwise, an end that comes again would look like another.
-        lower.confirmed_from = lower.confirmed_from or upper.confirmed_from
         # The upper lane has already read what was due of the lower one.
         lower.due = upper.due
         lower.order.resume(

@@ -129,7 +129,7 @@ class MessageChildrenReader:
                 await results.put(refusal)
                 return
             except CourierError as error:
-                # The traceback references the response, which would create a reference cycle.
+                # The traceback references the response, which would be a reference cycle.
                 read.error = error.with_traceback(None)
             except Exception as error:  # a bug must end the sync, not hang it
                 _release(read)

@@ -14,8 +14,6 @@ from courier_async.state.plan import INDEX_LAG_MS
 from courier_async.state.position import StreamState
 
 NO_LANES_MS = 7 * DAY_MS
-# After so many ends, lanes may be leading each other back up.
-_MOST_ENDS = 20
 
 
 class Verdict(Enum):
@@ -30,7 +28,7 @@ class Verdict(Enum):
 class Probe:
     """Tries one made-up cursor for a place already read with the server's own cursors.
 
-    cursor: the one tried last.
+    cursor: the one tried last. ends: how many were asked about.
     """
 
     def __init__(self, stream: Stream) -> None:
@@ -42,7 +40,7 @@ class Probe:
         # From the previous head lane's trail, in case the current one's is too short.
         self._earlier: seams.Expected | None = None
         self._expected: seams.Expected | None = None
-        self._tries = self._ends = 0
+        self._tries = self.ends = 0
         # Once a comparison has failed, only records older than this are compared.
         self._settled_ms: int | None = None
         self._start = 0
@@ -108,11 +106,19 @@ class Probe:
         if self.verdict is Verdict.REFUSED or self._make is None or end < 0 or lane.is_confirmed:
             return None
         asked = lane.confirmed_from
-        self._ends += 1
-        leads_back = lane.guard.repeats or self._ends > _MOST_ENDS
-        if asked is not None and (end == asked or (end > asked and leads_back)):
-            # The same end, or two in turn: the last record may be dated ahead.
-            end = asked - 1 if lane.is_unproved else min([asked - 1, *lane.medians])
+        self.ends += 1
+        if asked is not None and (end == asked or (end > asked and lane.guard.repeats)):
+            # The same cursor, or two in turn, would return the same pages.
+            end = asked - 1
         if self.verdict is Verdict.HELD or lane.is_unproved:
             lane.confirmed_from = end
         return self._make(end)
+
+    def on_last_pages(self, lane: LiveLane) -> str | None:
+        """Returns a cursor on the next lower one of a lane's last pages, or None."""
+        asked = lane.confirmed_from or 0
+        lower = [time for time in lane.medians if time < asked]
+        if self._make is None or not lower:
+            return None
+        lane.confirmed_from = max(lower)
+        return self._make(max(lower))

@@ -183,9 +183,10 @@ class Walk:
             self._checks.ask_below(lane, below)
             return []
         # A refusal, or any failure once lanes are refused, does not contradict the end that the
-        # server's own cursors reached. Older records that a lower lane has read do.
+        # server's own cursors reached. Older records that it or a lower lane has met do.
         is_mute = isinstance(error, Refused) or self._course.lanes_refused
-        if below is not None and is_mute and not self._lanes.lower_have_read_older(lane):
+        met_older = lane.is_asked_lower or self._lanes.lower_have_read_older(lane)
+        if below is not None and is_mute and not met_older:
             return self._confirmed(lane)
         lane.done = lane.ended = False
         return self._fail(lane, error)
@@ -397,16 +398,16 @@ class Walk:
                 text = "the listing ends, but other lanes have read older records"
                 return self._doubt(lane, text, may_renew=True)
             if page.unusable:
-                # It may be a record that the lane has not met, so a later sync looks for it again.
+                # The lane may not have met it, so a later sync looks again.
                 self.state = self.unusable.note(lane, page, self.state, self.clock.start)
             return self._confirmed(lane)
         if lane.is_asked_twice:
-            # Going on here would skip unread records that have the same time as its last one.
+            # Going on here would skip unread records of the same time as its last one.
             asked.release()
-            return self._doubt(
-                lane, "the listing ends among records with the same time, but older records follow"
-            )
-        # This was not the end: the lane goes on from there and may have to ask again.
+            if self._checks.ask_below(lane, self._probe.on_last_pages(lane)):
+                return []
+            return self._doubt(lane, "the listing ends, but more records follow")
+        # It goes on from there, and may ask again.
         lane.done = lane.ended = False
         lane.saved = replace(lane.saved, cursor=below)
         lane.guard.go_on_elsewhere()

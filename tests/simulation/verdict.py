@@ -6,7 +6,7 @@ from tests.simulation.claims import Broken
 from tests.simulation.weather import Weather
 
 _CONTRADICTIONS = (
-    "the listing ends among records with the same time",
+    "the listing ends, but more records follow",
     "the listing ends, but an earlier sync has read older records",
     "the listing ends, but other lanes have read older records",
     "the listing ends, but older records follow",
@@ -64,7 +64,7 @@ def _contradicted(weather: Weather, text: str) -> set[str]:
     """Returns the streams whose listing contradicted itself: a false end, or vanished rows."""
     rules = weather.options.get("rules", ())
     is_false = any(rule.get("paging") == "false_end" for rule in rules)
-    if not is_false and "the listing ends among records with the same time" in text:
+    if not is_false and "the listing ends, but more records follow" in text:
         return set()
     return {table for table, reason in _reasons(text) if reason.startswith(_CONTRADICTIONS)}
 

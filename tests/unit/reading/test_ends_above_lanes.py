@@ -129,6 +129,24 @@ def test_last_records_that_are_dated_ahead_are_an_end_all_the_same(
         api.now_ms += DAY_MS
 
 
+def test_nor_do_they_fail_a_sync_that_continues_one_that_died_there() -> None:
+    """Its lanes merge near the end, and remember too little of what lies above it."""
+    oldest = NOW - 60 * DAY_MS
+    hours_and_ms = [(49, 8)] * 2 + [(49, 7)] * 5 + [(48, 7), (48, 7), (48, 6), (48, 5), (24, 5)]
+    hours_and_ms += [(0, ms) for ms in (5, 4, 3, 3, 3, 3, 2, 1)]
+    times = [oldest + hours * HOUR_MS + ms for hours, ms in hours_and_ms]
+    api = PagedApi(times, now_ms=times[0] + 2)
+    for ms in (1, 0, 0):
+        api.insert(oldest + 10 * MINUTE_MS + ms, position=oldest + ms)
+    reader = Reader(api, lanes=3, lookback_days=0.0, blocks=(0.0,))
+    for die_after, pause_minutes in ((0, 3_000), (5, 1), (10, 1)):
+        reader.walk(die_after=die_after)
+        api.now_ms += pause_minutes * MINUTE_MS
+    for _ in range(3):
+        assert is_whole(reader.walk()), reader.error
+        api.now_ms += 25 * HOUR_MS
+
+
 def expire(api: PagedApi, cursors: set[str | None]) -> None:
     """Refuses these cursors from now on, after all others have been answered."""
     ask = api.ask

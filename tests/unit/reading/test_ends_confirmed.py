@@ -3,8 +3,8 @@
 import pytest
 
 from courier_async.api.pages import Page
-from courier_async.catalog.positions import message_cursor_at
-from courier_async.catalog.stream import DAY_MS
+from courier_async.catalog.positions import message_cursor_at, time_in_cursor
+from courier_async.catalog.stream import DAY_MS, HOUR_MS
 from courier_async.errors import CourierError, Refused
 from tests.unit.reading.paged import NOW, PagedApi, Reader, evenly, is_whole
 
@@ -108,3 +108,29 @@ def test_where_another_cursor_comes_to_that_end_too_it_is_an_error(lanes: int) -
     api._made_up = made_up  # type: ignore[method-assign]
     api.false_end_page, api.now_ms = None, NOW + DAY_MS
     assert is_whole(reader.walk()), (reader.error, len(reader.missing))
+
+
+@pytest.mark.parametrize("answer", ["empty", "refused"])
+@pytest.mark.parametrize("lanes", [1, 8])
+def test_nothing_far_below_an_end_does_not_confirm_it(lanes: int, answer: str) -> None:
+    """Half of a page above it is dated back, and one time fills the last page."""
+    times = evenly(400, every_ms=HOUR_MS)
+    back_dated, of_one_time = range(35, 40), range(40, 50)
+    api = PagedApi(times[:35])
+    for number, time in enumerate(times[35:], 35):
+        if number in of_one_time:
+            api.insert(times[40])
+        else:
+            ms = 400 * DAY_MS if number in back_dated else 0
+            api.insert(time - ms, position=time)
+    api.false_ends = {api.cursor_behind(49)}
+
+    def fails(kind: str, cursor: str | None) -> CourierError | None:
+        is_far = kind == "made_up" and (time_in_cursor(cursor or "") or 0) < times[-1]
+        return Refused(400, "") if answer == "refused" and is_far else None
+
+    api.fails = fails
+    reader = Reader(api, lanes=lanes, blocks=(0.0,)).walk()
+    assert is_whole(reader) or reader.error is not None
+    api.false_ends, api.now_ms = set(), NOW + DAY_MS
+    assert is_whole(reader.walk()), reader.error

@@ -176,3 +176,11 @@ def test_no_lane_is_begun_where_lanes_cannot_work(why: str) -> None:
         opened.head.order.resume(1_000, 0, tells=True)
         assert not opened.head.order.is_newest_first
     assert opened.open() == []
+
+
+def test_after_five_ends_no_more_lanes_are_begun() -> None:
+    opened = Opened(pages_left=100)
+    opened.probe.ends = 6
+    assert opened.open() == []
+    opened.probe.ends = 5
+    assert len(opened.open()) == 1

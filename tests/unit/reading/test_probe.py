@@ -77,16 +77,24 @@ def test_if_two_ends_only_repeat_known_pages_in_turn_the_next_request_goes_below
     assert lane.is_asked_twice
 
 
-def test_if_the_same_end_comes_again_the_next_request_goes_below_the_pages_before_it() -> None:
+def test_an_end_that_comes_again_is_asked_about_just_below_it_and_then_on_its_pages() -> None:
     """The last page may hold a single record, dated ahead of all others."""
     probe = Probe(MESSAGE)
     probe.begin(StreamState(), NOW)
     probe.verdict = Verdict.HELD
     lane = LiveLane(Lane(started_at=NOW))
     lane.medians.extend([NOW - 20, NOW - 30, NOW])
-    assert time_in_cursor(probe.below(lane) or "") == NOW
-    assert time_in_cursor(probe.below(lane) or "") == NOW - 30
-    assert lane.is_asked_twice
+    asked = [probe.below(lane), probe.below(lane)]
+    assert [lane.is_asked_twice, lane.is_asked_lower] == [True, False]
+    asked += [probe.on_last_pages(lane), probe.on_last_pages(lane)]
+    assert [time_in_cursor(cursor or "") for cursor in asked] == [
+        NOW,
+        NOW - 1,
+        NOW - 20,
+        NOW - 30,
+    ]
+    assert [lane.is_asked_twice, lane.is_asked_lower] == [True, True]
+    assert probe.on_last_pages(lane) is None
 
 
 def test_an_unproved_end_is_asked_about_again_just_below_it() -> None:
@@ -96,17 +104,3 @@ def test_an_unproved_end_is_asked_about_again_just_below_it() -> None:
     lane.medians.extend([NOW - 20, NOW - 30, NOW])
     assert time_in_cursor(probe.below(lane) or "") == NOW
     assert time_in_cursor(probe.below(lane) or "") == NOW - 1
-
-
-def test_after_many_ends_one_that_is_no_lower_counts_as_the_same() -> None:
-    """Lanes that replace each other lead back up to two ends in turn."""
-    probe = Probe(MESSAGE)
-    probe.begin(StreamState(), NOW)
-    probe.verdict = Verdict.HELD
-    lane = LiveLane(Lane(started_at=NOW))
-    asked_twice = []
-    for number in range(21):
-        lane.medians.append(NOW - number % 2)
-        assert probe.below(lane) is not None
-        asked_twice.append(lane.is_asked_twice)
-    assert asked_twice == [False] * 20 + [True]

@@ -408,7 +408,7 @@ def test_a_false_end_amid_messages_of_one_time_is_not_believed(at_once: int) -> 
     assert reader.error is not None or is_whole(reader)
     assert reader.state.readings == () or is_whole(reader)
     if reader.error is not None:
-        said = "ends among records with the same time, but older records follow"
+        said = "the listing ends, but more records follow"
         assert said in str(reader.error)
         # No other cursor would help.
         assert [lane.renewed for lane in reader.state.lanes] == [None]
