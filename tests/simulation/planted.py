@@ -154,6 +154,7 @@ UNPROVED: dict[str, str] = {
     "a_new_parent_unnoted_by_a_table_that_is_left_out": _NOT_YET,
     "a_walk_goes_on_where_nothing_below_its_bound_is_remembered": _NOT_YET,
     "an_empty_listing_taken_for_a_reading": _NOT_YET,
+    "an_empty_page_far_below_an_end_confirms_it": _NOT_YET,
     "children_of_a_parent_that_a_dying_sync_deleted_stay": _NOT_YET,
     "messages_whose_children_cannot_be_noted_are_claimed": _NOT_YET,
     "order_of_a_resumed_walk_forgotten": _NOT_YET,

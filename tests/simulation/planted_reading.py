@@ -305,6 +305,10 @@ def an_end_doubted_for_old_records_that_its_lane_has_read() -> Patches:
     yield patch.object(LaneSet, "lower_have_read_older", lower_have_read_older)
 
 
+def an_empty_page_far_below_an_end_confirms_it() -> Patches:
+    yield patch.object(LiveLane, "is_asked_lower", property(lambda self: False))
+
+
 def an_empty_page_that_leads_on_confirms_an_end() -> Patches:
     yield patch.object(Checks, "asks_again", lambda self, lane, page, asked, purpose: False)
 
