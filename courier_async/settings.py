@@ -219,7 +219,6 @@ def _is_loopback(host: str) -> bool:
 
 
 def _streams(name: str, text: str) -> tuple[Stream, ...]:
-    """Returns the tables that `text` names, in the catalog's order."""
     names = {table.strip() for table in text.split(",") if table.strip()}
     unknown = names - {CORE, EVERY, *BY_TABLE}
     if unknown or not names:

@@ -141,6 +141,5 @@ def _error_of(body: bytes) -> dict[str, Any] | None:
 
 
 def _kind_of(error: dict[str, Any] | None) -> str:
-    """Returns the documented type of an error as " (type)", or ""."""
     kind = (error or {}).get("type")
     return f" ({kind})" if isinstance(kind, str) and kind in _KNOWN_KINDS else ""

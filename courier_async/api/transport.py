@@ -178,7 +178,6 @@ class HttpTransport:
 
 
 def _of_answer(error: Exception) -> str:
-    """Describes what was wrong with a response that had begun to arrive."""
     if isinstance(error, aiohttp.ClientPayloadError | BadEncoding):
         return "the response was truncated or badly compressed"
     # The parser's own text, which is never shown.

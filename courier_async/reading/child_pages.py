@@ -107,7 +107,7 @@ class ChildPages:
 
 
 def _rate_of(headers: Mapping[str, str]) -> float:
-    """Returns the server's limit in requests per second, or 0 if it names none."""
+    """Returns the server's requests per second, or 0 if it names none."""
     text = headers.get(_RATE_HEADER, "")
     is_rate = text.isascii() and text.isdigit() and len(text) <= _MOST_RATE_DIGITS
     return float(text) if is_rate else 0.0

@@ -63,7 +63,8 @@ class Course:
 
     def move(self, lane: LiveLane, page: JudgedPage) -> None:
         """Updates what is known about the lane after a page, except its cursor."""
-        lane.order.add(page.median)
+        if not lane.is_end_asked_again:
+            lane.order.add(page.median)
         lane.note_density(page)
         lane.tail = [*lane.tail, *page.keys][-_LONGEST_TAIL:]
         if not lane.opened:
@@ -97,7 +98,7 @@ class Course:
                 self.lanes.drop_below(lane)
             return
         lane.saved = replace(lane.saved, cursor=page.next_cursor)
-        lane.is_saved_cursor = False
+        lane.is_saved_cursor = lane.is_end_asked_again = False
         if lower is not None and lower.is_made_up:
             self._meet(lane, lower, page)
         if lane.order.is_hopeless:
@@ -156,7 +157,6 @@ class Course:
         self.lanes_refused = self.lanes_refused or self._is_too_many(self._failed_lanes)
 
     def _is_too_many(self, lanes: int) -> bool:
-        """Whether too many lanes have failed; a few may, if records move or a request fails."""
         return lanes >= max(_MOST_WASTED_LANES, self.lanes_begun // 10)
 
     def is_of_use(self, lane: LiveLane, page: JudgedPage) -> bool:
@@ -191,7 +191,6 @@ class Course:
         self.lanes.drop_made_up()
 
     def _give_up_order(self) -> None:
-        """Reads all of the stream in one lane, since it does not come newest first after all."""
         if self.may_stop:
             log.info(
                 "%s: its pages are not newest first, so all of them are read.",

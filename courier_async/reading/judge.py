@@ -30,7 +30,7 @@ class JudgedPage(msgspec.Struct, kw_only=True):
     """The records of a page that can be stored, with their keys and times, in order.
 
     times: epoch milliseconds; None if unreadable.
-    gaps: for each record left out as unusable, how many records come before it.
+    gaps: for each record that cannot be stored, how many come before it. names: hashed keys.
     newest, oldest, median: of the known times; of two middle times, the median is the older.
     """
 
@@ -45,12 +45,10 @@ class JudgedPage(msgspec.Struct, kw_only=True):
 
     @property
     def unusable(self) -> int:
-        """How many records cannot be stored."""
         return len(self.gaps)
 
     @property
     def names(self) -> list[bytes]:
-        """The hashed keys."""
         return [short_hash(key) for key in self.keys]
 
     def is_below(self, bound: int) -> bool:

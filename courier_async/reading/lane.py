@@ -27,6 +27,7 @@ class LiveLane:
     confirmed_from: the time below which that was last asked. is_confirmed: nothing was found.
     is_unproved: it asks what lies below its end although made-up cursors could not be tried, so
         only records that come back count.
+    is_end_asked_again: a check of its end failed, so its last page is requested again.
     stuck: its next page failed. dropped: no longer part of the walk.
     is_saved_cursor: the next cursor comes from an earlier sync.
     is_resumed: an earlier sync has read part of it.
@@ -50,6 +51,7 @@ class LiveLane:
     confirmed_from: int | None = None
     is_confirmed: bool = False
     is_unproved: bool = False
+    is_end_asked_again: bool = False
     is_saved_cursor: bool = False
     is_resumed: bool = False
     dropped: bool = False

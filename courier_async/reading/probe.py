@@ -14,6 +14,8 @@ from courier_async.state.plan import INDEX_LAG_MS
 from courier_async.state.position import StreamState
 
 NO_LANES_MS = 7 * DAY_MS
+# Beyond this, lanes may lead each other back up for ever.
+MOST_LED_BACK = 20
 
 
 class Verdict(Enum):
@@ -28,7 +30,7 @@ class Verdict(Enum):
 class Probe:
     """Tries one made-up cursor for a place already read with the server's own cursors.
 
-    cursor: the one tried last. ends: how many were asked about.
+    cursor: the one tried last. led_back: ends with more below them, fourfold if that was no older.
     """
 
     def __init__(self, stream: Stream) -> None:
@@ -40,7 +42,7 @@ class Probe:
         # From the previous head lane's trail, in case the current one's is too short.
         self._earlier: seams.Expected | None = None
         self._expected: seams.Expected | None = None
-        self._tries = self.ends = 0
+        self._tries = self._refusals = self.led_back = 0
         # Once a comparison has failed, only records older than this are compared.
         self._settled_ms: int | None = None
         self._start = 0
@@ -79,8 +81,9 @@ class Probe:
         return self.cursor
 
     def fail(self, error: CourierError) -> None:
-        """Handles a failed probe. Only a refusal counts, since in an outage every cursor fails."""
-        self.verdict = Verdict.REFUSED if isinstance(error, Refused) else Verdict.UNTRIED
+        """Handles a failed probe. Only two refusals count: in an outage every cursor fails."""
+        self._refusals += isinstance(error, Refused)
+        self.verdict = Verdict.REFUSED if self._refusals > 1 else Verdict.UNTRIED
 
     def take(self, page: JudgedPage) -> None:
         """Judges the response to the probe."""
@@ -103,16 +106,24 @@ class Probe:
     def below(self, lane: LiveLane) -> str | None:
         """Returns a cursor below a lane's last record; None if its end is confirmed or unknown."""
         end = lane.end
-        if self.verdict is Verdict.REFUSED or self._make is None or end < 0 or lane.is_confirmed:
+        if self.verdict is Verdict.REFUSED or self._make is None or end < 0:
+            return None
+        if lane.is_confirmed or lane.is_end_asked_again:
             return None
         asked = lane.confirmed_from
-        self.ends += 1
-        if asked is not None and (end == asked or (end > asked and lane.guard.repeats)):
+        leads_back = lane.guard.repeats or self.led_back > MOST_LED_BACK
+        if asked is not None and (end == asked or (end > asked and leads_back)):
             # The same cursor, or two in turn, would return the same pages.
             end = asked - 1
-        if self.verdict is Verdict.HELD or lane.is_unproved:
-            lane.confirmed_from = end
+        lane.confirmed_from = end
         return self._make(end)
+
+    def above(self, lane: LiveLane) -> str | None:
+        """Returns a cursor above a lane's last page; None if it asked there."""
+        highest = max([lane.place, *lane.medians])
+        if self._make is None or highest <= (lane.confirmed_from or highest):
+            return None
+        return self._make(highest)
 
     def on_last_pages(self, lane: LiveLane) -> str | None:
         """Returns a cursor on the next lower one of a lane's last pages, or None."""

@@ -108,7 +108,6 @@ class Renewals:
         self._dropped.clear()
 
     def _renew(self, lane: LiveLane, error: CourierError) -> list[Notice]:
-        """Finds another cursor to read on where a lane's cursor failed."""
         if self._stream.cursor_at is not None and lane.place >= 0:
             if self._probe.verdict is Verdict.ASKED or self._checks.start_probe():
                 lane.stuck = True

@@ -181,7 +181,6 @@ def _top_of(lane: LiveLane, bottom: int) -> int:
 
 
 def _pages_in(lane: LiveLane, below: LiveLane | None, span_ms: int) -> float:
-    """Estimates how many pages a span holds from the pages that lanes read at its two ends."""
     if span_ms < 2:
         return 0.0
     densities = [lane.page_ms(), None if below is None else below.first_density_ms]

@@ -134,7 +134,6 @@ class StreamReader:
         return None
 
     async def _walk(self, resumed: Lane | None) -> Walk:
-        """Runs one walk to its end and puts all of its batches on the queue."""
         deletes = self._stream.deletes and self._changes.rows is not None
         is_watched = resumed is None and (deletes or self._has_children)
         async with Fetches(self._ask) as fetches:

@@ -136,7 +136,6 @@ class Walk:
             raise RuntimeError(f"{self._stream.table}: the walk stopped before it was complete")
 
     def _take(self, arrival: Arrival) -> list[Output]:
-        """Processes one answer and returns its output."""
         lane, answer = arrival.lane, arrival.answer
         if isinstance(answer, KeyRefused):
             raise answer
@@ -175,18 +174,26 @@ class Walk:
         self, lane: LiveLane, error: CourierError, below: str | None
     ) -> list[Output]:
         """Handles a failed request, for a lane's next page or for what lies below its end."""
-        if below is not None and lane.is_unproved:
-            return self._end([])
-        if below is not None and isinstance(error, Refused) and not lane.asked_again:
-            # One refusal neither confirms nor contradicts the end, so ask again.
+        if below is None:
+            return self._fail(lane, error)
+        met_older = self._lanes.lower_have_read_older(lane)
+        if not isinstance(error, Refused):
+            is_doubted = met_older or lane.is_asked_twice or not self._course.lanes_refused
+            if lane.is_unproved or not is_doubted:
+                # The end counts if the server's own cursor returns it again.
+                lane.is_end_asked_again = True
+                lane.done = lane.ended = lane.is_unproved = False
+                self._lanes.rest(lane)
+                return []
+        elif not lane.asked_again:
+            # One refusal tells nothing, so ask again.
             lane.asked_again = True
             self._checks.ask_below(lane, below)
             return []
-        # A refusal, or any failure once lanes are refused, does not contradict the end that the
-        # server's own cursors reached. Older records that it or a lower lane has met do.
-        is_mute = isinstance(error, Refused) or self._course.lanes_refused
-        met_older = lane.is_asked_lower or self._lanes.lower_have_read_older(lane)
-        if below is not None and is_mute and not met_older:
+        elif lane.is_unproved:
+            return self._end([])
+        elif not (met_older or lane.is_asked_lower):
+            # Nothing contradicts the end.
             return self._confirmed(lane)
         lane.done = lane.ended = False
         return self._fail(lane, error)
@@ -209,7 +216,7 @@ class Walk:
             self._lanes.begin(plan)
 
     def _read(self, lane: LiveLane, asked: Asked, page: JudgedPage) -> list[Output]:
-        """Processes one page of a lane: selects the rows to send and moves the lane."""
+        """Selects a page's rows to send, and moves the lane."""
         if page.unusable and not lane.asked_again:
             lane.asked_again = True
             asked.release()
@@ -279,7 +286,6 @@ class Walk:
         return self._with_notices(self._renewals.fail(lane, error, may_renew=may_renew))
 
     def _with_notices(self, notices: list[Notice]) -> list[Output]:
-        """Returns the notices and a batch with the current state, or nothing without notices."""
         return [*notices, Batch(stream=self._stream, state=self._saved())] if notices else []
 
     def _take_probe(self, answer: Asked | CourierError) -> list[Output]:
@@ -301,7 +307,7 @@ class Walk:
         return self._end(outputs) if self._lanes.head.done else outputs
 
     def _end(self, outputs: list[Output]) -> list[Output]:
-        """Ends the walk once the head lane is done; the end of a listing is confirmed first."""
+        """Ends the walk once the head is done; the end of a listing is confirmed first."""
         head = self._lanes.head
         if not head.done:
             # A new head lane has replaced the one whose end was being confirmed.
@@ -407,11 +413,17 @@ class Walk:
             if self._checks.ask_below(lane, self._probe.on_last_pages(lane)):
                 return []
             return self._doubt(lane, "the listing ends, but more records follow")
-        # It goes on from there, and may ask again.
+        self._probe.led_back += 1 if (page.median or 0) < (lane.lowest_ms or 0) else 4
         lane.done = lane.ended = False
-        lane.saved = replace(lane.saved, cursor=below)
         lane.guard.go_on_elsewhere()
-        return self._read(lane, asked, page)
+        above = None if set(page.keys) & set(lane.tail) else self._probe.above(lane)
+        lane.saved = replace(lane.saved, cursor=above or below)
+        if above is None:
+            return self._read(lane, asked, page)
+        # Its last page may be dated back, with unread records in between.
+        asked.release()
+        self._lanes.rest(lane)
+        return []
 
     def _doubt(self, lane: LiveLane, text: str, *, may_renew: bool = False) -> list[Output]:
         """Fails a lane at an end that cannot be one."""

@@ -255,7 +255,6 @@ def _oldest_place(spans: list[Unusable]) -> int | None:
 
 
 def earliest(time: int, other: int | None) -> int:
-    """Returns the earlier time of those that are known."""
     return time if other is None else min(time, other)
 
 

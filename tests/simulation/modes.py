@@ -155,18 +155,31 @@ def paging_left_out(random: Random, plan: Plan, weather: Weather, table: str) ->
 
 def false_end(random: Random, plan: Plan, weather: Weather, table: str) -> None:
     """A false end for one of the server's own cursors; detectable where made-up ones work."""
+    _end_falsely(random, plan, weather, times=0)
+
+
+def false_end_in_an_outage(random: Random, plan: Plan, weather: Weather, table: str) -> None:
+    """A false end that comes once, while made-up cursors fail for another reason."""
+    if _end_falsely(random, plan, weather, times=1):
+        _rule(weather, stream="message", cursor="made_up", status=503)
+        weather.excuse("message")
+
+
+def _end_falsely(random: Random, plan: Plan, weather: Weather, *, times: int) -> bool:
+    """Adds a false end, and returns whether it can be noticed. times: how often; 0: always."""
     size = plan.options["page_sizes"]["message"]
     if not plan.made_up_work or plan.orders["message"] != "newest" or plan.theme == "any":
-        return
+        return False
     if size < SEAM_RECORDS:
         # A made-up cursor is probed with a whole page of this many records.
-        return
+        return False
     page = 2 + -(-24 // size) + random.randint(0, 2)
     empty_every = plan.options["empty_page_every"].get("message")
     if empty_every and page % empty_every == 0:
         # An end that the server repeats on an empty page is believed (docs/reliability.md).
-        return
-    _rule(weather, stream="message", cursor="own", page=page, paging="false_end")
+        return False
+    _rule(weather, stream="message", cursor="own", page=page, paging="false_end", times=times)
+    return True
 
 
 def empty_listing(random: Random, plan: Plan, weather: Weather, table: str) -> None:
@@ -227,6 +240,7 @@ def late_and_settled(random: Random, plan: Plan, weather: Weather, table: str) -
 MODES: tuple[Mode, ...] = (
     faults, faults, pace, down, denied, other_key, failing_now_and_then, error_inside_200,
     limit_by_403, stray_401, eager_retry_after, throttle, endless, lost_way_on, broken_envelope,
-    broken_envelope, false_end, false_end, empty_listing, unusable, unusable, extra_records,
-    short_lives, no_answers_by_id, wrong_clock, odd_times, odd_times, late_and_settled,
+    broken_envelope, false_end, false_end_in_an_outage, empty_listing, unusable, unusable,
+    extra_records, short_lives, no_answers_by_id, wrong_clock, odd_times, odd_times,
+    late_and_settled,
 )  # fmt: skip

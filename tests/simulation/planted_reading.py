@@ -305,6 +305,21 @@ def an_end_doubted_for_old_records_that_its_lane_has_read() -> Patches:
     yield patch.object(LaneSet, "lower_have_read_older", lower_have_read_older)
 
 
+def an_outage_confirms_an_end() -> Patches:
+    real = Walk._take_failure
+
+    def take_failure(self: Any, lane: LiveLane, error: Any, below: str | None) -> Any:
+        if below is not None and lane.is_unproved:
+            return self._end([])
+        return real(self, lane, error, below)
+
+    yield patch.object(Walk, "_take_failure", take_failure)
+
+
+def a_last_page_dated_back_hides_what_follows_it() -> Patches:
+    yield patch.object(Probe, "above", lambda self, lane: None)
+
+
 def an_empty_page_far_below_an_end_confirms_it() -> Patches:
     yield patch.object(LiveLane, "is_asked_lower", property(lambda self: False))
 

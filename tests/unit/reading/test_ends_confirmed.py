@@ -5,8 +5,8 @@ import pytest
 from courier_async.api.pages import Page
 from courier_async.catalog.positions import message_cursor_at, time_in_cursor
 from courier_async.catalog.stream import DAY_MS, HOUR_MS
-from courier_async.errors import CourierError, Refused
-from tests.unit.reading.paged import NOW, PagedApi, Reader, evenly, is_whole
+from courier_async.errors import CourierError, Refused, Unavailable
+from tests.unit.reading.paged import MINUTE_MS, NOW, PagedApi, Reader, evenly, is_whole
 
 
 @pytest.mark.parametrize("times", [1, 3])
@@ -110,8 +110,8 @@ def test_where_another_cursor_comes_to_that_end_too_it_is_an_error(lanes: int) -
     assert is_whole(reader.walk()), (reader.error, len(reader.missing))
 
 
-@pytest.mark.parametrize("answer", ["empty", "refused"])
-@pytest.mark.parametrize("lanes", [1, 8])
+@pytest.mark.parametrize("answer", ["empty", "refused", "failed"])
+@pytest.mark.parametrize("lanes", [1, 8, None])
 def test_nothing_far_below_an_end_does_not_confirm_it(lanes: int, answer: str) -> None:
     """Half of a page above it is dated back, and one time fills the last page."""
     times = evenly(400, every_ms=HOUR_MS)
@@ -127,10 +127,146 @@ def test_nothing_far_below_an_end_does_not_confirm_it(lanes: int, answer: str) -
 
     def fails(kind: str, cursor: str | None) -> CourierError | None:
         is_far = kind == "made_up" and (time_in_cursor(cursor or "") or 0) < times[-1]
-        return Refused(400, "") if answer == "refused" and is_far else None
+        errors = {"refused": Refused(400, ""), "failed": Unavailable("Courier answered 503")}
+        return errors.get(answer) if is_far else None
 
     api.fails = fails
     reader = Reader(api, lanes=lanes, blocks=(0.0,)).walk()
     assert is_whole(reader) or reader.error is not None
-    api.false_ends, api.now_ms = set(), NOW + DAY_MS
+    api.fails, api.false_ends, api.now_ms = lambda kind, cursor: None, set(), NOW + DAY_MS
     assert is_whole(reader.walk()), reader.error
+
+
+@pytest.mark.parametrize(("ends_at", "dated_back"), [(801, 1), (802, 1), (810, 5), (815, 5)])
+@pytest.mark.parametrize("die_after", [None, 79, 80])
+@pytest.mark.parametrize("lanes", [1, 8, None])
+def test_all_below_an_end_is_read_though_its_last_page_is_dated_back(
+    lanes: int | None, die_after: int | None, ends_at: int, dated_back: int
+) -> None:
+    """What lies below the time of that page is not what lies below its place.
+
+    It may be the first page that a sync reads.
+    """
+    api = PagedApi([])
+    for number, time in enumerate(evenly(1_500, every_ms=HOUR_MS)):
+        ms = 100 * HOUR_MS if ends_at - dated_back <= number < ends_at else 0
+        api.insert(time - ms, position=time)
+    reader = Reader(api, lanes=1, blocks=(0.0,))
+    if die_after is not None:
+        reader.walk(die_after=die_after)
+    end_once(api, ends_at)
+    reader.lanes = lanes
+    assert is_whole(reader.walk()), (reader.error, len(reader.missing))
+
+
+def end_once(api: PagedApi, ends_at: int) -> list[int]:
+    """Cuts one response before a record, and returns a list that is empty from then on."""
+    answer, left = api._answer, [ends_at]
+
+    def cut(cursor: str | None) -> Page:
+        page = answer(cursor)
+        if not left or not page.records or api.kind(cursor) == "made_up":
+            return page
+        at = api._index(api.id_of(page.records[0])) or 0
+        if not at < ends_at <= at + len(page.records):
+            return page
+        left.clear()
+        return Page(page.records[: ends_at - at], None)
+
+    api._answer = cut  # type: ignore[method-assign]
+    return left
+
+
+@pytest.mark.parametrize("fails_for", ["all", "made-up cursors", "made-up cursors but one"])
+@pytest.mark.parametrize("lanes", [1, 2, 8, None])
+@pytest.mark.parametrize("ends_at", [204, 1_000])
+def test_an_outage_confirms_no_end(ends_at: int, lanes: int | None, fails_for: str) -> None:
+    """Neither before made-up cursors have been tried, nor after they have opened lanes."""
+    api = PagedApi(evenly(1_500, every_ms=HOUR_MS))
+    left = end_once(api, ends_at)
+
+    def fails(kind: str, cursor: str | None) -> CourierError | None:
+        is_spared = fails_for == "made-up cursors but one" and len(api.made_up_asked) == 1
+        is_down = not left if fails_for == "all" else kind == "made_up" and not is_spared
+        return Unavailable("Courier answered 503") if is_down else None
+
+    api.fails = fails
+    reader = Reader(api, lanes=lanes, blocks=(0.0,), lookback_days=0.0).walk()
+    assert is_whole(reader) or reader.error is not None
+    assert is_whole(reader) or fails_for != "made-up cursors" or lanes not in (1, 2)
+    api.fails, api.now_ms = lambda kind, cursor: None, NOW + DAY_MS
+    assert is_whole(reader.walk()), (reader.error, len(reader.missing))
+
+
+@pytest.mark.parametrize("statuses", [(503, 404), (503, 503, 404), (404, 503, 404), (404,)])
+@pytest.mark.parametrize("lanes", [1, 8])
+def test_a_single_refusal_amid_an_outage_confirms_no_end(
+    lanes: int, statuses: tuple[int, ...]
+) -> None:
+    """statuses: of the first requests with a made-up cursor."""
+    api = PagedApi(evenly(1_500, every_ms=HOUR_MS))
+    end_once(api, 204)
+    left = list(statuses)
+
+    def fails(kind: str, cursor: str | None) -> CourierError | None:
+        if kind != "made_up" or not left:
+            return None
+        status = left.pop(0)
+        return Refused(404, "") if status == 404 else Unavailable("Courier answered 503")
+
+    api.fails = fails
+    reader = Reader(api, lanes=lanes, blocks=(0.0,), lookback_days=0.0).walk()
+    assert is_whole(reader) or reader.error is not None
+    api.now_ms = NOW + DAY_MS
+    assert is_whole(reader.walk()), (reader.error, len(reader.missing))
+
+
+@pytest.mark.parametrize("gap", [6, 10])
+@pytest.mark.parametrize("lanes", [2, 8, None])
+def test_an_end_that_leads_back_to_messages_dated_back_ends_the_walk(
+    lanes: int | None, gap: int
+) -> None:
+    times = evenly(101, every_ms=MINUTE_MS)
+    api = PagedApi([])
+    for number, time in enumerate(times):
+        ms = 50 * MINUTE_MS if number >= 99 else 0
+        ms -= DAY_MS if number in (49, 49 + gap) else 0
+        api.insert(time + ms, position=time)
+    reader = Reader(api, lanes=lanes, blocks=(0.0,), lookback_days=0.0).walk()
+    assert is_whole(reader), reader.error
+    assert len(api.asked) < 200
+
+
+@pytest.mark.parametrize("count", [5, 10, 25, 200])
+@pytest.mark.parametrize("lanes", [1, 8])
+def test_an_end_that_the_server_repeats_is_believed_if_all_made_up_cursors_fail(
+    lanes: int, count: int
+) -> None:
+    api = PagedApi(evenly(count))
+    api.fails = lambda kind, cursor: (
+        Unavailable("Courier answered 503") if kind == "made_up" else None
+    )
+    reader = Reader(api, lanes=lanes, blocks=(0.0,))
+    for _ in range(3):
+        assert is_whole(reader.walk()), reader.error
+        api.now_ms += DAY_MS
+
+
+@pytest.mark.parametrize("lanes", [2, 8])
+def test_two_ends_that_lead_back_up_in_turn_end_the_walk(lanes: int) -> None:
+    """They lie more pages apart than are remembered."""
+    times = evenly(7_007, every_ms=MINUTE_MS)
+    api = PagedApi(times[:-2])
+    for position, ahead in zip(times[-2:], (905, 694), strict=True):
+        api.insert(times[ahead] - 1, position=position)
+    reader = Reader(api, lanes=lanes, blocks=(0.0,), lookback_days=0.0).walk()
+    assert is_whole(reader), reader.error
+    assert len(api.asked) < 6_000
+
+
+def test_ends_of_lanes_above_a_single_old_message_keep_no_lane_from_beginning() -> None:
+    times = evenly(6_000)
+    api = PagedApi([*times, times[-1] - 700 * DAY_MS])
+    reader = Reader(api, lanes=64, blocks=(0.0,)).walk()
+    assert is_whole(reader), reader.error
+    assert reader.last._probe.led_back < 4

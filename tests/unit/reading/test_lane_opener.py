@@ -178,9 +178,9 @@ def test_no_lane_is_begun_where_lanes_cannot_work(why: str) -> None:
     assert opened.open() == []
 
 
-def test_after_five_ends_no_more_lanes_are_begun() -> None:
+def test_after_enough_ends_that_led_back_up_no_more_lanes_are_begun() -> None:
     opened = Opened(pages_left=100)
-    opened.probe.ends = 6
+    opened.probe.led_back = 21
     assert opened.open() == []
-    opened.probe.ends = 5
+    opened.probe.led_back = 20
     assert len(opened.open()) == 1

@@ -16,8 +16,8 @@ def outage_from(api: PagedApi, request: int) -> None:
     api.fails = fails
 
 
-def first_probe_fails(api: PagedApi, error: CourierError) -> None:
-    left = [error]
+def first_probe_fails(api: PagedApi, error: CourierError, *, times: int = 1) -> None:
+    left = [error] * times
 
     def fails(kind: str, cursor: str | None) -> CourierError | None:
         return left.pop() if kind == "made_up" and left else None
@@ -53,17 +53,18 @@ def test_an_outage_amid_a_sync_is_not_remembered_as_a_refusal(pages: int) -> Non
 
 
 @pytest.mark.parametrize("lanes", [1, None])
-def test_a_probe_that_fails_is_tried_once_more(lanes: int | None) -> None:
+@pytest.mark.parametrize("error", [Unavailable("Courier answered 503"), Refused(404, "")])
+def test_a_probe_that_fails_is_tried_once_more(lanes: int | None, error: CourierError) -> None:
     api = PagedApi(evenly(2_000))
-    first_probe_fails(api, Unavailable("Courier answered 503"))
+    first_probe_fails(api, error)
     reader = Reader(api, lanes=lanes).walk()
     assert is_whole(reader)
     assert reader.state.no_lanes_until is None
 
 
-def test_a_probe_that_is_refused_is_remembered() -> None:
+def test_a_probe_that_is_refused_twice_is_remembered() -> None:
     api = PagedApi(evenly(2_000))
-    first_probe_fails(api, Refused(400, ""))
+    first_probe_fails(api, Refused(400, ""), times=2)
     reader = Reader(api, lanes=None).walk()
     assert is_whole(reader)
     assert reader.state.no_lanes_until is not None

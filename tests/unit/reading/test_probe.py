@@ -3,7 +3,7 @@
 from msgspec.structs import replace
 
 from courier_async.api.pages import Page
-from courier_async.catalog.positions import time_in_cursor
+from courier_async.catalog.positions import message_cursor_at, time_in_cursor
 from courier_async.catalog.stream import DAY_MS
 from courier_async.reading.judge import JudgedPage, judge_page
 from courier_async.reading.lane import LiveLane
@@ -104,3 +104,24 @@ def test_an_unproved_end_is_asked_about_again_just_below_it() -> None:
     lane.medians.extend([NOW - 20, NOW - 30, NOW])
     assert time_in_cursor(probe.below(lane) or "") == NOW
     assert time_in_cursor(probe.below(lane) or "") == NOW - 1
+
+
+def test_two_ends_in_turn_count_as_one_once_others_have_led_back_up() -> None:
+    probe = Probe(MESSAGE)
+    probe.begin(StreamState(), NOW)
+    probe.verdict, probe.led_back = Verdict.HELD, 21
+    lane = LiveLane(Lane(started_at=NOW), confirmed_from=NOW - 9)
+    lane.medians.append(NOW)
+    assert time_in_cursor(probe.below(lane) or "") == NOW - 10
+
+
+def test_above_a_last_page_that_is_dated_back_it_goes_on_from_the_highest_place_known() -> None:
+    probe = Probe(MESSAGE)
+    lane = LiveLane(Lane(started_at=NOW, cursor=message_cursor_at(NOW - 5)))
+    lane.medians.extend([NOW - 20, NOW - 10, NOW - 900])
+    lane.confirmed_from = NOW - 900
+    assert time_in_cursor(probe.above(lane) or "") == NOW - 5
+    lane.saved = replace(lane.saved, cursor=message_cursor_at(NOW - 15))
+    assert time_in_cursor(probe.above(lane) or "") == NOW - 10
+    lane.confirmed_from = NOW - 10
+    assert probe.above(lane) is None
