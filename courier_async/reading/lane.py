@@ -27,7 +27,7 @@ class LiveLane:
     confirmed_from: the time below which that was last asked. is_confirmed: nothing was found.
     is_unproved: it asks what lies below its end although made-up cursors could not be tried, so
         only records that come back count.
-    is_end_asked_again: a check of its end failed, so its last page is requested again.
+    is_end_asked_again: its last page is requested again, as the check of its end told nothing.
     stuck: its next page failed. dropped: no longer part of the walk.
     is_saved_cursor: the next cursor comes from an earlier sync.
     is_resumed: an earlier sync has read part of it.
@@ -132,7 +132,7 @@ class LiveLane:
     def renew_at(self, cursor: str, *, now: int) -> None:
         """Continues at the same place with another cursor."""
         renewed = Renewal(now, self.place)
-        self.stuck = self.is_saved_cursor = False
+        self.stuck = self.is_saved_cursor = self.is_end_asked_again = False
         self.guard = EndlessGuard()
         self.saved = replace(self.saved, cursor=cursor, renewed=renewed)
 

@@ -19,7 +19,7 @@ _LANES_PER_SEARCH: Final = 2
 
 
 class LaneOpener:
-    """Opens lanes in the widest gaps between the existing ones."""
+    """Opens lanes in the widest gaps between others."""
 
     def __init__(
         self,

@@ -173,7 +173,7 @@ class Walk:
     def _take_failure(
         self, lane: LiveLane, error: CourierError, below: str | None
     ) -> list[Output]:
-        """Handles a failed request, for a lane's next page or for what lies below its end."""
+        """Handles a failed request for a lane's next page, or below its end."""
         if below is None:
             return self._fail(lane, error)
         met_older = self._lanes.lower_have_read_older(lane)
@@ -186,7 +186,7 @@ class Walk:
                 self._lanes.rest(lane)
                 return []
         elif not lane.asked_again:
-            # One refusal tells nothing, so ask again.
+            # One refusal tells nothing.
             lane.asked_again = True
             self._checks.ask_below(lane, below)
             return []
@@ -384,7 +384,7 @@ class Walk:
     def _take_confirmation(
         self, lane: LiveLane, below: str, asked: Asked, page: JudgedPage
     ) -> list[Output]:
-        """Handles the page below a lane's end: confirms the end, or reads on from there."""
+        """Confirms a lane's end, or reads on from the page below it."""
         if self._checks.asks_again(lane, page, below, Purpose.CONFIRM):
             asked.release()
             return []
@@ -398,11 +398,15 @@ class Walk:
             asked.release()
             self._checks.ask_below(lane, below)
             return []
-        if asked.page.trouble is None and is_end(lane, page):
+        is_over = asked.page.trouble is None and is_end(lane, page)
+        if is_over and self._lanes.lower_have_read_older(lane):
             asked.release()
-            if self._lanes.lower_have_read_older(lane):
-                text = "the listing ends, but other lanes have read older records"
-                return self._doubt(lane, text, may_renew=True)
+            text = "the listing ends, but other lanes have read older records"
+            return self._doubt(lane, text, may_renew=True)
+        is_known = lane.is_asked_twice or set(page.keys) & set(lane.tail)
+        above = None if is_known else self._probe.above(lane)
+        if is_over and above is None:
+            asked.release()
             if page.unusable:
                 # The lane may not have met it, so a later sync looks again.
                 self.state = self.unusable.note(lane, page, self.state, self.clock.start)
@@ -416,17 +420,16 @@ class Walk:
         self._probe.led_back += 1 if (page.median or 0) < (lane.lowest_ms or 0) else 4
         lane.done = lane.ended = False
         lane.guard.go_on_elsewhere()
-        above = None if set(page.keys) & set(lane.tail) else self._probe.above(lane)
         lane.saved = replace(lane.saved, cursor=above or below)
         if above is None:
             return self._read(lane, asked, page)
-        # Its last page may be dated back, with unread records in between.
+        # Its last page may be dated back, above unread records.
         asked.release()
+        lane.asked_again, lane.is_end_asked_again = False, not page.keys
         self._lanes.rest(lane)
         return []
 
     def _doubt(self, lane: LiveLane, text: str, *, may_renew: bool = False) -> list[Output]:
-        """Fails a lane at an end that cannot be one."""
         lane.done = lane.ended = False
         return self._fail(lane, BadAnswer(text), may_renew=may_renew)
 

@@ -138,18 +138,19 @@ def test_nothing_far_below_an_end_does_not_confirm_it(lanes: int, answer: str) -
 
 
 @pytest.mark.parametrize(("ends_at", "dated_back"), [(801, 1), (802, 1), (810, 5), (815, 5)])
+@pytest.mark.parametrize("hours", [100, 2_000])
 @pytest.mark.parametrize("die_after", [None, 79, 80])
 @pytest.mark.parametrize("lanes", [1, 8, None])
 def test_all_below_an_end_is_read_though_its_last_page_is_dated_back(
-    lanes: int | None, die_after: int | None, ends_at: int, dated_back: int
+    lanes: int | None, die_after: int | None, hours: int, ends_at: int, dated_back: int
 ) -> None:
     """What lies below the time of that page is not what lies below its place.
 
-    It may be the first page that a sync reads.
+    It may be the first page that a sync reads, or be dated back to before the oldest message.
     """
     api = PagedApi([])
     for number, time in enumerate(evenly(1_500, every_ms=HOUR_MS)):
-        ms = 100 * HOUR_MS if ends_at - dated_back <= number < ends_at else 0
+        ms = hours * HOUR_MS if ends_at - dated_back <= number < ends_at else 0
         api.insert(time - ms, position=time)
     reader = Reader(api, lanes=1, blocks=(0.0,))
     if die_after is not None:
