@@ -67,7 +67,7 @@ class Checks:
             self.ask_below(lane, self._probe.below(lane))
 
     def ask_below(self, lane: LiveLane, cursor: str | None) -> bool:
-        """Requests the page at a cursor below a lane's end, if there is one."""
+        """Requests the page at a cursor below a lane's end, if any."""
         if cursor is not None:
             lane.confirming = cursor
             self._fetches.start(lane, cursor, purpose=Purpose.CONFIRM)

@@ -62,8 +62,8 @@ class Course:
         self.lanes_begun = 0
 
     def move(self, lane: LiveLane, page: JudgedPage) -> None:
-        """Updates what is known about the lane after a page, except its cursor."""
-        if not lane.is_end_asked_again:
+        """Updates the lane after a page, except its cursor."""
+        if not lane.repeats_last_page:
             lane.order.add(page.median)
         lane.note_density(page)
         lane.tail = [*lane.tail, *page.keys][-_LONGEST_TAIL:]
@@ -98,7 +98,7 @@ class Course:
                 self.lanes.drop_below(lane)
             return
         lane.saved = replace(lane.saved, cursor=page.next_cursor)
-        lane.is_saved_cursor = lane.is_end_asked_again = False
+        lane.is_saved_cursor = lane.repeats_last_page = False
         if lower is not None and lower.is_made_up:
             self._meet(lane, lower, page)
         if lane.order.is_hopeless:

@@ -27,7 +27,7 @@ class LiveLane:
     confirmed_from: the time below which that was last asked. is_confirmed: nothing was found.
     is_unproved: it asks what lies below its end although made-up cursors could not be tried, so
         only records that come back count.
-    is_end_asked_again: its last page is requested again, as the check of its end told nothing.
+    repeats_last_page: its last page is requested again, as the check told nothing.
     stuck: its next page failed. dropped: no longer part of the walk.
     is_saved_cursor: the next cursor comes from an earlier sync.
     is_resumed: an earlier sync has read part of it.
@@ -51,7 +51,7 @@ class LiveLane:
     confirmed_from: int | None = None
     is_confirmed: bool = False
     is_unproved: bool = False
-    is_end_asked_again: bool = False
+    repeats_last_page: bool = False
     is_saved_cursor: bool = False
     is_resumed: bool = False
     dropped: bool = False
@@ -132,7 +132,7 @@ class LiveLane:
     def renew_at(self, cursor: str, *, now: int) -> None:
         """Continues at the same place with another cursor."""
         renewed = Renewal(now, self.place)
-        self.stuck = self.is_saved_cursor = self.is_end_asked_again = False
+        self.stuck = self.is_saved_cursor = self.repeats_last_page = False
         self.guard = EndlessGuard()
         self.saved = replace(self.saved, cursor=cursor, renewed=renewed)
 

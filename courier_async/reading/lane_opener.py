@@ -10,7 +10,7 @@ from courier_async.reading.course import Course
 from courier_async.reading.fetches import Fetches
 from courier_async.reading.lane import LiveLane
 from courier_async.reading.lane_set import LaneSet
-from courier_async.reading.probe import MOST_LED_BACK, Probe, Verdict
+from courier_async.reading.probe import MOST_PASSED_ENDS, Probe, Verdict
 from courier_async.reading.server_clock import ServerClock
 from courier_async.state.position import Lane
 
@@ -41,7 +41,7 @@ class LaneOpener:
         self._fetches = fetches
         self._clock = clock
         self._has_room = has_room
-        # At how many pages to look for gaps between lanes again.
+        # At how many pages to look for gaps again.
         self._next_search_at = 0
 
     def open(self, *, pages: int) -> None:
@@ -72,7 +72,7 @@ class LaneOpener:
             and not self._course.lanes_refused
             and pages >= self._next_search_at
             and self._probe.verdict is not Verdict.REFUSED
-            and self._probe.led_back <= MOST_LED_BACK
+            and self._probe.passed_ends <= MOST_PASSED_ENDS
             and self._lanes.head.order.is_newest_first
         )
 

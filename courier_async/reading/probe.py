@@ -15,7 +15,7 @@ from courier_async.state.position import StreamState
 
 NO_LANES_MS = 7 * DAY_MS
 # Beyond this, lanes may lead each other back up for ever.
-MOST_LED_BACK = 20
+MOST_PASSED_ENDS = 20
 
 
 class Verdict(Enum):
@@ -30,7 +30,7 @@ class Verdict(Enum):
 class Probe:
     """Tries one made-up cursor for a place already read with the server's own cursors.
 
-    cursor: the one tried last. led_back: ends with more below them, fourfold if that was no older.
+    cursor: the one tried last. passed_ends: see pass_end.
     """
 
     def __init__(self, stream: Stream) -> None:
@@ -42,7 +42,7 @@ class Probe:
         # From the previous head lane's trail, in case the current one's is too short.
         self._earlier: seams.Expected | None = None
         self._expected: seams.Expected | None = None
-        self._tries = self._refusals = self.led_back = 0
+        self._tries = self._refusals = self.passed_ends = 0
         # Once a comparison has failed, only records older than this are compared.
         self._settled_ms: int | None = None
         self._start = 0
@@ -108,10 +108,10 @@ class Probe:
         end = lane.end
         if self.verdict is Verdict.REFUSED or self._make is None or end < 0:
             return None
-        if lane.is_confirmed or lane.is_end_asked_again:
+        if lane.is_confirmed or lane.repeats_last_page:
             return None
         asked = lane.confirmed_from
-        leads_back = lane.guard.repeats or self.led_back > MOST_LED_BACK
+        leads_back = lane.guard.repeats or self.passed_ends > MOST_PASSED_ENDS
         if asked is not None and (end == asked or (end > asked and leads_back)):
             # The same cursor, or two in turn, would return the same pages.
             end = asked - 1
@@ -121,9 +121,13 @@ class Probe:
     def above(self, lane: LiveLane) -> str | None:
         """Returns a cursor above a lane's last page; None if it asked there."""
         highest = max([lane.place, *lane.medians])
-        if self._make is None or highest <= (lane.confirmed_from or highest):
+        if self._make is None or highest <= (lane.confirmed_from or 0):
             return None
         return self._make(highest)
+
+    def pass_end(self, lane: LiveLane, page: JudgedPage) -> None:
+        """Counts an end with more below it, fourfold if that is no older."""
+        self.passed_ends += 1 if (page.median or 0) < (lane.lowest_ms or 0) else 4
 
     def on_last_pages(self, lane: LiveLane) -> str | None:
         """Returns a cursor on the next lower one of a lane's last pages, or None."""

@@ -178,10 +178,10 @@ class Walk:
             return self._fail(lane, error)
         met_older = self._lanes.lower_have_read_older(lane)
         if not isinstance(error, Refused):
-            is_doubted = met_older or lane.is_asked_twice or not self._course.lanes_refused
-            if lane.is_unproved or not is_doubted:
+            may_end = self._course.lanes_refused and not (met_older or lane.is_asked_twice)
+            if lane.is_unproved or may_end:
                 # The end counts if the server's own cursor returns it again.
-                lane.is_end_asked_again = True
+                lane.repeats_last_page = True
                 lane.done = lane.ended = lane.is_unproved = False
                 self._lanes.rest(lane)
                 return []
@@ -193,7 +193,6 @@ class Walk:
         elif lane.is_unproved:
             return self._end([])
         elif not (met_older or lane.is_asked_lower):
-            # Nothing contradicts the end.
             return self._confirmed(lane)
         lane.done = lane.ended = False
         return self._fail(lane, error)
@@ -417,7 +416,7 @@ class Walk:
             if self._checks.ask_below(lane, self._probe.on_last_pages(lane)):
                 return []
             return self._doubt(lane, "the listing ends, but more records follow")
-        self._probe.led_back += 1 if (page.median or 0) < (lane.lowest_ms or 0) else 4
+        self._probe.pass_end(lane, page)
         lane.done = lane.ended = False
         lane.guard.go_on_elsewhere()
         lane.saved = replace(lane.saved, cursor=above or below)
@@ -425,7 +424,8 @@ class Walk:
             return self._read(lane, asked, page)
         # Its last page may be dated back, above unread records.
         asked.release()
-        lane.asked_again, lane.is_end_asked_again = False, not page.keys
+        lane.asked_again = False
+        lane.repeats_last_page = not page.keys
         self._lanes.rest(lane)
         return []
 

@@ -180,7 +180,7 @@ def test_no_lane_is_begun_where_lanes_cannot_work(why: str) -> None:
 
 def test_after_enough_ends_that_led_back_up_no_more_lanes_are_begun() -> None:
     opened = Opened(pages_left=100)
-    opened.probe.led_back = 21
+    opened.probe.passed_ends = 21
     assert opened.open() == []
-    opened.probe.led_back = 20
+    opened.probe.passed_ends = 20
     assert len(opened.open()) == 1

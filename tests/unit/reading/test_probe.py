@@ -109,7 +109,7 @@ def test_an_unproved_end_is_asked_about_again_just_below_it() -> None:
 def test_two_ends_in_turn_count_as_one_once_others_have_led_back_up() -> None:
     probe = Probe(MESSAGE)
     probe.begin(StreamState(), NOW)
-    probe.verdict, probe.led_back = Verdict.HELD, 21
+    probe.verdict, probe.passed_ends = Verdict.HELD, 21
     lane = LiveLane(Lane(started_at=NOW), confirmed_from=NOW - 9)
     lane.medians.append(NOW)
     assert time_in_cursor(probe.below(lane) or "") == NOW - 10
