@@ -424,7 +424,7 @@ class Walk:
             return self._read(lane, asked, page)
         # Its last page may be dated back, above unread records.
         asked.release()
-        lane.asked_again = False
+        lane.asked_again = lane.is_saved_cursor = False
         lane.repeats_last_page = not page.keys
         self._lanes.rest(lane)
         return []

@@ -160,6 +160,26 @@ def test_all_below_an_end_is_read_though_its_last_page_is_dated_back(
     assert is_whole(reader.walk()), (reader.error, len(reader.missing))
 
 
+def test_a_lane_that_goes_on_above_its_last_page_has_no_cursor_of_an_earlier_sync() -> None:
+    """If it failed there, an earlier sync's cursor would seem to have expired."""
+    api = PagedApi([])
+    for number, time in enumerate(evenly(1_500, every_ms=HOUR_MS)):
+        api.insert(time - (100 * HOUR_MS if number == 800 else 0), position=time)
+    reader = Reader(api, blocks=(0.0,)).walk(die_after=80)
+    end_once(api, 801)
+    marks = []
+
+    def fails(kind: str, cursor: str | None) -> CourierError | None:
+        if kind == "made_up":
+            lanes = [lane for lane in reader.last._lanes if lane.saved.cursor == cursor]
+            marks.extend([lane.is_saved_cursor for lane in lanes])
+        return None
+
+    api.fails = fails
+    assert is_whole(reader.walk())
+    assert marks == [False]
+
+
 def end_once(api: PagedApi, ends_at: int) -> list[int]:
     """Cuts one response before a record, and returns a list that is empty from then on."""
     answer, left = api._answer, [ends_at]
