@@ -9,7 +9,7 @@ from courier_async.reading.lane_set import LaneSet
 from courier_async.reading.probe import Probe, Verdict
 from courier_async.reading.seams import SEAM_RECORDS
 
-# At most this many empty pages are followed in one walk, so that it cannot go on forever.
+# At most this many empty pages are followed in one walk.
 _MOST_FOLLOWED: Final = 100
 # How often to retry a cursor that returned an empty page with a next cursor.
 _ASKED_AGAIN: Final = 3

@@ -160,7 +160,6 @@ class LiveLane:
         """Whether, in this sync, it has read below everything that the upper lane has read."""
         if self.end_ms is None or not upper.medians or not self.tail:
             return False
-        # The last page alone may hold a single record with an odd time.
         return self.end_ms < min(upper.medians) and self.tail[-1] not in upper.tail
 
     def aged_ms(self, since_ms: int, now_ms: int) -> float:

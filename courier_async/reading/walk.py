@@ -358,7 +358,8 @@ class Walk:
                 head, before, recent, met=self._dated_back, floor=floor, now=self.clock.start
             )
         )
-        if self._stream.time_field and _had_rows(before) and proves_nothing:
+        had_rows = before.watermark is not None or before.lanes
+        if self._stream.time_field and had_rows and proves_nothing:
             # The listing had rows before, and is now empty or ends above them.
             return before
         return ended_state(
@@ -383,7 +384,7 @@ class Walk:
     def _take_confirmation(
         self, lane: LiveLane, below: str, asked: Asked, page: JudgedPage
     ) -> list[Output]:
-        """Confirms a lane's end, or reads on from the page below it."""
+        """Judges a lane's end by the page below it."""
         if self._checks.asks_again(lane, page, below, Purpose.CONFIRM):
             asked.release()
             return []
@@ -416,6 +417,12 @@ class Walk:
             if self._checks.ask_below(lane, self._probe.on_last_pages(lane)):
                 return []
             return self._doubt(lane, "the listing ends, but more records follow")
+        return self._read_past_end(lane, below, above, asked, page)
+
+    def _read_past_end(
+        self, lane: LiveLane, below: str, above: str | None, asked: Asked, page: JudgedPage
+    ) -> list[Output]:
+        """Goes on from the page below an end, or from above it."""
         self._probe.pass_end(lane, page)
         lane.done = lane.ended = False
         lane.guard.go_on_elsewhere()
@@ -460,7 +467,7 @@ class Walk:
 
     def _saved(self) -> StreamState:
         """Returns the state with the lanes as they are now and the readings of dropped lanes."""
-        # Part of a walk without an order is not a reading: newer records may be anywhere.
+        # Without an order, newer records may be anywhere.
         for began, reached in self._lanes.given_up if self._course.may_stop else ():
             reading = Reading(min(began, self.clock.start), reached)
             self.state = with_given_up(self.state, reading, self._depth)
@@ -476,7 +483,3 @@ class Walk:
         counts.reached_ms, counts.newest_ms = self._lanes.head.end_ms, head.newest
         counts.bound_ms = self._lanes.bound or None
         counts.lanes = len(self._lanes) - 1
-
-
-def _had_rows(state: StreamState) -> bool:
-    return state.watermark is not None or bool(state.lanes)
