@@ -432,7 +432,7 @@ class Walk:
         # Its last page may be dated back, above unread records.
         asked.release()
         lane.asked_again = lane.is_saved_cursor = False
-        lane.repeats_last_page = not page.keys
+        lane.repeats_last_page = not (page.keys or page.next_cursor or asked.page.trouble)
         self._lanes.rest(lane)
         return []
 

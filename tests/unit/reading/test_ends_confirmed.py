@@ -5,7 +5,7 @@ import pytest
 from courier_async.api.pages import Page
 from courier_async.catalog.positions import message_cursor_at, time_in_cursor
 from courier_async.catalog.stream import DAY_MS, HOUR_MS
-from courier_async.errors import CourierError, Refused, Unavailable
+from courier_async.errors import BadAnswer, CourierError, Refused, Unavailable
 from tests.unit.reading.paged import MINUTE_MS, NOW, PagedApi, Reader, evenly, is_whole
 
 
@@ -178,6 +178,30 @@ def test_a_lane_that_goes_on_above_its_last_page_has_no_cursor_of_an_earlier_syn
     api.fails = fails
     assert is_whole(reader.walk())
     assert marks == [False]
+
+
+def test_a_response_that_tells_no_end_confirms_none_below_a_page_dated_back() -> None:
+    api = PagedApi([])
+    for number, time in enumerate(evenly(1_500, every_ms=HOUR_MS)):
+        api.insert(time - (100 * HOUR_MS if number == 800 else 0), position=time)
+    reader = Reader(api, lanes=1, blocks=(0.0,), lookback_days=0.0).walk(die_after=79)
+    api.now_ms += HOUR_MS
+    answer, left = api._answer, [801, 801]
+
+    def odd(cursor: str | None) -> Page:
+        page = answer(cursor)
+        at = api._index(api.id_of(page.records[0])) or 0
+        if left and at < 801 <= at + len(page.records):
+            return Page(page.records[: left.pop() - at], None)
+        if at >= 801 and api.kind(cursor) == "made_up":
+            return Page([], None, BadAnswer("the response is missing 'paging'"))
+        return page
+
+    api._answer = odd  # type: ignore[method-assign]
+    reader.walk()
+    assert is_whole(reader) or reader.error is not None
+    api._answer, api.now_ms = answer, api.now_ms + DAY_MS  # type: ignore[method-assign]
+    assert is_whole(reader.walk()), (reader.error, len(reader.missing))
 
 
 def end_once(api: PagedApi, ends_at: int) -> list[int]:
