@@ -24,8 +24,8 @@ from courier_async.state.position import StreamState
 _FIRST_EVENT: Final = "ENQUEUED"
 # After this many failing messages in one sync, the others wait for the next sync.
 _MOST_FAILING: Final = 1_000
-# At most this many messages with suspect children are read again, and as many that had failed.
-_MOST_SUSPECTS: Final = 100
+# Whether the last try had failed -> the most messages with suspect children to read again.
+_MOST_SUSPECTS: Final = {False: 10_000, True: 1_000}
 # Courier keeps messages for at least a month.
 _YOUNG_MS: Final = 7 * DAY_MS
 
@@ -186,8 +186,8 @@ class MessageChildrenReader:
     def _is_suspect(self, read: _Read, *, failed_before: bool) -> bool:
         """Whether to read it again in the next sync: no records came, or some cannot be stored.
 
-        Every history has a first event, so an empty one is doubtful. If many are, or one still is
-        after a week, the fault is not temporary, so they count as done.
+        Every history has a first event, so an empty one is doubtful. If too many are, or one still
+        is after a week, they count as done.
         """
         pages = [page for page, _ in read.pages]
         may_be_empty = not pages or self._stream.field_when_empty is not None
@@ -198,7 +198,7 @@ class MessageChildrenReader:
             return False
         # Counted apart, so that lasting faults never cost new messages their second try.
         self._suspects[failed_before] += 1
-        return self._suspects[failed_before] <= _MOST_SUSPECTS
+        return self._suspects[failed_before] <= _MOST_SUSPECTS[failed_before]
 
     def _is_cut_short(self, read: _Read) -> bool:
         """Whether a history has lost its first events because they expired.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from courier_async.catalog.schema import salt_of
-from courier_async.catalog.stream import HOUR_MS
+from courier_async.catalog.stream import DAY_MS, HOUR_MS
 from courier_async.catalog.streams import BY_TABLE
 from courier_async.reading import rounds
 from courier_async.state.sent_rows import SentByHour, short_hash
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _CLOCK_MS = 5 * 60_000
 # A message's history may show this late.
 _HISTORY_MS = 10 * 60_000
+# The second try of an older message is final.
+_YOUNG_MS = 7 * DAY_MS
 _SALTS = tuple(salt_of(BY_TABLE["message"], redacts) for redacts in (True, False))
 # Ids that cannot be part of a path.
 _NEVER_ASKED = (".", "..")
@@ -42,6 +44,8 @@ class ChildOracle:
         self._met: set[tuple[str, str]] = set()
         # (child table, parent): parents whose rows were deleted by a sync that reads that table.
         self._deleted: set[tuple[str, str]] = set()
+        # (child table, message): tried for the last time while the histories told nothing.
+        self._tried_last: set[tuple[str, str]] = set()
         # Children deleted although no reading missed them: their parents' rows must follow.
         self._with_parent: set[tuple[str, str]] = set()
 
@@ -228,6 +232,10 @@ class ChildOracle:
         """Checks that each message whose row the state knows has its children or has them due."""
         sent = streams.get("message", {}).get("sent", {})
         due = streams.get(table, {}).get("due", {})
+        if table in self._claims.blind:
+            failed_before = self._streams.get(table, {}).get("due", {}).items()
+            oldest = self._began_ms - _YOUNG_MS + _CLOCK_MS
+            self._tried_last |= {(table, id_) for id_, time in failed_before if -oldest < time < 0}
         if self._claims.ahead_ms:
             # If the clock is ahead, a history is requested before it shows.
             return
@@ -255,6 +263,8 @@ class ChildOracle:
                     self._check_landed_of(table, message.id, message.first_ms)
 
     def _check_landed_of(self, table: str, message: str, since_ms: int) -> None:
+        if (table, message) in self._tried_last:
+            return
         for child in self._source.kin.of(table, message):
             # Later events show only then, such as a click that replaced an earlier one.
             newest_ms = max(version.record.get("ts", 0) for version in child.versions)

@@ -195,6 +195,15 @@ def unusable(random: Random, plan: Plan, weather: Weather, table: str) -> None:
     weather.excuse(table)
 
 
+def spoiled_histories(random: Random, plan: Plan, weather: Weather, table: str) -> None:
+    """The children of messages come empty, or some as null, in this sync."""
+    how = random.choice(({"records": "null", "share": 0.3}, {"paging": "no_records"}))
+    _rule(weather, stream="message_event", **how)
+    weather.blind.add("message_event")
+    # A history that holds nothing but nulls fails.
+    weather.excuse("message_event")
+
+
 def extra_records(random: Random, plan: Plan, weather: Weather, table: str) -> None:
     name = random.choice(("keyless_every", "non_dict_every"))
     weather.options[name] = {table: random.choice((1, 2, 3))}
@@ -240,7 +249,7 @@ def late_and_settled(random: Random, plan: Plan, weather: Weather, table: str) -
 MODES: tuple[Mode, ...] = (
     faults, faults, pace, down, denied, other_key, failing_now_and_then, error_inside_200,
     limit_by_403, stray_401, eager_retry_after, throttle, endless, lost_way_on, broken_envelope,
-    broken_envelope, false_end, false_end_in_an_outage, empty_listing, unusable, unusable,
-    extra_records, short_lives, no_answers_by_id, wrong_clock, odd_times, odd_times,
-    late_and_settled,
+    broken_envelope, false_end, false_end_in_an_outage, empty_listing, unusable,
+    spoiled_histories, extra_records, short_lives, no_answers_by_id, wrong_clock, odd_times,
+    odd_times, late_and_settled,
 )  # fmt: skip

@@ -5,7 +5,7 @@ from unittest.mock import patch
 
 from msgspec.structs import replace
 
-from courier_async.reading import changes, children, rounds
+from courier_async.reading import changes, children, message_children, rounds
 from courier_async.reading.child_pages import ChildPages
 from courier_async.reading.children import ChildrenReader
 from courier_async.reading.children_due import ChildrenDue
@@ -189,3 +189,7 @@ def children_of_a_message_that_was_unusable_forgotten() -> Patches:
         return real(self, time, newest, recent, replace(state, unusable=()))
 
     yield patch.object(changes.Changes, "_owes_children", owes_children)
+
+
+def of_spoiled_histories_only_a_few_are_due_again() -> Patches:
+    yield patch.object(message_children, "_MOST_SUSPECTS", {False: 2, True: 2})

@@ -467,11 +467,35 @@ async def test_a_message_whose_history_comes_unusable_or_empty_stays_due(
 async def test_of_too_many_such_messages_the_others_are_due_no_more(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(message_children, "_MOST_SUSPECTS", 20)
+    monkeypatch.setattr(message_children, "_MOST_SUSPECTS", {False: 20, True: 10})
     house = House()
-    house.rules({"stream": "message_event", "records": "null", "share": 0.2})
+    results = [{"type": "ENQUEUED", "ts": NOW_MS}, None]
+    house.rules({"stream": "message_event", "body": {"results": results}})
     await house.sync()
     assert len(house.state["streams"]["message_event"]["due"]) == 20
+    await house.sync()
+    assert len(house.state["streams"]["message_event"]["due"]) == 10
+
+
+@pytest.mark.parametrize("syncs", [1, 2])
+@pytest.mark.parametrize("odd", [{"records": "null", "share": 0.34}, {"paging": "no_records"}])
+async def test_a_fault_that_spoils_hundreds_of_histories_loses_no_event(
+    odd: dict[str, Any], syncs: int
+) -> None:
+    house = House()
+    await house.sync()
+    house.account.add("message", 400)
+    house.account.advance(HOUR_MS)
+    house.rules({"stream": "message_event"} | odd)
+    for _ in range(syncs):
+        # A history that holds nothing but nulls fails.
+        with contextlib.suppress(SyncFailed):
+            await house.sync()
+    assert not house.is_equal()
+    house.rules()
+    for _ in range(2):
+        await house.sync()
+    assert house.is_equal()
 
 
 @pytest.mark.parametrize("results", [[], [{"type": "ENQUEUED", "ts": NOW_MS}, None]])
@@ -498,7 +522,7 @@ async def test_a_history_that_is_never_usable_is_read_twice_or_for_a_week(
 async def test_histories_that_are_never_usable_cost_a_new_message_no_events(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(message_children, "_MOST_SUSPECTS", 20)
+    monkeypatch.setattr(message_children, "_MOST_SUSPECTS", {False: 20, True: 20})
     house = House()
     empty = {"stream": "message_event", "body": {"results": []}}
     known = [empty | {"parent": record["id"]} for record in house.account.truth("message")]
