@@ -76,8 +76,8 @@ class Checks:
     def asks_again(self, lane: LiveLane, page: JudgedPage, asked: str, purpose: Purpose) -> bool:
         """Returns whether it asks again, since an empty page with a next cursor proves nothing.
 
-        asked: the cursor made up for the probe or to confirm an end; it is retried a few times.
-        The next cursor is followed only to confirm an end, because it is the server's own.
+        asked: the cursor tried; it is retried a few times. The next cursor is followed only to
+        confirm an end, because it is the server's own.
         """
         cursor = page.next_cursor
         if (

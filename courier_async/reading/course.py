@@ -1,7 +1,4 @@
-"""Moves the lanes of one walk after each page: to the end, to a bound, or to the lane below.
-
-Nothing here requests a page or writes a row.
-"""
+"""Moves the lanes of one walk after each page: to the end, to a bound, or to the lane below."""
 
 import logging
 from typing import Final
@@ -63,7 +60,7 @@ class Course:
 
     def move(self, lane: LiveLane, page: JudgedPage) -> None:
         """Updates the lane after a page, except its cursor."""
-        if not lane.repeats_last_page:
+        if not (lane.repeats_last_page or self._probe.went_above):
             lane.order.add(page.median)
         lane.note_density(page)
         lane.tail = [*lane.tail, *page.keys][-_LONGEST_TAIL:]

@@ -5,7 +5,7 @@ A walk makes at most two probes, and only to open lanes, renew a cursor or confi
 
 from enum import Enum
 
-from courier_async.catalog.stream import DAY_MS, Stream
+from courier_async.catalog.stream import DAY_MS, Key, Stream
 from courier_async.errors import CourierError, Refused
 from courier_async.reading import seams
 from courier_async.reading.judge import JudgedPage
@@ -30,7 +30,7 @@ class Verdict(Enum):
 class Probe:
     """Tries one made-up cursor for a place already read with the server's own cursors.
 
-    cursor: the one tried last. passed_ends: see pass_end.
+    cursor: the one tried last. passed_ends, went_above: see pass_end and above.
     """
 
     def __init__(self, stream: Stream) -> None:
@@ -43,6 +43,7 @@ class Probe:
         self._earlier: seams.Expected | None = None
         self._expected: seams.Expected | None = None
         self._tries = self._refusals = self.passed_ends = 0
+        self.went_above: list[Key] = []
         # Once a comparison has failed, only records older than this are compared.
         self._settled_ms: int | None = None
         self._start = 0
@@ -59,7 +60,7 @@ class Probe:
         If another lane becomes the head, its pages do not continue the earlier ones, so each
         lane has its own trail.
         """
-        if self._make is None or self.verdict in (Verdict.HELD, Verdict.REFUSED):
+        if self.verdict in (Verdict.HELD, Verdict.REFUSED):
             return
         if lane is not self._trail_of:
             self._earlier = seams.probe_of(self._trail) or self._earlier
@@ -118,15 +119,17 @@ class Probe:
         lane.confirmed_from = end
         return self._make(end)
 
-    def above(self, lane: LiveLane) -> str | None:
-        """Returns a cursor above a lane's last page; None if it asked there."""
+    def above(self, lane: LiveLane, page: JudgedPage) -> str | None:
+        """Returns a cursor above a lane's last page; None if that leads nowhere new."""
         highest = max([lane.place, *lane.medians])
-        if self._make is None or highest <= (lane.confirmed_from or 0):
+        went = not page.keys and lane.tail[-1:] == self.went_above
+        if self._make is None or went or highest <= (lane.confirmed_from or 0):
             return None
+        self.went_above = lane.tail[-1:]
         return self._make(highest)
 
     def pass_end(self, lane: LiveLane, page: JudgedPage) -> None:
-        """Counts an end with more below it, fourfold if that is no older."""
+        """Counts an end with more below it; fourfold if no older."""
         self.passed_ends += 1 if (page.median or 0) < (lane.lowest_ms or 0) else 4
 
     def on_last_pages(self, lane: LiveLane) -> str | None:

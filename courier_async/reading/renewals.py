@@ -146,12 +146,12 @@ class Renewals:
         lane.stuck = True
         lane.saved = replace(lane.saved, contradicted_at=min(since or now, now))
         self.error = self.error or error
-        text = (
+        notice = Notice(
             f"{self._stream.table}: the listing ends above records that an earlier sync read, and "
             f"Courier no longer accepts the cursor there ({error}). If it still ends there in a "
             "day, that is accepted as its end."
         )
-        return [Notice(text)]
+        return [notice]
 
     def _read_from_head(self, lane: LiveLane) -> None:
         # Keep the lane until the head answers; if it does not, the cursor is not at fault.

@@ -38,7 +38,7 @@ class Walk:
 
     state: includes everything yielded so far, so it is ahead of what has been written.
     complete: the walk ran from the head to the end of the listing. seen: the keys of all records
-    met, if the caller wants them. unusable: the records met that cannot be stored.
+    met, or None. unusable: those without a key.
     """
 
     def __init__(
@@ -153,7 +153,7 @@ class Walk:
         if isinstance(answer, CourierError):
             outputs = self._take_failure(lane, answer, below)
             return self._end(outputs) if self._lanes.head.done and not self._over else outputs
-        if self._renewals.failed_lanes and not lane.is_made_up:
+        if not lane.is_made_up:
             self._course.give_up_failed(self._renewals.failed_lanes)
             self._renewals.failed_lanes.clear()
         self._lane_count.answered(per_second=self._per_second(), seconds=answer.seconds)
@@ -404,7 +404,7 @@ class Walk:
             text = "the listing ends, but other lanes have read older records"
             return self._doubt(lane, text, may_renew=True)
         is_known = lane.is_asked_twice or set(page.keys) & set(lane.tail)
-        above = None if is_known else self._probe.above(lane)
+        above = None if is_known else self._probe.above(lane, page)
         if is_over and above is None:
             asked.release()
             if page.unusable:
@@ -432,7 +432,6 @@ class Walk:
         # Its last page may be dated back, above unread records.
         asked.release()
         lane.asked_again = lane.is_saved_cursor = False
-        lane.repeats_last_page = not (page.keys or page.next_cursor or asked.page.trouble)
         self._lanes.rest(lane)
         return []
 

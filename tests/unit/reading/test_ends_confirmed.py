@@ -160,6 +160,37 @@ def test_all_below_an_end_is_read_though_its_last_page_is_dated_back(
     assert is_whole(reader.walk()), (reader.error, len(reader.missing))
 
 
+# How many of the last are dated back, how many above them are not, how many above those are ahead.
+@pytest.mark.parametrize(
+    ("lanes", "messages", "back", "between", "ahead", "every_ms"),
+    [
+        (1, 1_003, 7, 4, 10, HOUR_MS),
+        (2, 604, 6, 7, 15, 1_000),
+        (8, 309, 12, 0, 10, 1_000),
+        (8, 604, 6, 1, 10, 1_000),
+        (None, 1_006, 7, 0, 20, 1_000),
+    ],
+)
+def test_a_last_page_dated_back_below_one_dated_ahead_is_read_twice_at_most(
+    lanes: int | None, messages: int, back: int, between: int, ahead: int, every_ms: int
+) -> None:
+    """Pages that are read again do not count as out of order, either."""
+    api = PagedApi([])
+    for number, time in enumerate(evenly(messages, every_ms=every_ms)):
+        ms = 0
+        if number >= messages - back:
+            ms = 500 * every_ms + number
+        elif 0 <= messages - back - between - number - 1 < ahead:
+            ms = -(messages - 20) * every_ms
+        api.insert(time - ms, position=time)
+    reader = Reader(api, lanes=lanes, blocks=(0.0,), lookback_days=0.0)
+    for _ in range(3):
+        assert is_whole(reader.walk())
+        assert len(api.asked) < 3 * messages / 10
+        api.now_ms += DAY_MS
+    assert reader.state.newest_first is not False
+
+
 def test_a_lane_that_goes_on_above_its_last_page_has_no_cursor_of_an_earlier_sync() -> None:
     """If it failed there, an earlier sync's cursor would seem to have expired."""
     api = PagedApi([])

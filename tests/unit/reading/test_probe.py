@@ -120,8 +120,21 @@ def test_above_a_last_page_that_is_dated_back_it_goes_on_from_the_highest_place_
     lane = LiveLane(Lane(started_at=NOW, cursor=message_cursor_at(NOW - 5)))
     lane.medians.extend([NOW - 20, NOW - 10, NOW - 900])
     lane.confirmed_from = NOW - 900
-    assert time_in_cursor(probe.above(lane) or "") == NOW - 5
+    page = judge_page(MESSAGE, Page([{"id": "m1", "enqueued": NOW - 950}], None), now_ms=NOW)
+    assert time_in_cursor(probe.above(lane, page) or "") == NOW - 5
     lane.saved = replace(lane.saved, cursor=message_cursor_at(NOW - 15))
-    assert time_in_cursor(probe.above(lane) or "") == NOW - 10
+    assert time_in_cursor(probe.above(lane, page) or "") == NOW - 10
     lane.confirmed_from = NOW - 10
-    assert probe.above(lane) is None
+    assert probe.above(lane, page) is None
+
+
+def test_above_an_end_with_nothing_below_it_goes_on_once() -> None:
+    probe, nothing = Probe(MESSAGE), judge_page(MESSAGE, Page([], None), now_ms=NOW)
+    lane = LiveLane(Lane(started_at=NOW, cursor=message_cursor_at(NOW - 5)))
+    lane.confirmed_from, lane.tail = NOW - 900, [("a",)]
+    assert probe.above(lane, nothing) is not None
+    # A lane below has met the same end.
+    other = LiveLane(lane.saved, confirmed_from=NOW - 901, tail=[("b",), ("a",)])
+    assert probe.above(other, nothing) is None
+    other.tail = [("c",)]
+    assert probe.above(other, nothing) is not None
