@@ -22,7 +22,6 @@ class Checks:
         self._lanes = lanes
         self._probe = probe
         self._fetches = fetches
-        # The cursors that returned an empty page with a next cursor.
         self._empty_at: list[str] = []
 
     def start_probe(self) -> bool:

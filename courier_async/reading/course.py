@@ -60,7 +60,9 @@ class Course:
 
     def move(self, lane: LiveLane, page: JudgedPage) -> None:
         """Updates the lane after a page, except its cursor."""
-        if not (lane.repeats_last_page or self._probe.went_above):
+        if lane.rereads:
+            lane.rereads = lane.rereads - {*page.keys}
+        elif not lane.repeats_last_page:
             lane.order.add(page.median)
         lane.note_density(page)
         lane.tail = [*lane.tail, *page.keys][-_LONGEST_TAIL:]

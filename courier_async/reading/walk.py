@@ -114,7 +114,7 @@ class Walk:
 
     @property
     def head_answered(self) -> bool:
-        """Whether the first page has arrived, which shows that the stream is readable."""
+        """Whether the first page has arrived."""
         return self._began
 
     async def batches(self) -> AsyncIterator[Output]:
@@ -412,7 +412,7 @@ class Walk:
                 self.state = self.unusable.note(lane, page, self.state, self.clock.start)
             return self._confirmed(lane)
         if lane.is_asked_twice:
-            # Going on here would skip unread records of the same time as its last one.
+            # Going on would skip unread records of the same time as its last one.
             asked.release()
             if self._checks.ask_below(lane, self._probe.on_last_pages(lane)):
                 return []
@@ -422,7 +422,7 @@ class Walk:
     def _read_past_end(
         self, lane: LiveLane, below: str, above: str | None, asked: Asked, page: JudgedPage
     ) -> list[Output]:
-        """Goes on from the page below an end, or from above it."""
+        """Goes on from the page below an end, or above it."""
         self._probe.pass_end(lane, page)
         lane.done = lane.ended = False
         lane.guard.go_on_elsewhere()
@@ -465,7 +465,7 @@ class Walk:
         self._fetches.start(lane, lane.saved.cursor, yields=lane is not self._lanes.head)
 
     def _saved(self) -> StreamState:
-        """Returns the state with the lanes as they are now and the readings of dropped lanes."""
+        """Returns the state with the lanes as they are now."""
         # Without an order, newer records may be anywhere.
         for began, reached in self._lanes.given_up if self._course.may_stop else ():
             reading = Reading(min(began, self.clock.start), reached)

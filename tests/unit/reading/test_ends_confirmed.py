@@ -191,6 +191,23 @@ def test_a_last_page_dated_back_below_one_dated_ahead_is_read_twice_at_most(
     assert reader.state.newest_first is not False
 
 
+@pytest.mark.parametrize("lanes", [1, 8])
+def test_an_order_is_not_learned_from_the_pages_above_a_last_page_dated_back(lanes: int) -> None:
+    """What lies below it may come in another order, where new messages would be missed."""
+    api, times = PagedApi([]), evenly(600, every_ms=HOUR_MS)
+    in_groups = [time for group in range(6) for time in times[60 + group :: 6]]
+    for number, (place, time) in enumerate(zip(times, times[:60] + in_groups, strict=True)):
+        api.insert(time - (100 * HOUR_MS if number == 20 else 0), position=place)
+    end_once(api, 21)
+    reader = Reader(api, lanes=lanes, blocks=(0.0,), lookback_days=0.0)
+    reader.walk()
+    assert reader.state.newest_first is False
+    for _ in range(3):
+        api.now_ms += DAY_MS
+        api.insert(api.now_ms - HOUR_MS, position=times[300] - 1)
+        assert is_whole(reader.walk())
+
+
 def test_a_lane_that_goes_on_above_its_last_page_has_no_cursor_of_an_earlier_sync() -> None:
     """If it failed there, an earlier sync's cursor would seem to have expired."""
     api = PagedApi([])
