@@ -26,8 +26,7 @@ from courier_async.errors import (
 )
 
 _FIRST_DELAY_SECONDS: Final = 1.0
-# How often one request may meet a limit while others of its stream are answered. Beyond that,
-# the limit affects this request alone.
+# Beyond this, while others of its stream are answered, a limit affects one request alone.
 _MOST_ISOLATED_LIMITS: Final = 5
 # After this many refusals by a gateway that outlasted their retries, a table has no such route.
 _MOST_LASTING: Final = 20

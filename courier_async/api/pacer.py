@@ -107,7 +107,7 @@ class Pacer:
                 self._cut = (self._rate, max(self._rate / 2, slowest))
                 self._rate = self._cut[1]
         self._held_until = max(self._held_until, now + hold)
-        # Capacity that built up in the bucket during the hold must not go out as a burst.
+        # Capacity that built up in the bucket meanwhile must not go out as a burst.
         self._limiter = None
 
     def _set_rate(self, per_second: float) -> None:

@@ -60,9 +60,9 @@ class Course:
 
     def move(self, lane: LiveLane, page: JudgedPage) -> None:
         """Updates the lane after a page, except its cursor."""
-        if lane.rereads:
-            lane.rereads = lane.rereads - {*page.keys}
-        elif not lane.repeats_last_page:
+        if lane.rereads_to & {*page.keys}:
+            lane.rereads_to = set()
+        elif not (lane.rereads_to or lane.repeats_last_page):
             lane.order.add(page.median)
         lane.note_density(page)
         lane.tail = [*lane.tail, *page.keys][-_LONGEST_TAIL:]

@@ -107,7 +107,7 @@ class Fetches:
         except CourierError as error:
             # The traceback's frames hold the answer, and this one the error: a reference cycle.
             arrival = Arrival(lane, purpose, error.with_traceback(None))
-        except Exception as error:  # a bug of our own must end the sync, not hang it
+        except Exception as error:  # a bug must end the sync, not hang it
             self._arrivals.put_nowait(error)
             return
         self._arrivals.put_nowait(arrival)

@@ -37,7 +37,7 @@ class LiveLane:
     pages_below, known_below: pages in a row below the target, and whether one of them, or the page
         before, held a known row.
     tail: keys of its last pages, with which the page below an end is compared.
-    rereads: the key down to which it reads again.
+    rereads_to: the last keys to read again.
     medians: the median times of its last few pages in this sync.
     """
 
@@ -60,7 +60,7 @@ class LiveLane:
     target: int = 0
     reached: int = 0
     tail: list[Key] = field(default_factory=list)
-    rereads: set[Key] = field(default_factory=set)
+    rereads_to: set[Key] = field(default_factory=set)
     replaces: list["LiveLane"] = field(default_factory=list)
     pages_below: int = 0
     known_below: bool = False

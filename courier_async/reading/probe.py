@@ -43,7 +43,7 @@ class Probe:
         self._earlier: seams.Expected | None = None
         self._expected: seams.Expected | None = None
         self._tries = self._refusals = self.passed_ends = 0
-        self.went_above: set[Key] = set()
+        self.went_above: list[Key] = []
         # Once a comparison has failed, only records older than this are compared.
         self._settled_ms: int | None = None
         self._start = 0
@@ -122,10 +122,12 @@ class Probe:
     def above(self, lane: LiveLane, page: JudgedPage) -> str | None:
         """Returns a cursor above a lane's last page; None if that leads nowhere new."""
         highest = max([lane.place, *lane.medians])
-        went = not page.keys and {*lane.tail[-1:]} == self.went_above
+        went = not page.keys and lane.tail[-1:] == self.went_above
         if self._make is None or went or highest <= (lane.confirmed_from or 0):
             return None
-        self.went_above = lane.rereads = {*lane.tail[-1:]}
+        self.went_above = lane.tail[-1:]
+        # Any of these may be gone then.
+        lane.rereads_to = {*lane.tail[-seams.SEAM_RECORDS :]}
         return self._make(highest)
 
     def pass_end(self, lane: LiveLane, page: JudgedPage) -> None:

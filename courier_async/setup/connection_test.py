@@ -29,8 +29,7 @@ from courier_async.settings import Settings
 
 _MAX_RETRIES: Final = 1
 _TIMEOUT_SECONDS: Final = 10.0
-# Covers all retries and any wait that Courier asks for. A test exceeds it only by the time for
-# which the configured rate holds its requests back.
+# Covers all retries and waits, but not the time for which the rate holds requests back.
 _WHOLE_TEST_SECONDS: Final = 30.0
 
 # Table -> why its stream cannot be read, or None if it can.

@@ -192,13 +192,28 @@ def test_a_last_page_dated_back_below_one_dated_ahead_is_read_twice_at_most(
 
 
 @pytest.mark.parametrize("lanes", [1, 8])
-def test_an_order_is_not_learned_from_the_pages_above_a_last_page_dated_back(lanes: int) -> None:
-    """What lies below it may come in another order, where new messages would be missed."""
+@pytest.mark.parametrize("is_gone", [False, True])
+def test_an_order_is_not_learned_from_the_pages_above_a_last_page_dated_back(
+    lanes: int, is_gone: bool
+) -> None:
+    """What lies below it may come in another order, where new messages would be missed.
+
+    is_gone: the message dated back is no longer listed when the pages are read again.
+    """
     api, times = PagedApi([]), evenly(600, every_ms=HOUR_MS)
     in_groups = [time for group in range(6) for time in times[60 + group :: 6]]
     for number, (place, time) in enumerate(zip(times, times[:60] + in_groups, strict=True)):
         api.insert(time - (100 * HOUR_MS if number == 20 else 0), position=place)
-    end_once(api, 21)
+    left, cut, dated_back = end_once(api, 21), api._answer, api.id_of(api.records[20])
+
+    def without(cursor: str | None) -> Page:
+        if is_gone and not left and dated_back in map(api.id_of, api.records):
+            at = api._index(dated_back)
+            assert at is not None
+            del api.records[at], api.positions[at]
+        return cut(cursor)
+
+    api._answer = without  # type: ignore[method-assign]
     reader = Reader(api, lanes=lanes, blocks=(0.0,), lookback_days=0.0)
     reader.walk()
     assert reader.state.newest_first is False
