@@ -196,7 +196,7 @@ def unusable(random: Random, plan: Plan, weather: Weather, table: str) -> None:
 
 
 def spoiled_histories(random: Random, plan: Plan, weather: Weather, table: str) -> None:
-    """The children of messages come empty, or some as null, in this sync."""
+    """Histories of messages come empty, or some of their events as null, in this sync."""
     how = random.choice(({"records": "null", "share": 0.3}, {"paging": "no_records"}))
     _rule(weather, stream="message_event", **how)
     weather.blind.add("message_event")
