@@ -14,7 +14,6 @@ _TRUST_ADVICE: Final = (
 
 
 def network_advice(host: str) -> str:
-    """Returns what to do if `host` cannot be reached."""
     proxies = [
         name
         for upper in _PROXY_VARIABLES
@@ -35,7 +34,6 @@ def network_advice(host: str) -> str:
 
 
 def certificate_advice(host: str) -> str:
-    """Returns what to do if the certificate of `host` is not trusted."""
     if not _has_trusted_certificates():
         return _TRUST_ADVICE
     return (

@@ -28,7 +28,6 @@ class Hold:
         self._released = False
 
     def fits(self, size_bytes: int) -> bool:
-        """Whether this size fits in what is already held."""
         return self._is_large or size_bytes <= SHARE_BYTES
 
     async def grow_to(self, size_bytes: int) -> None:

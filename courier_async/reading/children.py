@@ -352,7 +352,6 @@ class ChildrenReader:
 
 
 def _is_gone(end: _End, parents: Parents) -> bool:
-    """Whether a parent is neither listed nor known."""
     error = end.error
     if end.was_answered or not isinstance(error, Refused) or is_not_in_plan(error):
         return False

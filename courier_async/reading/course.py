@@ -60,9 +60,11 @@ class Course:
 
     def move(self, lane: LiveLane, page: JudgedPage) -> None:
         """Updates the lane after a page, except its cursor."""
-        if lane.rereads_to & {*page.keys}:
+        keys = {*page.keys}
+        if lane.rereads_to & keys:
             lane.rereads_to = set()
-        elif not (lane.rereads_to or lane.repeats_last_page):
+        elif not (lane.rereads_to or 2 * len(keys & {*lane.tail}) > len(keys)):
+            # Pages read again around an end say nothing.
             lane.order.add(page.median)
         lane.note_density(page)
         lane.tail = [*lane.tail, *page.keys][-_LONGEST_TAIL:]

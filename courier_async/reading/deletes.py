@@ -119,7 +119,6 @@ def are_many(missed: int, known: int) -> bool:
 
 
 def many_missing(stream: Stream, missed: int, known: int) -> str:
-    """Returns the warning for that case."""
     return (
         f"{stream.table}: {missed:,} of {known:,} rows are missing from Courier's responses at "
         "once. They are marked deleted only if they are still missing after a day."

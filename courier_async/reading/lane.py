@@ -132,7 +132,6 @@ class LiveLane:
         return 0 <= self.place < renewed.place
 
     def renew_at(self, cursor: str, *, now: int) -> None:
-        """Continues at the same place with another cursor."""
         renewed = Renewal(now, self.place)
         self.stuck = self.is_saved_cursor = self.repeats_last_page = False
         self.guard = EndlessGuard()

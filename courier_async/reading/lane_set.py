@@ -64,7 +64,6 @@ class LaneSet:
             last.done, last.reached = True, oldest + HOUR_MS
 
     def saved(self) -> tuple[Lane, ...]:
-        """Returns the lanes as the state keeps them."""
         # A lane without a cursor cannot be resumed.
         return tuple([lane.saved for lane in self._lanes if lane.opened and lane.saved.cursor])
 
@@ -107,7 +106,6 @@ class LaneSet:
         return any(lower.stuck or lower.is_beyond(lane) for lower in self._opened_after(lane))
 
     def lower_are_unfinished(self, lane: LiveLane) -> bool:
-        """Whether a lower lane has not reached its own end yet."""
         return any(not lower.done for lower in self._opened_after(lane))
 
     def _opened_after(self, lane: LiveLane) -> list[LiveLane]:

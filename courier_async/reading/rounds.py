@@ -70,7 +70,6 @@ class Progress:
         return self.round_ids[self.at - 1] if self.at > before else None
 
     def advanced(self, current: Round | None, parent: str) -> Round | None:
-        """Returns the round after a parent is done."""
         done_to = self.advance(parent)
         if current is None or done_to is None:
             return current

@@ -147,7 +147,6 @@ class Gap(NamedTuple):
 
 
 def worthwhile_pages(pages_read: int, lanes_begun: int) -> int:
-    """Returns how many pages a gap must have to be worth a lane."""
     if not lanes_begun:
         return _LONG_READING_PAGES
     if lanes_begun * _PAGES_A_LANE < pages_read:

@@ -28,7 +28,6 @@ class UnusableRecords:
         return page.unusable > 0 or (lane in self._unbounded and page.newest is not None)
 
     def note(self, lane: LiveLane, page: JudgedPage, state: StreamState, now: int) -> StreamState:
-        """Returns the state after such a page."""
         gaps = set(page.gaps)
         if lane in self._unbounded and page.newest is not None:
             del self._unbounded[lane]

@@ -180,10 +180,7 @@ class Walk:
         if not isinstance(error, Refused):
             may_end = self._course.lanes_refused and not (met_older or lane.is_asked_twice)
             if lane.is_unproved or may_end:
-                # The end counts if the server's own cursor returns it again.
-                lane.repeats_last_page = True
-                lane.done = lane.ended = lane.is_unproved = False
-                self._lanes.rest(lane)
+                self._repeat_last_page(lane)
                 return []
         elif not lane.asked_again:
             # One refusal tells nothing.
@@ -196,6 +193,12 @@ class Walk:
             return self._confirmed(lane)
         lane.done = lane.ended = False
         return self._fail(lane, error)
+
+    def _repeat_last_page(self, lane: LiveLane) -> None:
+        """Requests it again: the end counts if the server's own cursor repeats it."""
+        lane.repeats_last_page = True
+        lane.done = lane.ended = lane.is_unproved = False
+        self._fetch(lane)
 
     def _begin(self, head: LiveLane) -> None:
         """Plans the walk once the head's first answer has provided the server's time."""
@@ -318,6 +321,9 @@ class Walk:
                 # The lanes that contradict an end may have been restored, and must be saved.
                 state = [Batch(stream=self._stream, state=self._saved())] if head.stuck else []
                 return [*outputs, *state]
+            if self._must_end_twice(head):
+                self._repeat_last_page(head)
+                return outputs
         self._lanes.drop_below(head)
         self._over = True
         self.complete = head.ended and not self._is_rest
@@ -342,6 +348,14 @@ class Walk:
             self._doubt(head, "the listing ends, but an earlier sync has read older records")
             return True
         return self._lanes.lower_are_unfinished(head)
+
+    def _must_end_twice(self, head: LiveLane) -> bool:
+        """Whether nothing confirms an end, and no earlier sync has read that far."""
+        if self._changes.recent is None or self._is_rest or not head.tail or head.is_confirmed:
+            # The others, and what has no order, are read whole in each sync.
+            return False
+        was_read = any(reading.reached <= self._depth.floor for reading in self.state.readings)
+        return not (was_read or head.repeats_last_page)
 
     def _ended_state(self, head: LiveLane) -> StreamState:
         self.state = self.unusable.bounded(self.state)
@@ -465,7 +479,6 @@ class Walk:
         self._fetches.start(lane, lane.saved.cursor, yields=lane is not self._lanes.head)
 
     def _saved(self) -> StreamState:
-        """Returns the state with the lanes as they are now."""
         # Without an order, newer records may be anywhere.
         for began, reached in self._lanes.given_up if self._course.may_stop else ():
             reading = Reading(min(began, self.clock.start), reached)

@@ -165,6 +165,13 @@ def false_end_in_an_outage(random: Random, plan: Plan, weather: Weather, table: 
         weather.excuse("message")
 
 
+def false_end_once(random: Random, plan: Plan, weather: Weather, table: str) -> None:
+    """A false end that comes once; detectable in the first reading of a listing."""
+    page = random.choice((0, 1, 2, 3, 5))
+    _rule(weather, stream=table, kind="listing", page=page, paging="false_end", times=1)
+    weather.excuse(table)
+
+
 def _end_falsely(random: Random, plan: Plan, weather: Weather, *, times: int) -> bool:
     """Adds a false end, and returns whether it can be noticed. times: how often; 0: always."""
     size = plan.options["page_sizes"]["message"]

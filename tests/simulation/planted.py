@@ -50,6 +50,7 @@ FOUND_BY: dict[str, int] = {
     "an_empty_page_that_leads_on_passes_for_an_honoured_cursor": 6002038,
     "an_error_inside_a_200_is_not_tried_again": 112,
     "an_older_lane_takes_the_heads_start": 156,
+    "an_end_of_a_first_reading_believed_at_once": 224,
     "an_outage_confirms_an_end": 34,
     "an_unusable_record_dated_by_its_neighbours_without_an_order": 7406806,
     "an_unusable_row_taken_for_gone": 188,

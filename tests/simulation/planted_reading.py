@@ -295,6 +295,10 @@ def a_false_end_believed() -> Patches:
     yield patch.object(Probe, "below", lambda self, lane: None)
 
 
+def an_end_of_a_first_reading_believed_at_once() -> Patches:
+    yield patch.object(Walk, "_must_end_twice", lambda self, head: False)
+
+
 def an_end_doubted_for_old_records_that_its_lane_has_read() -> Patches:
     def lower_have_read_older(self: LaneSet, lane: LiveLane) -> bool:
         lowest = lane.lowest_ms

@@ -137,6 +137,10 @@ class Simulation:
         rare = Random(f"{self.seed}/a long pause after the first sync")
         if rare.random() < 0.05:
             self._first_sync_before_a_long_pause(rare)
+        else:
+            ending = Random(f"{self.seed}/a false end in the first sync")
+            if ending.random() < 0.1:
+                self._first_sync_with_a_false_end(ending)
         for number in range(plan.syncs):
             if plan.theme == "weeks":
                 interval = random.choice((interval,) * 5 + INTERVALS_MS + (5 * DAY_MS,))
@@ -259,6 +263,15 @@ class Simulation:
         if random.random() < 0.5:
             self._hide_for_weeks()
         self._pause(40 * DAY_MS)
+
+    def _first_sync_with_a_false_end(self, random: Random) -> None:
+        """Ends a listing too early once, where no earlier sync has read further."""
+        weather = calm(self.random, self.plan)
+        weather.quiet = False
+        timed = [table for table in self.plan.tables if table in TIMED]
+        if timed:
+            modes.false_end_once(random, self.plan, weather, random.choice(timed))
+            self._sync(weather)
 
     def _hide_for_weeks(self) -> None:
         """Syncs for forty days with a `sync_since` that leaves out nearly everything."""

