@@ -29,7 +29,6 @@ class Turns:
             raise
 
     def give_back(self) -> None:
-        """Frees a place, or hands it to the next waiter."""
         for waiters in (self._first, self._later):
             while waiters:
                 granted = waiters.popleft()

@@ -47,7 +47,6 @@ class LaneSet:
         return self._plan.bound
 
     def begin(self, plan: Plan) -> None:
-        """Adds the lanes of earlier syncs that continue."""
         self._plan = plan
         for saved, due in zip(plan.lanes, plan.due, strict=True):
             lane = self._with_floor(

@@ -228,7 +228,8 @@ class Walk:
         if lane.is_made_up and not lane.opened and not self._course.is_of_use(lane, page):
             asked.release()
             return [Batch(stream=self._stream, state=self._saved())]
-        self._counts.unusable += page.unusable
+        if not lane.repeats_last_page:
+            self._counts.unusable += page.unusable
         if self.unusable.affects(lane, page):
             self.state = self.unusable.note(lane, page, self.state, self.clock.start)
         selected = self._select(page)
@@ -350,12 +351,13 @@ class Walk:
         return self._lanes.lower_are_unfinished(head)
 
     def _must_end_twice(self, head: LiveLane) -> bool:
-        """Whether nothing confirms an end, and no earlier sync has read that far."""
-        if self._changes.recent is None or self._is_rest or not head.tail or head.is_confirmed:
+        """Whether nothing confirms an end, and no whole walk has read that far."""
+        if self._changes.recent is None or self._is_rest or head.is_confirmed:
             # The others, and what has no order, are read whole in each sync.
             return False
         was_read = any(reading.reached <= self._depth.floor for reading in self.state.readings)
-        return not (was_read or head.repeats_last_page)
+        is_new = head.is_resumed or bool(head.tail and not was_read)
+        return is_new and not head.repeats_last_page
 
     def _ended_state(self, head: LiveLane) -> StreamState:
         self.state = self.unusable.bounded(self.state)

@@ -314,7 +314,7 @@ def an_outage_confirms_an_end() -> Patches:
 
     def take_failure(self: Any, lane: LiveLane, error: Any, below: str | None) -> Any:
         if below is not None and lane.is_unproved:
-            return self._end([])
+            return self._confirmed(lane)
         return real(self, lane, error, below)
 
     yield patch.object(Walk, "_take_failure", take_failure)

@@ -139,7 +139,7 @@ class Simulation:
             self._first_sync_before_a_long_pause(rare)
         else:
             ending = Random(f"{self.seed}/a false end in the first sync")
-            if ending.random() < 0.1:
+            if ending.random() < 0.05:
                 self._first_sync_with_a_false_end(ending)
         for number in range(plan.syncs):
             if plan.theme == "weeks":

@@ -66,3 +66,17 @@ def test_the_last_page_is_requested_twice_in_the_first_reading_alone(
     assert len(reader.api.asked) == first
     reader.api.now_ms += HOUR_MS
     assert len(reader.walk().api.asked) == 5
+
+
+@pytest.mark.parametrize("is_empty", [False, True])
+def test_nor_does_one_at_the_first_page_after_a_sync_that_died(is_empty: bool) -> None:
+    """That page is too short, or too empty, for a made-up cursor to be tried on it."""
+    api = EndsOnce(evenly(300), made_up="refused")
+    reader = Reader(api).walk()
+    for id_ in sorted(api.ids):
+        api.change(id_, status="OPENED")
+    api.now_ms += 20 * DAY_MS
+    reader.walk(die_after=20)
+    api.ends_at, api.is_empty, api.now_ms = 20, is_empty, api.now_ms + HOUR_MS
+    assert is_whole(reader.walk())
+    assert {row["status"] for row in reader.landed.values()} == {"OPENED"}
