@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from courier_async.api.pages import Page
 from courier_async.catalog.positions import time_in_cursor
-from courier_async.catalog.stream import DAY_MS, HOUR_MS
+from courier_async.catalog.stream import DAY_MS, HOUR_MS, Stream
 from courier_async.errors import (
     BadAnswer,
     CourierError,
@@ -35,6 +35,7 @@ from courier_async.state.sent_rows import SentByHour, key_text
 from tests.unit.reading.paged import (
     AUDIT_EVENT,
     LIST,
+    MESSAGE,
     MINUTE_MS,
     NOW,
     PagedApi,
@@ -125,10 +126,13 @@ def test_children_that_cannot_be_noted_are_missed_from_their_oldest_message_on(l
     assert reader.state.children_missed == MissedChildren(api.times[-1], NOW + 1_000)
 
 
-def test_a_listing_of_less_than_a_page_is_one_batch() -> None:
-    reader = Reader(PagedApi(evenly(9), stream=LIST)).walk()
-    assert len(reader.batches) == 1
-    assert len(reader.batches[0].rows) == 9
+@pytest.mark.parametrize(("stream", "rows"), [(LIST, [9]), (MESSAGE, [9, 0])])
+def test_a_listing_of_less_than_a_page_is_one_batch_and_sent_once(
+    stream: Stream, rows: list[int]
+) -> None:
+    """In its first reading, the only page of messages comes twice."""
+    reader = Reader(PagedApi(evenly(9), stream=stream)).walk()
+    assert [len(batch.rows) for batch in reader.batches] == rows
 
 
 @pytest.mark.parametrize("count", [0, 1, 9, 10, 11, 20])
@@ -791,7 +795,8 @@ def test_a_walk_stops_at_its_bound_though_all_that_was_above_it_has_left_the_lis
 def test_a_floor_ends_no_first_walk_of_a_stream_whose_order_is_not_known() -> None:
     api = PagedApi(evenly(100, newest=NOW), stream=AUDIT_EVENT)
     Reader(api, since_ms=api.times[20]).walk()
-    assert len(set(api.asked)) == 10
+    # The last page is requested twice.
+    assert (len(api.asked), len(set(api.asked))) == (11, 10)
 
 
 def test_messages_are_presumed_newest_first_until_their_order_has_been_seen() -> None:
@@ -820,7 +825,8 @@ def test_a_stream_that_is_not_known_to_come_newest_first_is_read_to_its_end(
     api = PagedApi(evenly(100, newest=NOW), stream=stream)  # type: ignore[arg-type]
     reader = Reader(api)
     assert is_whole(reader.walk())
-    assert len(set(api.asked)) == 10
+    # The last page is requested twice, unless each sync reads all.
+    assert (len(api.asked), len(set(api.asked))) == (11 if stream is AUDIT_EVENT else 10, 10)
 
 
 def test_audit_events_that_came_newest_first_are_read_down_to_a_day_below_the_watermark() -> None:
@@ -1543,7 +1549,8 @@ def test_a_stream_whose_times_cannot_be_read_is_told_of_once() -> None:
     reader.walk()
     [notice] = reader.notices
     assert notice.startswith("message: no record has a readable time in 'enqueued'")
-    assert len(set(reader.sent_ids)) == 30
+    # The last page comes twice, and is sent as often.
+    assert (len(reader.sent_ids), len(set(reader.sent_ids))) == (40, 30)
     assert reader.state.timeless
     reader.walk()
     assert reader.notices == []
