@@ -164,14 +164,18 @@ def load(raw: Any, *, source: str) -> tuple[State, list[str]]:
     if raw.get("source") != source:
         raise StateRefused(other_source(raw.get("source"), source))
     warnings = []
-    streams = raw.get("streams")
-    for table, part in streams.items() if isinstance(streams, Mapping) else ():
-        if table not in BY_TABLE:
+    streams: Any = raw.get("streams")
+    # Parents come first.
+    for table, stream in BY_TABLE.items() if isinstance(streams, Mapping) else ():
+        if table not in streams:
             continue
         try:
-            _load_stream(fresh, BY_TABLE[table], part)
+            _load_stream(fresh, stream, streams[table])
         except (msgspec.ValidationError, ValueError, RecursionError) as error:
             _forget(fresh, table)
+            if stream.parent == "message":
+                # Only messages read again are due.
+                _forget(fresh, "message")
             warnings.append(
                 f"{table}: its part of the saved state cannot be read ({_reason(error)}), so the "
                 "stream is read from the beginning."

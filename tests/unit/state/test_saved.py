@@ -289,6 +289,15 @@ def test_a_part_that_does_not_parse_starts_that_stream_afresh_and_no_other(
     assert len(state.rows_of(table)) == 0
 
 
+@pytest.mark.parametrize("part", [7, {"due": {"1": "today"}}], ids=str)
+def test_where_what_is_due_does_not_parse_messages_are_read_afresh_to_be_due(part: Any) -> None:
+    streams = {"message_event": part, "message": {"read_at": 12}, "brand": {"read_at": 12}}
+    raw = State(SOURCE).as_json() | {"streams": streams}
+    state, (warning,) = load(raw, source=SOURCE)
+    assert warning.startswith("message_event: ")
+    assert state.streams == {"brand": StreamState(read_at=12)}
+
+
 @pytest.mark.parametrize(
     "part",
     [
