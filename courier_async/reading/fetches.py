@@ -29,8 +29,6 @@ Ask = Callable[[str | None, bool], Awaitable[Asked]]
 
 
 class Purpose(Enum):
-    """Why a page was asked for."""
-
     READ = "read"
     PROBE = "probe"
     CONFIRM = "confirm"

@@ -115,7 +115,6 @@ class LaneSet:
         self._set_targets()
 
     def insert_made_up(self, lane: LiveLane) -> None:
-        """Inserts a lane that begins at a made-up cursor."""
         self.insert(self._with_floor(lane))
         lane.target = self._plan.bound
         self.unopened += 1

@@ -61,10 +61,10 @@ class MessageChildrenReader:
         self._counts = counts
         self._failures = FirstFailures(was_read=state != StreamState())
         self._failing: dict[str, CourierError] = {}
-        self._unknown = 0
-        # Whether the last try had failed -> how many; also of 404s that a gateway may have given.
+        # Whether the last try had failed -> how many; also of those answered with a 404.
         self._suspects: Counter[bool] = Counter()
-        self._by_gateway: Counter[bool] = Counter()
+        self._unknown: Counter[bool] = Counter()
+        self._unknown_due = 0
 
     async def batches(self) -> AsyncIterator[Batch | Notice]:
         """Yields each message's batches until none is due. Raises CourierError if some failed."""
@@ -87,7 +87,7 @@ class MessageChildrenReader:
         finally:
             table_error = self._failures.table_error()
             fails_otherwise = self._failures.has_ever_read or self._failing
-            is_missing = self._by_gateway[True] > 0 and not fails_otherwise
+            is_missing = self._unknown[True] > 0 and not fails_otherwise
             self._due.give_up(is_refused=is_missing or isinstance(table_error, Denied))
             for worker in workers:
                 worker.cancel()
@@ -96,10 +96,11 @@ class MessageChildrenReader:
                 left = results.get_nowait()
                 if isinstance(left, _Read):
                     _release(left)
-        if self._unknown and not self._failures.has_read:
+        unknown = self._unknown.total()
+        if unknown and not self._failures.has_read:
             yield Notice(
                 f"{self._stream.table}: Courier returned 404 for every message requested "
-                f"({self._unknown:,}). If this continues, your account does not have this table: "
+                f"({unknown:,}). If this continues, your account does not have this table: "
                 "leave it out of 'streams' in the configuration."
             )
         if table_error is not None:
@@ -111,8 +112,8 @@ class MessageChildrenReader:
     def _should_stop(self) -> bool:
         if self._failures.should_stop or len(self._failing) >= _MOST_FAILING:
             return True
-        # Messages of which a gateway knows none stay due, and would fill the state.
-        unknown = 0 if self._failures.has_read else self._by_gateway.total()
+        # If none is known, these would fill the state.
+        unknown = 0 if self._failures.has_read else self._unknown_due
         return unknown >= _MOST_FAILING and self._due.are_too_many(unknown)
 
     async def _work(self, results: "asyncio.Queue[_Read | BaseException | None]") -> None:
@@ -152,10 +153,11 @@ class MessageChildrenReader:
         failed_before = self._due.failed_before(read.message_id)
         self._failures.note(error, failed_before=failed_before)
         if is_not_found(error):
-            self._unknown += 1
-            self._by_gateway[failed_before] += error.by_gateway
-            if error.by_gateway and (not failed_before or self._should_exist(read)):
-                # It may not have been Courier that answered, so the next sync asks once more.
+            self._unknown[failed_before] += 1
+            is_first = not failed_before and (error.by_gateway or not self._due.was_full)
+            if is_first or (error.by_gateway and self._should_exist(read)):
+                # It may not show yet, or not be Courier that answered: the next sync asks again.
+                self._unknown_due += 1
                 _release(read)
                 return [self._due_again(read)]
         elif error is not None:

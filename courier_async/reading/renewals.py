@@ -15,7 +15,6 @@ from courier_async.reading.probe import Probe, Verdict
 from courier_async.reading.server_clock import ServerClock
 from courier_async.state.position import Lane, Renewal
 
-# At most this many cursors are replaced in a walk.
 _MOST_RENEWALS: Final = 1_000
 
 

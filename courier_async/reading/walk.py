@@ -132,7 +132,6 @@ class Walk:
         if self._renewals.error is not None:
             raise self._renewals.error
         if not self._over:
-            # The caller must not mistake this for a complete reading.
             raise RuntimeError(f"{self._stream.table}: the walk stopped before it was complete")
 
     def _take(self, arrival: Arrival) -> list[Output]:
@@ -351,11 +350,14 @@ class Walk:
         return self._lanes.lower_are_unfinished(head)
 
     def _must_end_twice(self, head: LiveLane) -> bool:
-        """Whether nothing confirms an end, and no whole walk has read that far."""
+        """Whether nothing confirms an end, and no whole walk has read what lies below it."""
         if self._changes.recent is None or self._is_rest or head.is_confirmed:
             # The others, and what has no order, are read whole in each sync.
             return False
-        was_read = any(reading.reached <= self._depth.floor for reading in self.state.readings)
+        known = self.state.watermark
+        was_read = (known is not None and head.has_read_below(known)) and any(
+            reading.reached <= self._depth.floor for reading in self.state.readings
+        )
         is_new = head.is_resumed or bool(head.tail and not was_read)
         return is_new and not head.repeats_last_page
 

@@ -165,9 +165,8 @@ def false_end_in_an_outage(random: Random, plan: Plan, weather: Weather, table: 
         weather.excuse("message")
 
 
-def false_end_once(random: Random, plan: Plan, weather: Weather, table: str) -> None:
-    """A false end that comes once; detectable in the first reading of a listing."""
-    page = random.choice((0, 1, 2, 3, 5))
+def false_end_once(weather: Weather, table: str, *, page: int) -> None:
+    """A false end that comes once; detectable where no sync has read further."""
     _rule(weather, stream=table, kind="listing", page=page, paging="false_end", times=1)
     weather.excuse(table)
 

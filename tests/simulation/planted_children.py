@@ -193,3 +193,13 @@ def children_of_a_message_that_was_unusable_forgotten() -> Patches:
 
 def of_spoiled_histories_only_a_few_are_due_again() -> Patches:
     yield patch.object(message_children, "_MOST_SUSPECTS", {False: 2, True: 2})
+
+
+def messages_that_courier_does_not_know_yet_are_done() -> Patches:
+    real = message_children.MessageChildrenReader._batches_of
+
+    def batches_of(self: Any, read: Any) -> Any:
+        with patch.object(self._due, "was_full", True):
+            return real(self, read)
+
+    yield patch.object(message_children.MessageChildrenReader, "_batches_of", batches_of)

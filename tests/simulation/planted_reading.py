@@ -299,6 +299,16 @@ def an_end_of_a_first_reading_believed_at_once() -> Patches:
     yield patch.object(Walk, "_must_end_twice", lambda self, head: False)
 
 
+def an_end_above_all_that_was_read_believed_at_once() -> Patches:
+    real = Walk._must_end_twice
+
+    def must_end_twice(self: Any, head: LiveLane) -> bool:
+        with patch.object(LiveLane, "has_read_below", lambda lane, time_ms: True):
+            return real(self, head)
+
+    yield patch.object(Walk, "_must_end_twice", must_end_twice)
+
+
 def an_end_doubted_for_old_records_that_its_lane_has_read() -> Patches:
     def lower_have_read_older(self: LaneSet, lane: LiveLane) -> bool:
         lowest = lane.lowest_ms

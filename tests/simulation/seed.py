@@ -74,6 +74,7 @@ class Simulation:
         self.plan.most_owed = Random(f"{seed}/owed").choice((1_000, 1_000, 4))
         self._envelope_random = Random(f"{seed}/envelopes of children")
         self._choice_random = Random(f"{seed}/tables of children that are read")
+        self._unknown_random = Random(f"{seed}/messages that Courier does not know yet")
         self._outage_random = Random(f"{seed}/outages of children of messages")
         if set(self.plan.children) & set(OF_MESSAGES):
             self.plan.most_due = self._outage_random.choice((20_000, 3))
@@ -140,7 +141,12 @@ class Simulation:
         else:
             ending = Random(f"{self.seed}/a false end in the first sync")
             if ending.random() < 0.05:
-                self._first_sync_with_a_false_end(ending)
+                self._sync_with_a_false_end(ending, pages=(0, 1, 2, 3, 5))
+                later = Random(f"{self.seed}/a false end after a long pause")
+                if later.random() < 0.5:
+                    self._pause(self._long_pause_with_news(later))
+                    # An empty first page delays what is new to the next sync.
+                    self._sync_with_a_false_end(later, pages=(2, 3, 5, 8))
         for number in range(plan.syncs):
             if plan.theme == "weeks":
                 interval = random.choice((interval,) * 5 + INTERVALS_MS + (5 * DAY_MS,))
@@ -264,13 +270,25 @@ class Simulation:
             self._hide_for_weeks()
         self._pause(40 * DAY_MS)
 
-    def _first_sync_with_a_false_end(self, random: Random) -> None:
+    def _long_pause_with_news(self, random: Random) -> int:
+        """Adds records of the next days, more than a page of each, and returns how many ms."""
+        pause_ms = random.choice((2, 6, 9, 20)) * DAY_MS
+        count = random.choice((10, 40, 120))
+        timed = [table for table in self.plan.tables if table in TIMED]
+        kept = self._base_ms
+        for number in range(count) if timed else ():
+            self._base_ms = kept + (number + 1) * pause_ms // (count + 1)
+            self.source.change_at_random(random.choice(timed), "add")
+        self._base_ms = kept
+        return pause_ms
+
+    def _sync_with_a_false_end(self, random: Random, *, pages: tuple[int, ...]) -> None:
         """Ends a listing too early once, where no earlier sync has read further."""
         weather = calm(self.random, self.plan)
         weather.quiet = False
         timed = [table for table in self.plan.tables if table in TIMED]
         if timed:
-            modes.false_end_once(random, self.plan, weather, random.choice(timed))
+            modes.false_end_once(weather, random.choice(timed), page=random.choice(pages))
             self._sync(weather)
 
     def _hide_for_weeks(self) -> None:
@@ -392,6 +410,13 @@ class Simulation:
             weather.excuse(child)
             weather.bad_parent = None
         of_messages = [child for child in self.plan.children if child in OF_MESSAGES]
+        may_be_unknown = not weather.quiet and b'"due"' not in self.destination.saved
+        if of_messages and may_be_unknown and self._unknown_random.random() < 0.05:
+            # Courier does not know messages that it has just listed.
+            child, times = self._unknown_random.choice(of_messages), (1, 8, 40)
+            rule = {"stream": child, "status": 404, "times": self._unknown_random.choice(times)}
+            rule["body"] = {"message": "not found", "type": "invalid_request_error"}
+            options["rules"] = [*options["rules"], rule]
         if of_messages and not weather.quiet and self._outage_random.random() < 0.2:
             # Once enough children are due, nothing more can be noted as due.
             child, times = self._outage_random.choice(of_messages), (4, 24, 100)

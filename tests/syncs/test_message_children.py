@@ -709,6 +709,37 @@ async def test_messages_of_which_a_gateway_knows_none_do_not_fill_the_state(
     assert house.is_equal()
 
 
+@pytest.mark.parametrize("was_read", [False, True])
+@pytest.mark.parametrize("times", [1, 20, 0])
+@pytest.mark.parametrize("table", CHILDREN)
+async def test_messages_that_courier_does_not_know_yet_are_due_once_more(
+    table: str, times: int, was_read: bool
+) -> None:
+    house = House()
+    if was_read:
+        await house.sync()
+        house.account.add("message", 40)
+    unknown = {"message": "not found", "type": "invalid_request_error"}
+    house.rules({"stream": table, "status": 404, "body": unknown, "times": times})
+    await house.sync()
+    due = house.state["streams"][table]["due"]
+    assert len(due) == (times or house.api.traffic.by_stream[table] - 60 * was_read)
+    house.rules()
+    await house.sync()
+    assert house.is_equal()
+
+
+async def test_a_message_that_stays_unknown_is_requested_twice() -> None:
+    house = House()
+    unknown = {"message": "not found", "type": "invalid_request_error"}
+    house.rules({"stream": "message_event", "status": 404, "body": unknown})
+    requests = []
+    for _ in range(3):
+        await house.sync()
+        requests.append(house.requests())
+    assert requests == [60 + 60, 60 + 60 + 60, 60 + 60 + 60]
+
+
 async def test_a_404_beside_an_outage_in_a_first_sync_costs_the_other_messages_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -80,3 +80,18 @@ def test_nor_does_one_at_the_first_page_after_a_sync_that_died(is_empty: bool) -
     api.ends_at, api.is_empty, api.now_ms = 20, is_empty, api.now_ms + HOUR_MS
     assert is_whole(reader.walk())
     assert {row["status"] for row in reader.landed.values()} == {"OPENED"}
+
+
+@pytest.mark.parametrize("page", [0, 1, 4])
+@pytest.mark.parametrize("count", [30, 200], ids=["order unknown", "order known"])
+def test_nor_does_one_above_all_that_earlier_syncs_read(count: int, page: int) -> None:
+    """After a long pause, no row of the last week is known that could contradict the end."""
+    api = EndsOnce(evenly(count), stream=AUDIT_EVENT)
+    reader = Reader(api).walk()
+    for time in evenly(150, every_ms=HOUR_MS, newest=NOW + 8 * DAY_MS):
+        api.insert(time)
+    api.ends_at, api.now_ms = page, NOW + 8 * DAY_MS + HOUR_MS
+    reader.walk()
+    assert api.ends_at is None
+    # The next sync stops where this one has read.
+    assert is_whole(reader), (reader.error, len(reader.missing))

@@ -861,6 +861,32 @@ def test_a_listing_in_no_order_is_read_to_its_end_each_time(seed: int) -> None:
     assert len(reader.api.asked) - len(reader.api.made_up_asked) == 40
 
 
+class Overlapping(PagedApi):
+    """Begins each page four records after the last one, and knows no cursor but its own."""
+
+    def _answer(self, cursor: str | None) -> Page:
+        if self.kind(cursor) == "made_up":
+            raise Refused(400, "")
+        page = super()._answer(cursor)
+        if page.next_cursor is None:
+            return page
+        return Page(
+            page.records, self.cursor_behind(self._index(self.id_of(page.records[3])) or 0)
+        )
+
+
+@pytest.mark.parametrize("stream", [MESSAGE, AUDIT_EVENT], ids=lambda stream: stream.table)
+@pytest.mark.parametrize("newest_first", [True, False])
+def test_pages_that_overlap_show_their_order(newest_first: bool, stream: Stream) -> None:
+    api = Overlapping([], stream=stream)
+    times = evenly(200, every_ms=HOUR_MS)
+    for place, time in enumerate(times if newest_first else times[::-1]):
+        api.insert(time, position=NOW - place)
+    reader = Reader(api).walk()
+    assert is_whole(reader)
+    assert reader.state.newest_first is newest_first
+
+
 # -- cursors that fail ---------------------------------------------------------------------------
 
 
