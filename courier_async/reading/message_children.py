@@ -61,10 +61,10 @@ class MessageChildrenReader:
         self._counts = counts
         self._failures = FirstFailures(was_read=state != StreamState())
         self._failing: dict[str, CourierError] = {}
-        # Whether the last try had failed -> how many; also of those answered with a 404.
+        self._unknown = 0
+        # Whether the last try had failed -> how many; also of 404s that a gateway may have given.
         self._suspects: Counter[bool] = Counter()
-        self._unknown: Counter[bool] = Counter()
-        self._unknown_due = 0
+        self._by_gateway: Counter[bool] = Counter()
 
     async def batches(self) -> AsyncIterator[Batch | Notice]:
         """Yields each message's batches until none is due. Raises CourierError if some failed."""
@@ -87,7 +87,7 @@ class MessageChildrenReader:
         finally:
             table_error = self._failures.table_error()
             fails_otherwise = self._failures.has_ever_read or self._failing
-            is_missing = self._unknown[True] > 0 and not fails_otherwise
+            is_missing = self._by_gateway[True] > 0 and not fails_otherwise
             self._due.give_up(is_refused=is_missing or isinstance(table_error, Denied))
             for worker in workers:
                 worker.cancel()
@@ -96,11 +96,10 @@ class MessageChildrenReader:
                 left = results.get_nowait()
                 if isinstance(left, _Read):
                     _release(left)
-        unknown = self._unknown.total()
-        if unknown and not self._failures.has_read:
+        if self._unknown and not self._failures.has_read:
             yield Notice(
                 f"{self._stream.table}: Courier returned 404 for every message requested "
-                f"({unknown:,}). If this continues, your account does not have this table: "
+                f"({self._unknown:,}). If this continues, your account does not have this table: "
                 "leave it out of 'streams' in the configuration."
             )
         if table_error is not None:
@@ -112,8 +111,8 @@ class MessageChildrenReader:
     def _should_stop(self) -> bool:
         if self._failures.should_stop or len(self._failing) >= _MOST_FAILING:
             return True
-        # If none is known, these would fill the state.
-        unknown = 0 if self._failures.has_read else self._unknown_due
+        # Messages of which a gateway knows none stay due, and would fill the state.
+        unknown = 0 if self._failures.has_read else self._by_gateway.total()
         return unknown >= _MOST_FAILING and self._due.are_too_many(unknown)
 
     async def _work(self, results: "asyncio.Queue[_Read | BaseException | None]") -> None:
@@ -153,11 +152,10 @@ class MessageChildrenReader:
         failed_before = self._due.failed_before(read.message_id)
         self._failures.note(error, failed_before=failed_before)
         if is_not_found(error):
-            self._unknown[failed_before] += 1
-            is_first = not failed_before and (error.by_gateway or not self._due.was_full)
-            if is_first or (error.by_gateway and self._should_exist(read)):
-                # It may not show yet, or not be Courier that answered: the next sync asks again.
-                self._unknown_due += 1
+            self._unknown += 1
+            self._by_gateway[failed_before] += error.by_gateway
+            if error.by_gateway and (not failed_before or self._should_exist(read)):
+                # It may not have been Courier that answered, so the next sync asks once more.
                 _release(read)
                 return [self._due_again(read)]
         elif error is not None:
@@ -188,17 +186,17 @@ class MessageChildrenReader:
     def _is_suspect(self, read: _Read, *, failed_before: bool) -> bool:
         """Whether to read it again in the next sync: no records came, or some cannot be stored.
 
-        Every history has a first event, so an empty one is doubtful. If too many are, or one still
-        is after a week, they count as done.
+        Every history has a first event, so an empty one is doubtful, and a 404 may mean that it
+        does not show yet. If too many are, or one still is after a week, they count as done.
         """
         pages = [page for page, _ in read.pages]
         may_be_empty = not pages or self._stream.field_when_empty is not None
         is_empty = not may_be_empty and not any(page.records for page in pages)
-        if not is_empty and not any(page.unusable for page in pages):
+        if not (read.error or is_empty or any(page.unusable for page in pages)):
             return False
-        if failed_before and not self._should_exist(read):
+        if failed_before and (read.error or not self._should_exist(read)):
             return False
-        # Counted apart, so that lasting faults never cost new messages their second try.
+        # Counted apart, so lasting faults never cost new messages their second try.
         self._suspects[failed_before] += 1
         return self._suspects[failed_before] <= _MOST_SUSPECTS[failed_before]
 

@@ -352,11 +352,14 @@ class Walk:
     def _must_end_twice(self, head: LiveLane) -> bool:
         """Whether nothing confirms an end, and no whole walk has read what lies below it."""
         if self._changes.recent is None or self._is_rest or head.is_confirmed:
-            # The others, and what has no order, are read whole in each sync.
+            # The others are read whole in each sync.
             return False
         known = self.state.watermark
-        was_read = (known is not None and head.has_read_below(known)) and any(
-            reading.reached <= self._depth.floor for reading in self.state.readings
+        was_read = (
+            self._course.may_stop
+            and known is not None
+            and 0 <= head.end <= known
+            and any(reading.reached <= self._depth.floor for reading in self.state.readings)
         )
         is_new = head.is_resumed or bool(head.tail and not was_read)
         return is_new and not head.repeats_last_page

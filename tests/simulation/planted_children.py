@@ -196,10 +196,9 @@ def of_spoiled_histories_only_a_few_are_due_again() -> Patches:
 
 
 def messages_that_courier_does_not_know_yet_are_done() -> Patches:
-    real = message_children.MessageChildrenReader._batches_of
+    real = message_children.MessageChildrenReader._is_suspect
 
-    def batches_of(self: Any, read: Any) -> Any:
-        with patch.object(self._due, "was_full", True):
-            return real(self, read)
+    def is_suspect(self: Any, read: Any, *, failed_before: bool) -> bool:
+        return read.error is None and real(self, read, failed_before=failed_before)
 
-    yield patch.object(message_children.MessageChildrenReader, "_batches_of", batches_of)
+    yield patch.object(message_children.MessageChildrenReader, "_is_suspect", is_suspect)

@@ -417,6 +417,7 @@ class Simulation:
             rule = {"stream": child, "status": 404, "times": self._unknown_random.choice(times)}
             rule["body"] = {"message": "not found", "type": "invalid_request_error"}
             options["rules"] = [*options["rules"], rule]
+            weather.bad_parent = None
         if of_messages and not weather.quiet and self._outage_random.random() < 0.2:
             # Once enough children are due, nothing more can be noted as due.
             child, times = self._outage_random.choice(of_messages), (4, 24, 100)

@@ -1,6 +1,9 @@
 """An end where no sync has read before counts once the server returns it twice."""
 
+import random
+
 import pytest
+from msgspec.structs import replace
 
 from courier_async.api.pages import Page
 from courier_async.catalog.stream import DAY_MS, HOUR_MS, Stream
@@ -8,6 +11,7 @@ from tests.unit.reading.paged import (
     AUDIT_EVENT,
     LIST,
     MESSAGE,
+    MINUTE_MS,
     NOW,
     PagedApi,
     Reader,
@@ -58,14 +62,47 @@ def test_so_it_does_where_sync_since_has_moved_back(page: int) -> None:
     assert is_whole(reader.walk()), (reader.error, len(reader.missing))
 
 
-@pytest.mark.parametrize(("stream", "first"), [(AUDIT_EVENT, 6), (LIST, 5)])
-def test_the_last_page_is_requested_twice_in_the_first_reading_alone(
-    stream: Stream, first: int
+@pytest.mark.parametrize(("stream", "requests"), [(AUDIT_EVENT, 6), (LIST, 5)])
+def test_the_last_page_is_requested_twice_while_no_order_is_known(
+    stream: Stream, requests: int
 ) -> None:
-    reader = Reader(PagedApi(evenly(50), stream=stream)).walk()
-    assert len(reader.api.asked) == first
+    reader = Reader(PagedApi(evenly(50), stream=stream))
+    for _ in range(2):
+        assert len(reader.walk().api.asked) == requests
+        reader.api.now_ms += HOUR_MS
+
+
+def test_where_the_order_is_known_it_is_requested_once_if_it_was_read_before() -> None:
+    reader = Reader(PagedApi(evenly(150), stream=AUDIT_EVENT))
+    assert len(reader.walk().api.asked) == 16
+    reader.state = replace(reader.state, watermark=reader.api.times[-10])
     reader.api.now_ms += HOUR_MS
-    assert len(reader.walk().api.asked) == 5
+    assert len(reader.walk().api.asked) == 15
+
+
+def test_nor_does_one_behind_a_record_dated_back() -> None:
+    api = EndsOnce(evenly(200), stream=AUDIT_EVENT)
+    reader = Reader(api).walk()
+    for time in evenly(60, every_ms=HOUR_MS, newest=NOW + 9 * DAY_MS):
+        api.insert(time)
+    api.insert(NOW - 9 * DAY_MS, position=api.positions[35])
+    api.ends_at, api.now_ms = 3, NOW + 9 * DAY_MS + HOUR_MS
+    assert is_whole(reader.walk()), (reader.error, len(reader.missing))
+
+
+@pytest.mark.parametrize("page", [2, 7])
+def test_one_in_a_listing_without_an_order_loses_nothing(page: int) -> None:
+    times = evenly(200, every_ms=HOUR_MS)
+    random.Random(page).shuffle(times)
+    api = EndsOnce([], made_up="refused")
+    for place, time in enumerate(times):
+        api.insert(time, position=NOW - place)
+    reader = Reader(api).walk()
+    assert reader.state.newest_first is False
+    for place in range(100):
+        api.insert(NOW + place * MINUTE_MS, position=NOW - 2 * place)
+    api.ends_at, api.now_ms = page, NOW + 8 * DAY_MS
+    assert is_whole(reader.walk()), (reader.error, len(reader.missing))
 
 
 @pytest.mark.parametrize("is_empty", [False, True])

@@ -858,7 +858,8 @@ def test_a_listing_in_no_order_is_read_to_its_end_each_time(seed: int) -> None:
     assert reader.state.newest_first is False
     reader.api.now_ms += DAY_MS
     assert is_whole(reader.walk())
-    assert len(reader.api.asked) - len(reader.api.made_up_asked) == 40
+    # Its last page is requested twice.
+    assert len(reader.api.asked) - len(reader.api.made_up_asked) == 41
 
 
 class Overlapping(PagedApi):
