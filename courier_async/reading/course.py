@@ -63,7 +63,7 @@ class Course:
         keys = {*page.keys}
         if lane.rereads_to & keys:
             lane.rereads_to = set()
-        elif not (lane.rereads_to or keys <= {*lane.tail}):
+        elif not (lane.rereads_to or lane.repeats_last_page or keys <= {*lane.tail}):
             # Pages read again around an end say nothing.
             lane.order.add(page.median)
         lane.note_density(page)

@@ -90,6 +90,19 @@ def test_nor_does_one_behind_a_record_dated_back() -> None:
     assert is_whole(reader.walk()), (reader.error, len(reader.missing))
 
 
+def test_what_arrives_while_an_only_page_is_requested_again_tells_nothing_of_the_order() -> None:
+    class Arrives(PagedApi):
+        def page_from(self, at: int) -> Page:
+            page = super().page_from(at)
+            for time in (NOW, NOW):
+                self.insert(time)
+            return page
+
+    reader = Reader(Arrives(evenly(3, every_ms=6 * HOUR_MS))).walk()
+    assert reader.api.asked == [None, None]
+    assert reader.state.newest_first is None
+
+
 @pytest.mark.parametrize("page", [2, 7])
 def test_one_in_a_listing_without_an_order_loses_nothing(page: int) -> None:
     times = evenly(200, every_ms=HOUR_MS)
