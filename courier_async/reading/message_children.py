@@ -63,7 +63,7 @@ class MessageChildrenReader:
         self._failing: dict[str, CourierError] = {}
         self._unknown = 0
         # Whether the last try had failed -> how many; also of 404s that a gateway may have given.
-        self._suspects: Counter[bool] = Counter()
+        self._suspects: Counter[bool | None] = Counter()
         self._by_gateway: Counter[bool] = Counter()
 
     async def batches(self) -> AsyncIterator[Batch | Notice]:
@@ -174,7 +174,6 @@ class MessageChildrenReader:
         last = Batch(stream=self._stream, state=state)
         self._due.finish_with(read.message_id, last)
         if self._is_suspect(read, failed_before=failed_before):
-            # It becomes due again, after the others.
             last.due, last.due_in = {read.message_id: -read.time}, (self._stream.table,)
         return [*batches, last]
 
@@ -186,8 +185,8 @@ class MessageChildrenReader:
     def _is_suspect(self, read: _Read, *, failed_before: bool) -> bool:
         """Whether to read it again in the next sync: no records came, or some cannot be stored.
 
-        Every history has a first event, so an empty one is doubtful, and a 404 may mean that it
-        does not show yet. If too many are, or one still is after a week, they count as done.
+        Every history has a first event, so an empty one is doubtful, and with a 404 it may not
+        show yet. If too many are, or one still is after a week, they count as done.
         """
         pages = [page for page, _ in read.pages]
         may_be_empty = not pages or self._stream.field_when_empty is not None
@@ -197,8 +196,9 @@ class MessageChildrenReader:
         if failed_before and (read.error or not self._should_exist(read)):
             return False
         # Counted apart, so lasting faults never cost new messages their second try.
-        self._suspects[failed_before] += 1
-        return self._suspects[failed_before] <= _MOST_SUSPECTS[failed_before]
+        kind = None if read.error else failed_before
+        self._suspects[kind] += 1
+        return self._suspects[kind] <= _MOST_SUSPECTS[failed_before]
 
     def _is_cut_short(self, read: _Read) -> bool:
         """Whether a history has lost its first events because they expired.

@@ -729,6 +729,23 @@ async def test_messages_that_courier_does_not_know_yet_are_due_once_more(
     assert house.is_equal()
 
 
+async def test_unknown_messages_take_no_second_try_from_spoiled_histories(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(message_children, "_MOST_SUSPECTS", {False: 30, True: 30})
+    house = House()
+    unknown = {"message": "not found", "type": "invalid_request_error"}
+    house.rules(
+        {"stream": "message_event", "status": 404, "body": unknown, "times": 30},
+        {"stream": "message_event", "paging": "no_records"},
+    )
+    await house.sync()
+    assert len(house.state["streams"]["message_event"]["due"]) == 60
+    house.rules()
+    await house.sync()
+    assert house.is_equal()
+
+
 async def test_a_message_that_stays_unknown_is_requested_twice() -> None:
     house = House()
     unknown = {"message": "not found", "type": "invalid_request_error"}
