@@ -62,7 +62,7 @@ class MessageChildrenReader:
         self._failures = FirstFailures(was_read=state != StreamState())
         self._failing: dict[str, CourierError] = {}
         self._unknown = 0
-        # Whether the last try had failed -> how many; also of 404s that a gateway may have given.
+        # Whether the last try had failed (None: a 404) -> how many; also of 404s by a gateway.
         self._suspects: Counter[bool | None] = Counter()
         self._by_gateway: Counter[bool] = Counter()
 

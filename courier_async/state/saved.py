@@ -174,7 +174,7 @@ def load(raw: Any, *, source: str) -> tuple[State, list[str]]:
         except (msgspec.ValidationError, ValueError, RecursionError) as error:
             _forget(fresh, table)
             if stream.parent == "message":
-                # Only messages read again are due.
+                # Only messages read again become due.
                 _forget(fresh, "message")
             warnings.append(
                 f"{table}: its part of the saved state cannot be read ({_reason(error)}), so the "
