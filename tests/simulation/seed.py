@@ -144,7 +144,7 @@ class Simulation:
                 self._sync_with_a_false_end(ending, pages=(0, 1, 2, 3, 5))
                 later = Random(f"{self.seed}/a false end after a long pause")
                 if later.random() < 0.5:
-                    self._pause(self._long_pause_with_news(later))
+                    self._pause_with_news(later)
                     # An empty first page delays what is new to the next sync.
                     self._sync_with_a_false_end(later, pages=(2, 3, 5, 8))
         for number in range(plan.syncs):
@@ -270,8 +270,8 @@ class Simulation:
             self._hide_for_weeks()
         self._pause(40 * DAY_MS)
 
-    def _long_pause_with_news(self, random: Random) -> int:
-        """Adds records of the next days, more than a page of each, and returns how many ms."""
+    def _pause_with_news(self, random: Random) -> None:
+        """Adds records over days without a sync."""
         pause_ms = random.choice((2, 6, 9, 20)) * DAY_MS
         count = random.choice((10, 40, 120))
         timed = [table for table in self.plan.tables if table in TIMED]
@@ -280,7 +280,7 @@ class Simulation:
             self._base_ms = kept + (number + 1) * pause_ms // (count + 1)
             self.source.change_at_random(random.choice(timed), "add")
         self._base_ms = kept
-        return pause_ms
+        self._pause(pause_ms)
 
     def _sync_with_a_false_end(self, random: Random, *, pages: tuple[int, ...]) -> None:
         """Ends a listing too early once, where no earlier sync has read further."""

@@ -20,6 +20,8 @@ from tests.support.harness import Crash, Sink, Tables, expected_of, sync
 HOUR_MS = 3_600_000
 NOW_MS = 1_794_657_600_000
 CHILDREN = ("message_provider", "message_event")
+# What Courier itself answers with a 404.
+UNKNOWN = {"message": "not found", "type": "invalid_request_error"}
 
 
 class House:
@@ -719,8 +721,7 @@ async def test_messages_that_courier_does_not_know_yet_are_due_once_more(
     if was_read:
         await house.sync()
         house.account.add("message", 40)
-    unknown = {"message": "not found", "type": "invalid_request_error"}
-    house.rules({"stream": table, "status": 404, "body": unknown, "times": times})
+    house.rules({"stream": table, "status": 404, "body": UNKNOWN, "times": times})
     await house.sync()
     due = house.state["streams"][table]["due"]
     assert len(due) == (times or house.api.traffic.by_stream[table] - 60 * was_read)
@@ -734,9 +735,8 @@ async def test_unknown_messages_take_no_second_try_from_spoiled_histories(
 ) -> None:
     monkeypatch.setattr(message_children, "_MOST_SUSPECTS", {False: 30, True: 30})
     house = House()
-    unknown = {"message": "not found", "type": "invalid_request_error"}
     house.rules(
-        {"stream": "message_event", "status": 404, "body": unknown, "times": 30},
+        {"stream": "message_event", "status": 404, "body": UNKNOWN, "times": 30},
         {"stream": "message_event", "paging": "no_records"},
     )
     await house.sync()
@@ -748,8 +748,7 @@ async def test_unknown_messages_take_no_second_try_from_spoiled_histories(
 
 async def test_a_message_that_stays_unknown_is_requested_twice() -> None:
     house = House()
-    unknown = {"message": "not found", "type": "invalid_request_error"}
-    house.rules({"stream": "message_event", "status": 404, "body": unknown})
+    house.rules({"stream": "message_event", "status": 404, "body": UNKNOWN})
     requests = []
     for _ in range(3):
         await house.sync()
@@ -760,8 +759,7 @@ async def test_a_message_that_stays_unknown_is_requested_twice() -> None:
 async def test_a_404_beside_an_outage_in_a_first_sync_costs_the_other_messages_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    unknown = {"message": "not found", "type": "invalid_request_error"}
-    once = {"stream": "message_event", "status": 404, "body": unknown, "times": 1}
+    once = {"stream": "message_event", "status": 404, "body": UNKNOWN, "times": 1}
     house = await with_missed_children(monkeypatch, once)
     house.rules()
     for _ in range(12):

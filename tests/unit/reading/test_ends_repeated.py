@@ -55,7 +55,7 @@ def test_an_end_that_comes_once_in_a_first_reading_loses_nothing(
 
 
 @pytest.mark.parametrize("page", [4, 7])
-def test_so_it_does_where_sync_since_has_moved_back(page: int) -> None:
+def test_one_that_comes_once_after_sync_since_has_moved_back_loses_nothing(page: int) -> None:
     api = EndsOnce(evenly(100, every_ms=HOUR_MS, newest=NOW), stream=AUDIT_EVENT)
     reader = Reader(api, since_ms=NOW - DAY_MS).walk()
     reader.since_ms, api.ends_at, api.now_ms = 0, page, NOW + HOUR_MS
@@ -72,7 +72,7 @@ def test_the_last_page_is_requested_twice_while_no_order_is_known(
         reader.api.now_ms += HOUR_MS
 
 
-def test_where_the_order_is_known_it_is_requested_once_if_it_was_read_before() -> None:
+def test_the_last_page_is_requested_once_where_the_order_is_known_and_it_was_read_before() -> None:
     reader = Reader(PagedApi(evenly(150), stream=AUDIT_EVENT))
     assert len(reader.walk().api.asked) == 16
     reader.state = replace(reader.state, watermark=reader.api.times[-10])
@@ -80,7 +80,7 @@ def test_where_the_order_is_known_it_is_requested_once_if_it_was_read_before() -
     assert len(reader.walk().api.asked) == 15
 
 
-def test_nor_does_one_behind_a_record_dated_back() -> None:
+def test_one_behind_a_record_dated_back_loses_nothing() -> None:
     api = EndsOnce(evenly(200), stream=AUDIT_EVENT)
     reader = Reader(api).walk()
     for time in evenly(60, every_ms=HOUR_MS, newest=NOW + 9 * DAY_MS):
@@ -119,7 +119,7 @@ def test_one_in_a_listing_without_an_order_loses_nothing(page: int) -> None:
 
 
 @pytest.mark.parametrize("is_empty", [False, True])
-def test_nor_does_one_at_the_first_page_after_a_sync_that_died(is_empty: bool) -> None:
+def test_one_at_the_first_page_after_a_sync_that_died_loses_nothing(is_empty: bool) -> None:
     """That page is too short, or too empty, for a made-up cursor to be tried on it."""
     api = EndsOnce(evenly(300), made_up="refused")
     reader = Reader(api).walk()
@@ -134,7 +134,7 @@ def test_nor_does_one_at_the_first_page_after_a_sync_that_died(is_empty: bool) -
 
 @pytest.mark.parametrize("page", [0, 1, 4])
 @pytest.mark.parametrize("count", [30, 200], ids=["order unknown", "order known"])
-def test_nor_does_one_above_all_that_earlier_syncs_read(count: int, page: int) -> None:
+def test_one_above_all_that_earlier_syncs_read_loses_nothing(count: int, page: int) -> None:
     """After a long pause, no row of the last week is known that could contradict the end."""
     api = EndsOnce(evenly(count), stream=AUDIT_EVENT)
     reader = Reader(api).walk()
