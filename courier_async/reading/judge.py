@@ -22,7 +22,7 @@ _FURTHEST_AHEAD_MS: Final = 366 * DAY_MS
 _MOST_TAILS: Final = 2_048
 # This many pages may be out of order, but at most a quarter of a short walk.
 _FEW_PAGES: Final = 3
-# Pages that lie within an hour tell their order only if so many are older than the one before.
+# So many pages that are older than the one before tell an order even within an hour.
 _MANY_STEPS: Final = 9
 
 
@@ -121,9 +121,8 @@ class PageOrder:
     def __init__(self) -> None:
         self.pages = 0
         self.in_order = 0
-        # Within the hour's tolerance any order passes, so only a longer span counts.
-        self.tells = False
-        self._first_two: list[int] = []
+        self._was_told = False
+        self.first_two: list[int] = []
         self._last = 0
         # How many pages were older or newer than the one before them.
         self._steps_down = self._steps_up = 0
@@ -136,17 +135,16 @@ class PageOrder:
         if median is None:
             return
         self.pages += 1
-        if self._first_two:
+        if self.first_two:
             self._steps_down += median < self._last
             self._steps_up += median > self._last
-        if len(self._first_two) < 2:
-            self._first_two.append(median)
+        if len(self.first_two) < 2:
+            self.first_two.append(median)
         self._last = median
         insort(self._lowest, median)
         insort(self._highest, median)
         del self._lowest[_FEW_PAGES + 1 :]
         del self._highest[: -_FEW_PAGES - 1]
-        self.tells = self.tells or self._highest[-1] - self._lowest[0] > HOUR_MS
         at = bisect_left(self._tails, -median)
         self._tails.insert(at, -median)
         # This page cannot follow the first end that is more than an hour older: replace that end.
@@ -160,14 +158,22 @@ class PageOrder:
 
     def resume(self, pages: int, in_order: int, *, tells: bool) -> None:
         """Takes over the counts of an earlier sync, or of a lane that this one continues."""
-        self.pages, self.in_order, self.tells = pages, in_order, tells
+        self.pages, self.in_order, self._was_told = pages, in_order, tells
+
+    @property
+    def tells(self) -> bool:
+        """Whether all pages but a few span more than an hour; within it, any order passes."""
+        highest, lowest = self._highest[-1 - self._few :], self._lowest[self._few :]
+        return self._was_told or (bool(lowest) and highest[0] - lowest[0] > HOUR_MS)
+
+    @property
+    def _few(self) -> int:
+        return min(_FEW_PAGES, self.pages // 4)
 
     @property
     def is_newest_first(self) -> bool:
         """Whether all pages but a few form one descending subsequence."""
-        return self.pages - self.in_order <= max(
-            self.pages // 100, min(_FEW_PAGES, self.pages // 4)
-        )
+        return self.pages - self.in_order <= max(self.pages // 100, self._few)
 
     @property
     def falls(self) -> bool:
@@ -178,22 +184,21 @@ class PageOrder:
     @property
     def rises(self) -> bool:
         """Whether the last page is newer than the first, if only by milliseconds."""
-        return bool(self._first_two) and self._last > self._first_two[0]
+        return bool(self.first_two) and self._last > self.first_two[0]
 
     @property
     def ends_newer(self) -> bool:
         """Whether the last page is newer than the first, as it is if the newest come last.
 
-        If more than a few pages are older than the first, the last is merely dated ahead. If more
-        than a few are newer than the last, and the second is one, the first is merely dated back.
+        If more than a few are older than the first, the last is merely dated ahead. If more than
+        a few are newer than the last, and the second is one, the first is merely dated back.
         """
-        if not self._first_two or self._last - self._first_two[0] <= HOUR_MS:
+        if not self.rises or self._last - self.first_two[0] <= HOUR_MS:
             return False
-        has_few = len(self._lowest) <= _FEW_PAGES
-        is_ahead = self._first_two[0] - self._lowest[-1] > HOUR_MS
+        is_ahead = self.first_two[0] - self._lowest[-1] > HOUR_MS
         # Two such pages would end a walk above what is new.
-        is_back = min(self._highest[0], self._first_two[-1]) - self._last > HOUR_MS
-        return has_few or not (is_ahead or is_back)
+        is_back = min(self._highest[0], self.first_two[-1]) - self._last > HOUR_MS
+        return not (is_ahead or is_back)
 
     @property
     def is_hopeless(self) -> bool:

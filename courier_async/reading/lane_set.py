@@ -174,6 +174,7 @@ class LaneSet:
         lower.order.resume(
             lower.saved.pages, lower.saved.in_order, tells=_spans_an_hour(lower.saved)
         )
+        lower.order.first_two = upper.order.first_two
         self._lanes.remove(upper)
         upper.dropped = True
         self._set_targets()
@@ -213,8 +214,4 @@ def _top(lane: LiveLane) -> int:
 
 
 def _spans_an_hour(lane: Lane) -> bool:
-    return (
-        lane.newest is not None
-        and lane.oldest is not None
-        and (lane.newest - lane.oldest > HOUR_MS)
-    )
+    return lane.oldest is not None and (lane.newest or 0) - lane.oldest > HOUR_MS

@@ -43,7 +43,7 @@ def ended_state(
     is_newest_first = order.is_newest_first and not (lane.ended and order.ends_newer)
     # Of messages, what is remembered shows whether a walk has stopped too early.
     may_learn = stream.changes_late or order.pages >= _FEWEST_PAGES
-    is_learned = (order.tells or order.falls) and (may_learn or not is_newest_first)
+    is_learned = not is_newest_first or (may_learn and (order.tells or order.falls))
     missed = state.children_missed
     if missed is not None and depth.reads_missed:
         oldest = children_missed

@@ -51,7 +51,7 @@ class Probe:
     def begin(self, state: StreamState, start: int) -> None:
         """Refuses made-up cursors if they failed in the last week."""
         self._start = start
-        if state.no_lanes_until is not None and 0 < state.no_lanes_until - start <= NO_LANES_MS:
+        if 0 < (state.no_lanes_until or 0) - start <= NO_LANES_MS:
             self.verdict = Verdict.REFUSED
 
     def add(self, lane: LiveLane, page: JudgedPage) -> None:

@@ -354,11 +354,10 @@ class Walk:
         if self._changes.recent is None or self._is_rest or head.is_confirmed:
             # The others are read whole in each sync.
             return False
-        known = self.state.watermark
         was_read = (
-            self._course.may_stop
-            and known is not None
-            and 0 <= head.end <= known
+            self.state.newest_first
+            and self._course.may_stop
+            and 0 <= head.end <= (self.state.watermark or -1)
             and any(reading.reached <= self._depth.floor for reading in self.state.readings)
         )
         is_new = head.is_resumed or bool(head.tail and not was_read)

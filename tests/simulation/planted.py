@@ -95,7 +95,7 @@ FOUND_BY: dict[str, int] = {
     "unusable_counted_as_read": 9,
     "veto_by_id_ignored": 32,
     "veto_by_id_ignored_where_another_row_has_just_gone": 433,
-    "watermark_back": 363,
+    "watermark_back": 133,
     "watermark_inside_the_loop": 94,
     "watermark_without_lag": 322,
     "what_an_id_has_told_is_forgotten_in_an_outage": 1236,

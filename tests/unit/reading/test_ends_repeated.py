@@ -145,3 +145,41 @@ def test_one_above_all_that_earlier_syncs_read_loses_nothing(count: int, page: i
     assert api.ends_at is None
     # The next sync stops where this one has read.
     assert is_whole(reader), (reader.error, len(reader.missing))
+
+
+@pytest.mark.parametrize("made_up", ["head", "refused"])
+@pytest.mark.parametrize("lookback_days", [30, 3])
+@pytest.mark.parametrize("per_sync", [5, 20])
+@pytest.mark.parametrize("page", [1, 3])
+def test_one_before_the_order_is_known_loses_nothing_if_the_newest_messages_come_last(
+    page: int, per_sync: int, lookback_days: int, made_up: str
+) -> None:
+    """They begin with a burst, whose pages fit any order."""
+    api = EndsOnce([], made_up=made_up)
+    for place in range(90):
+        api.insert(NOW - 10 * HOUR_MS, position=-place)
+    reader = Reader(api, lookback_days=lookback_days).walk()
+    for sync in range(8):
+        for minute in range(per_sync):
+            time = api.now_ms + minute * MINUTE_MS
+            api.insert(time, position=-len(api.records))
+        api.ends_at, api.now_ms = page if sync == 2 else None, api.now_ms + 30 * HOUR_MS
+        reader.walk()
+    assert not reader.missing, reader.error
+
+
+def test_audit_events_mostly_from_one_burst_lose_nothing_if_they_have_no_order() -> None:
+    api = PagedApi([], stream=AUDIT_EVENT)
+    drawn = random.Random(1)
+
+    def insert(time: int) -> None:
+        api.insert(time, position=drawn.randrange(10**9))
+
+    for place in range(200):
+        insert(NOW - HOUR_MS + place * 6_000)
+    reader = Reader(api).walk()
+    for _ in range(20):
+        for minute in range(5):
+            insert(api.now_ms + minute * MINUTE_MS)
+        api.now_ms += 12 * HOUR_MS
+        assert is_whole(reader.walk()), (reader.error, len(reader.missing))
