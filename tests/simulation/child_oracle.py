@@ -148,12 +148,13 @@ class ChildOracle:
         if table in MEMBERS:
             self._check_whole(table, streams, answers, bad)
             return
-        # A history that does not show yet is requested again.
+        # A history that does not show, or no longer, is requested again.
         waiting = {
             message
             for message in streams.get(table, {}).get("due", {}).keys() - {bad}
             if any(
-                child.versions[-1].record.get("ts", 0) <= self._began_ms - _HISTORY_MS
+                child.listed
+                and child.versions[-1].record.get("ts", 0) <= self._began_ms - _HISTORY_MS
                 for child in self._source.kin.of(table, message)
             )
         }
