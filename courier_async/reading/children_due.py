@@ -60,7 +60,10 @@ class ChildrenDue:
 
     @property
     def would_miss(self) -> bool:
-        """Whether a message without room must be noted later: not if the table is refused."""
+        """Whether a message that is not noted now must be noted later.
+
+        False if the account lacks the table, or the other tables would wait forever.
+        """
         return not (self.has_room or self._is_refused)
 
     def failed_before(self, message_id: str) -> bool:
@@ -73,10 +76,9 @@ class ChildrenDue:
         self._notify()
 
     def give_up(self, *, is_refused: bool) -> None:
-        """Signals that this sync reads no more. is_refused: the account may lack the table."""
+        """Signals that this sync reads no more. is_refused: the account lacks the table."""
         self._has_reader = False
-        # In its first sync, the key may just lack a permission.
-        self._is_refused = is_refused and bool(self._failed)
+        self._is_refused = is_refused
         self._notify()
 
     async def take(self) -> tuple[str, int] | None:

@@ -62,9 +62,9 @@ class MessageChildrenReader:
         self._failures = FirstFailures(was_read=state != StreamState())
         self._failing: dict[str, CourierError] = {}
         self._unknown = 0
-        # Whether the last try had failed (None: a 404) -> how many.
+        # Whether the last try had failed (None: a 404) -> how many; also of 404s by a gateway.
         self._suspects: Counter[bool | None] = Counter()
-        self._by_gateway = 0
+        self._by_gateway: Counter[bool] = Counter()
 
     async def batches(self) -> AsyncIterator[Batch | Notice]:
         """Yields each message's batches until none is due. Raises CourierError if some failed."""
@@ -86,7 +86,8 @@ class MessageChildrenReader:
                 self._due.batch_queued(result.message_id)
         finally:
             table_error = self._failures.table_error()
-            is_missing = not (self._failures.has_ever_read or self._failing)
+            fails_otherwise = self._failures.has_ever_read or self._failing
+            is_missing = self._by_gateway[True] > 0 and not fails_otherwise
             self._due.give_up(is_refused=is_missing or isinstance(table_error, Denied))
             for worker in workers:
                 worker.cancel()
@@ -111,7 +112,7 @@ class MessageChildrenReader:
         if self._failures.should_stop or len(self._failing) >= _MOST_FAILING:
             return True
         # Messages of which a gateway knows none stay due, and would fill the state.
-        unknown = 0 if self._failures.has_read else self._by_gateway
+        unknown = 0 if self._failures.has_read else self._by_gateway.total()
         return unknown >= _MOST_FAILING and self._due.are_too_many(unknown)
 
     async def _work(self, results: "asyncio.Queue[_Read | BaseException | None]") -> None:
@@ -152,7 +153,7 @@ class MessageChildrenReader:
         self._failures.note(error, failed_before=failed_before)
         if is_not_found(error):
             self._unknown += 1
-            self._by_gateway += error.by_gateway
+            self._by_gateway[failed_before] += error.by_gateway
             if error.by_gateway and (not failed_before or self._should_exist(read)):
                 # It may not have been Courier that answered, so the next sync asks once more.
                 _release(read)

@@ -159,23 +159,6 @@ async def test_a_table_that_the_plan_lacks_is_skipped_and_its_messages_stay_due(
     assert house.is_equal()
 
 
-@pytest.mark.parametrize("status", [402, 403])
-@pytest.mark.parametrize("table", CHILDREN)
-async def test_a_table_that_only_the_first_sync_may_not_read_is_complete_afterwards(
-    monkeypatch: pytest.MonkeyPatch, table: str, status: int
-) -> None:
-    """The key may have lacked a permission, and most messages found no room to be due."""
-    monkeypatch.setattr(children_due, "MOST_DUE", 20)
-    house = House(400)
-    house.rules({"stream": table, "status": status})
-    await house.sync()
-    house.rules()
-    for _ in range(3):
-        house.account.add("message", 3)
-        await house.sync(hours=24)
-    assert house.is_equal()
-
-
 async def test_a_table_that_the_plan_lacks_costs_little_in_the_long_run() -> None:
     house = House(400)
     house.rules({"stream": "message_event", "status": 403})
@@ -402,9 +385,6 @@ async def test_a_table_that_the_plan_lacks_holds_up_no_other(
         assert house.tables.rows["message_provider"] == wanted
         assert len(house.state["streams"]["message_event"]["due"]) < 200
         house.account.add("message", 3)
-    # The rows of the first sync are sent again once.
-    await house.sync()
-    house.account.add("message", 3)
     assert len((await house.sync()).sent("message")) == 3
 
 
