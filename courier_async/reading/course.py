@@ -115,7 +115,11 @@ class Course:
             return False
         lane.pages_below += 1
         lane.known_below = lane.known_below or selected.holds_known
-        if lane.pages_below < _PAGES_BELOW or not lane.order.is_newest_first:
+        order = lane.order
+        if lane.pages_below < _PAGES_BELOW or not order.is_newest_first:
+            return False
+        if not (self._is_learned or order.tells or order.falls):
+            # All there is may come oldest first.
             return False
         recent = self._recent
         if (
@@ -131,11 +135,10 @@ class Course:
         # If the order has changed, the newest records are elsewhere. With `sync_since` set, the
         # newest that is known may be older than the target.
         newest, known = self.lanes.head.saved.newest, self._watermark
-        # Within an hour, records may be out of order, or all there is may come oldest first.
+        # Within an hour, records may be out of order.
         tolerance_ms = self._stream.overlap_ms if self._is_learned else 0
         least = lane.target if known is None else min(lane.target, known - tolerance_ms)
-        may_be_oldest_first = not self._is_learned and self.lanes.head.order.rises
-        return newest is not None and newest >= least and not may_be_oldest_first
+        return newest is not None and newest >= least
 
     def _meet(self, lane: LiveLane, lower: LiveLane, page: JudgedPage) -> None:
         """Joins the lane below once its first records are met, or drops it if they are passed."""

@@ -90,7 +90,7 @@ FOUND_BY: dict[str, int] = {
     "state_of_another_source_replaced": 5,
     "state_of_another_stream": 1,
     "statuses_that_heal_are_not_tried_again": 7,
-    "stops_at_news": 110,
+    "stops_at_news": 1728,
     "streams_left_out_are_forgotten": 5,
     "unusable_counted_as_read": 9,
     "veto_by_id_ignored": 32,

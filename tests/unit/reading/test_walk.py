@@ -818,6 +818,19 @@ def test_what_is_only_presumed_stops_no_walk_before_a_record_at_its_bound_was_me
     assert len(young) == 20
 
 
+def test_it_stops_no_walk_of_messages_that_all_came_at_once_and_have_not_changed_since() -> None:
+    """They fit any order, and the newest may come last."""
+    api = PagedApi([], made_up="refused")
+    for place in range(45):
+        api.insert(NOW - DAY_MS, position=-place)
+    reader = Reader(api).walk()
+    for day in range(36):
+        api.now_ms += DAY_MS
+        if day > 33:
+            api.insert(api.now_ms - HOUR_MS, position=-len(api.records))
+        assert is_whole(reader.walk())
+
+
 @pytest.mark.parametrize("stream", [AUDIT_EVENT, LIST], ids=lambda stream: stream.table)
 def test_a_stream_that_is_not_known_to_come_newest_first_is_read_to_its_end(
     stream: object,
