@@ -192,7 +192,9 @@ class ChildOracle:
         current, slack = part.get("round"), self._claims.ahead_ms + _CLOCK_MS
         known = marks_of(self._streams.get(PARENT[table], {})).keys()
         owed_before = self._streams.get(table, {}).get("owed", {})
-        owed = owed_before.keys() | (walks[-1][1] - known)
+        # One that was missing may have been deleted, so it counts as new.
+        missing = self._streams.get(PARENT[table], {}).get("missing", {}).keys()
+        owed = owed_before.keys() | (walks[-1][1] - (known - missing))
         if current is None and but and but not in owed_before and len(owed) >= rounds.MOST_OWED:
             # There was no room to owe it, so a new round over all parents is due at once.
             return
