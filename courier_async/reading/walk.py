@@ -350,18 +350,11 @@ class Walk:
         return self._lanes.lower_are_unfinished(head)
 
     def _must_end_twice(self, head: LiveLane) -> bool:
-        """Whether nothing confirms an end, and no whole walk has read what lies below it."""
+        """Whether nothing confirms an end that the server has returned once."""
         if self._changes.recent is None or self._is_rest or head.is_confirmed:
             # The others are read whole in each sync.
             return False
-        was_read = (
-            self.state.newest_first
-            and self._course.may_stop
-            and 0 <= head.end <= (self.state.watermark or -1)
-            and any(reading.reached <= self._depth.floor for reading in self.state.readings)
-        )
-        is_new = head.is_resumed or bool(head.tail and not was_read)
-        return is_new and not head.repeats_last_page
+        return bool(head.is_resumed or head.tail) and not head.repeats_last_page
 
     def _ended_state(self, head: LiveLane) -> StreamState:
         self.state = self.unusable.bounded(self.state)

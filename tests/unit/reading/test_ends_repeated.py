@@ -1,9 +1,8 @@
-"""An end where no sync has read before counts once the server returns it twice."""
+"""An end that nothing confirms counts once the server returns it twice."""
 
 import random
 
 import pytest
-from msgspec.structs import replace
 
 from courier_async.api.pages import Page
 from courier_async.catalog.stream import DAY_MS, HOUR_MS, Stream
@@ -72,12 +71,19 @@ def test_the_last_page_is_requested_twice_while_no_order_is_known(
         reader.api.now_ms += HOUR_MS
 
 
-def test_the_last_page_is_requested_once_where_the_order_is_known_and_it_was_read_before() -> None:
-    reader = Reader(PagedApi(evenly(150), stream=AUDIT_EVENT))
-    assert len(reader.walk().api.asked) == 16
-    reader.state = replace(reader.state, watermark=reader.api.times[-10])
-    reader.api.now_ms += HOUR_MS
-    assert len(reader.walk().api.asked) == 15
+@pytest.mark.parametrize("made_up", ["refused", "head", "empty"])
+@pytest.mark.parametrize("page", [2, 3, 4])
+def test_one_above_a_changed_message_leaves_no_old_status(page: int, made_up: str) -> None:
+    """The sync is the last one in which the message is still read again."""
+    api = EndsOnce(evenly(100, every_ms=DAY_MS // 2, newest=NOW), made_up=made_up)
+    reader = Reader(api).walk()
+    changed = api.id_of(api.records[58])
+    api.change(changed, status="OPENED")
+    api.ends_at, api.now_ms = page, NOW + DAY_MS
+    for _ in range(3):
+        reader.walk()
+        api.now_ms += DAY_MS
+    assert reader.landed[changed]["status"] == "OPENED"
 
 
 def test_one_behind_a_record_dated_back_loses_nothing() -> None:
