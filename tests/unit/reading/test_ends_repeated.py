@@ -61,6 +61,22 @@ def test_one_that_comes_once_after_sync_since_has_moved_back_loses_nothing(page:
     assert is_whole(reader.walk()), (reader.error, len(reader.missing))
 
 
+@pytest.mark.parametrize("page", [20, 30, 45])
+def test_one_between_two_readings_after_sync_since_has_moved_back_loses_nothing(page: int) -> None:
+    """The older reading lies below the end, so it cannot contradict it."""
+    api = EndsOnce(evenly(200, every_ms=HOUR_MS, newest=NOW), stream=AUDIT_EVENT)
+    reader = Reader(api).walk()
+    later = NOW + 20 * DAY_MS
+    for time in evenly(480, every_ms=HOUR_MS, newest=later):
+        api.insert(time)
+    reader.since_ms, api.now_ms = later - 2 * DAY_MS, later
+    assert not reader.walk().error
+    reader.since_ms, api.ends_at, api.now_ms = 0, page, later + HOUR_MS
+    reader.walk()
+    assert api.ends_at is None
+    assert is_whole(reader.walk()), (reader.error, len(reader.missing))
+
+
 @pytest.mark.parametrize(("stream", "requests"), [(AUDIT_EVENT, 6), (LIST, 5)])
 def test_the_last_page_is_requested_twice_while_no_order_is_known(
     stream: Stream, requests: int
